@@ -1,0 +1,2 @@
+//! The REST endpoints, one IntoResponse for the envelope.
+#![forbid(unsafe_code)]

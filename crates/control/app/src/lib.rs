@@ -1,0 +1,2 @@
+//! The verbs: everything that changes anything, and who may.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Tasks that converge: store to snapshot, names, certificates.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The only crate that knows the database.
+#![forbid(unsafe_code)]

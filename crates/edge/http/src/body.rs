@@ -1,0 +1,118 @@
+//! Bodies that flow: a sequence of data frames, then perhaps trailers.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body as _;
+
+/// One piece of a body.
+pub type Frame = http_body::Frame<Bytes>;
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The visitor went away, or broke the framing.
+    #[error("the visitor ended the request body early: {0}")]
+    Visitor(String),
+    /// The origin, or the tunnel to it, broke off.
+    #[error("the response was cut off: {0}")]
+    Upstream(String),
+}
+
+/// A body, received piece by piece. Dropping it tells the sender that nobody reads on.
+pub struct Body(Inner);
+
+enum Inner {
+    Empty,
+    Full(Option<Bytes>),
+    Visitor(hyper::body::Incoming),
+    Flow(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
+}
+
+impl Body {
+    /// No body at all.
+    pub const fn empty() -> Self {
+        Self(Inner::Empty)
+    }
+
+    /// A body already whole in memory.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        if bytes.is_empty() { Self::empty() } else { Self(Inner::Full(Some(bytes))) }
+    }
+
+    /// A body that something else produces.
+    pub fn flow(body: impl http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static) -> Self {
+        Self(Inner::Flow(Box::pin(body)))
+    }
+
+    /// Only this crate's codec may make a body of the visitor's stream.
+    pub(crate) fn visitor(body: hyper::body::Incoming) -> Self {
+        if body.is_end_stream() { Self::empty() } else { Self(Inner::Visitor(body)) }
+    }
+
+    /// The next piece; none after the last.
+    pub async fn frame(&mut self) -> Option<Result<Frame, BodyError>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        match &mut self.0 {
+            Inner::Empty => Poll::Ready(None),
+            Inner::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::Visitor(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|r| r.map_err(|e| BodyError::Visitor(e.to_string()))))
+            }
+            Inner::Flow(body) => body.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Empty => true,
+            Inner::Full(bytes) => bytes.is_none(),
+            Inner::Visitor(body) => body.is_end_stream(),
+            Inner::Flow(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        match &self.0 {
+            Inner::Empty => http_body::SizeHint::with_exact(0),
+            Inner::Full(bytes) => http_body::SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Inner::Visitor(body) => body.size_hint(),
+            Inner::Flow(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Inner::Empty => "Body(empty)",
+            Inner::Full(_) => "Body(full)",
+            Inner::Visitor(_) => "Body(visitor)",
+            Inner::Flow(_) => "Body(flow)",
+        })
+    }
+}
+
+/// A frame of trailers.
+pub fn trailers(fields: HeaderMap) -> Frame {
+    Frame::trailers(fields)
+}

@@ -1,0 +1,22 @@
+//! One request and response vocabulary, whatever framed it.
+//!
+//! A visitor's HTTP/1.1 or HTTP/2 is parsed here and nowhere else; the pipeline and the upstreams see [`Request`], [`Response`]
+//! and [`Body`], which say nothing about the codec underneath. No type of that codec crosses this crate's border, so it can be
+//! replaced without touching a stage.
+//!
+//! * [`body`]: bodies that flow, frame by frame, with back-pressure;
+//! * [`request`]: what a request carries beside its head: the visitor's connection, and whether it wants a WebSocket;
+//! * [`serve`]: the framing of one accepted connection.
+#![forbid(unsafe_code)]
+
+pub mod body;
+pub mod request;
+
+pub use body::{Body, BodyError, Frame};
+pub use request::{Connection, Kind, Scheme};
+
+/// A request whose body flows. Its extensions hold an `Arc<`[`Connection`]`>` and a [`Kind`].
+pub type Request = http::Request<Body>;
+
+/// A response whose body flows.
+pub type Response = http::Response<Body>;

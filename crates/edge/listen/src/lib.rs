@@ -1,0 +1,2 @@
+//! Sockets, connection limits, drain.
+#![forbid(unsafe_code)]

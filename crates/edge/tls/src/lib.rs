@@ -1,0 +1,2 @@
+//! SNI to certificate, ALPN, session tickets.
+#![forbid(unsafe_code)]

@@ -1,0 +1,24 @@
+//! The nouns of Poterne, and the decisions that need nothing but them.
+//!
+//! No IO, no async, no third-party wire format: whatever speaks a foreign dialect converts into these types at its own
+//! door, and refuses there what does not parse. Everybody inside says [`Name`], [`RecordSet`], [`TunnelId`].
+//!
+//! * [`id`]: one type per kind of id, so that a [`ZoneId`] never fits where a [`TunnelId`] goes;
+//! * [`name`]: owner names and host names, parsed once;
+//! * [`record`]: what a zone holds;
+//! * [`chain`]: where a proxied name leads, by walking its CNAMEs;
+//! * [`tunnel`]: tunnels, their connectors, and the status anyone may ask for.
+#![forbid(unsafe_code)]
+
+pub mod chain;
+pub mod id;
+pub mod name;
+pub mod record;
+pub mod tunnel;
+pub mod zone;
+
+pub use id::{AccountId, ConnectionId, ConnectorId, RecordId, TunnelId, ZoneId};
+pub use name::{Name, NameError};
+pub use record::{RecordData, RecordSet, RecordType};
+pub use tunnel::{ConnectionInfo, ConnectorInfo, TunnelStatus};
+pub use zone::ZoneStatus;

@@ -1,0 +1,134 @@
+//! Domain names, parsed once; afterwards the type is the proof.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// A domain name in its canonical text form: lower-case ASCII (A-labels), no trailing dot, 1 to 253 octets, labels of 1
+/// to 63 octets. The left-most label may be `*`.
+///
+/// Labels hold letters, digits, `-` and `_` (service and challenge names such as `_acme-challenge`).
+/// Sources: RFC 1035 §2.3.4 (sizes), RFC 4592 (wildcards), RFC 8552 (underscore names).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(Arc<str>);
+
+/// Why a text is no domain name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{value:?} is not a domain name: {why}")]
+pub struct NameError {
+    value: String,
+    why: &'static str,
+}
+
+impl Name {
+    /// Reads a name, folding upper case and dropping one trailing dot.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let wrong = |why| NameError { value: text.chars().take(80).collect(), why };
+        let name = text.strip_suffix('.').unwrap_or(text);
+        if name.is_empty() {
+            return Err(wrong("it is empty"));
+        }
+        if name.len() > 253 {
+            return Err(wrong("it is longer than 253 characters"));
+        }
+        for (position, label) in name.split('.').enumerate() {
+            match label.as_bytes() {
+                [] => return Err(wrong("it has an empty label")),
+                [b'*'] if position == 0 => {}
+                bytes if bytes.len() > 63 => return Err(wrong("a label is longer than 63 characters")),
+                bytes if bytes.iter().any(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))) => {
+                    return Err(wrong("a label has a character other than letters, digits, '-' and '_'"));
+                }
+                [b'-', ..] | [.., b'-'] => return Err(wrong("a label begins or ends with '-'")),
+                _ => {}
+            }
+        }
+        Ok(Self(name.to_ascii_lowercase().into()))
+    }
+
+    /// The text, lower-case and without a trailing dot.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the left-most label is `*`.
+    pub fn is_wildcard(&self) -> bool {
+        &*self.0 == "*" || self.0.starts_with("*.")
+    }
+
+    /// Whether this name is `ancestor` or lies below it.
+    pub fn is_within(&self, ancestor: &Name) -> bool {
+        is_within(&self.0, &ancestor.0)
+    }
+
+    /// The name without its left-most label; none above a top-level name.
+    pub fn parent(&self) -> Option<Name> {
+        self.0.split_once('.').map(|(_, rest)| Self(rest.into()))
+    }
+}
+
+/// Whether `name` is `ancestor` or lies below it; both in canonical form.
+pub fn is_within(name: &str, ancestor: &str) -> bool {
+    name.strip_suffix(ancestor).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The name and each of its ancestors, the longest first: `a.b.c`, `b.c`, `c`.
+pub fn ancestors(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, rest)| rest))
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Name({})", self.0)
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0.as_ref().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_folded_and_bounded() {
+        assert_eq!(Name::parse("WWW.Example.COM.").unwrap().as_str(), "www.example.com");
+        assert!(Name::parse("*.example.com").unwrap().is_wildcard());
+        for wrong in ["", ".", "a..b", "a.*.b", "-a.b", "a b", "é.fr", &"a".repeat(64), &"a.".repeat(130)] {
+            assert!(Name::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_lies_within_itself_and_its_ancestors_only() {
+        let name = Name::parse("a.example.com").unwrap();
+        assert!(name.is_within(&Name::parse("example.com").unwrap()));
+        assert!(name.is_within(&name));
+        assert!(!Name::parse("notexample.com").unwrap().is_within(&Name::parse("example.com").unwrap()));
+        assert_eq!(ancestors("a.b.c").collect::<Vec<_>>(), ["a.b.c", "b.c", "c"]);
+    }
+}

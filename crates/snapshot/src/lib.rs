@@ -1,0 +1,2 @@
+//! What edges and name servers obey: immutable, numbered, complete.
+#![forbid(unsafe_code)]

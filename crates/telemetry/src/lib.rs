@@ -1,0 +1,2 @@
+//! Logs and metrics, declared once.
+#![forbid(unsafe_code)]

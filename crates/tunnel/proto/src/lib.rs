@@ -1,0 +1,14 @@
+//! The pure part of both ends of the tunnel: no socket, no runtime, no clock.
+//!
+//! The protocol is the stock agent's, byte for byte; `docs/protocol/tunnel.md` describes it. What Poterne adds is negotiated by
+//! feature strings that begin with `poterne_` and used only towards a peer that announced them.
+//!
+//! * [`stream`]: what opens a data stream, and what answers it (Cap'n Proto messages behind a signature);
+//! * [`metadata`]: an HTTP request or response as metadata, and back;
+//! * [`h2`]: the same over the HTTP/2 transport: marker fields and serialised headers;
+//! * [`framed`]: bodies with trailers over QUIC, our extension `poterne_trailers_1`;
+//! * [`registration`]: what is said at registration, what the edge decides, how long an agent waits to try again;
+//! * [`config`]: the tunnel's configuration (ingress rules, origin parameters), remote JSON and local YAML, validated and matched;
+//! * [`datagram`]: UDP and ICMP framing, versions 2 and 3;
+//! * [`token`]: tunnel tokens and credentials files.
+#![forbid(unsafe_code)]
