@@ -90,6 +90,13 @@ impl fmt::Debug for Name {
     }
 }
 
+/// A name hashes and compares as its text, so that maps keyed by names are searched with a borrowed text.
+impl std::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for Name {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, NameError> {

@@ -1,2 +1,34 @@
 //! What edges and name servers obey: immutable, numbered, complete.
+//!
+//! ```text
+//! control/publish ──Change──→ feed ──→ Keeper ──(log on disk, fsync)──→ SnapshotHandle ──load()──→ edge, gateway, dns
+//! ```
+//!
+//! A [`Snapshot`] is a handful of persistent maps ([`tree::PageTree`]) whose pages are shared by `Arc`: cloning one to change
+//! it copies only the page that changes and the spine above it, so a reader keeps what it loaded and never waits.
+//!
+//! The unit of change is a chunk ([`chunk`]): one tunnel, one certificate, one account, the node, one zone's head, or one owner
+//! name of a zone. Owner names are chunks of their own, and pages only an arrangement of them in memory: a changed record
+//! then costs some sixty bytes on the feed and in the log instead of a page of 256 names, and two nodes need not agree on
+//! how their pages are cut.
+//!
+//! What is not here: how chunks are made (`control/publish`), and how they travel (`feed`).
 #![forbid(unsafe_code)]
+
+pub mod chunk;
+mod disk;
+mod handle;
+mod keeper;
+mod snapshot;
+pub mod tree;
+mod zone;
+
+pub use chunk::{
+    AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Target,
+    TunnelChunk, ZoneHead,
+};
+pub use disk::DiskError;
+pub use handle::SnapshotHandle;
+pub use keeper::{KeepError, Keeper, follow};
+pub use snapshot::{Applied, ApplyError, Lookup, Snapshot};
+pub use zone::Zone;

@@ -1,0 +1,281 @@
+//! Chunks: what one thing looks like when it travels and when it is kept.
+//!
+//! Keys and bodies are postcard behind one version byte. A reader that meets a version it does not know refuses the whole
+//! change, so an older node keeps obeying what it understood. Within a version fields are only appended to a *new* version:
+//! postcard is not self-describing.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Version of keys and bodies written by this program, and the only one it reads.
+pub const CHUNK_VERSION: u8 = 1;
+
+/// Longest body accepted, in bytes. The largest real one is a tunnel's configuration, which the API bounds at 1 MiB.
+pub const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a chunk is about; the order is the order in the base file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ChunkKey {
+    /// This node's names and the like; one only.
+    Node,
+    /// An account's own things.
+    Account(AccountId),
+    /// A zone's head.
+    Zone(ZoneId),
+    /// One owner name of a zone, possibly a wildcard.
+    Name(ZoneId, Name),
+    /// A tunnel.
+    Tunnel(TunnelId),
+    /// A certificate.
+    Certificate(CertificateId),
+}
+
+/// A certificate, however often it is renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CertificateId(pub [u8; 16]);
+
+/// Any chunk with its key's meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chunk {
+    /// See [`NodeChunk`].
+    Node(NodeChunk),
+    /// See [`AccountChunk`].
+    Account(AccountChunk),
+    /// See [`ZoneHead`].
+    Zone(ZoneHead),
+    /// See [`NameChunk`].
+    Name(NameChunk),
+    /// See [`TunnelChunk`].
+    Tunnel(TunnelChunk),
+    /// See [`CertificateChunk`].
+    Certificate(CertificateChunk),
+}
+
+/// What every node of this instance must know about itself and its siblings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeChunk {
+    /// Names under which the node itself answers (API, agents); never routed to a tunnel.
+    pub names: Vec<Name>,
+    /// The edges agents may dial, `host:port`, told to our agent at registration.
+    pub edges: Vec<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo of each tunnel CA in force: the present one, and the next while it is announced.
+    pub tunnel_pins: Vec<[u8; 32]>,
+    /// Parent of quick tunnels' names; none when they are off.
+    pub quick_domain: Option<Name>,
+    /// The node's own parent of `{tunnel-id}` names, beside `cfargotunnel.com`.
+    pub tunnel_domain: Option<Name>,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountChunk {
+    /// For logs.
+    pub name: String,
+}
+
+/// A zone without its names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneHead {
+    /// The zone.
+    pub id: ZoneId,
+    /// Its owner; part of every cache key, pool key and log line.
+    pub account: AccountId,
+    /// The zone's name.
+    pub apex: Name,
+    /// Whether it serves.
+    pub status: ZoneStatus,
+}
+
+/// One owner name. That the chunk exists means that the name exists, which stops a wildcard (RFC 4592 §2.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameChunk {
+    /// Where visitors are led; none when no record of this name is proxied.
+    pub target: Option<Target>,
+}
+
+/// Where a proxied name leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// Through this tunnel.
+    Tunnel(TunnelId),
+    /// To a tunnel that does not exist, or is not of the name's account (error 1033 of edge-behaviour §2.5).
+    UnknownTunnel(TunnelId),
+    /// Directly to these addresses.
+    Origin(Vec<IpAddr>),
+    /// Directly to whatever this name resolves to.
+    OriginName(Name),
+    /// Nowhere: the chain loops or is too long (error 1000 of edge-behaviour §2.5).
+    Broken,
+}
+
+/// A tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunnelChunk {
+    /// The tunnel.
+    pub id: TunnelId,
+    /// Its owner.
+    pub account: AccountId,
+    /// For logs.
+    pub name: String,
+    /// SHA-256 of each valid secret: one, or two during a rotation.
+    pub secret_digests: Vec<[u8; 32]>,
+    /// The configuration to push; none when the agent brings its own.
+    pub remote: Option<RemoteConfig>,
+    /// Whether it was made by `POST /tunnel`: one connection makes it whole.
+    pub quick: bool,
+}
+
+/// A remotely managed tunnel's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteConfig {
+    /// From 0, greater with every change; agents apply greater ones only.
+    pub version: i32,
+    /// UTF-8 JSON as the agent expects it (tunnel-protocol §7.1).
+    pub json: Bytes,
+}
+
+/// A certificate for visitors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateChunk {
+    /// The certificate.
+    pub id: CertificateId,
+    /// The names it is for; a wildcard covers one label.
+    pub names: Vec<Name>,
+    /// DER, leaf first.
+    pub chain: Vec<Bytes>,
+    /// The private key (PKCS#8 DER), wrapped for the node.
+    pub key: Bytes,
+    /// End of validity, seconds since the Unix epoch; of two certificates for a name the later one is used.
+    pub not_after: u64,
+}
+
+/// Why a chunk was not understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChunkError {
+    /// Written by another version.
+    #[error("a chunk has format {found}, this program reads {CHUNK_VERSION}: run the version that wrote it")]
+    Version {
+        /// What it says.
+        found: u8,
+    },
+    /// Not even a version byte.
+    #[error("a chunk is empty")]
+    Empty,
+    /// Longer than [`CHUNK_BYTES_MAX`].
+    #[error("a chunk of {found} bytes exceeds the bound of {CHUNK_BYTES_MAX}")]
+    TooLong {
+        /// Its length.
+        found: usize,
+    },
+    /// The bytes are not what the key says.
+    #[error("a chunk does not parse: {0}")]
+    Malformed(String),
+}
+
+impl ChunkKey {
+    /// The bytes that travel.
+    pub fn encode(&self) -> poterne_feed::Key {
+        encode(self).into_boxed_slice()
+    }
+
+    /// Reads what [`ChunkKey::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ChunkError> {
+        decode(bytes)
+    }
+}
+
+impl Chunk {
+    /// The bytes that travel.
+    pub fn encode(&self) -> Bytes {
+        Bytes::from(match self {
+            Self::Node(chunk) => encode(chunk),
+            Self::Account(chunk) => encode(chunk),
+            Self::Zone(chunk) => encode(chunk),
+            Self::Name(chunk) => encode(chunk),
+            Self::Tunnel(chunk) => encode(chunk),
+            Self::Certificate(chunk) => encode(chunk),
+        })
+    }
+
+    /// Reads the body that belongs to `key`, and checks that it says the same of itself as the key does.
+    pub fn decode(key: &ChunkKey, bytes: &[u8]) -> Result<Self, ChunkError> {
+        if bytes.len() > CHUNK_BYTES_MAX {
+            return Err(ChunkError::TooLong { found: bytes.len() });
+        }
+        let chunk = match key {
+            ChunkKey::Node => Self::Node(decode(bytes)?),
+            ChunkKey::Account(_) => Self::Account(decode(bytes)?),
+            ChunkKey::Zone(_) => Self::Zone(decode(bytes)?),
+            ChunkKey::Name(..) => Self::Name(decode(bytes)?),
+            ChunkKey::Tunnel(_) => Self::Tunnel(decode(bytes)?),
+            ChunkKey::Certificate(_) => Self::Certificate(decode(bytes)?),
+        };
+        let agrees = match (key, &chunk) {
+            (ChunkKey::Zone(id), Self::Zone(head)) => head.id == *id,
+            (ChunkKey::Tunnel(id), Self::Tunnel(tunnel)) => tunnel.id == *id && !tunnel.secret_digests.is_empty(),
+            (ChunkKey::Certificate(id), Self::Certificate(certificate)) => certificate.id == *id,
+            _ => true,
+        };
+        if agrees { Ok(chunk) } else { Err(ChunkError::Malformed(format!("the body is not about {key:?}"))) }
+    }
+}
+
+fn encode(value: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(value, vec![CHUNK_VERSION]).expect("plain data always serializes into memory")
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ChunkError> {
+    match bytes {
+        [] => Err(ChunkError::Empty),
+        [CHUNK_VERSION, body @ ..] => match postcard::take_from_bytes(body) {
+            Ok((value, [])) => Ok(value),
+            Ok((_, rest)) => Err(ChunkError::Malformed(format!("{} bytes too many", rest.len()))),
+            Err(error) => Err(ChunkError::Malformed(error.to_string())),
+        },
+        [found, ..] => Err(ChunkError::Version { found: *found }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_key_survives_the_journey() {
+        let id = TunnelId::from_bytes([7; 16]);
+        let zone = ZoneId::from_bytes([1; 16]);
+        for key in [
+            ChunkKey::Node,
+            ChunkKey::Account(AccountId::from_bytes([2; 16])),
+            ChunkKey::Zone(zone),
+            ChunkKey::Name(zone, Name::parse("*.example.com").unwrap()),
+            ChunkKey::Tunnel(id),
+            ChunkKey::Certificate(CertificateId([3; 16])),
+        ] {
+            assert_eq!(ChunkKey::decode(&key.encode()).unwrap(), key);
+        }
+    }
+
+    #[test]
+    fn other_versions_trailing_bytes_and_contradictions_are_refused() {
+        assert_eq!(ChunkKey::decode(&[]), Err(ChunkError::Empty));
+        assert_eq!(ChunkKey::decode(&[9, 0]), Err(ChunkError::Version { found: 9 }));
+        assert!(matches!(ChunkKey::decode(&[CHUNK_VERSION, 0, 0]), Err(ChunkError::Malformed(_))));
+        let tunnel = TunnelChunk {
+            id: TunnelId::from_bytes([7; 16]),
+            account: AccountId::from_bytes([2; 16]),
+            name: "web".into(),
+            secret_digests: vec![[1; 32]],
+            remote: Some(RemoteConfig { version: 3, json: Bytes::from_static(b"{}") }),
+            quick: false,
+        };
+        let body = Chunk::Tunnel(tunnel.clone()).encode();
+        assert_eq!(Chunk::decode(&ChunkKey::Tunnel(tunnel.id), &body).unwrap(), Chunk::Tunnel(tunnel));
+        let other = ChunkKey::Tunnel(TunnelId::from_bytes([8; 16]));
+        assert!(Chunk::decode(&other, &body).is_err());
+        assert!(Chunk::decode(&ChunkKey::Node, &vec![CHUNK_VERSION; CHUNK_BYTES_MAX + 1]).is_err());
+    }
+}

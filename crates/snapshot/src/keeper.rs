@@ -1,0 +1,120 @@
+//! A node's end of the feed: what it is sent is first made durable, then obeyed.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use poterne_feed::{Change, Event};
+use tokio::sync::mpsc;
+
+use crate::{Applied, ApplyError, SnapshotHandle, disk::Disk, disk::DiskError};
+
+/// Why a change was not kept; the previous generation keeps serving.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// It makes no sense.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// It cannot be made durable.
+    #[error("the snapshot could not be kept: {0}")]
+    Disk(#[from] DiskError),
+}
+
+/// The snapshot in force and its files. Clones share them.
+#[derive(Clone)]
+pub struct Keeper(Arc<Inner>);
+
+struct Inner {
+    handle: SnapshotHandle,
+    disk: Mutex<Disk>,
+    /// Held by the compaction under way, so that there is one at a time.
+    compacting: Mutex<()>,
+}
+
+impl Keeper {
+    /// Loads the snapshot kept in `dir`; an empty or absent directory is generation 0. Blocks on the disk.
+    ///
+    /// A damaged base is set aside (the whole directory, as `DIR.damaged`) and the node begins at generation 0: control publishes everything
+    /// anew, which beats not starting. What happened is logged as an error.
+    pub fn open(dir: &Path) -> Result<Self, DiskError> {
+        let (disk, snapshot) = match Disk::open(dir) {
+            Err(error @ DiskError::Base { .. }) => {
+                tracing::error!(%error, "the snapshot on disk is unreadable; set aside, waiting for control");
+                set_aside(dir)?;
+                Disk::open(dir)?
+            }
+            opened => opened?,
+        };
+        tracing::info!(generation = snapshot.generation(), dir = %dir.display(), "snapshot loaded");
+        let handle = SnapshotHandle::new(snapshot);
+        Ok(Self(Arc::new(Inner { handle, disk: Mutex::new(disk), compacting: Mutex::new(()) })))
+    }
+
+    /// Where readers load from.
+    pub fn handle(&self) -> SnapshotHandle {
+        self.0.handle.clone()
+    }
+
+    /// Keeps and applies a change, whole or not at all. Blocks until the disk has it.
+    pub fn accept(&self, change: &Change) -> Result<Applied, KeepError> {
+        let answer = self.0.handle.apply_after(change, || Ok::<_, KeepError>(self.disk().append(change)?))?;
+        if answer == Applied::Applied && self.disk().wants_compaction() {
+            let keeper = self.clone();
+            std::thread::spawn(move || {
+                if let Err(error) = keeper.compact() {
+                    tracing::error!(%error, "the snapshot could not be compacted; its log goes on growing");
+                }
+            });
+        }
+        Ok(answer)
+    }
+
+    /// Writes everything into a new base and drops the logs before it. Blocks on the disk; readers and writers go on meanwhile.
+    pub fn compact(&self) -> Result<(), DiskError> {
+        let Ok(_alone) = self.0.compacting.try_lock() else { return Ok(()) };
+        let compaction = {
+            let mut disk = self.disk();
+            let snapshot = self.0.handle.load();
+            disk.begin_compaction(&snapshot)?
+        };
+        let base_bytes = compaction.run()?;
+        self.disk().compacted(base_bytes);
+        Ok(())
+    }
+
+    /// Poisoning is forgiven: `Disk` is consistent between its calls, and a node that stops taking changes is worse.
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Applies each change that arrives, and tells what became of it, until either channel closes.
+pub async fn follow(keeper: Keeper, mut changes: mpsc::Receiver<Change>, events: mpsc::Sender<Event>) {
+    while let Some(change) = changes.recv().await {
+        let generation = change.generation;
+        let keeper = keeper.clone();
+        let kept = tokio::task::spawn_blocking(move || keeper.accept(&change)).await;
+        let event = match kept {
+            Ok(Ok(Applied::Applied | Applied::AlreadyThere)) => Event::Applied { generation },
+            Ok(Ok(Applied::Newer)) => Event::Refused { generation, reason: "a later generation is in force".into() },
+            Ok(Err(error)) => {
+                tracing::error!(generation, %error, "change refused; the previous generation keeps serving");
+                Event::Refused { generation, reason: error.to_string() }
+            }
+            Err(error) => Event::Refused { generation, reason: error.to_string() },
+        };
+        if events.send(event).await.is_err() {
+            break;
+        }
+    }
+}
+
+fn set_aside(dir: &Path) -> Result<(), DiskError> {
+    let aside: PathBuf = dir.with_extension("damaged");
+    let wrong = |error| DiskError::Io { path: aside.clone(), error };
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside).map_err(wrong)?;
+    }
+    std::fs::rename(dir, &aside).map_err(wrong)
+}

@@ -1,0 +1,329 @@
+//! One generation of everything, and the step to the next.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use poterne_feed::{Change, Key};
+use poterne_model::{AccountId, Name, TunnelId, ZoneId, name};
+
+use crate::{
+    AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NodeChunk, Target, TunnelChunk, Zone, ZoneHead,
+    tree::PageTree,
+};
+
+/// What a node obeys: immutable, numbered, complete. Cloning costs a few reference counts.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    generation: u64,
+    node: Arc<NodeChunk>,
+    accounts: PageTree<AccountId, Arc<AccountChunk>>,
+    zones: PageTree<ZoneId, Zone>,
+    apexes: PageTree<Name, Apex>,
+    tunnels: PageTree<TunnelId, Arc<TunnelChunk>>,
+    certificates: PageTree<CertificateId, Arc<CertificateChunk>>,
+    certificate_names: PageTree<Name, CertificatesOfName>,
+}
+
+/// The zones of one name. Several accounts may hold the same name pending; one serves.
+#[derive(Clone, Default)]
+struct Apex {
+    serving: BTreeSet<ZoneId>,
+    waiting: BTreeSet<ZoneId>,
+}
+
+/// Certificates for a name and for `*.` and the name, the one valid longest last.
+#[derive(Clone, Default)]
+struct CertificatesOfName {
+    exact: Vec<Arc<CertificateChunk>>,
+    wildcard: Vec<Arc<CertificateChunk>>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// Its generation is in force now.
+    Applied,
+    /// Exactly its generation was in force already.
+    AlreadyThere,
+    /// A later generation is in force.
+    Newer,
+}
+
+/// Why a change was refused whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// Changes between are missing.
+    #[error("generation {offered} does not follow {current}: send the changes between, or everything")]
+    Gap {
+        /// In force.
+        current: u64,
+        /// Offered.
+        offered: u64,
+    },
+    /// A key or body was not understood.
+    #[error("generation {generation}: {error}")]
+    Chunk {
+        /// Of the change.
+        generation: u64,
+        /// Why.
+        error: ChunkError,
+    },
+    /// A name outside its zone, or of no known zone.
+    #[error("generation {generation}: {name} is in no zone with id {zone}")]
+    StrayName {
+        /// Of the change.
+        generation: u64,
+        /// The zone it claims.
+        zone: ZoneId,
+        /// The owner name.
+        name: Name,
+    },
+    /// A zone may not change its name: its owner names would be left behind.
+    #[error("generation {generation}: zone {zone} cannot be renamed to {apex}")]
+    Renamed {
+        /// Of the change.
+        generation: u64,
+        /// The zone.
+        zone: ZoneId,
+        /// The name offered.
+        apex: Name,
+    },
+}
+
+/// Where a host leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup<'a> {
+    /// To this target.
+    Route {
+        /// The zone that says so.
+        zone: &'a ZoneHead,
+        /// Where.
+        target: &'a Target,
+    },
+    /// The only zones that cover the host do not serve (pending).
+    ZoneNotServing(&'a ZoneHead),
+    /// The zone serves, and has no proxied record for the host.
+    NoHost(&'a ZoneHead),
+    /// No zone here covers the host.
+    NoZone,
+}
+
+impl Snapshot {
+    /// The number of this state; 0 is the empty one before anything was published.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Where a host leads: the most specific serving zone, then its owner names ([`Zone::target`]). A pending zone hides
+    /// nothing below or above it, or whoever adds `app.example.com` could silence a stranger's `example.com`.
+    ///
+    /// `host` is in the form of [`Name::as_str`]. Allocates nothing, O(labels).
+    pub fn route(&self, host: &str) -> Lookup<'_> {
+        let mut waiting = None;
+        for ancestor in name::ancestors(host) {
+            let Some(apex) = self.apexes.get(ancestor) else { continue };
+            if let Some(zone) = apex.serving.first().and_then(|id| self.zones.get(id)) {
+                return match zone.target(host) {
+                    Some(target) => Lookup::Route { zone: zone.head(), target },
+                    None => Lookup::NoHost(zone.head()),
+                };
+            }
+            waiting = waiting.or_else(|| apex.waiting.first().and_then(|id| self.zones.get(id)));
+        }
+        waiting.map_or(Lookup::NoZone, |zone| Lookup::ZoneNotServing(zone.head()))
+    }
+
+    /// A tunnel.
+    pub fn tunnel(&self, id: TunnelId) -> Option<&Arc<TunnelChunk>> {
+        self.tunnels.get(&id)
+    }
+
+    /// Every tunnel.
+    pub fn tunnels(&self) -> impl Iterator<Item = &Arc<TunnelChunk>> {
+        self.tunnels.iter().map(|(_, tunnel)| tunnel)
+    }
+
+    /// An account.
+    pub fn account(&self, id: AccountId) -> Option<&AccountChunk> {
+        self.accounts.get(&id).map(|account| &**account)
+    }
+
+    /// A zone.
+    pub fn zone(&self, id: ZoneId) -> Option<&Zone> {
+        self.zones.get(&id)
+    }
+
+    /// Every zone.
+    pub fn zones(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter().map(|(_, zone)| zone)
+    }
+
+    /// The node's own names and the like.
+    pub fn node(&self) -> &NodeChunk {
+        &self.node
+    }
+
+    /// The certificate for a server name: one for exactly this name, else a wildcard of its parent (RFC 9525 §6.3: a
+    /// wildcard stands for one label).
+    pub fn certificate(&self, sni: &str) -> Option<&Arc<CertificateChunk>> {
+        let exact = self.certificate_names.get(sni).and_then(|of| of.exact.last());
+        exact.or_else(|| self.certificate_names.get(sni.split_once('.')?.1)?.wildcard.last())
+    }
+
+    /// Every chunk, encoded: this state as one change from nothing.
+    pub fn chunks(&self) -> impl Iterator<Item = (Key, Bytes)> + '_ {
+        let node = (*self.node != NodeChunk::default()).then(|| (ChunkKey::Node, Chunk::Node((*self.node).clone())));
+        let accounts = self.accounts.iter().map(|(id, chunk)| (ChunkKey::Account(*id), Chunk::Account((**chunk).clone())));
+        let zones = self.zones.iter().map(|(id, zone)| (ChunkKey::Zone(*id), Chunk::Zone(zone.head().clone())));
+        let names = self.zones.iter().flat_map(|(id, zone)| {
+            zone.names().map(|(name, chunk)| (ChunkKey::Name(*id, name), Chunk::Name(chunk.clone())))
+        });
+        let tunnels = self.tunnels.iter().map(|(id, chunk)| (ChunkKey::Tunnel(*id), Chunk::Tunnel((**chunk).clone())));
+        let certificates =
+            self.certificates.iter().map(|(id, chunk)| (ChunkKey::Certificate(*id), Chunk::Certificate((**chunk).clone())));
+        let all = node.into_iter().chain(accounts).chain(zones).chain(names).chain(tunnels).chain(certificates);
+        all.map(|(key, chunk)| (key.encode(), chunk.encode()))
+    }
+
+    /// The state after a change; `self` is not touched, and nothing is shown unless all of the change is understood.
+    pub fn apply(&self, change: &Change) -> Result<(Applied, Self), ApplyError> {
+        let generation = change.generation;
+        if generation <= self.generation {
+            let answer = if generation == self.generation { Applied::AlreadyThere } else { Applied::Newer };
+            return Ok((answer, self.clone()));
+        }
+        if generation != self.generation + 1 {
+            return Err(ApplyError::Gap { current: self.generation, offered: generation });
+        }
+        let chunks = change.chunks.iter().map(|(key, body)| (&**key, body.as_deref()));
+        Ok((Applied::Applied, self.with(generation, chunks)?))
+    }
+
+    /// The state with these chunks and this number. Heads come before the names of their zones, whatever their order here.
+    pub(crate) fn with<'a>(
+        &self,
+        generation: u64,
+        chunks: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<Self, ApplyError> {
+        let wrong = |error| ApplyError::Chunk { generation, error };
+        let mut read = Vec::new();
+        for (key, body) in chunks {
+            let key = ChunkKey::decode(key).map_err(wrong)?;
+            let body = body.map(|body| Chunk::decode(&key, body)).transpose().map_err(wrong)?;
+            read.push((key, body));
+        }
+        let mut next = Self { generation, ..self.clone() };
+        let (names, others): (Vec<_>, Vec<_>) = read.into_iter().partition(|(key, _)| matches!(key, ChunkKey::Name(..)));
+        for (key, body) in others {
+            next.set(key, body)?;
+        }
+        for (key, body) in names {
+            next.set(key, body)?;
+        }
+        Ok(next)
+    }
+
+    fn set(&mut self, key: ChunkKey, body: Option<Chunk>) -> Result<(), ApplyError> {
+        let generation = self.generation;
+        match (key, body) {
+            (ChunkKey::Node, body) => {
+                self.node = match body {
+                    Some(Chunk::Node(node)) => Arc::new(node),
+                    _ => Arc::default(),
+                }
+            }
+            (ChunkKey::Account(id), Some(Chunk::Account(account))) => drop(self.accounts.insert(id, Arc::new(account))),
+            (ChunkKey::Account(id), _) => drop(self.accounts.remove(&id)),
+            (ChunkKey::Tunnel(id), Some(Chunk::Tunnel(tunnel))) => drop(self.tunnels.insert(id, Arc::new(tunnel))),
+            (ChunkKey::Tunnel(id), _) => drop(self.tunnels.remove(&id)),
+            (ChunkKey::Zone(id), Some(Chunk::Zone(head))) => {
+                if let Some(zone) = self.zones.get(&id)
+                    && zone.head().apex != head.apex
+                {
+                    return Err(ApplyError::Renamed { generation, zone: id, apex: head.apex });
+                }
+                let mut apex = self.apexes.get(head.apex.as_str()).cloned().unwrap_or_default();
+                let (to, from) = match head.status.serves() {
+                    true => (&mut apex.serving, &mut apex.waiting),
+                    false => (&mut apex.waiting, &mut apex.serving),
+                };
+                from.remove(&id);
+                to.insert(id);
+                self.apexes.insert(head.apex.clone(), apex);
+                match self.zones.get_mut(&id) {
+                    Some(zone) => zone.set_head(head),
+                    None => drop(self.zones.insert(id, Zone::new(head))),
+                }
+            }
+            (ChunkKey::Zone(id), _) => {
+                let Some(zone) = self.zones.remove(&id) else { return Ok(()) };
+                let name = &zone.head().apex;
+                let mut apex = self.apexes.remove(name.as_str()).unwrap_or_default();
+                apex.serving.remove(&id);
+                apex.waiting.remove(&id);
+                if !(apex.serving.is_empty() && apex.waiting.is_empty()) {
+                    self.apexes.insert(name.clone(), apex);
+                }
+            }
+            (ChunkKey::Name(id, name), body) => {
+                let chunk = match body {
+                    Some(Chunk::Name(chunk)) => Some(chunk),
+                    _ => None,
+                };
+                match self.zones.get_mut(&id) {
+                    Some(zone) if lies_within(&name, &zone.head().apex) => zone.set(&name, chunk),
+                    None if chunk.is_none() => {}
+                    _ => return Err(ApplyError::StrayName { generation, zone: id, name }),
+                }
+            }
+            (ChunkKey::Certificate(id), body) => {
+                if let Some(old) = self.certificates.remove(&id) {
+                    self.unlist(&old);
+                }
+                if let Some(Chunk::Certificate(certificate)) = body {
+                    let certificate = Arc::new(certificate);
+                    self.list(&certificate);
+                    self.certificates.insert(id, certificate);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, certificate: &Arc<CertificateChunk>) {
+        for name in &certificate.names {
+            let (anchor, wildcard) = anchor_of(name);
+            let mut of = self.certificate_names.get(anchor.as_str()).cloned().unwrap_or_default();
+            let certificates = if wildcard { &mut of.wildcard } else { &mut of.exact };
+            certificates.push(certificate.clone());
+            certificates.sort_by_key(|certificate| (certificate.not_after, certificate.id));
+            self.certificate_names.insert(anchor, of);
+        }
+    }
+
+    fn unlist(&mut self, certificate: &CertificateChunk) {
+        for name in &certificate.names {
+            let (anchor, _) = anchor_of(name);
+            let Some(mut of) = self.certificate_names.remove(anchor.as_str()) else { continue };
+            of.exact.retain(|other| other.id != certificate.id);
+            of.wildcard.retain(|other| other.id != certificate.id);
+            if !(of.exact.is_empty() && of.wildcard.is_empty()) {
+                self.certificate_names.insert(anchor, of);
+            }
+        }
+    }
+}
+
+/// Within the zone, and for a wildcard its parent too.
+fn lies_within(name: &Name, apex: &Name) -> bool {
+    let (anchor, _) = anchor_of(name);
+    anchor.is_within(apex)
+}
+
+/// The name a wildcard stands under, or the name itself.
+fn anchor_of(name: &Name) -> (Name, bool) {
+    match name.parent() {
+        Some(parent) if name.is_wildcard() => (parent, true),
+        _ => (name.clone(), false),
+    }
+}
