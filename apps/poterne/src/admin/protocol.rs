@@ -1,0 +1,275 @@
+//! Frames of the administration socket: four bytes of length (big-endian), then JSON with a version.
+
+use std::io;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+/// Version of the frames. Program and node are one binary, but an upgraded program may meet a node that still runs.
+pub const VERSION: u32 = 1;
+/// Longest request, in bytes: a verb with a few names.
+pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Longest answer, in bytes: a list of some ten thousand tunnels.
+pub const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What may be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+#[allow(missing_docs)]
+pub enum Verb {
+    ZoneAdd { name: String },
+    ZoneActivate { name: String },
+    ZoneList {},
+    TunnelCreate { name: String },
+    TunnelRoute { hostname: String, tunnel: String, service: String },
+    TunnelToken { tunnel: String },
+    TunnelList {},
+    TunnelInfo { tunnel: String },
+    TunnelDelete { tunnel: String },
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Answer {
+    Zone(Zone),
+    Zones(Vec<Zone>),
+    Created { tunnel: Tunnel, token: String },
+    Routed { hostname: String, tunnel: Tunnel, service: String, zone: Zone },
+    Token { tunnel: Tunnel, token: String },
+    Tunnels(Vec<Tunnel>),
+    Tunnel(Tunnel),
+    Deleted { tunnel: Tunnel },
+    Refused { message: String },
+}
+
+/// A zone, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// Its id.
+    pub id: String,
+    /// Its apex.
+    pub name: String,
+    /// `pending`, `active` or `moved`.
+    pub status: String,
+}
+
+/// A tunnel, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tunnel {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `healthy`, `degraded`, `down` or `inactive`; absent when no node runs to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Since when, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// When it was created, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// Whether it is a quick tunnel.
+    #[serde(default)]
+    pub quick: bool,
+    /// Its ingress rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ingress: Vec<Ingress>,
+    /// Agents connected now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connectors: Vec<Connector>,
+}
+
+/// One ingress rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingress {
+    /// The hostname; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// The path pattern; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The service.
+    pub service: String,
+}
+
+/// One connected agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connector {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// Its platform.
+    pub arch: String,
+    /// Its connections, each as `index transport address`.
+    pub connections: Vec<String>,
+}
+
+/// A request in its envelope.
+#[derive(Debug, Serialize, Deserialize)]
+struct Envelope<T> {
+    version: u32,
+    #[serde(flatten)]
+    body: T,
+}
+
+/// An answer in its envelope: a name of its own, because not every answer is a JSON object.
+#[derive(Debug, Serialize, Deserialize)]
+struct AnswerEnvelope {
+    version: u32,
+    answer: Answer,
+}
+
+/// Why an exchange failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The other end is gone, or silent.
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    /// A frame over its bound.
+    #[error("a frame of {bytes} bytes exceeds the bound of {max}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// Not what was expected.
+    #[error("the frame is not understood: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Another version.
+    #[error("the other end speaks version {0} of the administration protocol, this program version {VERSION}: restart the node after an upgrade")]
+    Version(u32),
+}
+
+/// Sends a request.
+pub async fn write_request(writer: &mut (impl AsyncWrite + Unpin), verb: &Verb) -> Result<(), FrameError> {
+    write(writer, &Envelope { version: VERSION, body: verb }, REQUEST_BYTES_MAX).await
+}
+
+/// Receives a request.
+pub async fn read_request(reader: &mut (impl AsyncRead + Unpin)) -> Result<Verb, FrameError> {
+    let bytes = read(reader, REQUEST_BYTES_MAX).await?;
+    // The version is read first: another version's verbs may be unknown here.
+    let Version { version } = serde_json::from_slice(&bytes)?;
+    if version != VERSION {
+        return Err(FrameError::Version(version));
+    }
+    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes)?;
+    object.remove("version");
+    Ok(Verb::deserialize(serde_json::Value::Object(object))?)
+}
+
+/// Sends an answer.
+pub async fn write_answer(writer: &mut (impl AsyncWrite + Unpin), answer: Answer) -> Result<(), FrameError> {
+    write(writer, &AnswerEnvelope { version: VERSION, answer }, ANSWER_BYTES_MAX).await
+}
+
+/// Receives an answer.
+pub async fn read_answer(reader: &mut (impl AsyncRead + Unpin)) -> Result<Answer, FrameError> {
+    let bytes = read(reader, ANSWER_BYTES_MAX).await?;
+    let Version { version } = serde_json::from_slice(&bytes)?;
+    if version != VERSION {
+        return Err(FrameError::Version(version));
+    }
+    let envelope: AnswerEnvelope = from(&bytes)?;
+    Ok(envelope.answer)
+}
+
+/// What every version says.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+fn from<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+async fn write(writer: &mut (impl AsyncWrite + Unpin), value: &impl Serialize, max: usize) -> Result<(), FrameError> {
+    let mut frame = vec![0; 4];
+    serde_json::to_writer(&mut frame, value)?;
+    let bytes = frame.len() - 4;
+    let length = u32::try_from(bytes).ok().filter(|_| bytes <= max).ok_or(FrameError::TooLong { bytes, max })?;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    writer.write_all(&frame).await?;
+    Ok(writer.flush().await?)
+}
+
+/// Reads one frame; memory grows with what arrives, not with what the length promises.
+async fn read(reader: &mut (impl AsyncRead + Unpin), max: usize) -> Result<Vec<u8>, FrameError> {
+    let bytes = reader.read_u32().await? as usize;
+    if bytes > max {
+        return Err(FrameError::TooLong { bytes, max });
+    }
+    let mut frame = Vec::new();
+    reader.take(bytes as u64).read_to_end(&mut frame).await?;
+    if frame.len() < bytes {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_and_answers_survive_the_way() {
+        let verbs = [
+            Verb::ZoneList {},
+            Verb::ZoneAdd { name: "example.org".into() },
+            Verb::TunnelRoute { hostname: "a.example.org".into(), tunnel: "home".into(), service: "http://localhost:1".into() },
+        ];
+        for verb in verbs {
+            let (mut a, mut b) = tokio::io::duplex(1024);
+            write_request(&mut a, &verb).await.unwrap();
+            assert_eq!(read_request(&mut b).await.unwrap(), verb);
+        }
+        let zone = Zone { id: "1".into(), name: "example.org".into(), status: "pending".into() };
+        for answer in [Answer::Zones(vec![zone.clone()]), Answer::Zone(zone), Answer::Refused { message: "no".into() }] {
+            let (mut a, mut b) = tokio::io::duplex(1024);
+            write_answer(&mut a, answer.clone()).await.unwrap();
+            assert_eq!(read_answer(&mut b).await.unwrap(), answer);
+        }
+    }
+
+    async fn request_of(bytes: &[u8]) -> Result<Verb, FrameError> {
+        let mut input = bytes;
+        read_request(&mut input).await
+    }
+
+    fn frame(json: &str) -> Vec<u8> {
+        let mut frame = u32::try_from(json.len()).unwrap().to_be_bytes().to_vec();
+        frame.extend_from_slice(json.as_bytes());
+        frame
+    }
+
+    #[tokio::test]
+    async fn a_frame_over_its_bound_is_refused_by_its_length_alone() {
+        let error = request_of(&u32::MAX.to_be_bytes()).await.unwrap_err();
+        assert!(matches!(error, FrameError::TooLong { max: REQUEST_BYTES_MAX, .. }), "{error}");
+        let verb = Verb::ZoneAdd { name: "x".repeat(REQUEST_BYTES_MAX) };
+        let error = write_request(&mut Vec::new(), &verb).await.unwrap_err();
+        assert!(matches!(error, FrameError::TooLong { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn garbage_truncation_unknown_verbs_and_fields_are_refused() {
+        assert!(matches!(request_of(b"").await, Err(FrameError::Io(_))));
+        assert!(matches!(request_of(&[0, 0, 0, 9, b'{']).await, Err(FrameError::Io(_))));
+        assert!(matches!(request_of(&frame("\u{1}\u{2}")).await, Err(FrameError::Malformed(_))));
+        assert!(matches!(request_of(&frame(r#"{"version":1,"verb":"burn"}"#)).await, Err(FrameError::Malformed(_))));
+        assert!(matches!(request_of(&frame(r#"{"version":1,"verb":"zone_list","x":1}"#)).await, Err(FrameError::Malformed(_))));
+        assert!(matches!(request_of(&frame(r#"{"version":1,"verb":"zone_add"}"#)).await, Err(FrameError::Malformed(_))));
+    }
+
+    #[tokio::test]
+    async fn another_version_is_told_apart_from_garbage() {
+        let error = request_of(&frame(r#"{"version":2,"verb":"fly"}"#)).await.unwrap_err();
+        assert!(matches!(error, FrameError::Version(2)), "{error}");
+    }
+}

@@ -1,0 +1,245 @@
+//! The command line: one definition, from which help comes too.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Your own edge on a machine you own: server and administration.
+#[derive(Debug, Parser)]
+#[command(name = "poterne", version, about, max_term_width = 100, disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the node
+    ///
+    /// Every setting has a default: without a configuration file the node listens on 80, 443 and 7844, keeps its state in
+    /// /var/lib/poterne, and makes its keys, its certificate authorities and one account at its first start.
+    Serve(Serve),
+    /// Try everything on this machine: a node, a sample site, an agent, and a URL that works
+    Demo(Demo),
+    /// Zones: the domains this node answers for
+    #[command(subcommand, arg_required_else_help = true)]
+    Zone(ZoneVerb),
+    /// Tunnels: ways in that are opened from inside
+    #[command(subcommand, arg_required_else_help = true)]
+    Tunnel(TunnelVerb),
+    /// The configuration file: its documented template, and whether one is right
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigVerb),
+}
+
+/// Where settings come from: flags over environment over file over defaults.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Sources {
+    /// Configuration file [default: /etc/poterne/poterne.toml, where there is one]
+    #[arg(long, value_name = "FILE", env = "POTERNE_CONFIG", hide_env = true)]
+    pub config: Option<PathBuf>,
+    /// Where the node keeps its state [default: /var/lib/poterne]
+    #[arg(long, value_name = "DIR", env = "POTERNE_STATE_DIR", hide_env = true)]
+    pub state_dir: Option<PathBuf>,
+    /// Any other setting, as in `--set edge.http=127.0.0.1:8080`; may be repeated
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `poterne serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub sources: Sources,
+    /// Write one line of JSON to this file descriptor once everything listens
+    #[arg(long, value_name = "N")]
+    pub ready_fd: Option<u32>,
+}
+
+/// `poterne demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Publish this local service instead of the sample site, as in http://localhost:3000
+    #[arg(long, value_name = "URL", conflicts_with = "no_agent")]
+    pub url: Option<String>,
+    /// First of the demo's ports, 10000 to 56000; 0 lets the system choose them
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = parse_port_base)]
+    pub port_base: u16,
+    /// Where the demo keeps its state [default: poterne/demo in your XDG state directory]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Start no agent, so that another can take its place
+    #[arg(long)]
+    pub no_agent: bool,
+    /// Say where everything is in one line of JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What every administration verb takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Admin {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub sources: Sources,
+    /// Answer in JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `poterne zone …`.
+#[derive(Debug, Subcommand)]
+pub enum ZoneVerb {
+    /// Add a zone; it serves nothing until it is active
+    Add {
+        /// The domain, as in example.org
+        name: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Declare, as the operator of this node, that a zone is served here
+    Activate {
+        /// The domain, as in example.org
+        name: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// List the zones
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+}
+
+/// `poterne tunnel …`.
+#[derive(Debug, Subcommand)]
+pub enum TunnelVerb {
+    /// Create a tunnel and show its token
+    Create {
+        /// A name of your choice
+        name: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Send a hostname through a tunnel to a service: makes the proxied record and the ingress rule
+    Route {
+        /// The public name, in one of your zones
+        hostname: String,
+        /// The tunnel, by name or id
+        tunnel: String,
+        /// The service as the agent's machine reaches it, as in http://localhost:8080
+        service: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Show a tunnel's token, which is all an agent needs
+    Token {
+        /// The tunnel, by name or id
+        tunnel: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// List the tunnels
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Show a tunnel, its hostnames and its connected agents
+    Info {
+        /// The tunnel, by name or id
+        tunnel: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Delete a tunnel and close its connections
+    Delete {
+        /// The tunnel, by name or id
+        tunnel: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+}
+
+/// `poterne config …`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Print a configuration file in which every key is documented and has its default
+    Template,
+    /// Say whether the configuration is right, without starting anything
+    Check {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        sources: Sources,
+    },
+}
+
+fn parse_port_base(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(base @ (0 | 10_000..=56_000)) => Ok(base),
+        _ => Err("the base is 0 (the system chooses) or a number from 10000 to 56000".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_port_base_outside_its_range_is_refused_with_the_range() {
+        let error = Cli::try_parse_from(["poterne", "demo", "--port-base", "80"]).unwrap_err().to_string();
+        assert!(error.contains("10000 to 56000"), "{error}");
+        assert!(Cli::try_parse_from(["poterne", "demo", "--port-base", "0"]).is_ok());
+        assert!(Cli::try_parse_from(["poterne", "demo", "--port-base", "56000"]).is_ok());
+        assert!(Cli::try_parse_from(["poterne", "demo", "--port-base", "56001"]).is_err());
+    }
+
+    #[test]
+    fn every_verb_of_the_story_parses() {
+        for line in [
+            "serve --config poterne.toml --state-dir /tmp/x --ready-fd 3 --set edge.http=127.0.0.1:8080",
+            "demo --json --no-agent --port-base 0 --state-dir /tmp/x",
+            "demo --url http://localhost:3000",
+            "zone add example.org",
+            "zone activate example.org --json",
+            "zone list --state-dir /tmp/x",
+            "tunnel create home",
+            "tunnel route app.example.org home http://localhost:8080",
+            "tunnel token home",
+            "tunnel list",
+            "tunnel info home",
+            "tunnel delete home",
+            "config template",
+            "config check --config poterne.toml",
+        ] {
+            let words = std::iter::once("poterne").chain(line.split(' '));
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn help_names_every_command_with_what_it_is_for() {
+        let help = Cli::command().render_long_help().to_string();
+        for line in ["serve", "demo", "zone", "tunnel", "config", "Run the node", "a URL that works", "opened from inside"] {
+            assert!(help.contains(line), "{line} is missing in:\n{help}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Every key of poterne.toml, declared once: documentation, kind and default.
+
+use std::fmt::Write as _;
+
+use toml::{Table, Value};
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// Its section.
+    pub section: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// How its text form in a variable or a flag is read.
+    pub kind: Kind,
+    /// Its default, in TOML.
+    pub default: Default,
+    /// What it means, and when one would want it.
+    pub doc: &'static str,
+}
+
+/// How a key's text form (variable, flag) is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Text,
+    /// A whole number.
+    Number,
+    /// Texts separated by commas.
+    List,
+    /// A TOML value.
+    Toml,
+}
+
+/// A key's default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default {
+    /// This TOML value.
+    Is(&'static str),
+    /// None; the TOML value is an example for the template.
+    AbsentAsIn(&'static str),
+}
+
+/// The sections, in the template's order, each with its heading.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("node", "Who this node is."),
+    ("edge", "The visitors' side."),
+    ("tunnel", "The agents' side: where they dial in, and what tunnels are called."),
+    ("dns", "The name server. Not built yet: these keys are read and have no effect."),
+    ("control", "The control plane: API, store, operator's decisions."),
+    ("acme", "Certificates of a public authority. Not built yet: these keys are read and have no effect."),
+    ("mail", "Outgoing mail. Not built yet: these keys are read and have no effect."),
+];
+
+use self::Default::{AbsentAsIn, Is};
+
+macro_rules! key {
+    ($section:literal $name:literal $kind:ident $default:expr, $doc:literal) => {
+        Key { section: $section, name: $name, kind: Kind::$kind, default: $default, doc: $doc }
+    };
+}
+
+/// The table.
+pub const KEYS: &[Key] = &[
+    key!("node" "name" Text AbsentAsIn(r#""node.example.net""#),
+        "The node's own name. Its API answers under it, agents are told it. Default: the host name of this machine."),
+    key!("node" "roles" List Is(r#"["control", "edge"]"#),
+        "What the node does. Roles can live in one process, which is the default."),
+    key!("node" "state_dir" Text Is(r#""/var/lib/poterne""#),
+        "Where store, keys and certificates are kept. Made at the first start, readable by its owner alone."),
+    key!("node" "public_addresses" List Is("[]"),
+        "Addresses the world reaches this node at, as in [\"203.0.113.10\", \"2001:db8::10\"]. They need not be on an interface. \
+         Tunnel tokens name them where the node has no name that resolves."),
+    key!("edge" "http" List Is(r#"["0.0.0.0:80", "[::]:80"]"#),
+        "Where visitors are received in clear. Empty: nowhere."),
+    key!("edge" "https" List Is(r#"["0.0.0.0:443", "[::]:443"]"#),
+        "Where visitors are received over TLS. Agents whose network lets nothing else out are received here too."),
+    key!("edge" "trusted_proxies" List Is("[]"),
+        "Addresses or ranges of proxies in front of this node, whose X-Forwarded-For is believed. Everyone else's is dropped."),
+    key!("edge" "certificates" Toml Is("[]"),
+        "Your own certificates, as in [{ cert = \"/etc/ssl/example.pem\", key = \"/etc/ssl/example.key\" }]. \
+         Names they do not cover get one from the node's local authority."),
+    key!("edge" "origins_allowed" Toml Is("[]"),
+        "Private ranges that direct origins may be in, as in [{ cidr = \"10.0.0.0/8\" }]; `accounts` limits that to some accounts. \
+         Without it no direct origin in a private range is reached. Services behind a tunnel do not need it."),
+    key!("edge" "connections_max" Number Is("65536"),
+        "Visitors' connections at once on each listener; one more waits. Lower it where memory is short."),
+    key!("edge" "drain_secs" Number Is("30"),
+        "Seconds that requests in flight get to end when the node is asked to stop. A second signal stops it at once."),
+    key!("tunnel" "listen" List Is(r#"["0.0.0.0:7844", "[::]:7844"]"#),
+        "Where agents dial in, UDP (QUIC) and TCP (HTTP/2) on the same number. Stock agents expect 7844."),
+    key!("tunnel" "domain" Text AbsentAsIn(r#""tunnels.example.net""#),
+        "Your own suffix for the names of tunnels, {tunnel-id}.DOMAIN. {tunnel-id}.cfargotunnel.com always means the same."),
+    key!("tunnel" "quick_domain" Text AbsentAsIn(r#""quick.example.net""#),
+        "Lets anyone who reaches the API have a random name under this domain, without an account, for 8 hours. Absent: nobody can."),
+    key!("tunnel" "edges" List Is("[]"),
+        "What tokens tell agents to dial, as in [\"edge.example.net:7844\"]. Empty: the public addresses, or the node's name, with \
+         the port of `listen`."),
+    key!("tunnel" "congestion" Text Is(r#""bbr""#),
+        "How fast the node sends to agents: bbr holds its rate over lossy links, cubic yields to others as most senders do."),
+    key!("dns" "listen" List Is("[]"),
+        "Where the name server listens, UDP and TCP. Empty: port 53 of each address of this machine that is not loopback."),
+    key!("dns" "nameservers" List Is("[]"),
+        "The names that zones are delegated to, as in [\"ns1.example.net\", \"ns2.example.net\"]."),
+    key!("control" "listen" Text Is(r#""127.0.0.1:8600""#),
+        "Where the API listens in clear. It is reached under the node's names on the edge too, so keep this one on loopback."),
+    key!("control" "url" Text AbsentAsIn(r#""https://control.example.net""#),
+        "Where control is, for an edge that lives apart. Not built yet: read, without effect."),
+    key!("control" "aliases" List Is("[]"),
+        "Other names of the API, for clients that are led here by DNS."),
+    key!("control" "store" Text Is(r#""sqlite""#),
+        "The database. \"sqlite\" keeps it in the state directory."),
+    key!("control" "activate" List Is("[]"),
+        "Zones that you, who run this node, declare active without waiting for their delegation: names, or \"*.test\" for all below."),
+    key!("control" "rate_limit" Number Is("1200"),
+        "API requests one client may make in five minutes."),
+    key!("control" "metrics" Text Is(r#""127.0.0.1:8601""#),
+        "Where /metrics, /ready and /live are served, in clear and to anyone who reaches it."),
+    key!("acme" "directory" Text AbsentAsIn(r#""https://acme-v02.api.letsencrypt.org/directory""#),
+        "The authority's directory."),
+    key!("acme" "email" Text AbsentAsIn(r#""you@example.net""#), "The account's contact."),
+    key!("acme" "ca_file" Text AbsentAsIn(r#""/etc/poterne/acme-ca.pem""#), "What verifies the directory, where the system's store does not."),
+    key!("mail" "smtp" Text AbsentAsIn(r#""smtps://user:password@mail.example.net""#), "The mail server."),
+    key!("mail" "from" Text AbsentAsIn(r#""poterne@example.net""#), "The sender of the node's mails."),
+];
+
+/// All defaults, as one table.
+pub fn defaults() -> Table {
+    let mut table = Table::new();
+    table.insert("version".into(), Value::Integer(1));
+    for (section, _) in SECTIONS {
+        table.insert((*section).into(), Value::Table(Table::new()));
+    }
+    for key in KEYS {
+        if let (Is(default), Some(Value::Table(section))) = (key.default, table.get_mut(key.section)) {
+            section.insert(key.name.into(), value(default).expect("a default is TOML: a test holds it"));
+        }
+    }
+    table
+}
+
+/// Puts `over` on top of `table`, key by key.
+pub fn merge(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(section)), Value::Table(over)) => merge(section, over),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
+/// The key of this section and name.
+pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.section == section && key.name == name)
+}
+
+/// The candidate nearest to `text`, if one is near enough to be meant.
+pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates.map(|c| (distance(text, c), c)).filter(|(d, c)| *d <= c.len().max(3) / 2).min().map(|(_, c)| c)
+}
+
+/// A configuration file in which every key stands, documented, at its default, and commented out.
+pub fn template() -> String {
+    let mut text = String::from(
+        "# Poterne's configuration. Every key has a default, shown here behind '#': take the '#' away to change it.\n\
+         # Environment variables (POTERNE_EDGE_HTTP=127.0.0.1:8080) win over this file, flags over both.\n\n\
+         version = 1\n",
+    );
+    for (section, heading) in SECTIONS {
+        let _ = write!(text, "\n# {heading}\n[{section}]\n");
+        for key in KEYS.iter().filter(|key| key.section == *section) {
+            text.push('\n');
+            for line in wrap(key.doc, 110) {
+                let _ = writeln!(text, "# {line}");
+            }
+            let _ = match key.default {
+                Is(default) => writeln!(text, "#{} = {default}", key.name),
+                AbsentAsIn(example) => writeln!(text, "# Absent by default; an example:\n#{} = {example}", key.name),
+            };
+        }
+    }
+    text
+}
+
+/// One TOML value out of its text.
+pub fn value(text: &str) -> Result<Value, toml::de::Error> {
+    let mut table: Table = format!("value = {text}").parse()?;
+    Ok(table.remove("value").unwrap_or(Value::Boolean(false)))
+}
+
+/// How many letters must be inserted, removed, changed or swapped with a neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let best = changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] { best.min(rows[i - 2][j - 2] + 1) } else { best }
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+/// Breaks a text into lines of at most `width` bytes at its spaces.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("one line at least");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.len() + 1 + word.len() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.into());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, file};
+
+    #[test]
+    fn the_template_as_it_stands_changes_nothing() {
+        let parsed = file::parse("t".as_ref(), &template()).unwrap();
+        let mut table = defaults();
+        merge(&mut table, parsed);
+        assert_eq!(<Config as serde::Deserialize>::deserialize(table).unwrap(), Config::defaults());
+    }
+
+    #[test]
+    fn every_default_of_the_template_is_the_default() {
+        // Take the '#' away from every key that is not only an example.
+        let template = template();
+        let mut lines = Vec::new();
+        let mut example = false;
+        for line in template.lines() {
+            let is_key = line.starts_with('#') && !line.starts_with("# ") && line.contains(" = ");
+            lines.push(if is_key && !example { &line[1..] } else { line });
+            example = line.starts_with("# Absent by default");
+        }
+        let table = file::parse("t".as_ref(), &lines.join("\n")).unwrap();
+        let config = <Config as serde::Deserialize>::deserialize(table).unwrap();
+        assert_eq!(config, Config::defaults());
+    }
+
+    #[test]
+    fn every_example_of_the_template_is_accepted() {
+        let uncommented: Vec<&str> = template_lines();
+        let table = file::parse("t".as_ref(), &uncommented.join("\n")).unwrap();
+        <Config as serde::Deserialize>::deserialize(table).unwrap();
+    }
+
+    fn template_lines() -> Vec<&'static str> {
+        let text: &'static str = Box::leak(template().into_boxed_str());
+        text.lines().map(|l| if l.starts_with('#') && !l.starts_with("# ") && l.contains(" = ") { &l[1..] } else { l }).collect()
+    }
+
+    #[test]
+    fn the_checked_in_example_is_the_template() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/poterne.example.toml");
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text == template(), "docs/poterne.example.toml is behind: write `poterne config template` into it");
+    }
+
+    #[test]
+    fn the_nearest_key_is_found_and_nonsense_has_none() {
+        let names = || KEYS.iter().map(|key| key.name);
+        assert_eq!(nearest("htpp", names()), Some("http"));
+        assert_eq!(nearest("quick_domian", names()), Some("quick_domain"));
+        assert_eq!(nearest("zzzzzzzzzzzz", names()), None);
+    }
+}

@@ -1,0 +1,366 @@
+//! Boot settings: few, and a restart away. What an operator changes on a Tuesday lives in the control plane instead.
+//!
+//! Four layers, each its own module, the later over the earlier: defaults ([`keys`]), file ([`file`]), environment and flags
+//! ([`overlay`]). The file may be absent. One table, [`keys::KEYS`], declares every key: its documentation, its default, the
+//! template and the names of environment variables all come out of it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use poterne_model::Name;
+use serde::Deserialize;
+
+pub mod file;
+pub mod keys;
+pub mod overlay;
+
+/// Where the file is looked for when no `--config` is given; there it may be absent.
+pub const DEFAULT_FILE: &str = "/etc/poterne/poterne.toml";
+
+/// Everything a node is told before it starts.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Version of this format. Always 1.
+    pub version: u32,
+    /// Who this node is.
+    pub node: Node,
+    /// The visitors' side.
+    pub edge: Edge,
+    /// The agents' side.
+    pub tunnel: Tunnel,
+    /// The name server's settings.
+    pub dns: Dns,
+    /// The control plane.
+    pub control: Control,
+    /// Certificates of a public authority.
+    pub acme: Acme,
+    /// Outgoing mail.
+    pub mail: Mail,
+}
+
+/// `[node]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Its own name, under which its API is reached; absent: this machine's host name.
+    pub name: Option<Name>,
+    /// What it does.
+    pub roles: Vec<Role>,
+    /// Where it keeps its state.
+    pub state_dir: PathBuf,
+    /// Addresses the world reaches it at.
+    pub public_addresses: Vec<IpAddr>,
+}
+
+/// One role of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Store, verbs, API, publication.
+    Control,
+    /// The name server.
+    Dns,
+    /// Visitors and agents.
+    Edge,
+}
+
+/// `[edge]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    /// Listeners in clear.
+    pub http: Vec<SocketAddr>,
+    /// Listeners with TLS.
+    pub https: Vec<SocketAddr>,
+    /// Peers whose forwarding headers are believed.
+    pub trusted_proxies: Vec<String>,
+    /// Certificates of the operator's own.
+    pub certificates: Vec<CertificateFiles>,
+    /// Private ranges that direct origins may be in.
+    pub origins_allowed: Vec<OriginRange>,
+    /// Visitors' connections at once, for each listener.
+    pub connections_max: usize,
+    /// Seconds granted to requests in flight when the node stops.
+    pub drain_secs: u64,
+}
+
+/// One of `[edge] certificates`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// PEM file of the chain, leaf first.
+    pub cert: PathBuf,
+    /// PEM file of its key.
+    pub key: PathBuf,
+}
+
+/// One of `[edge] origins_allowed`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginRange {
+    /// The range.
+    pub cidr: String,
+    /// The accounts it is allowed for; absent: all.
+    pub accounts: Option<Vec<String>>,
+}
+
+/// `[tunnel]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tunnel {
+    /// Listeners for agents, UDP and TCP both.
+    pub listen: Vec<SocketAddr>,
+    /// The node's own suffix of tunnel names.
+    pub domain: Option<Name>,
+    /// Where quick tunnels get their names; absent: no quick tunnels.
+    pub quick_domain: Option<Name>,
+    /// Edges that tokens name, as host names or addresses with ports; empty: node name or public addresses.
+    pub edges: Vec<String>,
+    /// Congestion control towards agents.
+    pub congestion: Congestion,
+}
+
+/// Congestion control of a sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Congestion {
+    /// Holds its rate where packets are lost at random.
+    Bbr,
+    /// What most of the Internet does.
+    Cubic,
+}
+
+/// `[dns]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// Listeners of the name server.
+    pub listen: Vec<SocketAddr>,
+    /// Names of the name servers zones are delegated to.
+    pub nameservers: Vec<Name>,
+}
+
+/// `[control]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// Listener of the API, in clear: loopback only, unless you know why.
+    pub listen: SocketAddr,
+    /// Where control is, when it is on another node.
+    pub url: Option<String>,
+    /// Other names of this node's API.
+    pub aliases: Vec<Name>,
+    /// The database.
+    pub store: String,
+    /// Zones the operator declares active, exact names or `*.` patterns.
+    pub activate: Vec<Name>,
+    /// API requests an address may make in five minutes.
+    pub rate_limit: u32,
+    /// Listener of metrics and health.
+    pub metrics: SocketAddr,
+}
+
+/// `[acme]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// Directory URL of the authority; absent: certificates come from the node's own.
+    pub directory: Option<String>,
+    /// Contact of the account.
+    pub email: Option<String>,
+    /// PEM file that verifies the directory.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[mail]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    /// URL of the mail server.
+    pub smtp: Option<String>,
+    /// Sender of the node's mails.
+    pub from: Option<String>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read: {error}; check the path given by --config or POTERNE_CONFIG, and the file's permissions")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is wrong somewhere.
+    #[error("{path}:{line}:{column}: {what}")]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong, and the remedy.
+        what: String,
+    },
+    /// A variable or a flag is wrong.
+    #[error("{origin}: {what}")]
+    InOverlay {
+        /// The variable or flag.
+        origin: String,
+        /// What is wrong, and the remedy.
+        what: String,
+    },
+    /// All parts are right, their sum is not.
+    #[error("{0}")]
+    Inconsistent(String),
+}
+
+impl Config {
+    /// The defaults, as [`keys::KEYS`] states them.
+    pub fn defaults() -> Self {
+        Self::deserialize(keys::defaults()).expect("the defaults of the key table parse: a test holds it")
+    }
+
+    /// Reads all layers. `path` is what `--config` names; without it [`DEFAULT_FILE`] is read where it exists.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Self, ConfigError> {
+        let mut table = keys::defaults();
+        if let Some((path, text)) = read(path)? {
+            keys::merge(&mut table, file::parse(&path, &text)?);
+        }
+        for change in overlay::from_environment(environment)?.into_iter().chain(overlay::from_flags(flags)?) {
+            keys::merge(&mut table, change);
+        }
+        let config = Self::deserialize(table).map_err(|error| ConfigError::Inconsistent(error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What no single key can know.
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |what: &str| Err(ConfigError::Inconsistent(what.into()));
+        if self.node.roles.is_empty() {
+            return wrong("[node] roles is empty: a node that does nothing; take [\"control\", \"edge\"]");
+        }
+        if self.node.roles.contains(&Role::Dns) {
+            return wrong(
+                "[node] roles names \"dns\", and this version has no name server yet: take it out of the list. \
+                 Names can be led here by any other name server meanwhile",
+            );
+        }
+        if !self.control.store.eq("sqlite") {
+            return wrong("[control] store is not \"sqlite\": this version keeps its state in SQLite only");
+        }
+        if !self.node.roles.contains(&Role::Control) || !self.node.roles.contains(&Role::Edge) {
+            return wrong("[node] roles: this version runs control and edge in one process; take [\"control\", \"edge\"]");
+        }
+        if let Some(range) = self.edge.trusted_proxies.iter().find(|range| !is_range(range)) {
+            return wrong(&format!("[edge] trusted_proxies: {range:?} is neither an address nor a range such as 10.0.0.0/8"));
+        }
+        if let Some(range) = self.edge.origins_allowed.iter().find(|range| !is_range(&range.cidr)) {
+            return wrong(&format!("[edge] origins_allowed: {:?} is neither an address nor a range such as 10.0.0.0/8", range.cidr));
+        }
+        Ok(())
+    }
+
+    /// What is set and has no effect yet: the operator is told rather than left to wonder.
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        let defaults = Self::defaults();
+        let mut keys = Vec::new();
+        let mut tell = |differs: bool, key| {
+            if differs {
+                keys.push(key);
+            }
+        };
+        tell(self.dns != defaults.dns, "[dns]");
+        tell(self.acme != defaults.acme, "[acme]");
+        tell(self.mail != defaults.mail, "[mail]");
+        tell(self.control.url.is_some(), "[control] url");
+        keys
+    }
+}
+
+/// The file and its text, where there is one.
+fn read(path: Option<&Path>) -> Result<Option<(PathBuf, String)>, ConfigError> {
+    let named = path.is_some();
+    let path = path.unwrap_or(Path::new(DEFAULT_FILE)).to_path_buf();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ConfigError::Unreadable { path, error }),
+    }
+}
+
+/// Whether a text is an address or a CIDR range.
+fn is_range(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return text.parse::<IpAddr>().is_ok() };
+    match (address.parse::<IpAddr>(), bits.parse::<u8>()) {
+        (Ok(IpAddr::V4(_)), Ok(bits)) => bits <= 32,
+        (Ok(IpAddr::V6(_)), Ok(bits)) => bits <= 128,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("poterne.toml");
+        std::fs::write(&path, text).unwrap();
+        let environment = environment.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+        let flags: Vec<String> = flags.iter().map(|s| s.to_string()).collect();
+        Config::load(Some(&path), environment, &flags)
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file_over_defaults() {
+        let file = "version = 1\n[edge]\nhttp = [\"127.0.0.1:1\"]\nhttps = [\"127.0.0.1:1\"]\n[tunnel]\nlisten = [\"127.0.0.1:1\"]\n";
+        let config = load(
+            file,
+            &[("POTERNE_EDGE_HTTPS", "127.0.0.1:2,[::1]:2"), ("POTERNE_TUNNEL_LISTEN", "127.0.0.1:2")],
+            &["tunnel.listen=127.0.0.1:3", "tunnel.quick_domain=quick.test"],
+        )
+        .unwrap();
+        assert_eq!(config.edge.http, ["127.0.0.1:1".parse().unwrap()]);
+        assert_eq!(config.edge.https, ["127.0.0.1:2".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+        assert_eq!(config.tunnel.listen, ["127.0.0.1:3".parse().unwrap()]);
+        assert_eq!(config.tunnel.quick_domain.unwrap().as_str(), "quick.test");
+        assert_eq!(config.control, Config::defaults().control);
+    }
+
+    #[test]
+    fn a_named_file_must_be_there_and_the_default_one_need_not() {
+        let error = Config::load(Some(Path::new("/nowhere/poterne.toml")), [], &[]).unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/poterne.toml cannot be read") && error.contains("--config"), "{error}");
+    }
+
+    #[test]
+    fn the_dns_role_is_refused_plainly() {
+        let error = load("version = 1\n[node]\nroles = [\"control\", \"dns\", \"edge\"]\n", &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("no name server yet"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_range_is_named() {
+        let error = load("version = 1\n[edge]\ntrusted_proxies = [\"10.0.0.0/40\"]\n", &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("10.0.0.0/40") && error.contains("trusted_proxies"), "{error}");
+    }
+
+    #[test]
+    fn what_has_no_effect_yet_is_told() {
+        let config = load("version = 1\n[acme]\nemail = \"me@example.org\"\n", &[], &[]).unwrap();
+        assert_eq!(config.without_effect(), ["[acme]"]);
+        assert!(Config::defaults().without_effect().is_empty());
+    }
+}
