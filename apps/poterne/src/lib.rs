@@ -4,6 +4,10 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod language;
 pub mod ports;
+pub mod print;
+pub mod process;
+pub mod ready;
 pub mod sample_site;
 pub mod state;

@@ -1,0 +1,143 @@
+//! Answers of the administration verbs, for a person at a terminal.
+
+use std::fmt::Write as _;
+
+use crate::admin::protocol::{Answer, Tunnel, Zone};
+
+/// An answer as text; always ends with a line break. `now` is in seconds since the Unix epoch.
+pub fn render(answer: &Answer, now: u64) -> String {
+    match answer {
+        Answer::Zone(zone) => match zone.status.as_str() {
+            "pending" => format!(
+                "Zone {} is there, and pending: it serves nothing yet.\nIf it is yours to serve here: poterne zone activate {}\n",
+                zone.name, zone.name
+            ),
+            status => format!("Zone {} is {status}.\n", zone.name),
+        },
+        Answer::Zones(zones) if zones.is_empty() => "No zone yet. Add one: poterne zone add example.org\n".into(),
+        Answer::Zones(zones) => table(["NAME", "STATUS", "ID"], zones.iter().map(zone_row)),
+        Answer::Created { tunnel, token } => format!(
+            "Tunnel {} is there, its id is {}.\nIts token, which is all an agent needs and as secret as a password:\n\n{token}\n\n\
+             On the machine of the service:  poterne-agent tunnel run --token TOKEN\n\
+             Then give it a name:            poterne tunnel route app.example.org {} http://localhost:8080\n",
+            tunnel.name, tunnel.id, tunnel.name
+        ),
+        Answer::Routed { hostname, tunnel, service, zone } => {
+            let mut text = format!("{hostname} goes through tunnel {} to {service}.\n", tunnel.name);
+            if !matches!(zone.status.as_str(), "active" | "moved") {
+                let _ = writeln!(
+                    text,
+                    "Zone {0} is {1}: nothing is served until it is active. If it is yours: poterne zone activate {0}",
+                    zone.name, zone.status
+                );
+            }
+            text
+        }
+        Answer::Token { token, .. } => format!("{token}\n"),
+        Answer::Tunnels(tunnels) if tunnels.is_empty() => "No tunnel yet. Create one: poterne tunnel create home\n".into(),
+        Answer::Tunnels(tunnels) => table(["NAME", "STATUS", "AGENTS", "ID"], tunnels.iter().map(tunnel_row)),
+        Answer::Tunnel(tunnel) => info(tunnel, now),
+        Answer::Deleted { tunnel } => format!("Tunnel {} is gone, and its connections with it.\n", tunnel.name),
+        Answer::Refused { message } => format!("{message}\n"),
+    }
+}
+
+fn zone_row(zone: &Zone) -> [String; 3] {
+    [zone.name.clone(), zone.status.clone(), zone.id.clone()]
+}
+
+fn tunnel_row(tunnel: &Tunnel) -> [String; 4] {
+    let status = tunnel.status.clone().unwrap_or_else(|| "-".into());
+    [tunnel.name.clone(), status, tunnel.connectors.len().to_string(), tunnel.id.clone()]
+}
+
+fn info(tunnel: &Tunnel, now: u64) -> String {
+    let mut text = format!("Name        {}{}\nId          {}\n", tunnel.name, if tunnel.quick { " (quick tunnel)" } else { "" }, tunnel.id);
+    let _ = match (&tunnel.status, tunnel.since) {
+        (Some(status), Some(since)) => writeln!(text, "Status      {status}, since {} ago", ago(now.saturating_sub(since))),
+        (Some(status), None) => writeln!(text, "Status      {status}"),
+        (None, _) => writeln!(text, "Status      unknown: no node runs on this state"),
+    };
+    if let Some(created) = &tunnel.created_at {
+        let _ = writeln!(text, "Created     {created}");
+    }
+    for rule in &tunnel.ingress {
+        let _ = writeln!(
+            text,
+            "Ingress     {}{} -> {}",
+            rule.hostname.as_deref().unwrap_or("*"),
+            rule.path.as_deref().map(|path| format!(" {path}")).unwrap_or_default(),
+            rule.service
+        );
+    }
+    for agent in &tunnel.connectors {
+        let _ = writeln!(text, "Agent       {} {} {}", agent.id, agent.version, agent.arch);
+        for connection in &agent.connections {
+            let _ = writeln!(text, "              {connection}");
+        }
+    }
+    text
+}
+
+/// A span of seconds, to its largest two units.
+fn ago(secs: u64) -> String {
+    match secs {
+        0..60 => format!("{secs} s"),
+        60..3600 => format!("{} min {} s", secs / 60, secs % 60),
+        3600..86_400 => format!("{} h {} min", secs / 3600, secs % 3600 / 60),
+        _ => format!("{} d {} h", secs / 86_400, secs % 86_400 / 3600),
+    }
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let widths: [usize; N] = std::array::from_fn(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0));
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::protocol::Connector;
+
+    fn zone(name: &str, status: &str) -> Zone {
+        Zone { id: "0123".into(), name: name.into(), status: status.into() }
+    }
+
+    #[test]
+    fn lists_are_aligned_and_empty_ones_say_what_next() {
+        let answer = Answer::Zones(vec![zone("example.org", "pending"), zone("a.b", "active")]);
+        assert_eq!(render(&answer, 0), "NAME         STATUS   ID\nexample.org  pending  0123\na.b          active   0123\n");
+        assert!(render(&Answer::Zones(vec![]), 0).contains("poterne zone add"));
+        assert!(render(&Answer::Tunnels(vec![]), 0).contains("poterne tunnel create"));
+    }
+
+    #[test]
+    fn a_pending_zone_says_how_to_activate_it() {
+        assert!(render(&Answer::Zone(zone("example.org", "pending")), 0).contains("poterne zone activate example.org"));
+        assert_eq!(render(&Answer::Zone(zone("example.org", "active")), 0), "Zone example.org is active.\n");
+    }
+
+    #[test]
+    fn a_tunnel_shows_its_agents_and_since_when() {
+        let tunnel = Tunnel {
+            id: "t".into(),
+            name: "home".into(),
+            status: Some("healthy".into()),
+            since: Some(100),
+            created_at: None,
+            quick: false,
+            ingress: vec![],
+            connectors: vec![Connector { id: "c".into(), version: "1".into(), arch: "linux_amd64".into(), connections: vec!["0 quic ::1".into()] }],
+        };
+        let text = render(&Answer::Tunnel(tunnel), 100 + 3661);
+        assert!(text.contains("healthy, since 1 h 1 min ago"), "{text}");
+        assert!(text.contains("Agent       c 1 linux_amd64\n              0 quic ::1\n"), "{text}");
+    }
+}

@@ -1,0 +1,44 @@
+//! The process itself: how many descriptors it may hold, and when it is asked to stop.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Exit code after a second signal, as a shell shows a process killed by SIGINT.
+const EXIT_AT_ONCE: i32 = 130;
+
+/// Raises the limit of open descriptors to the hard one, and says what that allows.
+pub fn raise_descriptor_limit() {
+    let before = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: before.maximum, maximum: before.maximum };
+    let raised = before.current == before.maximum || setrlimit(Resource::Nofile, wanted).is_ok();
+    match getrlimit(Resource::Nofile).current {
+        None => tracing::info!("open descriptors: no limit"),
+        Some(limit) if raised => {
+            // A visitor's request through a tunnel needs one descriptor here: the agent's streams share a connection.
+            tracing::info!(limit, "open descriptors: raised to the hard limit, enough for about {} visitors at once", limit.saturating_sub(64));
+        }
+        Some(limit) => tracing::warn!(limit, "open descriptors: the limit could not be raised to the hard one"),
+    }
+}
+
+/// Cancels `stop` at the first SIGINT or SIGTERM; at the second the process ends at once.
+pub fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        loop {
+            let name = tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            };
+            if stop.is_cancelled() {
+                tracing::warn!("{name} again: ending at once");
+                std::process::exit(EXIT_AT_ONCE);
+            }
+            tracing::info!("{name}: draining; the same signal again ends at once");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}
