@@ -1,2 +1,14 @@
-//! Logs and metrics, declared once.
+//! Logs and metrics, declared once and derived everywhere else.
+//!
+//! * [`logs`]: one line per event on stderr (or a file), text for a person, JSON for a collector;
+//! * [`metrics`]: one registry per process, shared by handle. A crate registers its counters when it is built and then only
+//!   adds to plain atomics: nothing on a request's path takes a lock or looks a label up.
+//!
+//! Ids of tenants and requests (`ray`, `zone`, `account`, `tunnel`) are fields of log lines, never labels of metrics: labels
+//! whose number the network decides would grow without bound.
 #![forbid(unsafe_code)]
+
+pub mod logs;
+pub mod metrics;
+
+pub use metrics::{Counter, Gauge, Metrics};
