@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod language;
 pub mod ports;
 pub mod print;
@@ -11,3 +12,4 @@ pub mod process;
 pub mod ready;
 pub mod sample_site;
 pub mod state;
+pub mod trust;

@@ -109,6 +109,8 @@ pub const NODE_KEY: &str = "node.key";
 pub const SOCKET: &str = "admin.sock";
 /// Both local authorities' certificates.
 pub const CA: &str = "ca.pem";
+/// The visitors' authority alone: what a browser should import.
+pub const VISITORS_CA: &str = "visitors-ca.pem";
 /// The snapshot's directory.
 pub const SNAPSHOT: &str = "snapshot";
 

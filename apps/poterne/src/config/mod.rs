@@ -12,6 +12,8 @@ use std::{
 use poterne_model::Name;
 use serde::Deserialize;
 
+use crate::cli::Sources;
+
 pub mod file;
 pub mod keys;
 pub mod overlay;
@@ -242,6 +244,16 @@ impl Config {
         }
         let config = Self::deserialize(table).map_err(|error| ConfigError::Inconsistent(error.to_string()))?;
         config.check()?;
+        Ok(config)
+    }
+
+    /// Reads all layers as the command line and this process's environment say.
+    pub fn from_sources(sources: &Sources) -> Result<Self, ConfigError> {
+        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let mut config = Self::load(sources.config.as_deref(), environment, &sources.set)?;
+        if let Some(state_dir) = &sources.state_dir {
+            config.node.state_dir.clone_from(state_dir);
+        }
         Ok(config)
     }
 
