@@ -1,2 +1,22 @@
 //! Secrets at rest and in transit: envelope encryption, digests, tokens, local certificate authorities.
+//!
+//! ```text
+//! node key (file, 0600) ──wraps──→ data keys (in the store) ──seal──→ tunnel secrets, certificate keys, …
+//!                       └─wraps──→ the local CAs' private keys (files, 0600)
+//! ```
+//!
+//! Two layers, so that changing the node key re-wraps a handful of data keys instead of everything they seal, and a store
+//! backed up without the node key is worth nothing to a thief.
+//!
+//! What is not here: passwords (argon2id, with the sign-in that needs them), and where wrapped things are kept.
 #![forbid(unsafe_code)]
+
+mod ca;
+mod envelope;
+mod node_key;
+mod secret;
+
+pub use ca::{CaError, CaSpec, Leaf, LocalCa};
+pub use envelope::{DataKey, EnvelopeError, KeyId, KeyRing, Purpose};
+pub use node_key::{KeyFileError, NodeKey, read_private_file, write_private_file};
+pub use secret::{Secret, digest_matches, random_bytes, random_name, random_token, sha256};
