@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod bind;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod health;
 pub mod language;
 pub mod ports;
 pub mod print;
