@@ -6,14 +6,26 @@
 //!
 //! * [`body`]: bodies that flow, frame by frame, with back-pressure;
 //! * [`request`]: what a request carries beside its head: the visitor's connection, and whether it wants a WebSocket;
+//! * [`limits`]: every bound, with its default;
+//! * [`guard`] and [`strict`]: what is refused so that no origin reads a request otherwise than we did; pure;
 //! * [`serve`]: the framing of one accepted connection.
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod guard;
+mod io;
+pub mod limits;
 pub mod request;
+pub mod serve;
+pub mod strict;
+mod watch;
+mod websocket;
 
 pub use body::{Body, BodyError, Frame};
+pub use limits::Limits;
 pub use request::{Connection, Kind, Scheme};
+pub use serve::{Handler, Protocol, serve_connection};
+pub use strict::Refusal;
 
 /// A request whose body flows. Its extensions hold an `Arc<`[`Connection`]`>` and a [`Kind`].
 pub type Request = http::Request<Body>;

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use http::HeaderValue;
+
 /// How the visitor came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -19,12 +21,20 @@ impl Scheme {
             Self::Https => "https",
         }
     }
+
+    /// The port that need not be written.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
 }
 
 /// The visitor's connection, shared by all its requests (in the request's extensions as `Arc<Connection>`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
-    /// The visitor's address: the peer of the socket.
+    /// The visitor's address: the peer of the socket. An IPv4 address that came through a dual-stack socket is an IPv4 address.
     pub peer: SocketAddr,
     /// The address the visitor reached.
     pub local: SocketAddr,
@@ -32,6 +42,17 @@ pub struct Connection {
     pub scheme: Scheme,
     /// The name the visitor asked for in its TLS handshake, lower-case.
     pub sni: Option<Box<str>>,
+    /// `peer`'s address as a field value, written once for all requests of the connection.
+    pub peer_value: HeaderValue,
+}
+
+impl Connection {
+    /// A connection as it was accepted.
+    pub fn new(peer: SocketAddr, local: SocketAddr, scheme: Scheme, sni: Option<Box<str>>) -> Self {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let peer_value = HeaderValue::try_from(peer.ip().to_string()).expect("an address is visible ASCII");
+        Self { peer, local, scheme, sni, peer_value }
+    }
 }
 
 /// What the visitor wants of this request (in the request's extensions).

@@ -1,0 +1,69 @@
+//! What a visitor may take of this node. Every bound has its default and its reason here.
+
+use std::time::Duration;
+
+/// Bounds of one visitor's connection.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Longest request head, request line and fields together, in bytes; beyond it 431. Default 32 KiB.
+    ///
+    /// Worst-case memory is this times the connections that are sending a head. Source: edge-behaviour §2.9.
+    pub head_bytes_max: usize,
+    /// Longest request target in bytes; beyond it 414. Default 16 KiB.
+    pub target_bytes_max: usize,
+    /// Longest single field line in bytes; beyond it 431. Default 16 KiB.
+    pub field_bytes_max: usize,
+    /// Most fields in a head; beyond it 431. Default 100, which is also the most the HTTP/1.1 codec takes.
+    pub fields_max: usize,
+    /// From the first byte of a head, or from the start of the connection, to its last: 408 beyond. Default 10 s.
+    pub head_timeout: Duration,
+    /// How long an HTTP/1.1 connection may wait for its next request. Default 75 s.
+    pub idle_timeout: Duration,
+    /// How long an HTTP/2 connection may be without a stream. Default 180 s.
+    pub h2_idle_timeout: Duration,
+    /// Streams a visitor may have open on one HTTP/2 connection. Default 128 (RFC 9113 §6.5.2 recommends at least 100).
+    pub h2_streams_max: u32,
+    /// Receive window of one HTTP/2 stream in bytes: what an upload may have in flight. Default 512 KiB; it bounds the memory
+    /// of a stream whose origin does not read.
+    pub h2_stream_window: u32,
+    /// Receive window of a whole HTTP/2 connection in bytes. Default 1 MiB.
+    pub h2_connection_window: u32,
+    /// Bytes of a response that wait for one HTTP/2 visitor to read. Default 64 KiB; worst case this times the streams open.
+    pub h2_send_bytes_max: usize,
+    /// Streams a visitor opened and reset before we looked at them; beyond it the connection is closed with
+    /// `ENHANCE_YOUR_CALM`. Default 20 (CVE-2023-44487).
+    pub h2_pending_resets_max: usize,
+    /// Streams that we reset because the visitor broke the protocol; beyond it the connection is closed. Default 100
+    /// (CVE-2025-8671).
+    pub h2_error_resets_max: usize,
+    /// An HTTP/2 PING after this long without traffic while streams are open. Default 30 s.
+    pub h2_ping_interval: Duration,
+    /// How long the answer to that PING may take. Default 20 s.
+    pub h2_ping_timeout: Duration,
+    /// Most bytes an HTTP/1.1 connection reads ahead or gathers to write, in bytes. Default 128 KiB; buffers begin at 8 KiB
+    /// and grow only while bytes flow.
+    pub buffer_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 32 * 1024,
+            target_bytes_max: 16 * 1024,
+            field_bytes_max: 16 * 1024,
+            fields_max: 100,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            h2_idle_timeout: Duration::from_secs(180),
+            h2_streams_max: 128,
+            h2_stream_window: 512 * 1024,
+            h2_connection_window: 1024 * 1024,
+            h2_send_bytes_max: 64 * 1024,
+            h2_pending_resets_max: 20,
+            h2_error_resets_max: 100,
+            h2_ping_interval: Duration::from_secs(30),
+            h2_ping_timeout: Duration::from_secs(20),
+            buffer_bytes_max: 128 * 1024,
+        }
+    }
+}
