@@ -12,3 +12,14 @@
 //! * [`datagram`]: UDP and ICMP framing, versions 2 and 3;
 //! * [`token`]: tunnel tokens and credentials files.
 #![forbid(unsafe_code)]
+
+pub mod config;
+pub mod datagram;
+pub mod framed;
+pub mod generated;
+pub mod h2;
+pub mod metadata;
+pub mod registration;
+pub mod stream;
+pub mod token;
+pub mod wire;

@@ -1,0 +1,359 @@
+//! An HTTP exchange as metadata of a data stream, and back.
+//!
+//! The edge writes requests and reads responses, the agent the other way round. Both run once a request: heads go straight from
+//! [`http`]'s types into the message and back, without a list of strings between.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+
+use crate::{
+    stream::{self, ConnectRequest, ConnectResponse, ConnectionType, Head, METADATA_MAX, Parsed, StreamError},
+    wire::WireError,
+};
+
+const METHOD: &str = "HttpMethod";
+const HOST: &str = "HttpHost";
+const STATUS: &str = "HttpStatus";
+const HEADER: &str = "HttpHeader:";
+const FLOW_LIMITED: &str = "FlowConnectRateLimited";
+/// Ours: the body is framed, see [`crate::framed`].
+const FRAMED: &str = "Poterne-Body";
+/// Ours: the answer's body may be framed.
+const FRAMED_ALLOWED: &str = "Poterne-Trailers";
+
+/// How long a request body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is none.
+    None,
+    /// This many bytes.
+    Known(u64),
+    /// It ends when it ends.
+    Unknown,
+}
+
+/// Which bodies are framed ([`crate::framed`]); only towards an agent that announced `poterne_trailers_1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FramedBodies {
+    /// The request's is.
+    pub request: bool,
+    /// The response's may be.
+    pub response_allowed: bool,
+}
+
+/// What the edge adds to a request's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestOptions {
+    /// The request opens a WebSocket.
+    pub websocket: bool,
+    /// Length of the body. An agent drops a body that has neither `Content-Length` nor `Transfer-Encoding: chunked`.
+    pub body: BodyLength,
+    /// Our extension, where the agent has it.
+    pub poterne: Option<FramedBodies>,
+}
+
+/// Why a head cannot be carried, or is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    /// Something that must be there is not, or is no such thing.
+    #[error("{0} is missing or malformed")]
+    Field(&'static str),
+    /// A header field is not one.
+    #[error("header field {0:?} is malformed")]
+    Header(String),
+    /// A serialised block, of headers or JSON, is broken.
+    #[error("{0}")]
+    Block(&'static str),
+    /// The opening is broken.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+}
+
+impl From<WireError> for MetadataError {
+    fn from(error: WireError) -> Self {
+        Self::Stream(error.into())
+    }
+}
+
+/// The whole preamble (signature, version, message) of an HTTP or WebSocket request, in one buffer.
+///
+/// The host is the `Host` field, else the URI's authority. `Content-Length` and `Transfer-Encoding` are written from
+/// `options.body`, whatever the head says: the request is framed anew.
+pub fn encode_http_request(head: &http::request::Parts, options: &RequestOptions) -> Result<Bytes, MetadataError> {
+    let host = head.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let host = host.or_else(|| head.uri.authority().map(|a| a.as_str().as_bytes())).ok_or(MetadataError::Field("Host"))?;
+    let host = std::str::from_utf8(host).map_err(|_| MetadataError::Field("Host"))?;
+    let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
+    let mut dest = String::with_capacity(8 + host.len() + path.len());
+    dest.push_str("https://");
+    dest.push_str(host);
+    dest.push_str(path);
+    let length = if let BodyLength::Known(bytes) = options.body { bytes.to_string() } else { String::new() };
+    let kind = if options.websocket { ConnectionType::WebSocket } else { ConnectionType::Http };
+    let mut message = Head::request(&dest, kind);
+    message.entry([METHOD, ""], head.method.as_str().as_bytes());
+    message.entry([HOST, ""], host.as_bytes());
+    for (name, value) in &head.headers {
+        if *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
+            message.entry([HEADER, name.as_str()], as_text(value).ok_or_else(|| MetadataError::Header(name.to_string()))?);
+        }
+    }
+    match options.body {
+        _ if options.websocket => {}
+        BodyLength::None if head.headers.contains_key(header::CONTENT_LENGTH) => {
+            message.entry([HEADER, "Content-Length"], b"0");
+        }
+        BodyLength::None => {}
+        BodyLength::Known(_) => message.entry([HEADER, "Content-Length"], length.as_bytes()),
+        BodyLength::Unknown => message.entry([HEADER, "Transfer-Encoding"], b"chunked"),
+    }
+    if let Some(framed) = options.poterne {
+        if framed.request {
+            message.entry([FRAMED, ""], b"framed");
+        }
+        if framed.response_allowed {
+            message.entry([FRAMED_ALLOWED, ""], b"1");
+        }
+    }
+    Ok(message.finish())
+}
+
+/// Values travel as texts: what is not UTF-8 cannot be carried (RFC 9110 §5.5 calls such octets opaque and obsolete).
+fn as_text(value: &HeaderValue) -> Option<&[u8]> {
+    let bytes = value.as_bytes();
+    (bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()).then_some(bytes)
+}
+
+/// What an agent answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// The origin's head, or one the agent made.
+    Head {
+        /// Status and fields.
+        parts: Box<http::response::Parts>,
+        /// The body is framed ([`crate::framed`]).
+        framed: bool,
+    },
+    /// No response could be had.
+    Error {
+        /// The agent's words, at most 1,000 characters.
+        text: String,
+        /// Its flow limiter refused.
+        flow_limited: bool,
+    },
+}
+
+/// An answer from its decoded message.
+pub fn response_head(response: ConnectResponse) -> Result<Answer, MetadataError> {
+    answer(&response.error, response.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_str()))))
+}
+
+/// Both steps in one (signature → answer), the hot path: no strings between.
+pub fn parse_response_head(buf: &[u8]) -> Result<Parsed<Answer>, MetadataError> {
+    let Some((message, consumed)) = stream::message(buf)? else { return Ok(Parsed::Incomplete) };
+    let root = message.root()?;
+    let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.text(0)?, pair.text(1)?)));
+    Ok(Parsed::Complete { value: answer(root.text(0)?, pairs)?, consumed })
+}
+
+fn answer<'a>(error: &str, pairs: impl Iterator<Item = Result<(&'a str, &'a str), WireError>>) -> Result<Answer, MetadataError> {
+    let mut parts = Box::new(http::Response::new(()).into_parts().0);
+    let (mut status, mut flow_limited, mut framed) = (None, false, false);
+    for pair in pairs {
+        let (key, value) = pair?;
+        match key.strip_prefix(HEADER) {
+            Some(name) => append(&mut parts.headers, name, value)?,
+            None if key == STATUS => status = Some(value),
+            None if key == FLOW_LIMITED => flow_limited = value == "true",
+            None if key == FRAMED => framed = value == "framed",
+            None => {}
+        }
+    }
+    if !error.is_empty() {
+        return Ok(Answer::Error { text: error.chars().take(1000).collect(), flow_limited });
+    }
+    let status = status.ok_or(MetadataError::Field(STATUS))?;
+    parts.status = StatusCode::from_bytes(status.as_bytes()).map_err(|_| MetadataError::Field(STATUS))?;
+    Ok(Answer::Head { parts, framed })
+}
+
+fn append(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), MetadataError> {
+    let wrong = || MetadataError::Header(name.chars().take(64).collect());
+    let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+    let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?;
+    headers.try_append(field, value).map_err(|_| wrong())?;
+    Ok(())
+}
+
+/// A request as the agent receives it.
+#[derive(Debug)]
+pub struct AgentRequest {
+    /// Method, path and fields; `Host` is among them. `Content-Length` stays when the body's length is known,
+    /// `Transfer-Encoding` never does. For TCP the URI's authority is the destination.
+    pub head: http::request::Parts,
+    /// HTTP, WebSocket or TCP.
+    pub kind: ConnectionType,
+    /// Whether the stream carries a request body.
+    pub has_body: bool,
+    /// The request body is framed.
+    pub framed_request: bool,
+    /// The answer's body may be framed.
+    pub framed_response_allowed: bool,
+    /// The visitor's Ray id, for the log.
+    pub ray: Option<String>,
+}
+
+/// A request from its decoded message.
+pub fn request_head(request: ConnectRequest) -> Result<AgentRequest, MetadataError> {
+    agent_request(request.kind, &request.dest, request.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_str()))))
+}
+
+/// Both steps in one (signature → request), the hot path.
+pub fn parse_request_head(buf: &[u8]) -> Result<Parsed<AgentRequest>, MetadataError> {
+    let Some((message, consumed)) = stream::message(buf)? else { return Ok(Parsed::Incomplete) };
+    let root = message.root()?;
+    let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.text(0)?, pair.text(1)?)));
+    Ok(Parsed::Complete { value: agent_request(stream::kind_of(&root)?, root.text(0)?, pairs)?, consumed })
+}
+
+fn agent_request<'a>(
+    kind: ConnectionType,
+    dest: &str,
+    pairs: impl Iterator<Item = Result<(&'a str, &'a str), WireError>>,
+) -> Result<AgentRequest, MetadataError> {
+    let mut head = http::Request::new(()).into_parts().0;
+    let (mut host, mut length, mut chunked, mut framed_request, mut framed_response_allowed) = (None, None, false, false, false);
+    for pair in pairs {
+        let (key, value) = pair?;
+        match key.strip_prefix(HEADER) {
+            Some(name) if name.eq_ignore_ascii_case("content-length") => {
+                let value = value.parse::<u64>().map_err(|_| MetadataError::Field("Content-Length"))?;
+                if length.is_some_and(|earlier| earlier != value) {
+                    return Err(MetadataError::Field("Content-Length"));
+                }
+                length = Some(value);
+            }
+            Some(name) if name.eq_ignore_ascii_case("transfer-encoding") => chunked |= value.to_ascii_lowercase().contains("chunked"),
+            Some(name) => append(&mut head.headers, name, value)?,
+            None => match key {
+                METHOD if value.is_empty() => {}
+                METHOD => head.method = Method::from_bytes(value.as_bytes()).map_err(|_| MetadataError::Field(METHOD))?,
+                HOST => host = Some(HeaderValue::from_str(value).map_err(|_| MetadataError::Field(HOST))?),
+                FRAMED => framed_request = value == "framed",
+                FRAMED_ALLOWED => framed_response_allowed = value == "1",
+                _ => {}
+            },
+        }
+    }
+    head.uri = uri_of(kind, dest).ok_or(MetadataError::Field("dest"))?;
+    if let Some(host) = host {
+        head.headers.insert(header::HOST, host);
+    }
+    if let (false, Some(length)) = (chunked, length) {
+        head.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    let has_body = kind != ConnectionType::Http || chunked || length.is_some_and(|length| length > 0);
+    let ray = head.headers.get("cf-ray").and_then(|ray| ray.to_str().ok()).map(str::to_owned);
+    Ok(AgentRequest { head, kind, has_body, framed_request, framed_response_allowed, ray })
+}
+
+/// Path and query of an absolute URL in origin form; for TCP the destination as an authority.
+fn uri_of(kind: ConnectionType, dest: &str) -> Option<Uri> {
+    if kind == ConnectionType::Tcp {
+        return Uri::builder().authority(dest).build().ok();
+    }
+    let rest = dest.split_once("://").map_or(dest, |(_, rest)| rest);
+    match rest.find(['/', '?']) {
+        Some(at) if rest.as_bytes()[at] == b'/' => Uri::try_from(&rest[at..]).ok(),
+        Some(at) => Uri::try_from(format!("/{}", &rest[at..])).ok(),
+        None => Some(Uri::from_static("/")),
+    }
+}
+
+/// The whole preamble of a response with a head.
+pub fn encode_http_response(status: StatusCode, headers: &HeaderMap, framed: bool) -> Bytes {
+    let mut message = Head::response("");
+    message.entry([STATUS, ""], status.as_str().as_bytes());
+    for (name, value) in headers {
+        // A value that cannot be carried as text is left out rather than failing the whole response.
+        if let Some(value) = as_text(value) {
+            message.entry([HEADER, name.as_str()], value);
+        }
+    }
+    if framed {
+        message.entry([FRAMED, ""], b"framed");
+    }
+    message.finish()
+}
+
+/// The whole preamble of a refusal.
+pub fn encode_error(text: &str, flow_limited: bool) -> Bytes {
+    let mut message = Head::response(if text.is_empty() { "unknown error" } else { text });
+    if flow_limited {
+        message.entry([FLOW_LIMITED, ""], b"true");
+    }
+    message.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(body: BodyLength, poterne: Option<FramedBodies>) -> AgentRequest {
+        let (head, ()) = http::Request::post("/p?q=1")
+            .header("host", "app.example.test")
+            .header("x-multi", "a")
+            .header("x-multi", "b")
+            .body(())
+            .expect("a request")
+            .into_parts();
+        let bytes = encode_http_request(&head, &RequestOptions { websocket: false, body, poterne }).expect("encodes");
+        match parse_request_head(&bytes).expect("parses") {
+            Parsed::Complete { value, consumed } if consumed == bytes.len() => value,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_request_arrives_as_it_left() {
+        let got = sent(BodyLength::Known(5), None);
+        assert_eq!(got.head.method, Method::POST);
+        assert_eq!(got.head.uri, "/p?q=1");
+        assert_eq!(got.head.headers[header::HOST], "app.example.test");
+        assert_eq!(got.head.headers[header::CONTENT_LENGTH], "5");
+        assert_eq!(got.head.headers.get_all("x-multi").iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((got.has_body, got.framed_request, got.framed_response_allowed), (true, false, false));
+        let got = sent(BodyLength::Unknown, Some(FramedBodies { request: true, response_allowed: true }));
+        assert_eq!((got.has_body, got.framed_request, got.framed_response_allowed), (true, true, true));
+        assert!(!got.head.headers.contains_key(header::TRANSFER_ENCODING));
+        assert!(!sent(BodyLength::None, None).has_body);
+    }
+
+    #[test]
+    fn a_response_arrives_as_it_left() {
+        let mut headers = HeaderMap::new();
+        headers.append("set-cookie", HeaderValue::from_static("a=1"));
+        headers.append("set-cookie", HeaderValue::from_static("b=2"));
+        let bytes = encode_http_response(StatusCode::NOT_FOUND, &headers, true);
+        let Ok(Parsed::Complete { value: Answer::Head { parts, framed }, .. }) = parse_response_head(&bytes) else { panic!("a head") };
+        assert_eq!((parts.status, framed), (StatusCode::NOT_FOUND, true));
+        assert_eq!(parts.headers, headers);
+        let bytes = encode_error("Unable to reach the origin service.", true);
+        let Ok(Parsed::Complete { value: Answer::Error { text, flow_limited }, .. }) = parse_response_head(&bytes) else { panic!() };
+        assert_eq!((text.as_str(), flow_limited), ("Unable to reach the origin service.", true));
+    }
+
+    #[test]
+    fn what_would_split_a_request_is_refused() {
+        for pair in [("HttpHeader:X", "a\r\nb: c"), ("HttpHeader:X:Y", "a"), ("HttpHeader:Content-Length", "5x"), ("HttpMethod", "GE T")] {
+            let bytes = stream::encode_request(&ConnectRequest {
+                dest: "https://a/".into(),
+                kind: ConnectionType::Http,
+                metadata: vec![(pair.0.into(), pair.1.into())],
+            });
+            assert!(parse_request_head(&bytes).is_err(), "{pair:?}");
+        }
+        let no_status = stream::encode_response(&ConnectResponse::default());
+        assert!(matches!(parse_response_head(&no_status), Err(MetadataError::Field("HttpStatus"))));
+    }
+}
