@@ -4,6 +4,10 @@
 //! `snapshot` reads them, only `control/publish` writes them.
 #![forbid(unsafe_code)]
 
+mod in_process;
+
+pub use in_process::{COMMANDS_MAX, CHANGES_MAX, ControlEnd, EVENTS_MAX, NodeEnd, in_process};
+
 use bytes::Bytes;
 use poterne_model::{ConnectionId, ConnectionInfo, ConnectorId, TunnelId};
 

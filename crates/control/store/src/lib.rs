@@ -1,2 +1,30 @@
 //! The only crate that knows the database.
+//!
+//! Reads and writes happen within a [`Session`]: one transaction that sees one state. A verb opens a writing session, asks what it
+//! must know, writes, and commits; what it was told cannot have changed meanwhile, because SQLite lets one writer in at a time.
+//! A commit returns once the disk has it (`synchronous=FULL`), adds one to the `change` counter, and wakes whoever waits on
+//! [`Store::changes`].
+//!
+//! What is not here: who may do what (`control/app`), and what a secret is (`keys`: only sealed bytes and digests come in).
 #![forbid(unsafe_code)]
+
+mod account;
+mod connection;
+mod error;
+mod open;
+mod record;
+mod rows;
+mod session;
+mod tunnel;
+mod zone;
+
+pub use account::{Account, AccountKind};
+pub use error::StoreError;
+pub use open::Store;
+pub use record::Record;
+pub use session::Session;
+pub use tunnel::{ConfigSource, Configuration, SealedSecret, Tunnel};
+pub use zone::Zone;
+
+/// Microseconds since the Unix epoch, UTC: the only time the store knows.
+pub type Micros = i64;

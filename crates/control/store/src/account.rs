@@ -1,0 +1,89 @@
+//! Accounts, and the data keys that seal what is theirs.
+
+use poterne_model::AccountId;
+use sqlx::sqlite::SqliteRow;
+
+use crate::{
+    Micros, Session, StoreError,
+    rows::{cell, parsed},
+};
+
+/// What an account is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountKind {
+    /// People's.
+    Standard,
+    /// The one that owns all quick tunnels.
+    Quick,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub kind: AccountKind,
+    /// When it was made.
+    pub created_at: Micros,
+}
+
+impl AccountKind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Quick => "quick",
+        }
+    }
+}
+
+impl Session {
+    /// Every account, oldest first.
+    pub async fn accounts(&mut self) -> Result<Vec<Account>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM account ORDER BY created_at, id").fetch_all(self.connection()).await?;
+        rows.iter().map(account).collect()
+    }
+
+    /// A new account.
+    pub async fn insert_account(&mut self, account: &Account) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO account (id, name, kind, created_at, modified_at) VALUES (?, ?, ?, ?, ?)")
+            .bind(account.id.to_string())
+            .bind(&account.name)
+            .bind(account.kind.word())
+            .bind(account.created_at)
+            .bind(account.created_at)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// The wrapped data keys with their ids, oldest first.
+    pub async fn data_keys(&mut self) -> Result<Vec<([u8; 8], Vec<u8>)>, StoreError> {
+        let rows = sqlx::query("SELECT id, wrapped FROM data_key ORDER BY created_at, id").fetch_all(self.connection()).await?;
+        let read = |row: &SqliteRow| {
+            let id = cell::<Vec<u8>>(row, "id")?.try_into();
+            let id = id.map_err(|_| StoreError::Damaged { what: "data key", why: "its id has not eight bytes".into() })?;
+            Ok((id, cell(row, "wrapped")?))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Adds a wrapped data key, or replaces its wrapping.
+    pub async fn put_data_key(&mut self, id: [u8; 8], wrapped: &[u8], now: Micros) -> Result<(), StoreError> {
+        let statement = "INSERT INTO data_key (id, wrapped, created_at) VALUES (?, ?, ?)
+            ON CONFLICT (id) DO UPDATE SET wrapped = excluded.wrapped";
+        sqlx::query(statement).bind(id.as_slice()).bind(wrapped).bind(now).execute(self.connection()).await?;
+        Ok(())
+    }
+}
+
+fn account(row: &SqliteRow) -> Result<Account, StoreError> {
+    let kind = match cell(row, "kind")? {
+        "standard" => AccountKind::Standard,
+        "quick" => AccountKind::Quick,
+        other => return Err(StoreError::Damaged { what: "account", why: format!("its kind is {other:?}") }),
+    };
+    Ok(Account { id: parsed(row, "id")?, name: cell(row, "name")?, kind, created_at: cell(row, "created_at")? })
+}

@@ -1,0 +1,175 @@
+//! Records, one row each; a record set is the rows of one name and type.
+
+use poterne_model::{AccountId, Name, RecordData, RecordId, RecordSet, RecordType, ZoneId, name::ancestors};
+use sqlx::sqlite::SqliteRow;
+
+use crate::{
+    Micros, Session, StoreError, Zone,
+    rows::{cell, number, parse, parsed},
+};
+
+/// A record as the API will show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its id.
+    pub id: RecordId,
+    /// Its zone.
+    pub zone: ZoneId,
+    /// Its owner name, absolute.
+    pub name: Name,
+    /// Its type.
+    pub kind: RecordType,
+    /// Its data in the API's presentation form.
+    pub content: String,
+    /// Seconds; 1 is automatic.
+    pub ttl_secs: u32,
+    /// Whether the edge stands before it.
+    pub proxied: bool,
+    /// A person's note.
+    pub comment: Option<String>,
+    /// `name:value` or `name`.
+    pub tags: Vec<String>,
+    /// Which part of Poterne made it and may take it away again; none for people's.
+    pub managed_by: Option<String>,
+    /// When it was made.
+    pub created_at: Micros,
+    /// When it was last changed.
+    pub modified_at: Micros,
+}
+
+impl Record {
+    /// The content as the model reads it.
+    pub fn data(&self) -> Result<RecordData, StoreError> {
+        Ok(match self.kind {
+            RecordType::A => RecordData::A(parse(&self.content, "A record")?),
+            RecordType::Aaaa => RecordData::Aaaa(parse(&self.content, "AAAA record")?),
+            RecordType::Cname => RecordData::Cname(parse(&self.content, "CNAME record")?),
+            RecordType::Other(_) => RecordData::Other(self.content.clone()),
+        })
+    }
+
+    /// Record sets of these records, which are of one name.
+    pub fn sets(records: &[Record]) -> Result<Vec<RecordSet>, StoreError> {
+        let mut sets: Vec<RecordSet> = Vec::new();
+        for record in records {
+            let data = record.data()?;
+            match sets.iter_mut().find(|set| set.kind == record.kind) {
+                Some(set) => {
+                    set.records.push(data);
+                    // One proxied address makes all of the name proxied (edge-behaviour §1.5).
+                    set.proxied |= record.proxied;
+                }
+                None => sets.push(RecordSet {
+                    name: record.name.clone(),
+                    kind: record.kind.clone(),
+                    ttl_secs: record.ttl_secs,
+                    proxied: record.proxied,
+                    records: vec![data],
+                }),
+            }
+        }
+        Ok(sets)
+    }
+}
+
+impl Session {
+    /// A new record. Conflict when the zone has the same one.
+    pub async fn insert_record(&mut self, record: &Record) -> Result<(), StoreError> {
+        let statement = "INSERT INTO record (id, zone, name, type, content, ttl, proxied, comment, tags, managed_by, created_at, modified_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        sqlx::query(statement)
+            .bind(record.id.to_string())
+            .bind(record.zone.to_string())
+            .bind(record.name.as_str())
+            .bind(record.kind.as_str())
+            .bind(&record.content)
+            .bind(record.ttl_secs)
+            .bind(record.proxied)
+            .bind(&record.comment)
+            .bind(json(&record.tags))
+            .bind(&record.managed_by)
+            .bind(record.created_at)
+            .bind(record.modified_at)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Takes a record away.
+    pub async fn delete_record(&mut self, id: RecordId) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM record WHERE id = ?").bind(id.to_string()).execute(self.connection()).await?;
+        if done.rows_affected() == 0 { Err(StoreError::NotFound("record")) } else { Ok(()) }
+    }
+
+    /// The records at exactly this name.
+    pub async fn records_at(&mut self, zone: ZoneId, name: &str) -> Result<Vec<Record>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM record WHERE zone = ? AND name = ? ORDER BY type, content, id")
+            .bind(zone.to_string())
+            .bind(name)
+            .fetch_all(self.connection())
+            .await?;
+        rows.iter().map(record).collect()
+    }
+
+    /// Every record of every zone, or of one, by zone and name.
+    pub async fn records(&mut self, zone: Option<ZoneId>) -> Result<Vec<Record>, StoreError> {
+        let statement = "SELECT * FROM record WHERE ?1 IS NULL OR zone = ?1 ORDER BY zone, name, type, content, id";
+        let rows = sqlx::query(statement).bind(zone.map(|id| id.to_string())).fetch_all(self.connection()).await?;
+        rows.iter().map(record).collect()
+    }
+
+    /// The account's CNAME records that lead straight to this name.
+    pub async fn cnames_to(&mut self, account: AccountId, target: &Name) -> Result<Vec<Record>, StoreError> {
+        let statement = "SELECT record.* FROM record JOIN zone ON zone.id = record.zone
+            WHERE zone.account = ? AND record.type = 'CNAME' AND record.content = ? ORDER BY record.name, record.id";
+        let rows =
+            sqlx::query(statement).bind(account.to_string()).bind(target.as_str()).fetch_all(self.connection()).await?;
+        rows.iter().map(record).collect()
+    }
+
+    /// The records that answer for a name in a zone: its own or, where the name does not exist, those of its closest encloser's
+    /// wildcard (RFC 4592 §3.3.1). Looking for names below reads the zone through, once a label.
+    pub async fn records_answering(&mut self, zone: &Zone, name: &Name) -> Result<Vec<Record>, StoreError> {
+        for ancestor in ancestors(name.as_str()) {
+            let own = self.records_at(zone.id, ancestor).await?;
+            let exact = ancestor == name.as_str();
+            if exact && !own.is_empty() {
+                return Ok(own);
+            }
+            let exists = !own.is_empty() || ancestor == zone.apex.as_str() || self.has_names_below(zone.id, ancestor).await?;
+            if exists {
+                return if exact { Ok(Vec::new()) } else { self.records_at(zone.id, &format!("*.{ancestor}")).await };
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    async fn has_names_below(&mut self, zone: ZoneId, name: &str) -> Result<bool, StoreError> {
+        let suffix = format!(".{name}");
+        let statement = "SELECT 1 FROM record WHERE zone = ?1 AND substr(name, -length(?2)) = ?2 LIMIT 1";
+        let found = sqlx::query(statement).bind(zone.to_string()).bind(suffix).fetch_optional(self.connection()).await?;
+        Ok(found.is_some())
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<Record, StoreError> {
+    let tags = serde_json::from_str(cell(row, "tags")?);
+    Ok(Record {
+        id: parsed(row, "id")?,
+        zone: parsed(row, "zone")?,
+        name: parsed(row, "name")?,
+        kind: RecordType::from(cell::<String>(row, "type")?),
+        content: cell(row, "content")?,
+        ttl_secs: number(row, "ttl")?,
+        proxied: cell(row, "proxied")?,
+        comment: cell(row, "comment")?,
+        tags: tags.map_err(|error| StoreError::Damaged { what: "record", why: error.to_string() })?,
+        managed_by: cell(row, "managed_by")?,
+        created_at: cell(row, "created_at")?,
+        modified_at: cell(row, "modified_at")?,
+    })
+}
+
+fn json(tags: &[String]) -> String {
+    serde_json::to_string(tags).expect("a list of texts is always JSON")
+}

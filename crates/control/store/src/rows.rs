@@ -1,0 +1,49 @@
+//! Reading cells into the model's types, so that a damaged row is an error and never a default.
+
+use std::{fmt::Display, str::FromStr};
+
+use sqlx::{ColumnIndex, Decode, Row, Sqlite, Type, sqlite::SqliteRow};
+
+use crate::StoreError;
+
+/// A cell as SQLite keeps it.
+pub(crate) fn cell<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: Decode<'r, Sqlite> + Type<Sqlite>,
+    &'static str: ColumnIndex<SqliteRow>,
+{
+    row.try_get(column).map_err(StoreError::Database)
+}
+
+/// A text cell as what it means.
+pub(crate) fn parsed<T>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    parse(cell(row, column)?, column)
+}
+
+/// A text as what it means.
+pub(crate) fn parse<T>(text: &str, what: &'static str) -> Result<T, StoreError>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    text.parse().map_err(|error: T::Err| StoreError::Damaged { what, why: error.to_string() })
+}
+
+/// A text cell that may be absent, as what it means.
+pub(crate) fn parsed_optional<T>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, StoreError>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    cell::<Option<&str>>(row, column)?.map(|text| parse(text, column)).transpose()
+}
+
+/// A non-negative number of a narrower kind.
+pub(crate) fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+    let value: i64 = cell(row, column)?;
+    T::try_from(value).map_err(|_| StoreError::Damaged { what: column, why: format!("{value} is out of range") })
+}

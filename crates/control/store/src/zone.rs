@@ -1,0 +1,123 @@
+//! Zones.
+
+use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, name::ancestors};
+use sqlx::sqlite::SqliteRow;
+
+use crate::{
+    Micros, Session, StoreError,
+    rows::{cell, parsed, parsed_optional},
+};
+
+/// A zone without its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    /// Its id.
+    pub id: ZoneId,
+    /// Its owner.
+    pub account: AccountId,
+    /// Its name.
+    pub apex: Name,
+    /// Where it stands in its life.
+    pub status: ZoneStatus,
+    /// The name servers assigned to it: two, or none while this instance has no names for them.
+    pub name_servers: Vec<Name>,
+    /// When it was added.
+    pub created_at: Micros,
+    /// When it began to serve.
+    pub activated_at: Option<Micros>,
+}
+
+impl Session {
+    /// A new zone. Conflict when the account has it already, or when it is born serving and another serves that name.
+    pub async fn insert_zone(&mut self, zone: &Zone) -> Result<(), StoreError> {
+        let statement = "INSERT INTO zone (id, account, name, status, name_server_1, name_server_2, created_at, modified_at, activated_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        sqlx::query(statement)
+            .bind(zone.id.to_string())
+            .bind(zone.account.to_string())
+            .bind(zone.apex.as_str())
+            .bind(zone.status.as_str())
+            .bind(zone.name_servers.first().map(Name::as_str))
+            .bind(zone.name_servers.get(1).map(Name::as_str))
+            .bind(zone.created_at)
+            .bind(zone.created_at)
+            .bind(zone.activated_at)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Every zone of an account, or of all, by name.
+    pub async fn zones(&mut self, account: Option<AccountId>) -> Result<Vec<Zone>, StoreError> {
+        let statement = "SELECT * FROM zone WHERE ?1 IS NULL OR account = ?1 ORDER BY name, id";
+        let rows = sqlx::query(statement).bind(account.map(|id| id.to_string())).fetch_all(self.connection()).await?;
+        rows.iter().map(zone).collect()
+    }
+
+    /// An account's zone of exactly this name.
+    pub async fn zone_named(&mut self, account: AccountId, apex: &Name) -> Result<Option<Zone>, StoreError> {
+        let row = sqlx::query("SELECT * FROM zone WHERE account = ? AND name = ?")
+            .bind(account.to_string())
+            .bind(apex.as_str())
+            .fetch_optional(self.connection())
+            .await?;
+        row.as_ref().map(zone).transpose()
+    }
+
+    /// The account's most specific zone that a name lies in, serving or not.
+    pub async fn zone_of_account_over(&mut self, account: AccountId, name: &Name) -> Result<Option<Zone>, StoreError> {
+        for ancestor in ancestors(name.as_str()) {
+            let found = sqlx::query("SELECT * FROM zone WHERE account = ? AND name = ?")
+                .bind(account.to_string())
+                .bind(ancestor)
+                .fetch_optional(self.connection())
+                .await?;
+            if let Some(row) = found {
+                return zone(&row).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The most specific serving zone of any account that a name lies in.
+    pub async fn serving_zone_over(&mut self, name: &Name) -> Result<Option<Zone>, StoreError> {
+        for ancestor in ancestors(name.as_str()) {
+            let found = sqlx::query("SELECT * FROM zone WHERE name = ? AND status IN ('active', 'moved')")
+                .bind(ancestor)
+                .fetch_optional(self.connection())
+                .await?;
+            if let Some(row) = found {
+                return zone(&row).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Changes a zone's status. Conflict when another account's zone of that name serves.
+    pub async fn set_zone_status(&mut self, id: ZoneId, status: ZoneStatus, now: Micros) -> Result<(), StoreError> {
+        let statement = "UPDATE zone SET status = ?1, modified_at = ?2,
+            activated_at = CASE WHEN ?1 = 'active' THEN ifnull(activated_at, ?2) ELSE activated_at END WHERE id = ?3";
+        let done =
+            sqlx::query(statement).bind(status.as_str()).bind(now).bind(id.to_string()).execute(self.connection()).await?;
+        if done.rows_affected() == 0 { Err(StoreError::NotFound("zone")) } else { Ok(()) }
+    }
+}
+
+fn zone(row: &SqliteRow) -> Result<Zone, StoreError> {
+    let status = match cell(row, "status")? {
+        "pending" => ZoneStatus::Pending,
+        "active" => ZoneStatus::Active,
+        "moved" => ZoneStatus::Moved,
+        other => return Err(StoreError::Damaged { what: "zone", why: format!("its status is {other:?}") }),
+    };
+    let name_servers = [parsed_optional(row, "name_server_1")?, parsed_optional(row, "name_server_2")?];
+    Ok(Zone {
+        id: parsed(row, "id")?,
+        account: parsed(row, "account")?,
+        apex: parsed(row, "name")?,
+        status,
+        name_servers: name_servers.into_iter().flatten().collect(),
+        created_at: cell(row, "created_at")?,
+        activated_at: cell(row, "activated_at")?,
+    })
+}
