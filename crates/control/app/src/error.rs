@@ -1,0 +1,108 @@
+//! Why a verb refused, in words for whoever called it.
+
+use poterne_control_store::StoreError;
+use poterne_keys::EnvelopeError;
+use poterne_model::{Name, NameError, chain::ChainError};
+
+use crate::Permission;
+
+/// Why a verb did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The caller lacks the permission.
+    #[error("this needs the permission {permission:?}")]
+    Forbidden {
+        /// Which.
+        permission: Permission,
+    },
+    /// A name that is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A zone name that cannot be one.
+    #[error("{name} cannot be a zone: {why}")]
+    ZoneName {
+        /// The name.
+        name: Name,
+        /// Why, and what to do.
+        why: &'static str,
+    },
+    /// The zone is there.
+    #[error("the zone {0} exists already; see `poterne zone list`")]
+    ZoneExists(Name),
+    /// The zone is not there.
+    #[error("there is no zone {0}: add it with `poterne zone add {0}`")]
+    ZoneNotFound(Name),
+    /// Another account's zone of that name serves.
+    #[error("another account's zone {0} is active: only one can be in force")]
+    ZoneServedElsewhere(Name),
+    /// A hostname in no zone.
+    #[error("{hostname} is in no zone of this account: add the zone first, for example `poterne zone add {suggestion}`")]
+    NoZone {
+        /// The hostname.
+        hostname: Name,
+        /// Its likely zone.
+        suggestion: String,
+    },
+    /// A hostname that cannot be published.
+    #[error("{hostname} cannot be published: {why}")]
+    Hostname {
+        /// The hostname.
+        hostname: Name,
+        /// Why.
+        why: &'static str,
+    },
+    /// Records that are not ours stand at the name.
+    #[error("an A, AAAA or CNAME record for {hostname} exists already: delete it first if the tunnel should take its place")]
+    RecordExists {
+        /// The name.
+        hostname: Name,
+    },
+    /// The chain of CNAMEs is wrong.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// A tunnel name that cannot be one.
+    #[error("{name:?} cannot be a tunnel's name: {why}")]
+    TunnelName {
+        /// The name.
+        name: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A tunnel of this name is there.
+    #[error("a tunnel named {0:?} exists already; see `poterne tunnel list`")]
+    TunnelExists(String),
+    /// No such tunnel.
+    #[error("there is no tunnel {0:?}; see `poterne tunnel list`")]
+    TunnelNotFound(String),
+    /// The tunnel is in use.
+    #[error("the tunnel {name:?} has {connections} active connections: stop its agents first, or delete it with --force")]
+    TunnelConnected {
+        /// Its name.
+        name: String,
+        /// How many.
+        connections: u64,
+    },
+    /// The configuration would not be accepted by agents.
+    #[error("the tunnel's configuration is wrong: {0}")]
+    Configuration(String),
+    /// Quick tunnels are not offered here.
+    #[error("this node offers no quick tunnels: its operator can set `quick_domain` under [tunnel] in poterne.toml")]
+    QuickTunnelsOff,
+    /// The quick domain is somebody's zone.
+    #[error("[tunnel] quick_domain = {0:?} is a zone of another account: choose a name of its own for it, such as quick.{0}")]
+    QuickDomainTaken(Name),
+    /// Too many quick tunnels from one address, or in all.
+    #[error("too many quick tunnels were made {whose}: try again in {retry_secs} seconds")]
+    QuickTunnelsLimited {
+        /// By whom.
+        whose: &'static str,
+        /// When to try again.
+        retry_secs: u64,
+    },
+    /// The store holds keys of another node key.
+    #[error("the store's keys do not open with this node key ({0}): restore the node key that belongs to this state directory")]
+    Keys(#[from] EnvelopeError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,189 @@
+//! The application: its parts, its first start, and how a verb ends.
+
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use poterne_control_store::{Account, AccountKind, Micros, Session, Store, Zone};
+use poterne_keys::{DataKey, KeyRing, NodeKey, random_bytes};
+use poterne_model::{AccountId, Name, ZoneId, ZoneStatus};
+use tokio::sync::watch;
+
+use crate::{AppError, quick::Limiter};
+
+/// Where the time comes from.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// The system's clock.
+pub fn system_clock() -> Clock {
+    Arc::new(SystemTime::now)
+}
+
+/// How long a verb waits for its change to be obeyed before it answers anyway. Publication is a matter of milliseconds; a node
+/// that cannot apply a change must not hold up its operator.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the node's configuration says to the verbs.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The edges agents dial, `host:port`; written into tokens.
+    pub edges: Vec<String>,
+    /// SHA-256 of the tunnel CA's SubjectPublicKeyInfo; written into tokens.
+    pub pin: [u8; 32],
+    /// Name servers to assign to zones; may be empty while this instance serves no DNS.
+    pub nameservers: Vec<Name>,
+    /// The node's own parent of tunnel names.
+    pub tunnel_domain: Option<Name>,
+    /// Parent of quick tunnels' names; none when they are off.
+    pub quick_domain: Option<Name>,
+    /// The node's own names: never published through a tunnel.
+    pub node_names: Vec<Name>,
+    /// How many nodes agents connect to; 0 counts as 1.
+    pub nodes: usize,
+    /// Zones put in force without a delegation: names, or `*.` and a suffix.
+    pub activate: Vec<String>,
+}
+
+/// The verbs. Clones share one.
+#[derive(Clone)]
+pub struct App(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) keys: KeyRing,
+    pub(crate) settings: RwLock<Settings>,
+    pub(crate) clock: Clock,
+    pub(crate) account: AccountId,
+    pub(crate) quick_account: AccountId,
+    pub(crate) limiter: Mutex<Limiter>,
+    live: OnceLock<watch::Receiver<u64>>,
+}
+
+impl App {
+    /// Opens the application over a store. The first time it makes the account, the one for quick tunnels, and a data key;
+    /// every time it puts zones named by `activate` in force and forgets connections of a former run.
+    pub async fn open(store: Store, node_key: &NodeKey, settings: Settings, clock: Clock) -> Result<Self, AppError> {
+        let now = micros(clock());
+        let mut session = store.write().await?;
+        let keys = data_keys(&mut session, node_key, now).await?;
+        let account = account(&mut session, AccountKind::Standard, "default", now).await?;
+        let quick_account = account_of_quick_tunnels(&mut session, &settings, now).await?;
+        for zone in session.zones(None).await? {
+            let named = zone.status == ZoneStatus::Pending && is_named(&settings.activate, &zone.apex);
+            if named && session.serving_zone_over(&zone.apex).await?.is_none_or(|serving| serving.apex != zone.apex) {
+                session.set_zone_status(zone.id, ZoneStatus::Active, now).await?;
+            }
+        }
+        session.forget_connections(now).await?;
+        session.commit().await?;
+        Ok(Self(Arc::new(Inner {
+            store,
+            keys,
+            settings: RwLock::new(settings),
+            clock,
+            account,
+            quick_account,
+            limiter: Mutex::default(),
+            live: OnceLock::new(),
+        })))
+    }
+
+    /// The one account there is until the API makes more.
+    pub fn account(&self) -> AccountId {
+        self.0.account
+    }
+
+    /// From now on tokens name these edges and this pin: listeners learn their ports after the verbs are there.
+    pub fn announce(&self, edges: Vec<String>, pin: [u8; 32]) {
+        let mut settings = self.0.settings.write().unwrap_or_else(PoisonError::into_inner);
+        settings.edges = edges;
+        settings.pin = pin;
+    }
+
+    /// From now on verbs return only once their change is obeyed: `live` tells the number of the last one that is.
+    pub fn wait_for(&self, live: watch::Receiver<u64>) {
+        // A second publisher in one process would be a mistake of the caller; the first stays.
+        let _ = self.0.live.set(live);
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.0.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn now(&self) -> Micros {
+        micros((self.0.clock)())
+    }
+
+    /// Makes a verb's writes durable, then waits until this node obeys them.
+    pub(crate) async fn finish(&self, session: Session) -> Result<(), AppError> {
+        let change = session.commit().await?;
+        if let Some(live) = self.0.live.get() {
+            let mut live = live.clone();
+            let reached = tokio::time::timeout(LIVE_TIMEOUT, live.wait_for(|applied| *applied >= change)).await;
+            if !matches!(reached, Ok(Ok(_))) {
+                tracing::warn!(change, "a change is durable and not yet obeyed by this node");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Microseconds since the epoch.
+pub(crate) fn micros(time: SystemTime) -> Micros {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Whether one of these names, or a `*.suffix` among them, means the zone.
+pub(crate) fn is_named(patterns: &[String], apex: &Name) -> bool {
+    patterns.iter().any(|pattern| match pattern.strip_prefix("*.") {
+        Some(suffix) => Name::parse(suffix).is_ok_and(|suffix| apex.is_within(&suffix) && *apex != suffix),
+        None => Name::parse(pattern).is_ok_and(|name| *apex == name),
+    })
+}
+
+async fn data_keys(session: &mut Session, node_key: &NodeKey, now: Micros) -> Result<KeyRing, AppError> {
+    let mut keys = Vec::new();
+    for (id, wrapped) in session.data_keys().await? {
+        keys.push(node_key.unwrap(id, &wrapped)?);
+    }
+    if keys.is_empty() {
+        let key = DataKey::generate();
+        session.put_data_key(key.id(), &node_key.wrap(&key), now).await?;
+        keys.push(key);
+    }
+    Ok(KeyRing::new(keys).expect("it has just been given one"))
+}
+
+async fn account(session: &mut Session, kind: AccountKind, name: &str, now: Micros) -> Result<AccountId, AppError> {
+    if let Some(account) = session.accounts().await?.into_iter().find(|account| account.kind == kind) {
+        return Ok(account.id);
+    }
+    let account = Account { id: AccountId::from_bytes(random_bytes()), name: name.to_owned(), kind, created_at: now };
+    session.insert_account(&account).await?;
+    Ok(account.id)
+}
+
+/// The account that owns quick tunnels, and the zone their names are in.
+async fn account_of_quick_tunnels(session: &mut Session, settings: &Settings, now: Micros) -> Result<AccountId, AppError> {
+    let quick = account(session, AccountKind::Quick, "quick tunnels", now).await?;
+    let Some(domain) = &settings.quick_domain else { return Ok(quick) };
+    match session.serving_zone_over(domain).await? {
+        Some(zone) if zone.apex == *domain && zone.account == quick => {}
+        Some(zone) if zone.apex == *domain => return Err(AppError::QuickDomainTaken(domain.clone())),
+        _ => {
+            let zone = Zone {
+                id: ZoneId::from_bytes(random_bytes()),
+                account: quick,
+                apex: domain.clone(),
+                status: ZoneStatus::Active,
+                name_servers: settings.nameservers.iter().take(2).cloned().collect(),
+                created_at: now,
+                activated_at: Some(now),
+            };
+            session.insert_zone(&zone).await?;
+        }
+    }
+    Ok(quick)
+}
