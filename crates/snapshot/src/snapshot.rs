@@ -170,6 +170,33 @@ impl Snapshot {
         exact.or_else(|| self.certificate_names.get(sni.split_once('.')?.1)?.wildcard.last())
     }
 
+    /// Whether exactly this chunk is in force.
+    pub fn holds(&self, key: &ChunkKey, chunk: &Chunk) -> bool {
+        match (key, chunk) {
+            (ChunkKey::Node, Chunk::Node(node)) => *self.node == *node,
+            (ChunkKey::Account(id), Chunk::Account(account)) => self.account(*id) == Some(account),
+            (ChunkKey::Zone(id), Chunk::Zone(head)) => self.zone(*id).is_some_and(|zone| zone.head() == head),
+            (ChunkKey::Name(id, name), Chunk::Name(chunk)) => {
+                self.zone(*id).and_then(|zone| zone.name(name.as_str())) == Some(chunk)
+            }
+            (ChunkKey::Tunnel(id), Chunk::Tunnel(tunnel)) => self.tunnel(*id).is_some_and(|found| **found == *tunnel),
+            (ChunkKey::Certificate(id), Chunk::Certificate(certificate)) => {
+                self.certificates.get(id).is_some_and(|found| **found == *certificate)
+            }
+            _ => false,
+        }
+    }
+
+    /// Every key in force; the node's is not among them, since it is never taken away.
+    pub fn keys(&self) -> impl Iterator<Item = ChunkKey> + '_ {
+        let names = self.zones.iter().flat_map(|(id, zone)| zone.names().map(|(name, _)| ChunkKey::Name(*id, name)));
+        let zones = self.zones.iter().map(|(id, _)| ChunkKey::Zone(*id));
+        let accounts = self.accounts.iter().map(|(id, _)| ChunkKey::Account(*id));
+        let tunnels = self.tunnels.iter().map(|(id, _)| ChunkKey::Tunnel(*id));
+        let certificates = self.certificates.iter().map(|(id, _)| ChunkKey::Certificate(*id));
+        names.chain(zones).chain(accounts).chain(tunnels).chain(certificates)
+    }
+
     /// Every chunk, encoded: this state as one change from nothing.
     pub fn chunks(&self) -> impl Iterator<Item = (Key, Bytes)> + '_ {
         let node = (*self.node != NodeChunk::default()).then(|| (ChunkKey::Node, Chunk::Node((*self.node).clone())));

@@ -1,2 +1,10 @@
-//! v4 wire types and a thin client, for control/api and poterne-agent.
+//! The v4 API's shapes, both directions: `control/api` writes them, `poterne-agent` reads them.
+//!
+//! What is not here: routes and permissions (`control/api`, `control/app`), and the HTTP client that carries them.
 #![forbid(unsafe_code)]
+
+mod envelope;
+mod quick;
+
+pub use envelope::{ApiError, Envelope, codes};
+pub use quick::{ANSWER_BYTES_MAX, Edges, QuickAnswerError, QuickTunnel, parse_quick_answer};
