@@ -1,0 +1,304 @@
+//! Setting up one transport connection to the edge: QUIC and HTTP/2 raced, then port 443.
+//!
+//! QUIC goes first. After [`HTTP2_AFTER`] a TLS connection to the same address and port joins the race, and after another such pause
+//! one to port 443, for networks that let nothing else out. The first whose TLS handshake is verified wins, the others are dropped:
+//! nothing was registered on them. A network once seen to block UDP lets HTTP/2 start sooner next time; QUIC is still given its
+//! chance, because networks change.
+//!
+//! Names are resolved at each try: an address that was right yesterday is no reason to stay away.
+
+pub(crate) mod proxied;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use quinn::crypto::rustls::QuicClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{
+    Congestion, IpVersion, Protocol,
+    trust::{Trust, TrustError},
+};
+use proxied::{Proxies, ProxyError};
+
+/// Head start of QUIC over HTTP/2, and of HTTP/2 over port 443.
+const HTTP2_AFTER: Duration = Duration::from_secs(1);
+/// The same once QUIC was seen to fail where HTTP/2 succeeded.
+const HTTP2_AFTER_BLOCKED: Duration = Duration::from_millis(150);
+/// Longest one race lasts.
+const RACE_MAX: Duration = Duration::from_secs(15);
+/// Names the edge proves to have (reference §1.2).
+const QUIC_NAME: &str = "quic.cftunnel.com";
+const HTTP2_NAME: &str = "h2.cftunnel.com";
+/// Where agents are also accepted, tcp alone.
+const FALLBACK_PORT: u16 = 443;
+/// Streams the edge may hold open on one connection, which is requests in flight. quinn keeps an entry of some ten bytes for each
+/// it may see; beyond, the edge waits or takes another connection.
+const STREAMS_MAX: u32 = 8192;
+/// What the edge may send unread: on one stream 50 ms at 1 Gbit/s, and on all of a connection twice that.
+const STREAM_WINDOW: u32 = 6 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 12 * 1024 * 1024;
+/// What we keep unacknowledged: 50 ms at 1 Gbit/s.
+const SEND_WINDOW: u64 = 8 * 1024 * 1024;
+
+/// A transport, verified and not yet registered.
+pub(crate) enum Link {
+    Quic(quinn::Connection),
+    Http2(Box<TlsStream<TcpStream>>),
+}
+
+/// Why there is no connection. Shown in the log, each time.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("cannot find the address of {edge}: {error}")]
+    Lookup { edge: String, error: io::Error },
+    #[error("{edge} is not an edge address; write host:port, or [address]:port")]
+    Address { edge: String },
+    #[error("{edge} cannot be reached: {reasons}")]
+    Unreachable { edge: String, reasons: String },
+}
+
+/// All that dialling needs; shared by the agent's connections.
+pub(crate) struct Dialer {
+    tls: ArcSwap<Tls>,
+    transport: Arc<quinn::TransportConfig>,
+    protocol: Protocol,
+    post_quantum: bool,
+    ip_version: IpVersion,
+    bind: Option<IpAddr>,
+    proxies: Proxies,
+    udp_blocked: AtomicBool,
+}
+
+struct Tls {
+    quic: Arc<QuicClientConfig>,
+    tcp: Arc<rustls::ClientConfig>,
+}
+
+impl Tls {
+    fn new(trust: &Trust, post_quantum: bool) -> Result<Self, TrustError> {
+        let mut quic = trust.client_config(post_quantum, true)?;
+        quic.alpn_protocols = vec![b"argotunnel".to_vec()];
+        let quic = QuicClientConfig::try_from(quic).map_err(|error| rustls::Error::General(error.to_string()))?;
+        Ok(Self { quic: Arc::new(quic), tcp: Arc::new(trust.client_config(post_quantum, false)?) })
+    }
+}
+
+/// What a [`Dialer`] is made of.
+pub(crate) struct DialSettings<'a> {
+    pub(crate) trust: &'a Trust,
+    pub(crate) protocol: Protocol,
+    pub(crate) post_quantum: bool,
+    pub(crate) congestion: Congestion,
+    pub(crate) ip_version: IpVersion,
+    pub(crate) bind: Option<IpAddr>,
+    pub(crate) proxies: Proxies,
+}
+
+impl Dialer {
+    pub(crate) fn new(settings: DialSettings<'_>) -> Result<Self, TrustError> {
+        Ok(Self {
+            tls: ArcSwap::from_pointee(Tls::new(settings.trust, settings.post_quantum)?),
+            transport: Arc::new(transport(settings.congestion)),
+            // Post-quantum is a promise about QUIC (edge-behaviour §6.6), and holds for TCP here as well.
+            protocol: settings.protocol,
+            post_quantum: settings.post_quantum,
+            ip_version: settings.ip_version,
+            bind: settings.bind,
+            proxies: settings.proxies,
+            udp_blocked: AtomicBool::new(false),
+        })
+    }
+
+    /// Uses another trust from the next dial on: the edge announced its next authority.
+    pub(crate) fn retrust(&self, trust: &Trust) -> Result<(), TrustError> {
+        self.tls.store(Arc::new(Tls::new(trust, self.post_quantum)?));
+        Ok(())
+    }
+
+    /// Races the transports to `edge` (`host:port`).
+    pub(crate) async fn dial(&self, edge: &str) -> Result<Link, DialError> {
+        let (host, port) = split(edge).ok_or_else(|| DialError::Address { edge: edge.to_owned() })?;
+        let unreachable = |reasons: String| DialError::Unreachable { edge: edge.to_owned(), reasons };
+        let address = self.lookup(host, port).await;
+        let proxied = self.proxies.for_host(host).is_some();
+        let address = match address {
+            Ok(address) => Some(address),
+            // A proxy resolves names for those who cannot.
+            Err(_) if proxied => None,
+            Err(error) => return Err(DialError::Lookup { edge: edge.to_owned(), error }),
+        };
+        let head_start = match (self.protocol, address) {
+            (Protocol::Http2, _) | (Protocol::Auto, None) => Duration::ZERO,
+            _ if self.udp_blocked.load(Ordering::Relaxed) => HTTP2_AFTER_BLOCKED,
+            _ => HTTP2_AFTER,
+        };
+        let quic = async {
+            match (self.protocol, address) {
+                (Protocol::Auto | Protocol::Quic, Some(address)) => self.quic(address).await,
+                _ => Err("QUIC: not tried".to_owned()),
+            }
+        };
+        let http2 = async {
+            if self.protocol == Protocol::Quic {
+                return Err("HTTP/2: not tried".to_owned());
+            }
+            sleep(head_start).await;
+            self.http2(host, port, address).await
+        };
+        let fallback = async {
+            if self.protocol == Protocol::Quic || port == FALLBACK_PORT {
+                return Err("port 443: not tried".to_owned());
+            }
+            sleep(head_start + HTTP2_AFTER).await;
+            self.http2(host, FALLBACK_PORT, address.map(|address| SocketAddr::new(address.ip(), FALLBACK_PORT))).await
+        };
+        let link = timeout(RACE_MAX, first_success(quic, http2, fallback))
+            .await
+            .map_err(|_| unreachable(format!("nothing answered within {RACE_MAX:?}")))?
+            .map_err(unreachable)?;
+        if self.protocol == Protocol::Auto && address.is_some() {
+            self.udp_blocked.store(matches!(link, Link::Http2(_)), Ordering::Relaxed);
+        }
+        Ok(link)
+    }
+
+    async fn lookup(&self, host: &str, port: u16) -> io::Result<SocketAddr> {
+        let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+            Ok(ip) => vec![SocketAddr::new(ip, port)],
+            Err(_) => tokio::net::lookup_host((host, port)).await?.collect(),
+        };
+        let wanted = |address: &&SocketAddr| match self.ip_version {
+            IpVersion::Auto => true,
+            IpVersion::V4 => address.is_ipv4(),
+            IpVersion::V6 => address.is_ipv6(),
+        };
+        let suitable: Vec<SocketAddr> = addresses.iter().filter(wanted).copied().collect();
+        let none = || io::Error::new(io::ErrorKind::NotFound, "it has no address of the wanted family");
+        // Several addresses of one name are all the edge's: spread over them.
+        let at = usize::from(rand::random::<u16>()) % suitable.len().max(1);
+        suitable.get(at).copied().ok_or_else(none)
+    }
+
+    async fn quic(&self, address: SocketAddr) -> Result<Link, String> {
+        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let dialled = async {
+            let endpoint = quinn::Endpoint::client(SocketAddr::new(self.bind.unwrap_or(any), 0)).map_err(|e| e.to_string())?;
+            let mut config = quinn::ClientConfig::new(self.tls.load().quic.clone());
+            config.transport_config(self.transport.clone());
+            let connecting = endpoint.connect_with(config, address, QUIC_NAME).map_err(|e| e.to_string())?;
+            connecting.await.map_err(|e| e.to_string())
+        };
+        dialled.await.map(Link::Quic).map_err(|error: String| format!("QUIC: {error}"))
+    }
+
+    async fn http2(&self, host: &str, port: u16, address: Option<SocketAddr>) -> Result<Link, String> {
+        let dialled = async {
+            let stream = match self.proxies.for_host(host) {
+                Some(proxy) => proxy.connect(host, port).await.map_err(|error: ProxyError| error.to_string())?,
+                None => {
+                    let address = address.ok_or("no address")?;
+                    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+                    let socket = socket.map_err(|e| e.to_string())?;
+                    if let Some(bind) = self.bind {
+                        socket.bind(SocketAddr::new(bind, 0)).map_err(|e| e.to_string())?;
+                    }
+                    socket.connect(address).await.map_err(|e| e.to_string())?
+                }
+            };
+            stream.set_nodelay(true).map_err(|e| e.to_string())?;
+            // Over HTTP/2 dead peers are the edge's to find; TCP tells us when the machine behind it is gone.
+            let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(5)).with_interval(Duration::from_secs(2));
+            socket2::SockRef::from(&stream).set_tcp_keepalive(&keep_alive).map_err(|e| e.to_string())?;
+            let name = ServerName::try_from(HTTP2_NAME).expect("a constant DNS name");
+            let connector = TlsConnector::from(self.tls.load().tcp.clone());
+            connector.connect(name, stream).await.map_err(|e| e.to_string())
+        };
+        let tls: Result<_, String> = dialled.await;
+        tls.map(|tls| Link::Http2(Box::new(tls))).map_err(|error| format!("HTTP/2 on port {port}: {error}"))
+    }
+}
+
+/// The first that succeeds; all the reasons when none does.
+async fn first_success(
+    quic: impl Future<Output = Result<Link, String>>,
+    http2: impl Future<Output = Result<Link, String>>,
+    fallback: impl Future<Output = Result<Link, String>>,
+) -> Result<Link, String> {
+    tokio::pin!(quic, http2, fallback);
+    let mut reasons: [Option<String>; 3] = [None, None, None];
+    loop {
+        let (at, result) = tokio::select! {
+            result = &mut quic, if reasons[0].is_none() => (0, result),
+            result = &mut http2, if reasons[1].is_none() => (1, result),
+            result = &mut fallback, if reasons[2].is_none() => (2, result),
+            else => return Err(reasons.into_iter().flatten().collect::<Vec<_>>().join("; ")),
+        };
+        match result {
+            Ok(link) => return Ok(link),
+            Err(reason) => reasons[at] = Some(reason),
+        }
+    }
+}
+
+/// `host:port`, `[v6]:port`.
+fn split(edge: &str) -> Option<(&str, u16)> {
+    let (host, port) = edge.rsplit_once(':')?;
+    let host = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.strip_suffix(']')?,
+        None if host.contains(':') => return None,
+        None => host,
+    };
+    Some((host, port.parse().ok()?)).filter(|(host, _)| !host.is_empty())
+}
+
+fn transport(congestion: Congestion) -> quinn::TransportConfig {
+    let mut transport = quinn::TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(STREAMS_MAX.into())
+        .max_concurrent_uni_streams(0u32.into())
+        .keep_alive_interval(Some(Duration::from_secs(1)))
+        .max_idle_timeout(Some(Duration::from_secs(5).try_into().expect("five seconds fit a QUIC varint")))
+        .stream_receive_window(STREAM_WINDOW.into())
+        .receive_window(CONNECTION_WINDOW.into())
+        .send_window(SEND_WINDOW);
+    match congestion {
+        Congestion::Bbr => transport.congestion_controller_factory(Arc::new(quinn::congestion::BbrConfig::default())),
+        Congestion::Cubic => transport.congestion_controller_factory(Arc::new(quinn::congestion::CubicConfig::default())),
+    };
+    transport
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edge_addresses_are_host_and_port() {
+        assert_eq!(split("edge.example:7844"), Some(("edge.example", 7844)));
+        assert_eq!(split("[::1]:7844"), Some(("::1", 7844)));
+        for wrong in ["edge.example", "::1:7844", ":7844", "edge:port", "[::1:7844"] {
+            assert_eq!(split(wrong), None, "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn all_reasons_are_told_when_nothing_answers() {
+        let fail = |reason: &'static str| async move { Err(reason.to_owned()) };
+        let Err(reasons) = first_success(fail("a"), fail("b"), fail("c")).await else { panic!("nothing can have connected") };
+        assert_eq!(reasons, "a; b; c");
+    }
+}

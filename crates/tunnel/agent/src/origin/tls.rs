@@ -1,0 +1,77 @@
+//! TLS towards local services.
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+use crate::trust::{self, TrustError};
+
+/// A client for one rule: `caPool` adds authorities to this machine's, `noTLSVerify` takes any certificate.
+pub(crate) fn client_config(ca_pool: &str, verify: bool, http2: bool) -> Result<Arc<ClientConfig>, TrustError> {
+    let provider = trust::provider(false);
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let mut config = if verify {
+        let mut roots = trust::system_roots();
+        if !ca_pool.is_empty() {
+            let pem = std::fs::read(ca_pool)
+                .map_err(|error| TrustError::Unreadable { path: ca_pool.into(), reason: error.to_string() })?;
+            let extra = trust::roots_from_pem(&pem, ca_pool)?;
+            // A machine without any authority of its own still trusts the one it is given.
+            match &mut roots {
+                Ok(roots) => roots.roots.extend(extra.roots),
+                Err(_) => roots = Ok(extra),
+            }
+        }
+        builder.with_root_certificates(roots?).with_no_client_auth()
+    } else {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))).with_no_client_auth()
+    };
+    config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    Ok(Arc::new(config))
+}
+
+/// `noTLSVerify`: the operator said that any certificate will do. Signatures are still checked, as TLS requires.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

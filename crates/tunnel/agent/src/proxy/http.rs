@@ -1,0 +1,447 @@
+//! HTTP and WebSocket services.
+//!
+//! The request's own task drives the service's connection (see [`crate::origin::pool`]); head and first body bytes go back in one
+//! write; a body that breaks off resets the stream, so that the visitor never takes it for whole.
+
+use std::{error::Error, future::poll_fn, sync::PoisonError, task::Poll, time::Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use http_body::{Body, Frame};
+use hyper::{body::Incoming as OriginBody, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use poterne_tunnel_proto::{h2::Source, metadata::AgentRequest, stream::ConnectionType};
+use rustls::pki_types::ServerName;
+use tokio::{net::UnixStream, time::timeout};
+use tokio_rustls::TlsConnector;
+
+use super::{flow, unreachable};
+use crate::{
+    Shared,
+    origin::{
+        OriginIo, connect,
+        pool::{Driven, RequestBody, SendError},
+    },
+    rules::{HttpTarget, Reach},
+    side::{Answer, Incoming},
+};
+
+/// Most of a request body kept to learn its length, for `disableChunkedEncoding`.
+const BUFFERED_BYTES_MAX: usize = 64 * 1024;
+/// Concerns two neighbours alone (RFC 9110 §7.6.1); each side of the tunnel has its own.
+const HOP_BY_HOP: [HeaderName; 5] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+const INTERNAL: [HeaderName; 2] =
+    [HeaderName::from_static("cf-cloudflared-proxy-connection-upgrade"), HeaderName::from_static("cf-trace-id")];
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// A connection that can take one request.
+enum Link {
+    Http1(Box<Driven>),
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum ServiceError {
+    #[error("{0}")]
+    Connect(#[from] std::io::Error),
+    #[error("TLS with the service: {0}; see originServerName, caPool and noTLSVerify")]
+    Tls(std::io::Error),
+    #[error("TLS with the service did not finish within {0:?} (tlsTimeout)")]
+    TlsTimeout(std::time::Duration),
+    #[error("{0:?} cannot be a TLS server name; set originServerName")]
+    ServerName(String),
+    #[error("{}", chain(.0))]
+    Http(#[from] hyper::Error),
+}
+
+pub(super) async fn serve(shared: &Shared, service: &HttpTarget, request: AgentRequest, mut incoming: Incoming, mut answer: Answer) {
+    let AgentRequest { head, kind, has_body, ray, .. } = request;
+    let ray = ray.as_deref();
+    let websocket = kind == ConnectionType::WebSocket;
+    let server_name = service.tls.is_some().then(|| sni(service, &head.headers)).flatten();
+    let mut request = Request::from_parts(head, RequestBody::Empty);
+    prepare(shared, service, websocket, request.headers_mut());
+    if has_body && !websocket {
+        match body(service, request.headers_mut(), incoming).await {
+            Ok(body) => *request.body_mut() = body,
+            Err(status) => {
+                super::fixed(shared, status, &mut answer).await;
+                return;
+            }
+        }
+        incoming = Incoming::Empty;
+    }
+    let sent = answer.unless_gone(exchange(service, server_name.as_deref(), request, websocket)).await;
+    let (mut link, response) = match sent {
+        Ok(Ok(exchanged)) => exchanged,
+        Ok(Err(error)) => {
+            unreachable(shared, ray, &service.name, &error, &mut answer).await;
+            return;
+        }
+        // The visitor left before the service answered: nobody is there to be told.
+        Err(_) => return,
+    };
+    shared.metrics.answered(response.status());
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        upgraded(link, response, incoming, answer).await;
+        return;
+    }
+    match answer_with(&mut link, response, &mut answer).await {
+        Ok(()) => {
+            if let Link::Http1(driven) = link {
+                service.pool.put(*driven, server_name.as_deref(), Instant::now()).await;
+            }
+        }
+        Err(Broken::Service(error)) => {
+            tracing::warn!(ray, service = service.name, error = %chain(&error), "the service broke off its answer");
+        }
+        Err(Broken::Visitor) => tracing::debug!(ray, "the visitor left before the end of the answer"),
+    }
+}
+
+/// Header fields as the service is to see them (reference §4.2).
+fn prepare(shared: &Shared, service: &HttpTarget, websocket: bool, headers: &mut HeaderMap) {
+    for name in HOP_BY_HOP.iter().chain(&INTERNAL) {
+        headers.remove(name);
+    }
+    if websocket {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    if let Some(host) = &service.host_header
+        && let Some(original) = headers.insert(header::HOST, host.clone())
+    {
+        headers.insert(X_FORWARDED_HOST, original);
+    }
+    for (name, value) in &shared.tags {
+        headers.insert(name.clone(), value.clone());
+    }
+}
+
+/// The request's body, or the status that refuses it.
+async fn body(service: &HttpTarget, headers: &mut HeaderMap, mut incoming: Incoming) -> Result<RequestBody, StatusCode> {
+    if headers.contains_key(header::CONTENT_LENGTH) || service.http2_prior {
+        return Ok(RequestBody::Stream(incoming));
+    }
+    if !service.buffer_chunked {
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        return Ok(RequestBody::Stream(incoming));
+    }
+    let mut whole = BytesMut::new();
+    while let Some(data) = incoming.data().await {
+        let data = data.map_err(|_| StatusCode::BAD_REQUEST)?;
+        if whole.len() + data.len() > BUFFERED_BYTES_MAX {
+            tracing::warn!(
+                service = service.name,
+                "a request body without a length exceeds {BUFFERED_BYTES_MAX} bytes, and disableChunkedEncoding is set: refused with 413"
+            );
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        whole.extend_from_slice(&data);
+    }
+    headers.insert(header::CONTENT_LENGTH, whole.len().into());
+    Ok(RequestBody::Whole(Some(whole.freeze())))
+}
+
+fn sni(service: &HttpTarget, headers: &HeaderMap) -> Option<String> {
+    let host = headers.get(header::HOST).filter(|_| service.match_sni_to_host)?.to_str().ok()?;
+    let authority: http::uri::Authority = host.parse().ok()?;
+    Some(authority.host().to_owned())
+}
+
+/// Sends the request and waits for the head of the answer. Once more on a fresh connection when a kept one turned out dead, no
+/// byte of an answer was seen, and the request can be repeated (design invariant 5).
+async fn exchange(
+    service: &HttpTarget,
+    server_name: Option<&str>,
+    mut request: Request<RequestBody>,
+    websocket: bool,
+) -> Result<(Link, Response<OriginBody>), ServiceError> {
+    if !websocket {
+        let multiplexed = service.http2.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|sender| !sender.is_closed());
+        if let Some(sender) = multiplexed {
+            return send_http2(service, sender, request).await;
+        }
+        if let Some(mut driven) = service.pool.take(server_name, Instant::now()).await {
+            let again = repeatable(&request);
+            match driven.send(request).await {
+                Ok(response) => return Ok((Link::Http1(Box::new(driven)), response)),
+                Err(SendError { request: Some(unsent), .. }) => request = unsent,
+                Err(SendError { error, .. }) => match again {
+                    Some(again) if error.is_incomplete_message() || error.is_closed() || is_reset(&error) => request = again,
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+    }
+    match connect(service, server_name, websocket).await? {
+        Link::Http1(mut driven) => match driven.send(request).await {
+            Ok(response) => Ok((Link::Http1(driven), response)),
+            Err(SendError { error, .. }) => Err(error.into()),
+        },
+        Link::Http2(sender) => {
+            *service.http2.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
+            send_http2(service, sender, request).await
+        }
+    }
+}
+
+async fn send_http2(
+    service: &HttpTarget,
+    mut sender: http2::SendRequest<RequestBody>,
+    mut request: Request<RequestBody>,
+) -> Result<(Link, Response<OriginBody>), ServiceError> {
+    // HTTP/2 names the authority in its URI (RFC 9113 §8.3.1).
+    let host = request.headers_mut().remove(header::HOST);
+    let authority = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let scheme = if service.tls.is_some() { "https" } else { "http" };
+    if let Ok(uri) = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build() {
+        *request.uri_mut() = uri;
+    }
+    request.headers_mut().remove(header::TRANSFER_ENCODING);
+    *request.version_mut() = Version::HTTP_2;
+    let response = sender.send_request(request).await?;
+    Ok((Link::Http2(sender), response))
+}
+
+/// A copy to send again: only of a request without body whose method may be repeated (RFC 9110 §9.2.2).
+fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    (request.body().is_end_stream() && request.method().is_idempotent()).then(|| {
+        let mut copy = Request::new(RequestBody::Empty);
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.headers_mut() = request.headers().clone();
+        copy
+    })
+}
+
+fn is_reset(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.downcast_ref::<std::io::Error>().is_some_and(|io| matches!(io.kind(), ConnectionReset | BrokenPipe)) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+async fn connect(service: &HttpTarget, server_name: Option<&str>, websocket: bool) -> Result<Link, ServiceError> {
+    enum Raw {
+        Tcp(tokio::net::TcpStream),
+        Unix(UnixStream),
+    }
+    let raw = match &service.reach {
+        Reach::Tcp { host, port } => Raw::Tcp(connect::tcp(host, *port, service.connect).await?),
+        Reach::Unix(path) => {
+            let connecting = timeout(service.connect.timeout, UnixStream::connect(path)).await;
+            Raw::Unix(connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?)
+        }
+    };
+    let mut is_http2 = service.http2_prior && !websocket;
+    let io = match (&service.tls, raw) {
+        (None, Raw::Tcp(tcp)) => OriginIo::Tcp(tcp),
+        (None, Raw::Unix(unix)) => OriginIo::Unix(unix),
+        (Some(config), raw) => {
+            let mut config = config.clone();
+            if websocket && config.alpn_protocols.len() > 1 {
+                // An upgrade needs HTTP/1.1: do not offer h2 for it.
+                std::sync::Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+            }
+            let wanted = server_name.unwrap_or(&service.server_name);
+            let name = ServerName::try_from(wanted.to_owned()).map_err(|_| ServiceError::ServerName(wanted.to_owned()))?;
+            let connector = TlsConnector::from(config);
+            let handshake = async {
+                Ok(match raw {
+                    Raw::Tcp(tcp) => OriginIo::Tls(Box::new(connector.connect(name, tcp).await?)),
+                    Raw::Unix(unix) => OriginIo::UnixTls(Box::new(connector.connect(name, unix).await?)),
+                })
+            };
+            let limited = timeout(service.tls_timeout, handshake).await;
+            let io = limited.map_err(|_| ServiceError::TlsTimeout(service.tls_timeout))?.map_err(ServiceError::Tls)?;
+            is_http2 = match &io {
+                OriginIo::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+                OriginIo::UnixTls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+                _ => false,
+            };
+            io
+        }
+    };
+    if !is_http2 {
+        return Ok(Link::Http1(Box::new(Driven::new(io).await?)));
+    }
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(8 * 1024 * 1024)
+        .handshake(TokioIo::new(io))
+        .await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = %chain(&error), "an HTTP/2 connection to a service ended");
+        }
+    });
+    Ok(Link::Http2(sender))
+}
+
+/// Who ended an answer early.
+enum Broken {
+    Service(hyper::Error),
+    Visitor,
+}
+
+async fn answer_with(link: &mut Link, response: Response<OriginBody>, answer: &mut Answer) -> Result<(), Broken> {
+    let (mut head, mut body) = response.into_parts();
+    let trailers_possible = head.headers.contains_key(header::TRAILER) || head.version == Version::HTTP_2 && !body.is_end_stream();
+    strip(&mut head.headers);
+    let mut first = None;
+    let mut last = body.is_end_stream();
+    if !last {
+        match link.frame_now(&mut body).await {
+            Some(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => {
+                    first = Some(data);
+                    last = body.is_end_stream();
+                }
+                Err(trailers) => {
+                    let trailers = trailers.into_trailers().ok();
+                    answer.head(head.status, &head.headers, Source::Origin, true, None, false).await.map_err(|_| Broken::Visitor)?;
+                    return answer.finish(trailers).await.map_err(|_| Broken::Visitor);
+                }
+            },
+            Some(None) => last = true,
+            // The head was sent by a live service: let the visitor have it, then the reset says the rest.
+            Some(Some(Err(error))) => {
+                let _ = answer.head(head.status, &head.headers, Source::Origin, false, None, false).await;
+                return Err(Broken::Service(error));
+            }
+            None => {}
+        }
+    }
+    let sending = answer.head(head.status, &head.headers, Source::Origin, trailers_possible, first, last);
+    link.during(sending).await.map_err(|_| Broken::Visitor)?;
+    if last {
+        return Ok(());
+    }
+    loop {
+        let next = match link.frame_now(&mut body).await {
+            Some(next) => next,
+            None => answer.unless_gone(link.frame(&mut body)).await.map_err(|_| Broken::Visitor)?,
+        };
+        match next {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => link.during(answer.data(data)).await.map_err(|_| Broken::Visitor)?,
+                Err(frame) => return answer.finish(frame.into_trailers().ok()).await.map_err(|_| Broken::Visitor),
+            },
+            Some(Err(error)) => return Err(Broken::Service(error)),
+            None => return answer.finish(None).await.map_err(|_| Broken::Visitor),
+        }
+    }
+}
+
+impl Link {
+    async fn frame(&mut self, body: &mut OriginBody) -> Option<hyper::Result<Frame<Bytes>>> {
+        match self {
+            Self::Http1(driven) => driven.frame(body).await,
+            Self::Http2(_) => poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx)).await,
+        }
+    }
+
+    async fn frame_now(&mut self, body: &mut OriginBody) -> Option<Option<hyper::Result<Frame<Bytes>>>> {
+        match self {
+            Self::Http1(driven) => driven.frame_now(body).await,
+            Self::Http2(_) => {
+                poll_fn(|cx| match std::pin::Pin::new(&mut *body).poll_frame(cx) {
+                    Poll::Ready(frame) => Poll::Ready(Some(frame)),
+                    Poll::Pending => Poll::Ready(None),
+                })
+                .await
+            }
+        }
+    }
+
+    async fn during<F: Future>(&mut self, work: F) -> F::Output {
+        match self {
+            Self::Http1(driven) => driven.during(work).await,
+            Self::Http2(_) => work.await,
+        }
+    }
+}
+
+/// Removes what concerns the hop to the service alone, the fields its `Connection` names included.
+fn strip(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// After `101`: raw bytes both ways until either side ends (reference §4.4).
+async fn upgraded(link: Link, response: Response<OriginBody>, incoming: Incoming, mut answer: Answer) {
+    let Link::Http1(driven) = link else { return };
+    let (head, body) = response.into_parts();
+    drop(body);
+    let (io, early) = driven.into_upgraded();
+    let first = Some(early).filter(|early| !early.is_empty());
+    if answer.head(head.status, &head.headers, Source::Origin, false, first, false).await.is_ok() {
+        flow::pump(incoming, answer, io, None).await;
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_one_hop_stays_there() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("connection", "close, X-Private"), ("x-private", "1"), ("keep-alive", "1"), ("x-kept", "1")] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        strip(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    }
+
+    #[test]
+    fn only_requests_without_effect_are_repeated() {
+        let request = |method: &str, body| Request::builder().method(method).body(body).unwrap();
+        assert!(repeatable(&request("GET", RequestBody::Empty)).is_some());
+        assert!(repeatable(&request("POST", RequestBody::Empty)).is_none());
+        assert!(repeatable(&request("PUT", RequestBody::Stream(Incoming::Empty))).is_none());
+    }
+}

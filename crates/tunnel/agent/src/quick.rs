@@ -1,0 +1,236 @@
+//! A tunnel without an account: one POST, and a random name (reference §9.7).
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{Request, Uri, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use poterne_model::TunnelId;
+use poterne_tunnel_proto::token::Secret;
+use rustls::pki_types::ServerName;
+use serde::Deserialize;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    AgentConfig, Identity, Proxies, Trust,
+    trust::{self, TrustError},
+};
+
+/// Longest the service may take.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+/// Longest answer, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// A tunnel just made.
+#[derive(Debug, Clone)]
+pub struct QuickTunnel {
+    /// Which tunnel, and the proof.
+    pub identity: Identity,
+    /// The public name it was given.
+    pub hostname: String,
+    /// Where the edges are and how to know them; absent in the answer of a service that is not Poterne.
+    pub poterne: Option<(Vec<String>, [u8; 32])>,
+}
+
+impl QuickTunnel {
+    /// An agent's configuration: one connection; `None` when the answer does not say where the edges are.
+    pub fn agent_config(&self) -> Option<AgentConfig> {
+        let (edges, pin) = self.poterne.clone()?;
+        let mut config = AgentConfig::new(self.identity.clone(), edges, Trust::Pins(vec![pin]));
+        config.ha_connections = 1;
+        config.quick_hostname = Some(self.hostname.clone());
+        Some(config)
+    }
+}
+
+/// No quick tunnel.
+#[derive(Debug, thiserror::Error)]
+pub enum QuickError {
+    /// Not a URL this can be asked at.
+    #[error("the quick service {0:?} is not a URL; write https://HOST")]
+    Url(String),
+    /// Without encryption the secret would be anybody's.
+    #[error("the quick service {0:?} is plain http:// and not on this machine: the tunnel's secret would travel in the clear; use https://")]
+    PlainHttp(String),
+    /// Input or output failed.
+    #[error("the quick service {url} cannot be reached: {reason}")]
+    Unreachable {
+        /// As given.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// It answered, and refused.
+    #[error("the quick service {url} refused: {reason}")]
+    Refused {
+        /// As given.
+        url: String,
+        /// Its words.
+        reason: String,
+    },
+    /// It answered something else.
+    #[error("the quick service {url} answered what is not a quick tunnel: {reason}")]
+    Answer {
+        /// As given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Whom to trust.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
+/// Asks `url` for a tunnel. `trust` verifies the service's certificate; pins do not, since they name the tunnel's CA.
+pub async fn request_quick_tunnel(url: &str, trust: &Trust, proxies: &Proxies) -> Result<QuickTunnel, QuickError> {
+    let answer = timeout(ANSWER_MAX, post(url, trust, proxies)).await;
+    let unreachable = |reason: String| QuickError::Unreachable { url: url.to_owned(), reason };
+    let body = answer.map_err(|_| unreachable(format!("no answer within {ANSWER_MAX:?}")))??;
+    read(url, &body)
+}
+
+async fn post(url: &str, trust: &Trust, proxies: &Proxies) -> Result<Bytes, QuickError> {
+    let unreachable = |reason: String| QuickError::Unreachable { url: url.to_owned(), reason };
+    let uri: Uri = url.parse().map_err(|_| QuickError::Url(url.to_owned()))?;
+    let host = uri.host().ok_or_else(|| QuickError::Url(url.to_owned()))?.trim_start_matches('[').trim_end_matches(']');
+    let is_tls = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") if is_loopback(host) => false,
+        Some("http") => return Err(QuickError::PlainHttp(url.to_owned())),
+        _ => return Err(QuickError::Url(url.to_owned())),
+    };
+    let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    let stream = match proxies.for_host(host) {
+        Some(proxy) => proxy.connect(host, port).await.map_err(|error| unreachable(error.to_string()))?,
+        None => TcpStream::connect((host, port)).await.map_err(|error| unreachable(error.to_string()))?,
+    };
+    let authority = uri.authority().map_or(host, |authority| authority.as_str());
+    let path = format!("{}/tunnel", uri.path().trim_end_matches('/'));
+    let request = Request::post(path)
+        .header(header::HOST, authority)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_LENGTH, 0)
+        .header(header::USER_AGENT, concat!("poterne-agent/", env!("CARGO_PKG_VERSION")))
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| QuickError::Url(url.to_owned()))?;
+    if !is_tls {
+        return exchange(TokioIo::new(stream), request).await.map_err(|error| unreachable(error.to_string()));
+    }
+    let trust = if matches!(trust, Trust::Pins(_)) { &Trust::WebPki } else { trust };
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| QuickError::Url(url.to_owned()))?;
+    let connector = TlsConnector::from(Arc::new(trust.client_config(false, false)?));
+    let tls = connector.connect(name, stream).await.map_err(|error| {
+        unreachable(format!("{error}; a node without a public certificate is verified with --cacert"))
+    })?;
+    exchange(TokioIo::new(tls), request).await.map_err(|error| unreachable(error.to_string()))
+}
+
+async fn exchange<T>(io: T, request: Request<Empty<Bytes>>) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>>
+where
+    T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(io).await?;
+    let driving = tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes();
+    driving.abort();
+    Ok(body)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The answer's status says nothing; its body does.
+fn read(url: &str, body: &[u8]) -> Result<QuickTunnel, QuickError> {
+    let wrong = |reason: String| QuickError::Answer { url: url.to_owned(), reason };
+    let answer: Answer = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
+    let Some(result) = answer.result.filter(|_| answer.success) else {
+        let reasons: Vec<String> = answer.errors.into_iter().map(|error| error.message).collect();
+        let reason = if reasons.is_empty() { "it did not say why".to_owned() } else { reasons.join("; ") };
+        return Err(QuickError::Refused { url: url.to_owned(), reason });
+    };
+    let tunnel: TunnelId = result.id.parse().map_err(|error: poterne_model::id::IdError| wrong(error.to_string()))?;
+    let secret = STANDARD.decode(&result.secret).map_err(|_| wrong("its secret is not base64".to_owned()))?;
+    // `p` stands in the result, or beside it.
+    let poterne = result.p.or(answer.p).and_then(|p| {
+        let pin: [u8; 32] = STANDARD.decode(p.k).ok()?.try_into().ok()?;
+        Some((p.e, pin)).filter(|(edges, _)| !edges.is_empty())
+    });
+    let identity = Identity { account: result.account_tag, tunnel, secret: Secret::new(secret) };
+    Ok(QuickTunnel { identity, hostname: result.hostname, poterne })
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    success: bool,
+    result: Option<QuickResult>,
+    #[serde(default)]
+    errors: Vec<AnswerError>,
+    p: Option<AnswerPoterne>,
+}
+
+#[derive(Deserialize)]
+struct QuickResult {
+    id: String,
+    hostname: String,
+    account_tag: String,
+    secret: String,
+    p: Option<AnswerPoterne>,
+}
+
+#[derive(Deserialize)]
+struct AnswerError {
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct AnswerPoterne {
+    e: Vec<String>,
+    k: String,
+}
+
+/// Installs the cryptography this process uses where a library asks for the process's own; harmless when done twice.
+pub fn install_crypto() {
+    let _ = rustls::crypto::CryptoProvider::install_default(Arc::unwrap_or_clone(trust::provider(false)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "3d539f97-cd3a-4d8e-833b-65e9099c7a8d";
+
+    #[test]
+    fn an_answer_gives_a_tunnel_with_or_without_edges() {
+        let pin = STANDARD.encode([7u8; 32]);
+        let body = format!(
+            r#"{{"success":true,"result":{{"id":"{ID}","name":"x","hostname":"a.example","account_tag":"acc","secret":"AAEC",
+                "p":{{"e":["edge:7844"],"k":"{pin}"}}}},"errors":[]}}"#
+        );
+        let tunnel = read("u", body.as_bytes()).unwrap();
+        assert_eq!(tunnel.identity.tunnel.to_string(), ID);
+        assert_eq!(tunnel.poterne, Some((vec!["edge:7844".to_owned()], [7; 32])));
+        assert_eq!(tunnel.agent_config().unwrap().ha_connections, 1);
+        let stock = format!(r#"{{"success":true,"result":{{"id":"{ID}","hostname":"a","account_tag":"acc","secret":"AAEC"}}}}"#);
+        assert!(read("u", stock.as_bytes()).unwrap().agent_config().is_none());
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_its_own_words() {
+        let body = br#"{"success":false,"result":null,"errors":[{"code":1,"message":"quick tunnels are off"}]}"#;
+        assert_eq!(read("https://n", body).unwrap_err().to_string(), "the quick service https://n refused: quick tunnels are off");
+        assert!(matches!(read("u", b"<html>"), Err(QuickError::Answer { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_secret_never_travels_in_the_clear() {
+        let error = request_quick_tunnel("http://node.example", &Trust::WebPki, &Proxies::default()).await.unwrap_err();
+        assert!(matches!(error, QuickError::PlainHttp(_)), "{error}");
+    }
+}

@@ -1,0 +1,315 @@
+//! The visitor's side of one stream, whichever transport it came by.
+//!
+//! [`Incoming`] is what the visitor sends, [`Answer`] what goes back. Over QUIC a head is a preamble and bodies are raw or, between
+//! two Poternes, framed so that trailers pass; over HTTP/2 both are natural. The rest of the agent does not know the difference.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use poterne_tunnel_proto::{
+    framed, h2 as wire_h2,
+    h2::{ResponseMeta, Source},
+    metadata,
+    stream::{self, ConnectResponse},
+};
+
+/// Largest piece taken from a QUIC stream at once, in bytes: what one wake-up may copy into a socket.
+const PIECE_BYTES_MAX: usize = 256 * 1024;
+
+/// The stream cannot be used any more: the visitor left, the connection died, or the peer broke the framing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SideError {
+    #[error("the visitor's stream ended: {0}")]
+    Read(#[from] quinn::ReadError),
+    #[error("the visitor's stream is closed: {0}")]
+    Write(#[from] quinn::WriteError),
+    #[error("the visitor's HTTP/2 stream ended: {0}")]
+    Http2(#[from] h2::Error),
+    #[error("the edge framed a body wrongly: {0}")]
+    Framed(#[from] framed::FramedError),
+    #[error("the stream is finished")]
+    Finished,
+}
+
+/// What comes from the visitor after the head.
+#[derive(Debug)]
+pub(crate) enum Part {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+/// The visitor's half.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Empty,
+    Quic { recv: quinn::RecvStream, pending: Bytes, decoder: Option<framed::Decoder>, ended: bool },
+    Http2 { recv: h2::RecvStream, data_ended: bool },
+}
+
+impl Incoming {
+    /// The next piece; `None` is the clean end.
+    pub(crate) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, SideError>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Quic { recv, pending, decoder, ended } => loop {
+                if *ended {
+                    return Poll::Ready(None);
+                }
+                if !pending.is_empty() {
+                    let Some(decoder) = decoder else {
+                        return Poll::Ready(Some(Ok(Part::Data(std::mem::take(pending)))));
+                    };
+                    match decoder.decode(pending) {
+                        Ok(Some(framed::Piece::Data(data))) => return Poll::Ready(Some(Ok(Part::Data(data)))),
+                        Ok(Some(framed::Piece::End(trailers))) => {
+                            *ended = true;
+                            return Poll::Ready(trailers.map(|trailers| Ok(Part::Trailers(trailers))));
+                        }
+                        Ok(None) => {}
+                        Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                    }
+                }
+                match ready!(pin!(recv.read_chunk(PIECE_BYTES_MAX, true)).poll(cx)) {
+                    Ok(Some(chunk)) => *pending = chunk.bytes,
+                    Ok(None) => {
+                        *ended = true;
+                        let complete = decoder.as_ref().map_or(Ok(()), framed::Decoder::finish);
+                        return Poll::Ready(complete.err().map(|error| Err(error.into())));
+                    }
+                    Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                }
+            },
+            Self::Http2 { recv, data_ended } => {
+                if !*data_ended {
+                    match ready!(recv.poll_data(cx)) {
+                        Some(Ok(data)) => {
+                            let _ = recv.flow_control().release_capacity(data.len());
+                            return Poll::Ready(Some(Ok(Part::Data(data))));
+                        }
+                        Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                        None => *data_ended = true,
+                    }
+                }
+                match ready!(recv.poll_trailers(cx)) {
+                    Ok(Some(trailers)) => Poll::Ready(Some(Ok(Part::Trailers(trailers)))),
+                    Ok(None) => Poll::Ready(None),
+                    Err(error) => Poll::Ready(Some(Err(error.into()))),
+                }
+            }
+        }
+    }
+
+    /// The next piece of data; trailers are skipped. `None` is the clean end.
+    pub(crate) async fn data(&mut self) -> Option<Result<Bytes, SideError>> {
+        loop {
+            match poll_fn(|cx| self.poll_part(cx)).await? {
+                Ok(Part::Data(data)) => return Some(Ok(data)),
+                Ok(Part::Trailers(_)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// The half that goes back. Dropped before [`Answer::finish`] it resets the stream: an end that was not said is never clean.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Quic { send: quinn::SendStream, framed: bool, finished: bool },
+    Http2 { respond: h2::server::SendResponse<Bytes>, stream: Option<h2::SendStream<Bytes>>, finished: bool },
+}
+
+impl Answer {
+    /// Over QUIC; `framed` when both ends speak `poterne_trailers_1`.
+    pub(crate) fn quic(send: quinn::SendStream, framed: bool) -> Self {
+        Self::Quic { send, framed, finished: false }
+    }
+
+    /// Over HTTP/2.
+    pub(crate) fn http2(respond: h2::server::SendResponse<Bytes>) -> Self {
+        Self::Http2 { respond, stream: None, finished: false }
+    }
+
+    /// Sends the head, and what is already there of the body, in one go. `last`: there is nothing more.
+    ///
+    /// `trailers_possible`: only then is a QUIC body framed; most bodies have no trailers and go raw.
+    pub(crate) async fn head(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        source: Source,
+        trailers_possible: bool,
+        first: Option<Bytes>,
+        last: bool,
+    ) -> Result<(), SideError> {
+        match self {
+            Self::Quic { send, framed, finished } => {
+                *framed &= trailers_possible;
+                let head = metadata::encode_http_response(status, headers, *framed);
+                match (first, *framed) {
+                    (Some(first), true) => {
+                        let length = data_length(&first);
+                        send.write_all_chunks(&mut [head, Bytes::copy_from_slice(&framed::data_header(length)), first]).await?;
+                    }
+                    (Some(first), false) => send.write_all_chunks(&mut [head, first]).await?,
+                    (None, _) => send.write_chunk(head).await?,
+                }
+                if last {
+                    if *framed {
+                        send.write_chunk(framed::end(None)?).await?;
+                    }
+                    let _ = send.finish();
+                    *finished = true;
+                }
+                Ok(())
+            }
+            Self::Http2 { respond, stream, finished } => {
+                let response = wire_h2::agent_response(status, headers, ResponseMeta { src: source, flow_rate_limited: false });
+                let end_now = last && first.is_none();
+                *stream = Some(respond.send_response(response, end_now)?);
+                *finished = end_now;
+                if let Some(first) = first {
+                    self.data(first).await?;
+                    if last {
+                        self.finish(None).await?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends a piece of the body, waiting for the visitor to make room.
+    pub(crate) async fn data(&mut self, mut data: Bytes) -> Result<(), SideError> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Quic { send, framed: true, .. } => {
+                let header = Bytes::copy_from_slice(&framed::data_header(data_length(&data)));
+                Ok(send.write_all_chunks(&mut [header, data]).await?)
+            }
+            Self::Quic { send, .. } => Ok(send.write_chunk(data).await?),
+            Self::Http2 { stream, .. } => {
+                let stream = stream.as_mut().ok_or(SideError::Finished)?;
+                while !data.is_empty() {
+                    stream.reserve_capacity(data.len());
+                    let room = poll_fn(|cx| stream.poll_capacity(cx)).await.ok_or(SideError::Finished)??;
+                    let piece = data.split_to(room.min(data.len()));
+                    if !piece.is_empty() {
+                        stream.send_data(piece, false)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The clean end.
+    pub(crate) async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), SideError> {
+        match self {
+            Self::Quic { send, framed, finished } => {
+                if *framed {
+                    // A block too long for the frame is dropped as HTTP/1.1 proxies drop any trailer (RFC 9110 §6.5.1).
+                    let end = framed::end(trailers.as_ref()).or_else(|_| framed::end(None))?;
+                    send.write_chunk(end).await?;
+                }
+                let _ = send.finish();
+                *finished = true;
+            }
+            Self::Http2 { stream, finished, .. } => {
+                let stream = stream.as_mut().ok_or(SideError::Finished)?;
+                match trailers {
+                    Some(trailers) => stream.send_trailers(trailers)?,
+                    None => stream.send_data(Bytes::new(), true)?,
+                }
+                *finished = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Instead of a head: why there is none.
+    pub(crate) async fn fail(&mut self, text: &str, flow_limited: bool) -> Result<(), SideError> {
+        match self {
+            Self::Quic { send, finished, .. } => {
+                send.write_chunk(metadata::encode_error(text, flow_limited)).await?;
+                let _ = send.finish();
+                *finished = true;
+            }
+            Self::Http2 { respond, finished, .. } => {
+                respond.send_response(wire_h2::agent_error(flow_limited), true)?;
+                *finished = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Instead of a head, for private-network TCP: the connection is there, raw bytes follow.
+    pub(crate) async fn acknowledge_tcp(&mut self) -> Result<(), SideError> {
+        match self {
+            Self::Quic { send, framed, .. } => {
+                *framed = false;
+                Ok(send.write_chunk(stream::encode_response(&ConnectResponse::default())).await?)
+            }
+            Self::Http2 { .. } => self.head(StatusCode::OK, &HeaderMap::new(), Source::Origin, false, None, false).await,
+        }
+    }
+
+    /// Runs `work` unless the visitor goes away first.
+    pub(crate) async fn unless_gone<F: Future>(&mut self, work: F) -> Result<F::Output, SideError> {
+        let mut work = pin!(work);
+        match self {
+            Self::Quic { send, .. } => {
+                // Asked for only once the work has to wait: it takes the connection's lock.
+                if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+                    return Ok(output);
+                }
+                let mut stopped = pin!(send.stopped());
+                poll_fn(|cx| match work.as_mut().poll(cx) {
+                    Poll::Ready(output) => Poll::Ready(Ok(output)),
+                    Poll::Pending => stopped.as_mut().poll(cx).map(|_| Err(SideError::Finished)),
+                })
+                .await
+            }
+            Self::Http2 { respond, stream, .. } => {
+                poll_fn(|cx| {
+                    if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                        return Poll::Ready(Ok(output));
+                    }
+                    let reset = match stream {
+                        Some(stream) => stream.poll_reset(cx),
+                        None => respond.poll_reset(cx),
+                    };
+                    reset.map(|_| Err(SideError::Finished))
+                })
+                .await
+            }
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        match self {
+            // quinn finishes a dropped stream cleanly; a body cut short must not look whole (reference §4.3).
+            Self::Quic { send, finished: false, .. } => {
+                let _ = send.reset(quinn::VarInt::from_u32(0));
+            }
+            Self::Http2 { respond, stream, finished: false } => match stream {
+                Some(stream) => stream.send_reset(h2::Reason::INTERNAL_ERROR),
+                None => respond.send_reset(h2::Reason::INTERNAL_ERROR),
+            },
+            _ => {}
+        }
+    }
+}
+
+/// Pieces are far below 4 GiB: they come out of read buffers.
+fn data_length(data: &Bytes) -> u32 {
+    u32::try_from(data.len()).expect("a piece of a body is at most a read buffer long")
+}
