@@ -1,0 +1,177 @@
+//! Who may come in: a total, and a share per visitor.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use poterne_telemetry::{Counter, Gauge, Metrics};
+
+/// Bounds on connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdmissionLimits {
+    /// Connections in all. See [`AdmissionLimits::for_files`].
+    pub connections_max: usize,
+    /// Connections of one IPv4 address or one IPv6 /64. Default 4096: generous, because a whole company or mobile network can
+    /// hide behind one address; issue D brings finer means.
+    pub connections_per_prefix_max: usize,
+}
+
+impl AdmissionLimits {
+    /// The default for a process that may open this many files: three quarters of them, for a connection costs one and the
+    /// rest is for agents, the store and files.
+    pub fn for_files(nofile: u64) -> Self {
+        let nofile = usize::try_from(nofile).unwrap_or(usize::MAX);
+        Self { connections_max: (nofile / 4 * 3).max(16), connections_per_prefix_max: 4096 }
+    }
+}
+
+/// Why a connection is closed as soon as it was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// All are taken.
+    #[error("all {0} connections are taken; raise nofile to allow more")]
+    Full(usize),
+    /// This visitor has its share.
+    #[error("this address has {0} connections, its share")]
+    Share(usize),
+}
+
+/// Counts connections, shared by all listeners of a process.
+#[derive(Debug)]
+pub struct Admission {
+    limits: AdmissionLimits,
+    open: AtomicUsize,
+    /// Sharded by prefix so that listeners on several cores seldom meet; at most `connections_max` entries in all.
+    shares: [Mutex<HashMap<Prefix, usize>>; 16],
+    gauge: Gauge,
+    accepted: Counter,
+    full: Counter,
+    share: Counter,
+}
+
+/// What shares one allowance: an IPv4 address, or the /64 that one IPv6 visitor is given whole.
+type Prefix = u64;
+
+impl Admission {
+    /// Nobody in yet.
+    pub fn new(limits: AdmissionLimits, metrics: &Metrics) -> Arc<Self> {
+        metrics.gauge("edge_connections_max", "Visitor connections allowed").set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
+        let [full, share] =
+            metrics.counters("edge_connections_refused", "Visitor connections closed at once", "reason", ["full", "share"]);
+        Arc::new(Self {
+            limits,
+            open: AtomicUsize::new(0),
+            shares: Default::default(),
+            gauge: metrics.gauge("edge_connections", "Visitor connections open"),
+            accepted: metrics.counter("edge_connections_accepted", "Visitor connections accepted"),
+            full,
+            share,
+        })
+    }
+
+    /// Lets a visitor in, or says why not.
+    pub fn admit(self: &Arc<Self>, visitor: IpAddr) -> Result<Permit, Refused> {
+        if self.open.fetch_add(1, Relaxed) >= self.limits.connections_max {
+            self.open.fetch_sub(1, Relaxed);
+            self.full.inc();
+            return Err(Refused::Full(self.limits.connections_max));
+        }
+        let prefix = prefix(visitor);
+        let mut shares = self.shard(prefix);
+        let share = shares.entry(prefix).or_insert(0);
+        if *share >= self.limits.connections_per_prefix_max {
+            self.open.fetch_sub(1, Relaxed);
+            self.share.inc();
+            return Err(Refused::Share(self.limits.connections_per_prefix_max));
+        }
+        *share += 1;
+        self.accepted.inc();
+        self.gauge.inc();
+        drop(shares);
+        Ok(Permit { admission: Arc::clone(self), prefix })
+    }
+
+    fn shard(&self, prefix: Prefix) -> std::sync::MutexGuard<'_, HashMap<Prefix, usize>> {
+        let spread = prefix.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
+        let shard = &self.shares[usize::try_from(spread).unwrap_or(0) % self.shares.len()];
+        // Nothing in these few lines panics; a poisoned map is still right.
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn prefix(visitor: IpAddr) -> Prefix {
+    match visitor.to_canonical() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        // The upper 32 bits of a global /64 are never zero, so no IPv6 prefix is taken for an IPv4 address.
+        IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(0),
+    }
+}
+
+/// One connection's place. Dropping it frees the place.
+#[derive(Debug)]
+pub struct Permit {
+    admission: Arc<Admission>,
+    prefix: Prefix,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let admission = &self.admission;
+        admission.open.fetch_sub(1, Relaxed);
+        admission.gauge.dec();
+        let mut shares = admission.shard(self.prefix);
+        if let Some(share) = shares.get_mut(&self.prefix) {
+            *share -= 1;
+            if *share == 0 {
+                shares.remove(&self.prefix);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(all: usize, share: usize) -> Arc<Admission> {
+        Admission::new(AdmissionLimits { connections_max: all, connections_per_prefix_max: share }, &Metrics::new())
+    }
+
+    #[test]
+    fn a_visitor_has_its_share_and_gets_it_back() {
+        let admission = admission(10, 2);
+        let one = "192.0.2.1".parse().unwrap();
+        let first = admission.admit(one).unwrap();
+        let _second = admission.admit(one).unwrap();
+        assert_eq!(admission.admit(one).unwrap_err(), Refused::Share(2));
+        assert!(admission.admit("::ffff:192.0.2.1".parse().unwrap()).is_err());
+        let other = admission.admit("192.0.2.2".parse().unwrap()).unwrap();
+        drop(first);
+        assert!(admission.admit(one).is_ok());
+        drop(other);
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_visitor() {
+        let admission = admission(10, 1);
+        let _first = admission.admit("2001:db8::1".parse().unwrap()).unwrap();
+        assert!(admission.admit("2001:db8::2".parse().unwrap()).is_err());
+        assert!(admission.admit("2001:db8:0:1::1".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn all_places_can_be_taken_and_freed() {
+        let admission = admission(2, 10);
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let permits = [admission.admit(address(1)).unwrap(), admission.admit(address(2)).unwrap()];
+        assert_eq!(admission.admit(address(3)).unwrap_err(), Refused::Full(2));
+        drop(permits);
+        assert!(admission.admit(address(3)).is_ok());
+        assert!(admission.shares.iter().all(|shard| shard.lock().unwrap().is_empty()), "no entry outlives its connections");
+    }
+}

@@ -1,0 +1,192 @@
+//! A TCP socket that accepts.
+
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::admission::{Admission, Permit};
+
+/// Connections that the kernel keeps for us to accept. The kernel lowers it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Connections accepted before other tasks of the thread get their turn.
+const ACCEPTS_PER_WAKE: usize = 64;
+
+/// How long to wait when the process or the machine has no descriptor or memory left for a connection.
+const EXHAUSTED_WAIT: Duration = Duration::from_millis(50);
+
+/// Bytes that the kernel may hold unsent before the socket stops taking more: bodies wait in the tunnel's windows instead
+/// of in kernel memory that nobody counts, and a lost visitor is noticed sooner.
+const UNSENT_BYTES_MAX: u32 = 256 * 1024;
+
+/// An accepted connection.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The socket, with `TCP_NODELAY` set.
+    pub stream: TcpStream,
+    /// The visitor, an IPv4 address as such even through a dual-stack socket.
+    pub peer: SocketAddr,
+    /// Where it came to.
+    pub local: SocketAddr,
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub struct Listener {
+    inner: TcpListener,
+    local: SocketAddr,
+}
+
+impl Listener {
+    /// Binds and listens. `[::]` takes IPv4 as well; port 0 lets the kernel choose. Fails with `AddrInUse` when another socket
+    /// listens there.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // Lets a restart bind while old connections are in TIME_WAIT; it does not share a listening port.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Self::from_std(socket.into())
+    }
+
+    /// Takes a socket that already listens.
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let inner = TcpListener::from_std(listener)?;
+        let local = inner.local_addr()?;
+        Ok(Self { inner, local })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Accepts until `stop` is cancelled, and gives each admitted connection to `serve`, in a task of its own that `tasks`
+    /// tracks; the connection counts against the limits until that task ends. The socket is closed when this returns.
+    pub async fn run<F>(
+        self,
+        admission: Arc<Admission>,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+        serve: impl Fn(Arrival) -> F + Send,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut in_a_row = 0;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                accepted = self.inner.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    if let Some((arrival, permit)) = self.admit(stream, peer, &admission) {
+                        let served = serve(arrival);
+                        tasks.spawn(async move {
+                            served.await;
+                            drop(permit);
+                        });
+                    }
+                }
+                Err(error) if is_of_the_visitor(&error) => {}
+                Err(error) => {
+                    tracing::warn!(listener = %self.local, %error, "cannot accept connections for now; raise nofile if this stays");
+                    tokio::time::sleep(EXHAUSTED_WAIT).await;
+                }
+            }
+            in_a_row += 1;
+            if in_a_row == ACCEPTS_PER_WAKE {
+                in_a_row = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, admission: &Arc<Admission>) -> Option<(Arrival, Permit)> {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let permit = match admission.admit(peer.ip()) {
+            Ok(permit) => permit,
+            Err(refused) => {
+                tracing::debug!(visitor = %peer, listener = %self.local, %refused, "a connection was closed at once");
+                return None;
+            }
+        };
+        // Fails only for a socket that is already dead, which the first read will tell.
+        let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+        let local = stream.local_addr().unwrap_or(self.local);
+        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+        Some((Arrival { stream, peer, local }, permit))
+    }
+}
+
+/// Errors of one connection that was gone before it was accepted (accept(2)); the next one is accepted at once.
+fn is_of_the_visitor(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkDown | NetworkUnreachable)
+}
+
+#[cfg(test)]
+mod tests {
+    use poterne_telemetry::Metrics;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::AdmissionLimits;
+
+    fn local() -> SocketAddr {
+        "127.0.0.1:0".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_refused() {
+        let first = Listener::bind(local()).unwrap();
+        assert_eq!(Listener::bind(first.local_addr()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn arrivals_are_served_until_the_stop_and_within_the_limit() {
+        let listener = Listener::bind(local()).unwrap();
+        let address = listener.local_addr();
+        let admission = Admission::new(AdmissionLimits { connections_max: 1, connections_per_prefix_max: 1 }, &Metrics::new());
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let running = tokio::spawn(listener.run(admission, stop.clone(), tasks.clone(), |mut arrival: Arrival| async move {
+            let mut byte = [0];
+            while let Ok(1) = arrival.stream.read(&mut byte).await {
+                if arrival.stream.write_all(&byte).await.is_err() {
+                    break;
+                }
+            }
+        }));
+        let mut byte = [0];
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(b"x").await.unwrap();
+        first.read_exact(&mut byte).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert_eq!(second.read(&mut byte).await.unwrap_or(0), 0, "the second is closed at once");
+
+        stop.cancel();
+        running.await.unwrap();
+        first.write_all(b"y").await.unwrap();
+        first.read_exact(&mut byte).await.unwrap();
+        assert_eq!(&byte, b"y", "what was accepted goes on");
+        drop(first);
+        tasks.close();
+        tasks.wait().await;
+        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    }
+}
