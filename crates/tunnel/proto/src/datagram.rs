@@ -273,7 +273,8 @@ pub mod v3 {
                 }
                 let (port, idle) = (bytes.get_u16(), Duration::from_secs(bytes.get_u16().into()));
                 bytes.copy_to_slice(&mut id);
-                let ip: IpAddr = if address_len == 4 { bytes.get_u32().to_be_bytes().into() } else { bytes.get_u128().to_be_bytes().into() };
+                let ip: IpAddr =
+                    if address_len == 4 { bytes.get_u32().to_be_bytes().into() } else { bytes.get_u128().to_be_bytes().into() };
                 bounded(&bytes)?;
                 let payload = (flags & BUNDLED != 0).then_some(bytes);
                 Ok(Datagram::Register { id, destination: (ip, port).into(), idle, traced: flags & TRACED != 0, payload })
@@ -340,8 +341,14 @@ mod tests {
         };
         for (recorded, datagram) in [
             ("00 00 4e1f 0014 000102030405060708090a0b0c0d0e0f 7f000001", register),
-            ("03 00 000102030405060708090a0b0c0d0e0f 0000", v3::Datagram::Registered { id, code: v3::Code::Ok, error: String::new() }),
-            ("01 000102030405060708090a0b0c0d0e0f 68656c6c6f2d7633", v3::Datagram::Payload { id, payload: Bytes::from_static(b"hello-v3") }),
+            (
+                "03 00 000102030405060708090a0b0c0d0e0f 0000",
+                v3::Datagram::Registered { id, code: v3::Code::Ok, error: String::new() },
+            ),
+            (
+                "01 000102030405060708090a0b0c0d0e0f 68656c6c6f2d7633",
+                v3::Datagram::Payload { id, payload: Bytes::from_static(b"hello-v3") },
+            ),
             (
                 "01 000102030405060708090a0b0c0d0e0f 6563686f3a68656c6c6f2d7633",
                 v3::Datagram::Payload { id, payload: Bytes::from_static(b"echo:hello-v3") },

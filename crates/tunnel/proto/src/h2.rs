@@ -85,7 +85,8 @@ pub fn parse_headers(blob: &[u8]) -> Result<HeaderMap, MetadataError> {
         let (Some(name), Some(value), None) = (parts.next(), parts.next(), parts.next()) else {
             return Err(MetadataError::Block("a serialised header does not have exactly one colon"));
         };
-        let decode = |part| BASE64_STANDARD_NO_PAD.decode(part).map_err(|_| MetadataError::Block("a serialised header is not base64"));
+        let decode =
+            |part| BASE64_STANDARD_NO_PAD.decode(part).map_err(|_| MetadataError::Block("a serialised header is not base64"));
         let (name, value) = (decode(name)?, decode(value)?);
         let wrong = || MetadataError::Header(String::from_utf8_lossy(&name).chars().take(64).collect());
         let field = HeaderName::from_bytes(&name).map_err(|_| wrong())?;
@@ -166,7 +167,8 @@ pub fn tunnel_request(head: &http::request::Parts, websocket: bool) -> Result<ht
     headers.reserve(head.headers.len() + 1);
     for (name, value) in &head.headers {
         // Connection-specific fields have no place in HTTP/2 (RFC 9113 §8.2.2).
-        if *name != header::HOST && *name != header::TRANSFER_ENCODING && *name != header::CONNECTION && *name != header::UPGRADE {
+        if *name != header::HOST && *name != header::TRANSFER_ENCODING && *name != header::CONNECTION && *name != header::UPGRADE
+        {
             headers.append(name.clone(), value.clone());
         }
     }
@@ -298,19 +300,23 @@ pub fn encode_push(push: &ConfigurationPush) -> Result<Bytes, MetadataError> {
 
 /// Reads a push.
 pub fn parse_push(body: &[u8]) -> Result<ConfigurationPush, MetadataError> {
-    let json: PushJson<'_> = serde_json::from_slice(body).map_err(|_| MetadataError::Block("the configuration push is not its JSON"))?;
+    let json: PushJson<'_> =
+        serde_json::from_slice(body).map_err(|_| MetadataError::Block("the configuration push is not its JSON"))?;
     Ok(ConfigurationPush { version: json.version, config: Bytes::copy_from_slice(json.config.get().as_bytes()) })
 }
 
 /// Body of the answer. Ours says what went wrong; the stock agent's `err` is an empty object.
 pub fn encode_push_answer(answer: &ConfigurationAnswer) -> Bytes {
     let err = answer.error.clone().map_or(serde_json::Value::Null, serde_json::Value::String);
-    serde_json::to_vec(&PushAnswerJson { last_applied_version: answer.latest_applied_version, err }).expect("plain JSON serialises").into()
+    serde_json::to_vec(&PushAnswerJson { last_applied_version: answer.latest_applied_version, err })
+        .expect("plain JSON serialises")
+        .into()
 }
 
 /// Reads an answer: anything but null is a failure.
 pub fn parse_push_answer(body: &[u8]) -> Result<ConfigurationAnswer, MetadataError> {
-    let json: PushAnswerJson = serde_json::from_slice(body).map_err(|_| MetadataError::Block("the answer to the push is not its JSON"))?;
+    let json: PushAnswerJson =
+        serde_json::from_slice(body).map_err(|_| MetadataError::Block("the answer to the push is not its JSON"))?;
     let error = match json.err {
         serde_json::Value::Null => None,
         serde_json::Value::String(text) => Some(text),
@@ -393,7 +399,12 @@ mod tests {
 
     #[test]
     fn a_request_arrives_as_it_left() {
-        let (head, ()) = http::Request::get("/x?y=1").header("host", "app.example.test").header("upgrade", "websocket").body(()).unwrap().into_parts();
+        let (head, ()) = http::Request::get("/x?y=1")
+            .header("host", "app.example.test")
+            .header("upgrade", "websocket")
+            .body(())
+            .unwrap()
+            .into_parts();
         let sent = tunnel_request(&head, true).unwrap();
         assert_eq!(sent.uri(), "https://app.example.test/x?y=1");
         let got = agent_request(sent.into_parts().0, false).unwrap();

@@ -233,7 +233,9 @@ fn agent_request<'a>(
                 }
                 length = Some(value);
             }
-            Some(name) if name.eq_ignore_ascii_case("transfer-encoding") => chunked |= value.to_ascii_lowercase().contains("chunked"),
+            Some(name) if name.eq_ignore_ascii_case("transfer-encoding") => {
+                chunked |= value.to_ascii_lowercase().contains("chunked")
+            }
             Some(name) => append(&mut head.headers, name, value)?,
             None => match key {
                 METHOD if value.is_empty() => {}
@@ -335,17 +337,23 @@ mod tests {
         headers.append("set-cookie", HeaderValue::from_static("a=1"));
         headers.append("set-cookie", HeaderValue::from_static("b=2"));
         let bytes = encode_http_response(StatusCode::NOT_FOUND, &headers, true);
-        let Ok(Parsed::Complete { value: Answer::Head { parts, framed }, .. }) = parse_response_head(&bytes) else { panic!("a head") };
+        let Ok(Parsed::Complete { value: Answer::Head { parts, framed }, .. }) = parse_response_head(&bytes) else {
+            panic!("a head")
+        };
         assert_eq!((parts.status, framed), (StatusCode::NOT_FOUND, true));
         assert_eq!(parts.headers, headers);
         let bytes = encode_error("Unable to reach the origin service.", true);
-        let Ok(Parsed::Complete { value: Answer::Error { text, flow_limited }, .. }) = parse_response_head(&bytes) else { panic!() };
+        let Ok(Parsed::Complete { value: Answer::Error { text, flow_limited }, .. }) = parse_response_head(&bytes) else {
+            panic!()
+        };
         assert_eq!((text.as_str(), flow_limited), ("Unable to reach the origin service.", true));
     }
 
     #[test]
     fn what_would_split_a_request_is_refused() {
-        for pair in [("HttpHeader:X", "a\r\nb: c"), ("HttpHeader:X:Y", "a"), ("HttpHeader:Content-Length", "5x"), ("HttpMethod", "GE T")] {
+        for pair in
+            [("HttpHeader:X", "a\r\nb: c"), ("HttpHeader:X:Y", "a"), ("HttpHeader:Content-Length", "5x"), ("HttpMethod", "GE T")]
+        {
             let bytes = stream::encode_request(&ConnectRequest {
                 dest: "https://a/".into(),
                 kind: ConnectionType::Http,

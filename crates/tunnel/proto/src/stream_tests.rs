@@ -48,21 +48,26 @@ fn both_ways(vector: &str, request: &ConnectRequest) {
 
 #[test]
 fn requests_are_the_recorded_bytes() {
-    both_ways(B1, &ConnectRequest {
-        dest: "https://app.example.test/x".into(),
-        kind: ConnectionType::Http,
-        metadata: pairs(&[("HttpMethod", "GET"), ("HttpHost", "app.example.test")]),
-    });
-    both_ways(B3, &ConnectRequest {
-        dest: "https://app.example.test/p".into(),
-        kind: ConnectionType::Http,
-        metadata: pairs(&[("HttpMethod", "POST"), ("HttpHost", "app.example.test"), ("HttpHeader:Content-Length", "5")]),
-    });
-    both_ways(C1, &ConnectRequest {
-        dest: "127.0.0.1:19998".into(),
-        kind: ConnectionType::Tcp,
-        metadata: pairs(&[("FlowID", "abc123")]),
-    });
+    both_ways(
+        B1,
+        &ConnectRequest {
+            dest: "https://app.example.test/x".into(),
+            kind: ConnectionType::Http,
+            metadata: pairs(&[("HttpMethod", "GET"), ("HttpHost", "app.example.test")]),
+        },
+    );
+    both_ways(
+        B3,
+        &ConnectRequest {
+            dest: "https://app.example.test/p".into(),
+            kind: ConnectionType::Http,
+            metadata: pairs(&[("HttpMethod", "POST"), ("HttpHost", "app.example.test"), ("HttpHeader:Content-Length", "5")]),
+        },
+    );
+    both_ways(
+        C1,
+        &ConnectRequest { dest: "127.0.0.1:19998".into(), kind: ConnectionType::Tcp, metadata: pairs(&[("FlowID", "abc123")]) },
+    );
 }
 
 #[test]
@@ -74,7 +79,10 @@ fn responses_are_the_recorded_bytes() {
     assert_eq!(value.metadata[0], ("HttpStatus".into(), "200".into()));
     assert_eq!(value.metadata[2], ("HttpHeader:X-Multi".into(), "b".into()));
     // The recorded agent points empty texts at a lone NUL; ours are null pointers, which read the same.
-    assert_eq!(parse_response(&encode_response(&value)), Ok(Parsed::Complete { value: value.clone(), consumed: encode_response(&value).len() }));
+    assert_eq!(
+        parse_response(&encode_response(&value)),
+        Ok(Parsed::Complete { value: value.clone(), consumed: encode_response(&value).len() })
+    );
     let Ok(Parsed::Complete { value, .. }) = parse_response(&hex(B4)) else { panic!("B4 is whole") };
     assert_eq!(value, ConnectResponse { error: String::new(), metadata: pairs(&[("HttpStatus", "404")]) });
     let Ok(Parsed::Complete { value, consumed }) = parse_response(&hex(C2)) else { panic!("C2 is whole") };

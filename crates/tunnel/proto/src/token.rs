@@ -104,7 +104,8 @@ impl From<&Poterne> for PoterneJson {
 impl TryFrom<PoterneJson> for Poterne {
     type Error = &'static str;
     fn try_from(json: PoterneJson) -> Result<Self, &'static str> {
-        let pin = BASE64_STANDARD.decode(json.k).ok().and_then(|pin| pin.try_into().ok()).ok_or("its pin is not 32 bytes of base64")?;
+        let pin =
+            BASE64_STANDARD.decode(json.k).ok().and_then(|pin| pin.try_into().ok()).ok_or("its pin is not 32 bytes of base64")?;
         Ok(Self { edges: json.e, pin })
     }
 }

@@ -185,9 +185,14 @@ impl<'m, 'a> Struct<'m, 'a> {
     }
 
     /// The list of structs behind this pointer, at most `elements_max` of them; empty where there is none.
-    pub fn structs(&self, index: usize, elements_max: usize) -> Result<impl Iterator<Item = Struct<'m, 'a>> + use<'m, 'a>, WireError> {
+    pub fn structs(
+        &self,
+        index: usize,
+        elements_max: usize,
+    ) -> Result<impl Iterator<Item = Struct<'m, 'a>> + use<'m, 'a>, WireError> {
         let message = self.message;
-        let (first, count, data_words, pointers) = match self.pointer(index).map(|at| message.resolve(at)).transpose()?.flatten() {
+        let (first, count, data_words, pointers) = match self.pointer(index).map(|at| message.resolve(at)).transpose()?.flatten()
+        {
             None => (self.place, 0, 0, 0),
             Some((pointer, place)) => {
                 if pointer & 3 != 1 || pointer >> 32 & 7 != 7 {
@@ -207,7 +212,12 @@ impl<'m, 'a> Struct<'m, 'a> {
             }
         };
         let stride = data_words + pointers;
-        Ok((0..count).map(move |i| Struct { message, place: Place { word: first.word + i * stride, ..first }, data_words, pointers }))
+        Ok((0..count).map(move |i| Struct {
+            message,
+            place: Place { word: first.word + i * stride, ..first },
+            data_words,
+            pointers,
+        }))
     }
 }
 

@@ -145,7 +145,10 @@ mod tests {
     #[test]
     fn large_messages_are_refused_by_their_table() {
         let mut scanner = Scanner::default();
-        assert_eq!(scanner.scan(&[0, 0, 0, 0, 1, 0x20, 0, 0], 65536), Err(FrameError::TooLong { bytes: 65544, bytes_max: 65536 }));
+        assert_eq!(
+            scanner.scan(&[0, 0, 0, 0, 1, 0x20, 0, 0], 65536),
+            Err(FrameError::TooLong { bytes: 65544, bytes_max: 65536 })
+        );
         assert_eq!(Scanner::default().scan(&[0xff; 4], 65536), Err(FrameError::Segments(1 << 32)));
         // The sum counts, not each segment.
         let two = [1, 0, 0, 0, 0, 0x10, 0, 0, 1, 0x10, 0, 0];

@@ -6,7 +6,8 @@ use capnp::Error;
 use poterne_model::{ConnectionId, ConnectorId, TunnelId};
 use poterne_tunnel_proto::{
     generated::tunnel_capnp::{
-        connection_details, connection_error, connection_options, connection_response, registration_server::register_connection_params,
+        connection_details, connection_error, connection_options, connection_response,
+        registration_server::register_connection_params,
     },
     registration::{ClientInfo, ConnectionDetails, ConnectionOptions, RegisterConnection, RegistrationError},
     token::Secret,
@@ -112,7 +113,9 @@ pub(crate) fn write_answer(answer: &Result<ConnectionDetails, RegistrationError>
     }
 }
 
-pub(crate) fn read_answer(answer: connection_response::Reader<'_>) -> Result<Result<ConnectionDetails, RegistrationError>, Error> {
+pub(crate) fn read_answer(
+    answer: connection_response::Reader<'_>,
+) -> Result<Result<ConnectionDetails, RegistrationError>, Error> {
     use connection_response::result::Which;
     Ok(match answer.get_result().which()? {
         Which::ConnectionDetails(details) => {

@@ -13,16 +13,15 @@ use poterne_tunnel_proto::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
-use crate::{
-    BoxFuture, Limits, RpcError, RpcThreads,
-    bounded::Bound,
-    convert, orderly, system,
-};
+use crate::{BoxFuture, Limits, RpcError, RpcThreads, bounded::Bound, convert, orderly, system};
 
 /// What an edge does for a connection's control stream.
 pub trait RegistrationServer: Send + Sync + 'static {
     /// The agent introduces itself.
-    fn register_connection(&self, request: RegisterConnection) -> BoxFuture<'static, Result<ConnectionDetails, RegistrationError>>;
+    fn register_connection(
+        &self,
+        request: RegisterConnection,
+    ) -> BoxFuture<'static, Result<ConnectionDetails, RegistrationError>>;
     /// The agent says goodbye: no new requests, running ones end, then the edge closes the connection.
     fn unregister_connection(&self) -> BoxFuture<'static, ()>;
     /// A locally managed agent tells its configuration, as JSON.
@@ -129,9 +128,12 @@ where
         request.get().set_config(&config);
         let response = request.send().promise.await.map_err(RpcError::call)?;
         let result = response.get().and_then(|r| r.get_result()).map_err(RpcError::call)?;
-        let error = result.get_err().and_then(|e| Ok(e.to_str()?.chars().take(1000).collect::<String>())).map_err(RpcError::call)?;
-        let answer =
-            ConfigurationAnswer { latest_applied_version: result.get_latest_applied_version(), error: (!error.is_empty()).then_some(error) };
+        let error =
+            result.get_err().and_then(|e| Ok(e.to_str()?.chars().take(1000).collect::<String>())).map_err(RpcError::call)?;
+        let answer = ConfigurationAnswer {
+            latest_applied_version: result.get_latest_applied_version(),
+            error: (!error.is_empty()).then_some(error),
+        };
         rpc.abort();
         Ok(answer)
     });

@@ -21,12 +21,12 @@ pub use poterne_tunnel_proto::config::ConfigurationAnswer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _, TokioAsyncWriteCompatExt as _};
 
+use crate::bounded::{Bound, BoundedReader};
 pub use crate::{
     agent::{AgentServer, RegistrationClient, UdpSession, serve_agent},
     edge::{RegistrationServer, SessionServer, serve_registration, serve_sessions, update_configuration},
     threads::RpcThreads,
 };
-use crate::bounded::{Bound, BoundedReader};
 
 /// How much a peer may say in one message.
 #[derive(Debug, Clone, Copy)]

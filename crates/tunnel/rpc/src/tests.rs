@@ -54,7 +54,10 @@ struct Edge {
 }
 
 impl RegistrationServer for Arc<Edge> {
-    fn register_connection(&self, request: RegisterConnection) -> BoxFuture<'static, Result<ConnectionDetails, RegistrationError>> {
+    fn register_connection(
+        &self,
+        request: RegisterConnection,
+    ) -> BoxFuture<'static, Result<ConnectionDetails, RegistrationError>> {
         let edge = self.clone();
         Box::pin(async move {
             *edge.registered.lock().unwrap() = Some(request);
@@ -91,9 +94,15 @@ fn registration() -> RegisterConnection {
         options: ConnectionOptions {
             client: ClientInfo {
                 client_id: "e87bb80c-69ee-415b-95c3-f54c395ece71".parse::<ConnectorId>().unwrap(),
-                features: ["allow_remote_config", "serialized_headers", "support_datagram_v2", "support_quic_eof", "management_logs"]
-                    .map(String::from)
-                    .to_vec(),
+                features: [
+                    "allow_remote_config",
+                    "serialized_headers",
+                    "support_datagram_v2",
+                    "support_quic_eof",
+                    "management_logs",
+                ]
+                .map(String::from)
+                .to_vec(),
                 version: "DEV".into(),
                 arch: "linux_amd64".into(),
             },
@@ -148,7 +157,10 @@ fn said(bytes: &[u8]) -> Said {
 async fn the_recorded_registration_is_answered_as_recorded() {
     for (refuse, answer) in [(false, A4), (true, A10)] {
         let edge = Arc::new(Edge { refuse, ..Edge::default() });
-        let (agent, (reader, writer)) = { let (a, b) = duplex(4096); (a, tokio::io::split(b)) };
+        let (agent, (reader, writer)) = {
+            let (a, b) = duplex(4096);
+            (a, tokio::io::split(b))
+        };
         let threads = RpcThreads::new(1);
         let served = tokio::spawn({
             let server: Arc<dyn RegistrationServer> = Arc::new(edge.clone());
@@ -181,7 +193,10 @@ async fn both_ends_understand_each_other() {
     });
     let client = RegistrationClient::connect(&threads, ar, aw);
     let details = client.register(registration()).await.unwrap().unwrap();
-    assert_eq!(details, ConnectionDetails { id: connection_id(), location: "LAB01".into(), remotely_managed: false, edges: None });
+    assert_eq!(
+        details,
+        ConnectionDetails { id: connection_id(), location: "LAB01".into(), remotely_managed: false, edges: None }
+    );
     assert_eq!(edge.registered.lock().unwrap().clone(), Some(registration()));
     client.update_local_configuration(Bytes::from_static(b"{}")).await.unwrap();
     client.unregister(Duration::from_secs(60)).await.unwrap();

@@ -1,0 +1,168 @@
+//! One registered connection, as requests and the watch see it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use poterne_model::{ConnectionId, ConnectionInfo, ConnectorId, TunnelId, tunnel::Transport};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How to speak over it.
+#[derive(Clone)]
+pub(crate) enum Link {
+    Quic(quinn::Connection),
+    Http2 { requests: h2::client::SendRequest<Bytes>, closed: CancellationToken },
+}
+
+impl Link {
+    pub(crate) fn close(&self, reason: &str) {
+        match self {
+            Self::Quic(connection) => connection.close(0u32.into(), reason.as_bytes()),
+            Self::Http2 { closed, .. } => closed.cancel(),
+        }
+    }
+}
+
+/// A registered connection.
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) tunnel: TunnelId,
+    pub(crate) connector: ConnectorId,
+    pub(crate) index: u8,
+    pub(crate) version: String,
+    pub(crate) arch: String,
+    pub(crate) features: Vec<String>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) location: String,
+    pub(crate) opened_at: u64,
+    /// The agent announced `poterne_trailers_1`.
+    pub(crate) trailers: bool,
+    pub(crate) link: Link,
+    /// Version of the configuration that the agent has, as far as we know.
+    pub(crate) pushed: AtomicI64,
+    /// A push is under way.
+    pub(crate) pushing: AtomicBool,
+    in_flight: AtomicUsize,
+    draining: AtomicBool,
+    silent: AtomicBool,
+    quiet: Notify,
+}
+
+/// What registration tells of a connection.
+pub(crate) struct Introduction {
+    pub(crate) id: ConnectionId,
+    pub(crate) tunnel: TunnelId,
+    pub(crate) connector: ConnectorId,
+    pub(crate) index: u8,
+    pub(crate) version: String,
+    pub(crate) arch: String,
+    pub(crate) features: Vec<String>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) location: String,
+    pub(crate) trailers: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(of: Introduction, link: Link) -> Self {
+        Self {
+            id: of.id,
+            tunnel: of.tunnel,
+            connector: of.connector,
+            index: of.index,
+            version: of.version,
+            arch: of.arch,
+            features: of.features,
+            peer: of.peer,
+            location: of.location,
+            trailers: of.trailers,
+            opened_at: crate::unix_now(),
+            link,
+            pushed: AtomicI64::new(-1),
+            pushing: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
+            quiet: Notify::new(),
+        }
+    }
+
+    /// Whether a new request may be sent over it.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed) && !self.silent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_silent(&self, silent: bool) {
+        if self.silent.swap(silent, Ordering::Relaxed) != silent {
+            tracing::info!(tunnel = %self.tunnel, connection = %self.id, silent, "an agent's connection {}", if silent { "is silent: no new requests" } else { "is heard again" });
+        }
+    }
+
+    /// No new requests; running ones go on.
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request for as long as the guard lives.
+    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self.clone())
+    }
+
+    /// Resolves when no request is in flight.
+    pub(crate) async fn quiet(&self) {
+        loop {
+            let mut quiet = std::pin::pin!(self.quiet.notified());
+            // Registered before the count is read, so that no last request is missed.
+            quiet.as_mut().enable();
+            if self.in_flight.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            quiet.await;
+        }
+    }
+
+    pub(crate) fn close(&self, reason: &str) {
+        self.start_draining();
+        self.link.close(reason);
+    }
+
+    pub(crate) fn info(&self) -> ConnectionInfo {
+        ConnectionInfo {
+            id: self.id,
+            index: self.index,
+            transport: match self.link {
+                Link::Quic(_) => Transport::Quic,
+                Link::Http2 { .. } => Transport::Http2,
+            },
+            origin_ip: self.peer.ip().to_canonical(),
+            location: self.location.clone(),
+            opened_at: self.opened_at,
+            draining: self.is_draining(),
+        }
+    }
+}
+
+/// A request in flight.
+pub(crate) struct InFlight(Arc<Connection>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Ordering::Release) == 1 {
+            self.0.quiet.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! One request over one connection.
+
+pub(crate) mod http2;
+pub(crate) mod pump;
+pub(crate) mod quic;
+
+use poterne_edge_http::{Body, Kind, Response};
+use poterne_edge_upstream::UpstreamError;
+use poterne_tunnel_proto::metadata::BodyLength;
+
+use crate::connection::InFlight;
+
+/// How an exchange that gave no response failed.
+pub(crate) struct Failure {
+    pub(crate) error: UpstreamError,
+    /// The request provably never reached the agent.
+    pub(crate) unsent: bool,
+    /// The connection broke: another may do better.
+    pub(crate) broken: bool,
+    /// The request body, if it can be sent again from its beginning.
+    pub(crate) body: Option<Body>,
+}
+
+impl Failure {
+    /// The connection failed before anything was sent.
+    fn before(error: impl ToString, body: Body) -> Self {
+        let error = UpstreamError::ConnectionLost(error.to_string());
+        Self { error, unsent: true, broken: true, body: Some(body) }
+    }
+}
+
+/// A request as an exchange takes it: the head is lent, the body given.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) head: &'a http::request::Parts,
+    pub(crate) kind: Kind,
+    pub(crate) body: Body,
+    pub(crate) guard: InFlight,
+}
+
+pub(crate) type Outcome = Result<Response, Failure>;
+
+pub(crate) fn length_of(body: &Body) -> BodyLength {
+    use http_body::Body as _;
+    match body.size_hint().exact() {
+        _ if body.is_end_stream() => BodyLength::None,
+        Some(0) => BodyLength::None,
+        Some(length) => BodyLength::Known(length),
+        None => BodyLength::Unknown,
+    }
+}

@@ -1,0 +1,120 @@
+//! Request bodies on their way to the agent, with what is needed to send them again.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use poterne_edge_http::{Body, BodyError};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::REPLAY_BYTES_MAX;
+
+/// Where a body's pieces go.
+pub(crate) trait Sink: Send + 'static {
+    /// Sends a piece, waiting for room.
+    fn data(&mut self, data: Bytes) -> impl Future<Output = Result<(), String>> + Send;
+    /// Ends the body, with trailers if they can be carried.
+    fn end(&mut self, trailers: Option<HeaderMap>) -> impl Future<Output = Result<(), String>> + Send;
+    /// Breaks the body off.
+    fn abort(&mut self);
+}
+
+/// A running body; dropping it breaks the body off if it has not ended.
+pub(crate) struct Pump {
+    stop: CancellationToken,
+    task: JoinHandle<Option<Body>>,
+}
+
+impl Pump {
+    pub(crate) fn start(body: Body, sink: impl Sink) -> Self {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(body, sink, stop.clone()));
+        Self { stop, task }
+    }
+
+    /// Stops, and gives the body back if all that was taken of it is still here.
+    pub(crate) async fn take_back(mut self) -> Option<Body> {
+        self.stop.cancel();
+        (&mut self.task).await.ok().flatten()
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn run(mut body: Body, mut sink: impl Sink, stop: CancellationToken) -> Option<Body> {
+    // What was taken of the body, as long as it is little: pieces are shared, not copied.
+    let mut taken = Some(VecDeque::new());
+    let mut taken_bytes = 0;
+    let flow = async {
+        let mut trailers = None;
+        while let Some(frame) = body.frame().await {
+            match frame.map(http_body::Frame::into_data) {
+                Ok(Ok(data)) if data.is_empty() => {}
+                Ok(Ok(data)) => {
+                    taken_bytes += data.len();
+                    if taken_bytes > REPLAY_BYTES_MAX {
+                        taken = None;
+                    }
+                    if let Some(taken) = &mut taken {
+                        taken.push_back(data.clone());
+                    }
+                    sink.data(data).await?;
+                }
+                Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
+                Err(error) => {
+                    // The visitor is gone: nobody wants this request any more.
+                    taken = None;
+                    return Err(error.to_string());
+                }
+            }
+        }
+        sink.end(trailers).await
+    };
+    let outcome = tokio::select! {
+        outcome = flow => outcome,
+        () = stop.cancelled() => Err("stopped".to_owned()),
+    };
+    if outcome.is_err() {
+        sink.abort();
+    }
+    if outcome.is_ok() {
+        // The agent has it all; it may still be wanted for another attempt.
+        stop.cancelled().await;
+    }
+    taken.map(|taken| Body::flow(Replay { taken, rest: body }))
+}
+
+/// What was taken, then the rest.
+struct Replay {
+    taken: VecDeque<Bytes>,
+    rest: Body,
+}
+
+impl http_body::Body for Replay {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+        match self.taken.pop_front() {
+            Some(data) => Poll::Ready(Some(Ok(http_body::Frame::data(data)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        let taken: u64 = self.taken.iter().map(|data| data.len() as u64).sum();
+        match self.rest.size_hint().exact() {
+            Some(rest) => http_body::SizeHint::with_exact(rest + taken),
+            None => http_body::SizeHint::default(),
+        }
+    }
+}

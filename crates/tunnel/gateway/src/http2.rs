@@ -1,0 +1,179 @@
+//! One agent's TLS connection with HTTP/2 in reversed roles: the agent dials, and we are the HTTP/2 client.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::{Buf as _, Bytes};
+use poterne_tunnel_proto::h2 as wire;
+use poterne_tunnel_rpc::{Limits, serve_registration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::OwnedSemaphorePermit,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Inner, connection::Link, register::Registration, settings::PING_INTERVAL};
+
+/// Largest HTTP/2 frame we accept, in bytes: large bodies come in fewer pieces.
+const FRAME_BYTES_MAX: u32 = 64 * 1024;
+
+pub(crate) fn server_config(
+    certificates: Arc<dyn rustls::server::ResolvesServerCert>,
+) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    Ok(Arc::new(config))
+}
+
+pub(crate) async fn accept(inner: Arc<Inner>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    // Small frames must not wait for more (Nagle); a failure costs latency only.
+    let _ = stream.set_nodelay(true);
+    let acceptor = tokio_rustls::TlsAcceptor::from(inner.tls.clone());
+    match tokio::time::timeout(inner.settings.handshake_timeout, acceptor.accept(stream)).await {
+        Ok(Ok(tls)) => {
+            drop(permit);
+            run(inner, tls, peer).await;
+        }
+        Ok(Err(error)) => {
+            inner.counters.handshakes_failed.inc();
+            tracing::debug!(%peer, %error, "a TLS handshake with an agent failed");
+        }
+        Err(_) => {
+            inner.counters.handshakes_failed.inc();
+            tracing::debug!(%peer, "a TLS handshake with an agent was not finished in time");
+        }
+    }
+}
+
+pub(crate) async fn run<IO>(inner: Arc<Inner>, stream: tokio_rustls::server::TlsStream<IO>, peer: SocketAddr)
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    // A pre-check closes after the handshake; the first write or read then fails, silently.
+    let handshake = h2::client::Builder::new()
+        .initial_window_size(inner.settings.stream_window)
+        .initial_connection_window_size(inner.settings.connection_window)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .max_header_list_size(512 * 1024)
+        .enable_push(false)
+        .handshake::<_, Bytes>(stream);
+    let Ok(Ok((mut requests, mut connection))) = tokio::time::timeout(inner.settings.handshake_timeout, handshake).await else {
+        return;
+    };
+    let Some(ping) = connection.ping_pong() else { return };
+    let Ok((response, body)) = requests.send_request(wire::control_stream_request(), false) else { return };
+
+    let closed = CancellationToken::new();
+    let registration = Registration::new(inner.clone(), Link::Http2 { requests, closed: closed.clone() }, peer);
+    let timeout = inner.settings.handshake_timeout;
+    let control = async {
+        let response = match tokio::time::timeout(timeout, response).await {
+            Ok(Ok(response)) if response.status() == http::StatusCode::OK => response,
+            _ => return Ok(()),
+        };
+        let reader = Reader { body: response.into_body(), chunk: Bytes::new() };
+        serve_registration(&inner.threads, reader, Writer(body), registration.server(), Limits::default()).await
+    };
+    let reason = tokio::select! {
+        outcome = &mut connection => match outcome {
+            Ok(()) => "the agent closed the connection".to_owned(),
+            Err(error) => error.to_string(),
+        },
+        reason = registration.supervise(control) => reason,
+        () = pings(&inner, ping, &registration) => "the agent is silent".to_owned(),
+        () = closed.cancelled() => "closed by the edge".to_owned(),
+    };
+    drop(connection);
+    closed.cancel();
+    registration.ended(&reason).await;
+}
+
+/// The agent has no keep-alive of its own on this transport: we ask, and leave when nobody answers.
+async fn pings(inner: &Inner, mut ping: h2::PingPong, registration: &Registration) {
+    let mut heard = Instant::now();
+    loop {
+        tokio::time::sleep(PING_INTERVAL).await;
+        let mut pong = std::pin::pin!(ping.ping(h2::Ping::opaque()));
+        loop {
+            let silent_for = heard.elapsed();
+            if silent_for >= inner.settings.dead_after {
+                return;
+            }
+            registration.set_silent(silent_for >= inner.settings.silent_after);
+            match tokio::time::timeout(PING_INTERVAL / 2, &mut pong).await {
+                Ok(Ok(_)) => {
+                    heard = Instant::now();
+                    registration.set_silent(false);
+                    break;
+                }
+                Ok(Err(_)) => return std::future::pending().await,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// The control stream's response body as bytes.
+struct Reader {
+    body: h2::RecvStream,
+    chunk: Bytes,
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        while self.chunk.is_empty() {
+            match std::task::ready!(self.body.poll_data(cx)) {
+                Some(Ok(chunk)) => {
+                    // What was read may be sent again.
+                    let _ = self.body.flow_control().release_capacity(chunk.len());
+                    self.chunk = chunk;
+                }
+                Some(Err(error)) => return Poll::Ready(Err(std::io::Error::other(error))),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let len = self.chunk.len().min(buf.remaining());
+        buf.put_slice(&self.chunk[..len]);
+        self.chunk.advance(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The control stream's request body as bytes.
+struct Writer(h2::SendStream<Bytes>);
+
+impl AsyncWrite for Writer {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.0.reserve_capacity(buf.len());
+        let room = match self.0.capacity() {
+            0 => match std::task::ready!(self.0.poll_capacity(cx)) {
+                Some(Ok(room)) => room,
+                Some(Err(error)) => return Poll::Ready(Err(std::io::Error::other(error))),
+                None => return Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
+            },
+            room => room,
+        };
+        let len = room.min(buf.len());
+        self.0.send_data(Bytes::copy_from_slice(&buf[..len]), false).map_err(std::io::Error::other)?;
+        Poll::Ready(Ok(len))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        // The stream may have ended already.
+        let _ = self.0.send_data(Bytes::new(), true);
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,102 @@
+//! UDP and TCP on one port number.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::{Inner, http2, quic};
+
+/// How often a port that the kernel chose for UDP may be taken for TCP before we give up.
+const PORT_ATTEMPTS: usize = 32;
+
+/// Wanted of the kernel for a UDP socket's buffers; it may give less.
+const UDP_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+
+pub(crate) async fn bind(inner: &Arc<Inner>) -> io::Result<Vec<SocketAddr>> {
+    let mut bound = Vec::with_capacity(inner.settings.listen.len());
+    for address in &inner.settings.listen {
+        let (udp, tcp) = both(*address)?;
+        let local = udp.local_addr()?;
+        let endpoint =
+            quinn::Endpoint::new(quinn::EndpointConfig::default(), Some(inner.quic.clone()), udp, Arc::new(quinn::TokioRuntime))?;
+        inner.tasks.spawn(accept_udp(inner.clone(), endpoint));
+        inner.tasks.spawn(accept_tcp(inner.clone(), tokio::net::TcpListener::from_std(tcp)?));
+        bound.push(local);
+    }
+    Ok(bound)
+}
+
+fn both(address: SocketAddr) -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
+    let mut attempts = 0;
+    loop {
+        let udp = udp(address)?;
+        let local = udp.local_addr()?;
+        match tcp(local) {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(error) if address.port() == 0 && error.kind() == io::ErrorKind::AddrInUse && attempts < PORT_ATTEMPTS => {
+                attempts += 1
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // What the kernel's limits leave is good enough for small nodes; only speed suffers.
+    let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(UDP_BUFFER_BYTES);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+async fn accept_udp(inner: Arc<Inner>, endpoint: quinn::Endpoint) {
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => match incoming {
+                Some(incoming) => quic::accept(&inner, incoming),
+                None => return,
+            },
+            () = inner.stop.cancelled() => break,
+        }
+    }
+    endpoint.set_server_config(None);
+    // Connections live on the endpoint: it stays until they are gone.
+    endpoint.wait_idle().await;
+}
+
+async fn accept_tcp(inner: Arc<Inner>, listener: tokio::net::TcpListener) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = inner.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                // The backlog waits while too many handshakes are under way.
+                let Ok(permit) = inner.handshakes.clone().acquire_owned().await else { return };
+                inner.tasks.spawn(http2::accept(inner.clone(), stream, peer, permit));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "agents cannot be accepted for a moment; are file descriptors used up?");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What the gateway counts.
+
+use poterne_telemetry::{
+    Metrics,
+    metrics::{Counter, Gauge},
+};
+
+pub(crate) struct Counters {
+    pub(crate) connections: Gauge,
+    pub(crate) registrations: Counter,
+    pub(crate) refusals: Counter,
+    pub(crate) handshakes_failed: Counter,
+    pub(crate) requests: Counter,
+    pub(crate) in_flight: Gauge,
+    pub(crate) waiting: Gauge,
+    pub(crate) repeated: Counter,
+    pub(crate) datagrams: Counter,
+    pub(crate) datagrams_malformed: Counter,
+    pub(crate) pushes_failed: Counter,
+}
+
+impl Counters {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            connections: metrics.gauge("gateway_connections", "Registered connections of agents"),
+            registrations: metrics.counter("gateway_registrations", "Registrations accepted"),
+            refusals: metrics.counter("gateway_registrations_refused", "Registrations refused"),
+            handshakes_failed: metrics.counter("gateway_handshakes_failed", "Agents' handshakes that failed"),
+            requests: metrics.counter("gateway_requests", "Requests sent through tunnels"),
+            in_flight: metrics.gauge("gateway_requests_in_flight", "Requests in flight through tunnels"),
+            waiting: metrics.gauge("gateway_requests_waiting", "Requests that wait for a tunnel to come back"),
+            repeated: metrics.counter("gateway_requests_repeated", "Requests sent again on another connection"),
+            datagrams: metrics.counter("gateway_datagrams", "Datagrams received and dropped: no private routes"),
+            datagrams_malformed: metrics.counter("gateway_datagrams_malformed", "Datagrams that are none"),
+            pushes_failed: metrics.counter("gateway_configuration_pushes_failed", "Configurations that an agent did not take"),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! One agent's QUIC connection, from its first packet to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use poterne_tunnel_proto::{
+    datagram,
+    registration::features::{DatagramVersion, datagram_version},
+    stream::{Opening, Parsed, parse_opening},
+};
+use poterne_tunnel_rpc::{Limits, SessionServer, serve_registration, serve_sessions};
+use quinn::{VarInt, congestion};
+
+use crate::{
+    ALPN, Congestion, Inner, Settings,
+    connection::Link,
+    register::Registration,
+    settings::{AGENT_STREAMS_MAX, DATAGRAM_BYTES_MAX, PING_INTERVAL},
+};
+
+pub(crate) fn server_config(
+    settings: &Settings,
+    certificates: Arc<dyn rustls::server::ResolvesServerCert>,
+) -> Result<quinn::ServerConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let tls = quinn::crypto::rustls::QuicServerConfig::try_from(tls)
+        .map_err(|_| rustls::Error::General("no cipher suite for QUIC".into()))?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    config.transport_config(Arc::new(transport(settings)));
+    // An agent that changes its address (a home router's new lease) keeps its connection.
+    config.migration(true);
+    Ok(config)
+}
+
+fn transport(settings: &Settings) -> quinn::TransportConfig {
+    let mut transport = quinn::TransportConfig::default();
+    transport
+        .max_idle_timeout(settings.dead_after.try_into().ok())
+        .keep_alive_interval(Some(PING_INTERVAL))
+        .max_concurrent_bidi_streams(AGENT_STREAMS_MAX.into())
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(settings.stream_window.into())
+        .receive_window(settings.connection_window.into())
+        .send_window(u64::from(settings.stream_window) * 8)
+        .datagram_receive_buffer_size(Some(DATAGRAM_BYTES_MAX))
+        .datagram_send_buffer_size(DATAGRAM_BYTES_MAX);
+    match settings.congestion {
+        Congestion::Bbr => transport.congestion_controller_factory(Arc::new(congestion::BbrConfig::default())),
+        Congestion::Cubic => transport.congestion_controller_factory(Arc::new(congestion::CubicConfig::default())),
+    };
+    transport
+}
+
+/// Answers a connection attempt, or asks it to prove its address first when many are under way.
+pub(crate) fn accept(inner: &Arc<Inner>, incoming: quinn::Incoming) {
+    let busy = inner.handshakes.available_permits() < inner.settings.handshakes_max / 2;
+    if busy && !incoming.remote_address_validated() {
+        // An attempt that may not be retried is one that has been.
+        let _ = incoming.retry();
+        return;
+    }
+    match inner.handshakes.clone().try_acquire_owned() {
+        Ok(permit) => {
+            let inner = inner.clone();
+            inner.clone().tasks.spawn(async move {
+                if let Some(connection) = handshake(&inner, incoming).await {
+                    drop(permit);
+                    run(inner, connection).await;
+                }
+            });
+        }
+        Err(_) => incoming.refuse(),
+    }
+}
+
+async fn handshake(inner: &Inner, incoming: quinn::Incoming) -> Option<quinn::Connection> {
+    let peer = incoming.remote_address();
+    let connecting = incoming.accept().ok()?;
+    match tokio::time::timeout(inner.settings.handshake_timeout, connecting).await {
+        Ok(Ok(connection)) => Some(connection),
+        Ok(Err(error)) => {
+            inner.counters.handshakes_failed.inc();
+            tracing::debug!(%peer, %error, "a QUIC handshake failed");
+            None
+        }
+        Err(_) => {
+            inner.counters.handshakes_failed.inc();
+            tracing::debug!(%peer, "a QUIC handshake was not finished in time");
+            None
+        }
+    }
+}
+
+async fn run(inner: Arc<Inner>, connection: quinn::Connection) {
+    let peer = connection.remote_address();
+    // A pre-check opens no stream and closes by itself; who does neither is no agent.
+    let control = tokio::time::timeout(inner.settings.handshake_timeout, connection.accept_bi());
+    let Ok(Ok((send, recv))) = control.await else {
+        connection.close(0u32.into(), b"no control stream");
+        return;
+    };
+    let registration = Registration::new(inner.clone(), Link::Quic(connection.clone()), peer);
+    let control = serve_registration(&inner.threads, recv, send, registration.server(), Limits::default());
+    let reason = tokio::select! {
+        reason = connection.closed() => reason.to_string(),
+        reason = registration.supervise(control) => {
+            connection.close(0u32.into(), reason.as_bytes());
+            reason
+        }
+        () = streams(&inner, &connection) => "the agent opened a stream that is none".to_owned(),
+        () = datagrams(&inner, &connection, &registration) => "the connection is gone".to_owned(),
+    };
+    connection.close(0u32.into(), reason.as_bytes());
+    registration.ended(&reason).await;
+}
+
+/// Streams that the agent opens beside its control stream: ended UDP sessions, by RPC. As many at a time as the agent has credit for.
+async fn streams(inner: &Arc<Inner>, connection: &quinn::Connection) {
+    while let Ok((send, mut recv)) = connection.accept_bi().await {
+        let inner = inner.clone();
+        let connection = connection.clone();
+        inner.clone().tasks.spawn(async move {
+            let mut first = [0; 6];
+            let opening = tokio::time::timeout(RPC_TIMEOUT, recv.read_exact(&mut first)).await;
+            let is_rpc = matches!(opening, Ok(Ok(())))
+                && matches!(parse_opening(&first), Ok(Parsed::Complete { value: Opening::Rpc, .. }));
+            if !is_rpc {
+                tracing::warn!(peer = %connection.remote_address(), "an agent opened a stream that is no RPC: its fault; closing it");
+                return;
+            }
+            let sessions: Arc<dyn SessionServer> = Arc::new(NoSessions);
+            // Its outcome is the agent's affair.
+            let _ = serve_sessions(&inner.threads, recv, send, sessions, Limits::default(), RPC_TIMEOUT).await;
+        });
+    }
+    std::future::pending::<()>().await;
+}
+
+const RPC_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// No UDP session is ever opened by this edge: private routes are not served yet.
+struct NoSessions;
+
+impl SessionServer for NoSessions {
+    fn unregister_udp_session(&self, _: [u8; 16], message: String) -> poterne_tunnel_rpc::BoxFuture<'static, ()> {
+        Box::pin(async move { tracing::debug!(message, "an agent ended a UDP session that is not known") })
+    }
+}
+
+/// Datagrams are read so that they cannot pile up, counted, and dropped: there is no private route that could want them.
+async fn datagrams(inner: &Inner, connection: &quinn::Connection, registration: &Registration) {
+    while let Ok(bytes) = connection.read_datagram().await {
+        let well_formed = match datagram_version(&registration.features()) {
+            DatagramVersion::V2 => datagram::v2::decode(bytes).is_ok(),
+            DatagramVersion::V3 => datagram::v3::decode(bytes).is_ok(),
+        };
+        inner.counters.datagrams.inc();
+        if !well_formed {
+            inner.counters.datagrams_malformed.inc();
+        }
+    }
+    std::future::pending::<()>().await;
+}

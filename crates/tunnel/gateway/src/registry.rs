@@ -1,0 +1,167 @@
+//! Tunnel → live connections. Requests read it without a lock; registrations, few and slow, take one per tunnel.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use poterne_model::{ConnectionId, ConnectorInfo, TunnelId, TunnelStatus, tunnel};
+use poterne_tunnel_proto::registration::{RegistrationError, Slots};
+use tokio::sync::Notify;
+
+use crate::connection::Connection;
+
+/// Live connections of a tunnel.
+pub(crate) struct Tunnel {
+    live: ArcSwap<Vec<Arc<Connection>>>,
+    slots: Mutex<Slots<ConnectionId>>,
+    /// Told when a connection registers.
+    pub(crate) arrived: Notify,
+    pub(crate) waiting: AtomicUsize,
+    pub(crate) in_flight: AtomicUsize,
+    first_connected: AtomicU64,
+    last_loss: AtomicU64,
+    /// Connections that make a connector whole: 4, and 1 for a quick tunnel.
+    wanted: AtomicUsize,
+}
+
+impl Tunnel {
+    fn new(connections_max: usize) -> Self {
+        Self {
+            live: ArcSwap::default(),
+            slots: Mutex::new(Slots::new(connections_max)),
+            arrived: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            first_connected: AtomicU64::new(0),
+            last_loss: AtomicU64::new(0),
+            wanted: AtomicUsize::new(tunnel::HA_CONNECTIONS),
+        }
+    }
+
+    /// Power of two choices: of two random usable connections the one with fewer requests in flight.
+    pub(crate) fn choose(&self, tried: &[Option<ConnectionId>], random: u64) -> Option<Arc<Connection>> {
+        let live = self.live.load();
+        let usable = |connection: &&Arc<Connection>| connection.is_usable() && !tried.contains(&Some(connection.id));
+        let count = live.iter().filter(usable).count();
+        if count == 0 {
+            return None;
+        }
+        // The two halves of the random number are independent draws.
+        let (first, second) = ((random >> 32) as usize % count, (random & 0xffff_ffff) as usize % count);
+        let first = live.iter().filter(usable).nth(first)?;
+        let second = live.iter().filter(usable).nth(second).unwrap_or(first);
+        Some(if second.in_flight() < first.in_flight() { second.clone() } else { first.clone() })
+    }
+
+    /// Requests whose response has not ended, on all connections; those that still wait for a head among them.
+    pub(crate) fn running(&self) -> usize {
+        let sent: usize = self.live.load().iter().map(|connection| connection.in_flight()).sum();
+        sent.max(self.in_flight.load(Ordering::Relaxed))
+    }
+
+    /// Whether a connection was lost so lately that another may be on its way.
+    pub(crate) fn may_come_back(&self, now: u64) -> bool {
+        let loss = self.last_loss.load(Ordering::Relaxed);
+        loss != 0 && now.saturating_sub(loss) <= 10 || self.live.load().iter().any(|c| c.is_draining())
+    }
+}
+
+/// All tunnels that ever connected since the start.
+#[derive(Default)]
+pub(crate) struct Registry {
+    tunnels: papaya::HashMap<TunnelId, Arc<Tunnel>>,
+}
+
+impl Registry {
+    pub(crate) fn tunnel(&self, id: TunnelId) -> Option<Arc<Tunnel>> {
+        self.tunnels.pin().get(&id).cloned()
+    }
+
+    /// Takes the connection's slot; gives the connection it supersedes.
+    pub(crate) fn admit(
+        &self,
+        connection: Arc<Connection>,
+        connections_max: usize,
+        quick: bool,
+    ) -> Result<Option<Arc<Connection>>, RegistrationError> {
+        let tunnel = self.tunnels.pin().get_or_insert_with(connection.tunnel, || Arc::new(Tunnel::new(connections_max))).clone();
+        let mut slots = tunnel.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let superseded = slots.admit(connection.connector, connection.index, connection.id)?;
+        let mut live = Vec::clone(&tunnel.live.load());
+        let old = superseded.and_then(|old| live.iter().position(|c| c.id == old)).map(|at| live.swap_remove(at));
+        live.push(connection.clone());
+        tunnel.live.store(Arc::new(live));
+        drop(slots);
+        if quick {
+            tunnel.wanted.store(1, Ordering::Relaxed);
+        }
+        let _ = tunnel.first_connected.compare_exchange(0, connection.opened_at.max(1), Ordering::Relaxed, Ordering::Relaxed);
+        tunnel.arrived.notify_waiters();
+        Ok(old)
+    }
+
+    /// Forgets a connection; false if it was superseded and so forgotten already.
+    pub(crate) fn release(&self, connection: &Connection) -> bool {
+        let Some(tunnel) = self.tunnel(connection.tunnel) else { return false };
+        let mut slots = tunnel.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.release(connection.connector, connection.index, &connection.id);
+        let live = tunnel.live.load();
+        let was_live = live.iter().any(|c| c.id == connection.id);
+        if was_live {
+            tunnel.live.store(Arc::new(live.iter().filter(|c| c.id != connection.id).cloned().collect()));
+            tunnel.last_loss.store(crate::unix_now(), Ordering::Relaxed);
+        }
+        was_live
+    }
+
+    pub(crate) fn connections(&self, id: TunnelId) -> Vec<Arc<Connection>> {
+        self.tunnel(id).map(|tunnel| Vec::clone(&tunnel.live.load())).unwrap_or_default()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
+        self.tunnels.pin().iter().flat_map(|(_, tunnel)| Vec::clone(&tunnel.live.load())).collect()
+    }
+
+    /// Forgets tunnels that are gone, so that quick tunnels leave nothing behind.
+    pub(crate) fn forget(&self, gone: impl Fn(TunnelId) -> bool) {
+        self.tunnels.pin().retain(|id, tunnel| !gone(*id) || !tunnel.live.load().is_empty());
+    }
+
+    pub(crate) fn connectors(&self, id: TunnelId) -> Vec<ConnectorInfo> {
+        let mut connectors: Vec<ConnectorInfo> = Vec::new();
+        for connection in self.connections(id) {
+            let info = connection.info();
+            if let Some(known) = connectors.iter_mut().find(|c| c.id == connection.connector) {
+                known.run_at = known.run_at.min(info.opened_at);
+                known.connections.push(info);
+            } else {
+                connectors.push(ConnectorInfo {
+                    id: connection.connector,
+                    version: connection.version.clone(),
+                    arch: connection.arch.clone(),
+                    features: connection.features.clone(),
+                    run_at: info.opened_at,
+                    connections: vec![info],
+                });
+            }
+        }
+        connectors
+    }
+
+    pub(crate) fn status(&self, id: TunnelId, now: u64) -> (TunnelStatus, Option<u64>) {
+        let Some(tunnel) = self.tunnel(id) else { return (TunnelStatus::Inactive, None) };
+        let serving = |connector: &ConnectorInfo| connector.connections.iter().filter(|c| !c.draining).count();
+        let connectors = self.connectors(id);
+        let some = |at: u64| (at != 0).then_some(at);
+        let facts = tunnel::StatusFacts {
+            connections_of_best: connectors.iter().map(serving).max().unwrap_or(0),
+            connections: connectors.iter().map(serving).sum(),
+            wanted: tunnel.wanted.load(Ordering::Relaxed),
+            last_loss: some(tunnel.last_loss.load(Ordering::Relaxed)),
+            first_connected: some(tunnel.first_connected.load(Ordering::Relaxed)),
+        };
+        tunnel::status(facts, now)
+    }
+}

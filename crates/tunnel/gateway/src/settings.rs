@@ -1,0 +1,88 @@
+//! What an operator may set, and every bound of the gateway.
+
+use std::{net::SocketAddr, time::Duration};
+
+/// Congestion control of our sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Congestion {
+    /// Keeps its rate under random loss: on a path of 50 ms and 1 % loss, cubic carries 3 Mbit/s and this fills the path.
+    #[default]
+    Bbr,
+    /// The cautious one: for links shared with what must not suffer.
+    Cubic,
+}
+
+/// Of one gateway.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where agents dial in, UDP and TCP on the same port each. Default `[::]:7844` is the caller's.
+    pub listen: Vec<SocketAddr>,
+    /// Congestion control towards agents.
+    pub congestion: Congestion,
+    /// Short name of this location, a label in agents' metrics. Default `edge`.
+    pub location: String,
+    /// Longest wait for a response head, none: for ever. Default 100 s (error 524 beyond).
+    pub response_timeout: Option<Duration>,
+    /// TLS or QUIC handshakes at a time; beyond, QUIC attempts must prove their address and TCP ones wait. Default 1,024.
+    pub handshakes_max: usize,
+    /// A handshake, and the registration after it, may take this long each. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Connections of one tunnel. Default 100: 25 replicas of 4.
+    pub connections_per_tunnel_max: usize,
+    /// Requests in flight through one tunnel. Default 100,000.
+    pub requests_per_tunnel_max: usize,
+    /// Requests in flight through one quick tunnel (status 429 beyond). Default 200.
+    pub requests_per_quick_tunnel_max: usize,
+    /// New requests that may wait for a tunnel to come back, each. Default 1,000.
+    pub waiting_per_tunnel_max: usize,
+    /// How long they wait. Default 2 s.
+    pub waiting_timeout: Duration,
+    /// A connection that has been silent for this long gets no new request. Default 1.5 s; an agent answers our pings every 0.5 s.
+    pub silent_after: Duration,
+    /// A connection that has been silent for this long is closed. Default 5 s, the stock agent's own limit.
+    pub dead_after: Duration,
+    /// Unread bytes of one response held for a slow visitor. Default 1.25 MiB: 100 Mbit/s at 100 ms.
+    pub stream_window: u32,
+    /// Unread bytes held for all responses of one connection. Default 128 MiB, a hundred stalled visitors.
+    pub connection_window: u32,
+    /// Threads for RPC. Default 1: it serves thousands of connections.
+    pub rpc_threads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            congestion: Congestion::Bbr,
+            location: "edge".into(),
+            response_timeout: Some(Duration::from_secs(100)),
+            handshakes_max: 1024,
+            handshake_timeout: Duration::from_secs(10),
+            connections_per_tunnel_max: 100,
+            requests_per_tunnel_max: 100_000,
+            requests_per_quick_tunnel_max: 200,
+            waiting_per_tunnel_max: 1_000,
+            waiting_timeout: Duration::from_secs(2),
+            silent_after: Duration::from_millis(1500),
+            dead_after: Duration::from_secs(5),
+            stream_window: 1_250 * 1024,
+            connection_window: 128 * 1024 * 1024,
+            rpc_threads: 1,
+        }
+    }
+}
+
+/// Streams that one agent may have open towards us at a time: its control stream and ended UDP sessions.
+pub(crate) const AGENT_STREAMS_MAX: u32 = 100;
+
+/// How often we ask an idle connection whether it lives.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Bytes of received datagrams held for one connection.
+pub(crate) const DATAGRAM_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a request body kept so that it can be sent again (design invariant 5).
+pub(crate) const REPLAY_BYTES_MAX: usize = 64 * 1024;
+
+/// Connections a request is tried on.
+pub(crate) const ATTEMPTS_MAX: usize = 4;

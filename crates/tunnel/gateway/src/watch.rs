@@ -1,0 +1,155 @@
+//! What the gateway does by itself: it notices silence, and carries the snapshot's changes to agents.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use poterne_model::ConnectionId;
+use poterne_tunnel_proto::{config::ConfigurationAnswer, h2 as wire};
+use poterne_tunnel_rpc::update_configuration;
+
+use crate::{
+    Inner,
+    connection::{Connection, Link},
+};
+
+/// How often QUIC connections are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// An agent has this long to take a configuration.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a push that failed is tried again, and how long we wait between.
+const PUSH_ATTEMPTS: u32 = 5;
+const PUSH_PAUSE: Duration = Duration::from_secs(2);
+
+/// Longest answer to a push over HTTP/2, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+pub(crate) fn start(inner: &Arc<Inner>) {
+    inner.tasks.spawn(silence(inner.clone()));
+    inner.tasks.spawn(generations(inner.clone()));
+}
+
+/// Marks QUIC connections that were not heard for a while. Over HTTP/2 each connection's own pings tell.
+async fn silence(inner: Arc<Inner>) {
+    let mut heard: HashMap<ConnectionId, (u64, Instant)> = HashMap::new();
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = inner.stop.cancelled() => return,
+        }
+        let now = Instant::now();
+        let mut seen = HashMap::with_capacity(heard.len());
+        for connection in inner.registry.all() {
+            let Link::Quic(quic) = &connection.link else { continue };
+            let received = quic.stats().udp_rx.datagrams;
+            let (count, at) = heard.get(&connection.id).copied().unwrap_or((received, now));
+            let at = if received == count { at } else { now };
+            connection.set_silent(now.duration_since(at) >= inner.settings.silent_after);
+            seen.insert(connection.id, (received, at));
+        }
+        heard = seen;
+    }
+}
+
+/// Follows the snapshot: new configurations go to agents, connections of deleted tunnels are closed.
+async fn generations(inner: Arc<Inner>) {
+    let mut generation = inner.snapshot.subscribe();
+    loop {
+        tokio::select! {
+            changed = generation.changed() => if changed.is_err() { return },
+            () = inner.stop.cancelled() => return,
+        }
+        let snapshot = Arc::clone(&inner.snapshot.load());
+        for connection in inner.registry.all() {
+            match snapshot.tunnel(connection.tunnel) {
+                None => connection.close("the tunnel was deleted"),
+                Some(tunnel) if tunnel.remote.is_some() => push(&inner, &connection),
+                Some(_) => {}
+            }
+        }
+        inner.registry.forget(|tunnel| snapshot.tunnel(tunnel).is_none());
+    }
+}
+
+/// Brings an agent to the snapshot's configuration, unless that is being done already.
+pub(crate) fn push(inner: &Arc<Inner>, connection: &Arc<Connection>) {
+    if wanted(inner, connection).is_none() || connection.pushing.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let (inner, connection) = (inner.clone(), connection.clone());
+    inner.clone().tasks.spawn(async move {
+        let mut failures = 0;
+        // Again after a success, too: the snapshot may have moved on meanwhile.
+        while let Some((version, config)) = wanted(&inner, &connection) {
+            match send(&inner, &connection, version, config).await {
+                Ok(ConfigurationAnswer { error: Some(error), .. }) => {
+                    inner.counters.pushes_failed.inc();
+                    tracing::warn!(tunnel = %connection.tunnel, connector = %connection.connector, version, error, "the agent refused its configuration; it keeps the one before");
+                    connection.pushed.store(version.into(), Ordering::Relaxed);
+                }
+                Ok(answer) => {
+                    connection.pushed.store(answer.latest_applied_version.max(version).into(), Ordering::Relaxed);
+                    tracing::debug!(tunnel = %connection.tunnel, connection = %connection.id, version, "the agent has its configuration");
+                }
+                Err(error) => {
+                    failures += 1;
+                    inner.counters.pushes_failed.inc();
+                    tracing::warn!(tunnel = %connection.tunnel, connection = %connection.id, version, error, "a configuration could not be brought to the agent");
+                    if failures >= PUSH_ATTEMPTS || connection.is_draining() {
+                        break;
+                    }
+                    tokio::time::sleep(PUSH_PAUSE).await;
+                }
+            }
+        }
+        connection.pushing.store(false, Ordering::Release);
+    });
+}
+
+fn wanted(inner: &Inner, connection: &Connection) -> Option<(i32, Bytes)> {
+    let snapshot = inner.snapshot.load();
+    let remote = snapshot.tunnel(connection.tunnel)?.remote.as_ref()?;
+    (i64::from(remote.version) > connection.pushed.load(Ordering::Relaxed)).then(|| (remote.version, remote.json.clone()))
+}
+
+async fn send(inner: &Inner, connection: &Connection, version: i32, config: Bytes) -> Result<ConfigurationAnswer, String> {
+    match &connection.link {
+        Link::Quic(quic) => {
+            let (send, recv) = quic.open_bi().await.map_err(|e| e.to_string())?;
+            update_configuration(&inner.threads, recv, send, version, config, PUSH_TIMEOUT).await.map_err(|e| e.to_string())
+        }
+        Link::Http2 { requests, .. } => {
+            let exchange = push_http2(requests.clone(), version, config);
+            tokio::time::timeout(PUSH_TIMEOUT, exchange).await.map_err(|_| "the agent did not answer in time".to_owned())?
+        }
+    }
+}
+
+async fn push_http2(
+    requests: h2::client::SendRequest<Bytes>,
+    version: i32,
+    config: Bytes,
+) -> Result<ConfigurationAnswer, String> {
+    let body = wire::encode_push(&wire::ConfigurationPush { version, config }).map_err(|e| e.to_string())?;
+    let mut requests = requests.ready().await.map_err(|e| e.to_string())?;
+    let (response, mut stream) = requests.send_request(wire::configuration_request(), false).map_err(|e| e.to_string())?;
+    stream.send_data(body, true).map_err(|e| e.to_string())?;
+    let mut body = response.await.map_err(|e| e.to_string())?.into_body();
+    let mut answer = Vec::new();
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk.map_err(|e| e.to_string())?;
+        // What was read may be sent again.
+        let _ = body.flow_control().release_capacity(chunk.len());
+        if answer.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err("the agent's answer is too long".into());
+        }
+        answer.extend_from_slice(&chunk);
+    }
+    wire::parse_push_answer(&answer).map_err(|e| e.to_string())
+}
