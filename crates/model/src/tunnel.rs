@@ -124,3 +124,52 @@ pub fn status(facts: StatusFacts, now: u64) -> (TunnelStatus, Option<u64>) {
         (TunnelStatus::Down, Some(loss))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn facts(best: usize, all: usize, last_loss: Option<u64>) -> StatusFacts {
+        StatusFacts { connections_of_best: best, connections: all, wanted: 4, last_loss, first_connected: Some(1_000) }
+    }
+
+    #[test]
+    fn a_tunnel_goes_through_its_words() {
+        assert_eq!(status(StatusFacts::default(), 5_000), (TunnelStatus::Inactive, None));
+        assert_eq!(status(facts(4, 4, None), 5_000), (TunnelStatus::Healthy, Some(1_000)));
+        assert_eq!(status(facts(4, 4, Some(2_000)), 5_000), (TunnelStatus::Healthy, Some(2_000)));
+        // One of four is lost: forgiven for a while, then degraded since the loss.
+        assert_eq!(status(facts(3, 3, Some(5_000)), 5_029).0, TunnelStatus::Healthy);
+        assert_eq!(status(facts(3, 3, Some(5_000)), 5_030), (TunnelStatus::Degraded, Some(5_000)));
+        // All are lost: degraded for a while, then down since the loss.
+        assert_eq!(status(facts(0, 0, Some(5_000)), 5_059), (TunnelStatus::Degraded, Some(5_000)));
+        assert_eq!(status(facts(0, 0, Some(5_000)), 5_060), (TunnelStatus::Down, Some(5_000)));
+        // Two connectors of two make no whole one.
+        assert_eq!(status(facts(2, 4, Some(5_000)), 6_000).0, TunnelStatus::Degraded);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_neither_panics_nor_condemns() {
+        assert_eq!(status(facts(0, 0, Some(5_000)), 0).0, TunnelStatus::Degraded);
+    }
+
+    proptest! {
+        #[test]
+        fn more_connections_never_make_it_worse(
+            best in 0usize..6, more in 0usize..6, loss in prop::option::of(1_000u64..9_000), now in 0u64..10_000,
+        ) {
+            let rank = |status| match status {
+                TunnelStatus::Inactive => 0,
+                TunnelStatus::Down => 1,
+                TunnelStatus::Degraded => 2,
+                TunnelStatus::Healthy => 3,
+            };
+            let fewer = status(facts(best, best, loss), now).0;
+            let greater = status(facts(best + more, best + more, loss), now).0;
+            prop_assert!(rank(greater) >= rank(fewer));
+            prop_assert!(best == 0 || fewer != TunnelStatus::Down);
+        }
+    }
+}

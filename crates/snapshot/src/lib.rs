@@ -20,6 +20,8 @@ mod disk;
 mod handle;
 mod keeper;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 mod zone;
 

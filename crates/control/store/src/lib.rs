@@ -15,6 +15,8 @@ mod open;
 mod record;
 mod rows;
 mod session;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 mod zone;
 

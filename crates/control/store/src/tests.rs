@@ -1,0 +1,289 @@
+//! What the store keeps, refuses and survives.
+
+use std::{net::IpAddr, os::unix::fs::MetadataExt, path::Path};
+
+use poterne_feed::Command;
+use poterne_model::{
+    AccountId, ConnectionId, ConnectionInfo, ConnectorId, ConnectorInfo, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus,
+    tunnel::Transport,
+};
+
+use crate::{Account, AccountKind, ConfigSource, Configuration, Record, SealedSecret, Session, Store, StoreError, Tunnel, Zone};
+
+const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
+const OTHER: AccountId = AccountId::from_bytes([2; 16]);
+const ZONE: ZoneId = ZoneId::from_bytes([3; 16]);
+const TUNNEL: TunnelId = TunnelId::from_bytes([4; 16]);
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn zone(id: u8, account: AccountId, apex: &str, status: ZoneStatus) -> Zone {
+    let activated_at = (status == ZoneStatus::Active).then_some(7);
+    let name_servers = vec![name("ns1.example.net"), name("ns2.example.net")];
+    Zone { id: ZoneId::from_bytes([id; 16]), account, apex: name(apex), status, name_servers, created_at: 7, activated_at }
+}
+
+fn record(id: u8, owner: &str, kind: RecordType, content: &str) -> Record {
+    Record {
+        id: RecordId::from_bytes([id; 16]),
+        zone: ZONE,
+        name: name(owner),
+        kind,
+        content: content.into(),
+        ttl_secs: 1,
+        proxied: true,
+        comment: Some("a note".into()),
+        tags: vec!["team:web".into()],
+        managed_by: None,
+        created_at: 8,
+        modified_at: 8,
+    }
+}
+
+fn tunnel(id: TunnelId, name: &str) -> Tunnel {
+    Tunnel {
+        id,
+        account: ACCOUNT,
+        name: name.into(),
+        config_source: ConfigSource::Remote,
+        created_at: 9,
+        deleted_at: None,
+        conns_active_at: None,
+        conns_inactive_at: None,
+        first_connected_at: None,
+        last_loss_at: None,
+        quick: false,
+        expires_at: None,
+    }
+}
+
+fn connection(id: u8, at: u64) -> ConnectionInfo {
+    ConnectionInfo {
+        id: ConnectionId::from_bytes([id; 16]),
+        index: id,
+        transport: Transport::Quic,
+        origin_ip: IpAddr::from([192, 0, 2, id]),
+        location: "here".into(),
+        opened_at: at,
+        draining: false,
+    }
+}
+
+async fn begun(path: &Path) -> Store {
+    let store = Store::open(path).await.unwrap();
+    let mut session = store.write().await.unwrap();
+    for (id, kind) in [(ACCOUNT, AccountKind::Standard), (OTHER, AccountKind::Quick)] {
+        session.insert_account(&Account { id, name: "one".into(), kind, created_at: 7 }).await.unwrap();
+    }
+    session.insert_zone(&zone(3, ACCOUNT, "example.com", ZoneStatus::Active)).await.unwrap();
+    session.commit().await.unwrap();
+    store
+}
+
+async fn all(session: &mut Session) -> (Vec<Account>, Vec<Zone>, Vec<Record>, Vec<Tunnel>) {
+    (
+        session.accounts().await.unwrap(),
+        session.zones(None).await.unwrap(),
+        session.records(None).await.unwrap(),
+        session.tunnels(None).await.unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_process_that_never_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.sqlite");
+    let store = begun(&path).await;
+    let mut session = store.write().await.unwrap();
+    session.insert_record(&record(1, "app.example.com", RecordType::Cname, "x.example.org")).await.unwrap();
+    session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+    let change = session.commit().await.unwrap();
+    let mut unfinished = store.write().await.unwrap();
+    unfinished.insert_record(&record(2, "lost.example.com", RecordType::A, "192.0.2.1")).await.unwrap();
+    // A copy of the files as they stand is what a kill leaves: nothing was closed, a transaction is open.
+    let copy = dir.path().join("copy.sqlite");
+    for suffix in ["", "-wal"] {
+        std::fs::copy(format!("{}{suffix}", path.display()), format!("{}{suffix}", copy.display())).unwrap();
+    }
+    let reopened = Store::open(&copy).await.unwrap();
+    assert_eq!(*reopened.changes().borrow(), change);
+    let mut session = reopened.read().await.unwrap();
+    let (accounts, zones, records, tunnels) = all(&mut session).await;
+    assert_eq!((accounts.len(), zones.len()), (2, 1));
+    assert_eq!(zones[0], zone(3, ACCOUNT, "example.com", ZoneStatus::Active));
+    assert_eq!(records, [record(1, "app.example.com", RecordType::Cname, "x.example.org")]);
+    assert_eq!(tunnels, [tunnel(TUNNEL, "web")]);
+}
+
+#[tokio::test]
+async fn migrations_run_once_and_the_file_is_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.sqlite");
+    begun(&path).await.close().await;
+    let again = Store::open(&path).await.unwrap();
+    assert_eq!(all(&mut again.read().await.unwrap()).await.0.len(), 2);
+    assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_store_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.sqlite");
+    std::fs::write(&path, "this is a text, and long enough not to be taken for an empty database file.").unwrap();
+    let error = Store::open(&path).await.err().unwrap().to_string();
+    assert!(error.contains("store.sqlite"), "{error}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_dropped_leaves_nothing_and_wakes_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = begun(&dir.path().join("store.sqlite")).await;
+    let mut changes = store.changes();
+    changes.borrow_and_update();
+    let mut session = store.write().await.unwrap();
+    session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+    drop(session);
+    assert!(!changes.has_changed().unwrap());
+    assert!(store.read().await.unwrap().tunnels(None).await.unwrap().is_empty());
+    let mut session = store.write().await.unwrap();
+    session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+    let before = *changes.borrow();
+    assert_eq!(session.commit().await.unwrap(), before + 1);
+    assert!(changes.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn a_reader_keeps_its_state_while_another_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = begun(&dir.path().join("store.sqlite")).await;
+    let mut reader = store.read().await.unwrap();
+    assert!(reader.tunnels(None).await.unwrap().is_empty());
+    let mut writer = store.write().await.unwrap();
+    writer.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+    writer.commit().await.unwrap();
+    assert!(reader.tunnels(None).await.unwrap().is_empty());
+    assert_eq!(store.read().await.unwrap().tunnels(None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn identities_conflict_and_deleted_names_are_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = begun(&dir.path().join("store.sqlite")).await;
+    let mut session = store.write().await.unwrap();
+    let second = TunnelId::from_bytes([5; 16]);
+    session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+    assert!(matches!(session.insert_tunnel(&tunnel(second, "web")).await, Err(StoreError::Conflict("tunnel"))));
+    session.delete_tunnel(TUNNEL, 10).await.unwrap();
+    assert!(matches!(session.delete_tunnel(TUNNEL, 10).await, Err(StoreError::NotFound("tunnel"))));
+    session.insert_tunnel(&tunnel(second, "web")).await.unwrap();
+    assert_eq!(session.tunnel_named(ACCOUNT, "web").await.unwrap().unwrap().id, second);
+    assert_eq!(session.tunnel(TUNNEL).await.unwrap().unwrap().deleted_at, Some(10));
+
+    session.insert_zone(&zone(4, OTHER, "example.com", ZoneStatus::Pending)).await.unwrap();
+    let other = ZoneId::from_bytes([4; 16]);
+    assert!(matches!(session.set_zone_status(other, ZoneStatus::Active, 11).await, Err(StoreError::Conflict("zone"))));
+    assert!(matches!(
+        session.insert_zone(&zone(5, ACCOUNT, "example.com", ZoneStatus::Pending)).await,
+        Err(StoreError::Conflict("zone"))
+    ));
+
+    let one = record(1, "a.example.com", RecordType::A, "192.0.2.1");
+    session.insert_record(&one).await.unwrap();
+    let same = Record { id: RecordId::from_bytes([2; 16]), ..one };
+    assert!(matches!(session.insert_record(&same).await, Err(StoreError::Conflict("record"))));
+    session.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_records_that_answer_are_those_of_rfc_4592() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = begun(&dir.path().join("store.sqlite")).await;
+    let mut session = store.write().await.unwrap();
+    for (id, owner) in ["*.example.com", "sub.example.com", "deep.ent.example.com"].into_iter().enumerate() {
+        session.insert_record(&record(u8::try_from(id).unwrap(), owner, RecordType::A, "192.0.2.1")).await.unwrap();
+    }
+    let zone = session.zone_named(ACCOUNT, &name("example.com")).await.unwrap().unwrap();
+    for (host, expected) in [
+        ("sub.example.com", Some("sub.example.com")),
+        ("x.sub.example.com", None),
+        ("x.y.example.com", Some("*.example.com")),
+        ("ent.example.com", None),
+        ("x.ent.example.com", None),
+        ("notexample.com", None),
+        ("example.com", None),
+    ] {
+        let records = session.records_answering(&zone, &name(host)).await.unwrap();
+        assert_eq!(records.first().map(|record| record.name.as_str()), expected, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_and_versions_are_kept_in_order_and_go_with_their_tunnel() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = begun(&dir.path().join("store.sqlite")).await;
+    let mut session = store.write().await.unwrap();
+    session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+    for number in [1, 2] {
+        let secret = SealedSecret { digest: [number; 32], sealed: vec![number; 5], created_at: 9 };
+        session.insert_secret(TUNNEL, &secret).await.unwrap();
+        let configuration = Configuration { version: number.into(), json: format!("{{\"v\":{number}}}") };
+        session.insert_configuration(TUNNEL, &configuration, 9).await.unwrap();
+        assert!(matches!(session.insert_configuration(TUNNEL, &configuration, 9).await, Err(StoreError::Conflict(_))));
+    }
+    assert_eq!(session.secrets(TUNNEL).await.unwrap().iter().map(|secret| secret.digest[0]).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(session.configuration(TUNNEL).await.unwrap().unwrap().version, 2);
+    assert_eq!(session.configurations().await.unwrap(), [(TUNNEL, Configuration { version: 2, json: "{\"v\":2}".into() })]);
+    session.delete_tunnel(TUNNEL, 10).await.unwrap();
+    assert!(session.secret_digests().await.unwrap().is_empty());
+    assert!(session.configurations().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn connections_come_and_go_and_the_tunnel_remembers() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = begun(&dir.path().join("store.sqlite")).await;
+    let mut session = store.write().await.unwrap();
+    session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+    let connector = ConnectorInfo {
+        id: ConnectorId::from_bytes([6; 16]),
+        version: "1".into(),
+        arch: "linux_amd64".into(),
+        features: vec!["a".into()],
+        run_at: 100,
+        connections: Vec::new(),
+    };
+    for id in [0, 1] {
+        assert!(session.open_connection(TUNNEL, &connector, &connection(id, 100 + u64::from(id))).await.unwrap());
+    }
+    let expected = ConnectorInfo { connections: vec![connection(0, 100), connection(1, 101)], ..connector.clone() };
+    assert_eq!(session.connectors(TUNNEL).await.unwrap(), [expected]);
+    let facts = |tunnel: Tunnel| (tunnel.conns_active_at, tunnel.conns_inactive_at, tunnel.first_connected_at, tunnel.last_loss_at);
+    let seconds = |number: i64| Some(number * 1_000_000);
+    assert_eq!(facts(session.tunnel(TUNNEL).await.unwrap().unwrap()), (seconds(100), None, seconds(100), None));
+    session.close_connection(TUNNEL, connection(0, 0).id, 110_000_000).await.unwrap();
+    session.close_connection(TUNNEL, connection(0, 0).id, 999_000_000).await.unwrap();
+    assert_eq!(facts(session.tunnel(TUNNEL).await.unwrap().unwrap()), (seconds(100), None, seconds(100), seconds(110)));
+    session.forget_connections(120_000_000).await.unwrap();
+    assert_eq!(facts(session.tunnel(TUNNEL).await.unwrap().unwrap()), (None, seconds(120), seconds(100), seconds(120)));
+    assert_eq!(session.connection_count(TUNNEL).await.unwrap(), 0);
+    session.delete_tunnel(TUNNEL, 10).await.unwrap();
+    assert!(!session.open_connection(TUNNEL, &connector, &connection(3, 1)).await.unwrap(), "a deleted tunnel takes none");
+}
+
+#[tokio::test]
+async fn orders_wait_in_the_outbox_until_they_are_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = begun(&dir.path().join("store.sqlite")).await;
+    let mut session = store.write().await.unwrap();
+    let order = Command::DropConnections { tunnel: TUNNEL, connector: Some(ConnectorId::from_bytes([6; 16])) };
+    session.send_command(&order, 1).await.unwrap();
+    session.commit().await.unwrap();
+    let waiting = store.read().await.unwrap().outbox().await.unwrap();
+    assert_eq!(waiting.iter().map(|(_, order)| order.clone()).collect::<Vec<_>>(), [order]);
+    let mut session = store.write().await.unwrap();
+    session.outbox_sent(waiting[0].0).await.unwrap();
+    session.commit_silently().await.unwrap();
+    assert!(store.read().await.unwrap().outbox().await.unwrap().is_empty());
+}
