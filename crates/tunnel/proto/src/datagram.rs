@@ -248,7 +248,7 @@ pub mod v3 {
             Datagram::Registered { id, code, error } => {
                 out.put_slice(&[3, code.byte()]);
                 out.put_slice(id);
-                let error = &error.as_bytes()[..error.len().min(PAYLOAD_BYTES_MAX)];
+                let error = &error.as_bytes()[..error.floor_char_boundary(PAYLOAD_BYTES_MAX)];
                 out.put_u16(u16::try_from(error.len()).expect("at most 1280"));
                 out.put_slice(error);
             }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::ConfigurationAnswer,
-    metadata::{AgentRequest, Answer, MetadataError},
+    metadata::{AgentRequest, Answer, MetadataError, is_reserved},
     stream::ConnectionType,
 };
 
@@ -91,7 +91,9 @@ pub fn parse_headers(blob: &[u8]) -> Result<HeaderMap, MetadataError> {
         let wrong = || MetadataError::Header(String::from_utf8_lossy(&name).chars().take(64).collect());
         let field = HeaderName::from_bytes(&name).map_err(|_| wrong())?;
         let value = HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(|_| wrong())?;
-        headers.try_append(field, value).map_err(|_| wrong())?;
+        if !is_reserved(&field) {
+            headers.try_append(field, value).map_err(|_| wrong())?;
+        }
     }
     Ok(headers)
 }
@@ -167,8 +169,7 @@ pub fn tunnel_request(head: &http::request::Parts, websocket: bool) -> Result<ht
     headers.reserve(head.headers.len() + 1);
     for (name, value) in &head.headers {
         // Connection-specific fields have no place in HTTP/2 (RFC 9113 §8.2.2).
-        if *name != header::HOST && *name != header::TRANSFER_ENCODING && *name != header::CONNECTION && *name != header::UPGRADE
-        {
+        if ![header::HOST, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE].contains(name) && !is_reserved(name) {
             headers.append(name.clone(), value.clone());
         }
     }
@@ -238,9 +239,8 @@ pub fn agent_response(status: StatusCode, headers: &HeaderMap, meta: ResponseMet
     let mut response = http::Response::new(());
     *response.version_mut() = Version::HTTP_2;
     *response.status_mut() = if status == StatusCode::SWITCHING_PROTOCOLS { StatusCode::OK } else { status };
-    let reserved = |name: &HeaderName| ["cf-int-", "cf-cloudflared-", "cf-proxy-"].iter().any(|p| name.as_str().starts_with(p));
-    let blob = if headers.keys().any(reserved) {
-        serialize_headers(&headers.iter().filter(|(n, _)| !reserved(n)).map(|(n, v)| (n.clone(), v.clone())).collect())
+    let blob = if headers.keys().any(is_reserved) {
+        serialize_headers(&headers.iter().filter(|(n, _)| !is_reserved(n)).map(|(n, v)| (n.clone(), v.clone())).collect())
     } else {
         serialize_headers(headers)
     };

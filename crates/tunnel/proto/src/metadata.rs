@@ -94,8 +94,8 @@ pub fn encode_http_request(head: &http::request::Parts, options: &RequestOptions
     message.entry([METHOD, ""], head.method.as_str().as_bytes());
     message.entry([HOST, ""], host.as_bytes());
     for (name, value) in &head.headers {
-        if *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
-            message.entry([HEADER, name.as_str()], as_text(value).ok_or_else(|| MetadataError::Header(name.to_string()))?);
+        if *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING && !is_reserved(name) {
+            message.entry([HEADER, name.as_str()], value.as_bytes());
         }
     }
     match options.body {
@@ -118,10 +118,10 @@ pub fn encode_http_request(head: &http::request::Parts, options: &RequestOptions
     Ok(message.finish())
 }
 
-/// Values travel as texts: what is not UTF-8 cannot be carried (RFC 9110 §5.5 calls such octets opaque and obsolete).
-fn as_text(value: &HeaderValue) -> Option<&[u8]> {
-    let bytes = value.as_bytes();
-    (bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()).then_some(bytes)
+/// Whether a field belongs to edge and agent alone: a visitor must not send it to an agent, nor an origin to a visitor.
+pub fn is_reserved(name: &HeaderName) -> bool {
+    let Some(rest) = name.as_str().strip_prefix("cf-") else { return false };
+    rest == "trace-id" || ["cloudflared-", "int-", "proxy-"].iter().any(|prefix| rest.starts_with(prefix))
 }
 
 /// What an agent answered.
@@ -145,18 +145,18 @@ pub enum Answer {
 
 /// An answer from its decoded message.
 pub fn response_head(response: ConnectResponse) -> Result<Answer, MetadataError> {
-    answer(&response.error, response.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_str()))))
+    answer(&response.error, response.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_bytes()))))
 }
 
 /// Both steps in one (signature → answer), the hot path: no strings between.
 pub fn parse_response_head(buf: &[u8]) -> Result<Parsed<Answer>, MetadataError> {
     let Some((message, consumed)) = stream::message(buf)? else { return Ok(Parsed::Incomplete) };
     let root = message.root()?;
-    let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.text(0)?, pair.text(1)?)));
+    let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.text(0)?, pair.octets(1)?)));
     Ok(Parsed::Complete { value: answer(root.text(0)?, pairs)?, consumed })
 }
 
-fn answer<'a>(error: &str, pairs: impl Iterator<Item = Result<(&'a str, &'a str), WireError>>) -> Result<Answer, MetadataError> {
+fn answer<'a>(error: &str, pairs: impl Iterator<Item = Result<(&'a str, &'a [u8]), WireError>>) -> Result<Answer, MetadataError> {
     let mut parts = Box::new(http::Response::new(()).into_parts().0);
     let (mut status, mut flow_limited, mut framed) = (None, false, false);
     for pair in pairs {
@@ -164,8 +164,8 @@ fn answer<'a>(error: &str, pairs: impl Iterator<Item = Result<(&'a str, &'a str)
         match key.strip_prefix(HEADER) {
             Some(name) => append(&mut parts.headers, name, value)?,
             None if key == STATUS => status = Some(value),
-            None if key == FLOW_LIMITED => flow_limited = value == "true",
-            None if key == FRAMED => framed = value == "framed",
+            None if key == FLOW_LIMITED => flow_limited = value == b"true",
+            None if key == FRAMED => framed = value == b"framed",
             None => {}
         }
     }
@@ -173,14 +173,17 @@ fn answer<'a>(error: &str, pairs: impl Iterator<Item = Result<(&'a str, &'a str)
         return Ok(Answer::Error { text: error.chars().take(1000).collect(), flow_limited });
     }
     let status = status.ok_or(MetadataError::Field(STATUS))?;
-    parts.status = StatusCode::from_bytes(status.as_bytes()).map_err(|_| MetadataError::Field(STATUS))?;
+    parts.status = StatusCode::from_bytes(status).map_err(|_| MetadataError::Field(STATUS))?;
     Ok(Answer::Head { parts, framed })
 }
 
-fn append(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), MetadataError> {
+fn append(headers: &mut HeaderMap, name: &str, value: &[u8]) -> Result<(), MetadataError> {
     let wrong = || MetadataError::Header(name.chars().take(64).collect());
     let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-    let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?;
+    if is_reserved(&field) {
+        return Ok(());
+    }
+    let value = HeaderValue::from_bytes(value).map_err(|_| wrong())?;
     headers.try_append(field, value).map_err(|_| wrong())?;
     Ok(())
 }
@@ -205,21 +208,21 @@ pub struct AgentRequest {
 
 /// A request from its decoded message.
 pub fn request_head(request: ConnectRequest) -> Result<AgentRequest, MetadataError> {
-    agent_request(request.kind, &request.dest, request.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_str()))))
+    agent_request(request.kind, &request.dest, request.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_bytes()))))
 }
 
 /// Both steps in one (signature → request), the hot path.
 pub fn parse_request_head(buf: &[u8]) -> Result<Parsed<AgentRequest>, MetadataError> {
     let Some((message, consumed)) = stream::message(buf)? else { return Ok(Parsed::Incomplete) };
     let root = message.root()?;
-    let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.text(0)?, pair.text(1)?)));
+    let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.text(0)?, pair.octets(1)?)));
     Ok(Parsed::Complete { value: agent_request(stream::kind_of(&root)?, root.text(0)?, pairs)?, consumed })
 }
 
 fn agent_request<'a>(
     kind: ConnectionType,
     dest: &str,
-    pairs: impl Iterator<Item = Result<(&'a str, &'a str), WireError>>,
+    pairs: impl Iterator<Item = Result<(&'a str, &'a [u8]), WireError>>,
 ) -> Result<AgentRequest, MetadataError> {
     let mut head = http::Request::new(()).into_parts().0;
     let (mut host, mut length, mut chunked, mut framed_request, mut framed_response_allowed) = (None, None, false, false, false);
@@ -227,22 +230,22 @@ fn agent_request<'a>(
         let (key, value) = pair?;
         match key.strip_prefix(HEADER) {
             Some(name) if name.eq_ignore_ascii_case("content-length") => {
-                let value = value.parse::<u64>().map_err(|_| MetadataError::Field("Content-Length"))?;
+                let value = digits(value).ok_or(MetadataError::Field("Content-Length"))?;
                 if length.is_some_and(|earlier| earlier != value) {
                     return Err(MetadataError::Field("Content-Length"));
                 }
                 length = Some(value);
             }
             Some(name) if name.eq_ignore_ascii_case("transfer-encoding") => {
-                chunked |= value.to_ascii_lowercase().contains("chunked")
+                chunked |= value.to_ascii_lowercase().windows(7).any(|part| part == b"chunked")
             }
             Some(name) => append(&mut head.headers, name, value)?,
             None => match key {
                 METHOD if value.is_empty() => {}
-                METHOD => head.method = Method::from_bytes(value.as_bytes()).map_err(|_| MetadataError::Field(METHOD))?,
-                HOST => host = Some(HeaderValue::from_str(value).map_err(|_| MetadataError::Field(HOST))?),
-                FRAMED => framed_request = value == "framed",
-                FRAMED_ALLOWED => framed_response_allowed = value == "1",
+                METHOD => head.method = Method::from_bytes(value).map_err(|_| MetadataError::Field(METHOD))?,
+                HOST => host = Some(HeaderValue::from_bytes(value).map_err(|_| MetadataError::Field(HOST))?),
+                FRAMED => framed_request = value == b"framed",
+                FRAMED_ALLOWED => framed_response_allowed = value == b"1",
                 _ => {}
             },
         }
@@ -257,6 +260,14 @@ fn agent_request<'a>(
     let has_body = kind != ConnectionType::Http || chunked || length.is_some_and(|length| length > 0);
     let ray = head.headers.get("cf-ray").and_then(|ray| ray.to_str().ok()).map(str::to_owned);
     Ok(AgentRequest { head, kind, has_body, framed_request, framed_response_allowed, ray })
+}
+
+/// 1 to 19 digits (RFC 9110 §8.6; neither sign nor space).
+fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 19 || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(text.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
 /// Path and query of an absolute URL in origin form; for TCP the destination as an authority.
@@ -277,10 +288,7 @@ pub fn encode_http_response(status: StatusCode, headers: &HeaderMap, framed: boo
     let mut message = Head::response("");
     message.entry([STATUS, ""], status.as_str().as_bytes());
     for (name, value) in headers {
-        // A value that cannot be carried as text is left out rather than failing the whole response.
-        if let Some(value) = as_text(value) {
-            message.entry([HEADER, name.as_str()], value);
-        }
+        message.entry([HEADER, name.as_str()], value.as_bytes());
     }
     if framed {
         message.entry([FRAMED, ""], b"framed");
@@ -347,6 +355,61 @@ mod tests {
             panic!()
         };
         assert_eq!((text.as_str(), flow_limited), ("Unable to reach the origin service.", true));
+    }
+
+    #[test]
+    fn a_visitor_cannot_speak_the_edges_words() {
+        let (head, ()) = http::Request::get("/")
+            .header("host", "a.test")
+            .header("cf-cloudflared-proxy-connection-upgrade", "update-configuration")
+            .header("cf-cloudflared-proxy-src", "192.0.2.1")
+            .header("cf-trace-id", "1:2:3:1")
+            .header("cf-ray", "0123456789abcdef-LAB")
+            .body(())
+            .expect("a request")
+            .into_parts();
+        let options = RequestOptions { websocket: false, body: BodyLength::None, poterne: None };
+        let bytes = encode_http_request(&head, &options).expect("encodes");
+        let Ok(Parsed::Complete { value, .. }) = parse_request_head(&bytes) else { panic!("a request") };
+        let names: Vec<_> = value.head.headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["cf-ray", "host"]);
+        let sent = crate::h2::tunnel_request(&head, false).expect("a request");
+        assert_eq!(crate::h2::request_kind(sent.headers()), crate::h2::Kind::Http);
+        assert_eq!(sent.headers().len(), 1);
+    }
+
+    #[test]
+    fn octets_that_are_not_utf_8_pass_both_ways() {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-disposition", HeaderValue::from_bytes(b"attachment; filename=\xe9t\xe9").expect("obs-text"));
+        let bytes = encode_http_response(StatusCode::OK, &headers, false);
+        let Ok(Parsed::Complete { value: Answer::Head { parts, .. }, .. }) = parse_response_head(&bytes) else {
+            panic!("a head")
+        };
+        assert_eq!(parts.headers, headers);
+    }
+
+    #[test]
+    fn one_text_cannot_be_read_a_thousand_times() {
+        let mut headers = HeaderMap::new();
+        headers.insert("a", HeaderValue::from_bytes(&[b'x'; 2000]).expect("text"));
+        for _ in 0..40 {
+            headers.append("b", HeaderValue::from_static("y"));
+        }
+        let mut bytes = encode_http_response(StatusCode::OK, &headers, false).to_vec();
+        // The pairs begin after signature, table, root, two pointers and the tag; the second one's value is the long text.
+        let pairs = 8 + 8 + 8 + 16 + 8;
+        let long = pairs + 16 + 8;
+        let pointer = u64::from_le_bytes(bytes[long..long + 8].try_into().expect("eight"));
+        for pair in 2..42 {
+            let at = pairs + 16 * pair + 8;
+            let nearer = (at - long) as u64 / 8;
+            bytes[at..at + 8].copy_from_slice(&(pointer - (nearer << 2)).to_le_bytes());
+        }
+        assert!(matches!(
+            parse_response_head(&bytes),
+            Err(MetadataError::Stream(StreamError::Wire(WireError::Amplified | WireError::Pointer)))
+        ));
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub enum WireError {
     /// A pointer leads outside, or to something else than expected.
     #[error("a pointer of the message is wrong")]
     Pointer,
+    /// The message's texts are more than the message: several pointers lead to one.
+    #[error("the message's texts are longer than the message")]
+    Amplified,
     /// A text is not UTF-8 or not terminated.
     #[error("a text of the message is not UTF-8 with a final NUL")]
     Text,
@@ -60,6 +63,8 @@ fn word32(buf: &[u8], at: usize) -> Option<u32> {
 /// A whole framed message; its segments borrow the buffer.
 pub struct Message<'a> {
     segments: [&'a [u8]; SEGMENTS_MAX],
+    /// Bytes of text that may still be read: as many as were received, so that many pointers to one text gain nothing.
+    budget: std::cell::Cell<usize>,
 }
 
 /// Where an object lies.
@@ -92,7 +97,7 @@ impl<'a> Message<'a> {
             *segment = buf.get(at..at.checked_add(len).ok_or(WireError::Pointer)?).ok_or(WireError::Pointer)?;
             at += len;
         }
-        Ok(Self { segments })
+        Ok(Self { segments, budget: std::cell::Cell::new(buf.len()) })
     }
 
     /// The root struct.
@@ -173,13 +178,21 @@ impl<'m, 'a> Struct<'m, 'a> {
 
     /// The text behind this pointer; empty where there is none.
     pub fn text(&self, index: usize) -> Result<&'a str, WireError> {
-        let Some(at) = self.pointer(index) else { return Ok("") };
-        let Some((pointer, place)) = self.message.resolve(at)? else { return Ok("") };
+        std::str::from_utf8(self.octets(index)?).map_err(|_| WireError::Text)
+    }
+
+    /// The text behind this pointer, UTF-8 or not: field values may hold octets that are none (RFC 9110 §5.5).
+    pub fn octets(&self, index: usize) -> Result<&'a [u8], WireError> {
+        let Some(at) = self.pointer(index) else { return Ok(&[]) };
+        let Some((pointer, place)) = self.message.resolve(at)? else { return Ok(&[]) };
         if pointer & 3 != 1 || pointer >> 32 & 7 != 2 {
             return Err(WireError::Pointer);
         }
-        match self.message.bytes(place, (pointer >> 35) as usize)?.split_last() {
-            Some((0, text)) => std::str::from_utf8(text).map_err(|_| WireError::Text),
+        let len = (pointer >> 35) as usize;
+        let bytes = self.message.bytes(place, len)?;
+        self.message.budget.set(self.message.budget.get().checked_sub(len).ok_or(WireError::Amplified)?);
+        match bytes.split_last() {
+            Some((0, text)) => Ok(text),
             _ => Err(WireError::Text),
         }
     }

@@ -99,6 +99,7 @@ where
     let edge: registration_server::Client = rpc.bootstrap(Side::Server);
     let disconnector = rpc.get_disconnector();
     let mut rpc = tokio::task::spawn_local(rpc);
+    let _rpc = crate::threads::AbortOnDrop(rpc.abort_handle());
     loop {
         let call = tokio::select! {
             call = calls.recv() => call,
@@ -123,7 +124,6 @@ where
     drop(edge);
     // The peer may be gone already: ending in order is a courtesy.
     let _ = disconnector.await;
-    rpc.abort();
 }
 
 async fn register(

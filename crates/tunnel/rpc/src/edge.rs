@@ -120,7 +120,7 @@ where
         ));
         let mut rpc = capnp_rpc::RpcSystem::new(network, None);
         let agent: cloudflared_server::Client = rpc.bootstrap(Side::Server);
-        let rpc = tokio::task::spawn_local(rpc);
+        let _rpc = crate::threads::AbortOnDrop(tokio::task::spawn_local(rpc).abort_handle());
         let agent: poterne_tunnel_proto::generated::tunnel_capnp::configuration_manager::Client =
             capnp::capability::FromClientHook::new(agent.client.hook);
         let mut request = agent.update_configuration_request();
@@ -134,7 +134,6 @@ where
             latest_applied_version: result.get_latest_applied_version(),
             error: (!error.is_empty()).then_some(error),
         };
-        rpc.abort();
         Ok(answer)
     });
     tokio::time::timeout(timeout, call).await.unwrap_or(Err(RpcError::Timeout(timeout)))

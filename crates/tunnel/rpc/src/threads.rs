@@ -24,14 +24,8 @@ impl RpcThreads {
         Fut: Future<Output = Result<T, RpcError>> + 'static,
         T: Send + 'static,
     {
-        struct Abort(tokio::task::AbortHandle);
-        impl Drop for Abort {
-            fn drop(&mut self) {
-                self.0.abort();
-            }
-        }
         let task = self.0.spawn_pinned(conversation);
-        let _abort = Abort(task.abort_handle());
+        let _abort = AbortOnDrop(task.abort_handle());
         task.await.unwrap_or_else(|e| Err(RpcError::Panicked(e.to_string())))
     }
 
@@ -42,5 +36,14 @@ impl RpcThreads {
         Fut: Future<Output = ()> + 'static,
     {
         drop(self.0.spawn_pinned(conversation));
+    }
+}
+
+/// Ends a task that nobody waits for any more.
+pub(crate) struct AbortOnDrop(pub(crate) tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
