@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::Path,
 };
 
@@ -31,50 +31,44 @@ impl BindError {
     }
 }
 
-/// Listens on TCP. `[::]` takes IPv6 alone, so that `0.0.0.0` may stand beside it; on a machine without IPv6 it takes nothing.
-pub fn listen(setting: &'static str, address: SocketAddr) -> Result<Option<tokio::net::TcpListener>, BindError> {
+/// Listens on TCP. `[::]` takes IPv4 as well.
+pub fn listen(setting: &'static str, address: SocketAddr) -> Result<tokio::net::TcpListener, BindError> {
     let bound = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
+        let socket = socket(address, Type::STREAM, Protocol::TCP)?;
         socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         tokio::net::TcpListener::from_std(socket.into())
     };
-    absent_family(setting, address, bound())
+    bound().map_err(|error| BindError { setting, address, error })
 }
 
 /// Takes a UDP port, by the same rules.
-pub fn udp(setting: &'static str, address: SocketAddr) -> Result<Option<std::net::UdpSocket>, BindError> {
+pub fn udp(setting: &'static str, address: SocketAddr) -> Result<std::net::UdpSocket, BindError> {
     let bound = || {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
+        let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
         socket.bind(&address.into())?;
         Ok(socket.into())
     };
-    absent_family(setting, address, bound())
+    bound().map_err(|error| BindError { setting, address, error })
 }
 
-/// None for the IPv6 wildcard on a machine that has no IPv6.
-fn absent_family<T>(setting: &'static str, address: SocketAddr, bound: io::Result<T>) -> Result<Option<T>, BindError> {
-    const EAFNOSUPPORT: i32 = 97;
-    match bound {
-        Ok(socket) => Ok(Some(socket)),
-        Err(error)
-            if address.is_ipv6()
-                && address.ip().is_unspecified()
-                && (error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable) =>
-        {
-            tracing::info!(%address, setting, "this machine has no IPv6: nothing listens there");
-            Ok(None)
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// The same addresses on this machine: where it has no IPv6, `[::]` becomes `0.0.0.0`.
+pub fn on_this_machine(addresses: &mut [SocketAddr]) {
+    let has_ipv6 = || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+    if addresses.iter().any(|address| address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)) && !has_ipv6() {
+        for address in addresses.iter_mut().filter(|address| address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
+            address.set_ip(Ipv4Addr::UNSPECIFIED.into());
         }
-        Err(error) => Err(BindError { setting, address, error }),
     }
 }
 
@@ -96,7 +90,7 @@ fn explain(setting: &str, address: SocketAddr, error: &io::Error) -> String {
             )
         }
         io::ErrorKind::AddrNotAvailable => {
-            write!(text, "no interface of this machine has the address {}; take one that it has, or 0.0.0.0 for all", address.ip())
+            write!(text, "no interface of this machine has the address {}; take one that it has, or [::] for all", address.ip())
         }
         _ => write!(text, "{error}"),
     };
@@ -148,8 +142,8 @@ fn inodes_of(table: &str, port: u16) -> Vec<String> {
 /// The address others would use to reach a listener on this machine: a wildcard becomes loopback.
 pub fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+        // The IPv6 wildcard takes IPv4 as well.
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
@@ -179,9 +173,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_families_may_have_the_same_port() {
-        let Some(v6) = listen("edge.http", "[::]:0".parse().unwrap()).unwrap() else { return };
-        let port = v6.local_addr().unwrap().port();
-        assert!(listen("edge.http", SocketAddr::from(([127, 0, 0, 1], port))).is_ok());
+    async fn the_ipv6_wildcard_takes_ipv4_as_well() {
+        let mut address = ["[::]:0".parse().unwrap()];
+        on_this_machine(&mut address);
+        let listener = listen("edge.http", address[0]).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        assert!(listen("edge.http", SocketAddr::from(([127, 0, 0, 1], port))).unwrap_err().is_taken());
     }
 }

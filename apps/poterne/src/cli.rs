@@ -166,6 +166,9 @@ pub enum TunnelVerb {
     Delete {
         /// The tunnel, by name or id
         tunnel: String,
+        /// Delete it although agents are connected
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         #[allow(missing_docs)]
         admin: Admin,
@@ -227,6 +230,7 @@ mod tests {
             "tunnel list",
             "tunnel info home",
             "tunnel delete home",
+            "tunnel delete home --force",
             "config template",
             "config check --config poterne.toml",
         ] {

@@ -1,17 +1,26 @@
 //! The server: what the `poterne` program is made of.
+//!
+//! * [`cli`], [`config`]: what one is told; [`state`], [`trust`]: what one keeps;
+//! * [`node`]: everything put together; [`serve`] and [`demo`]: the two ways to run it;
+//! * [`admin`], [`administration`], [`verbs`], [`print`]: the administrator's door, from both sides;
+//! * [`sample_site`]: what the demo publishes.
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod administration;
 pub mod bind;
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod health;
 pub mod language;
+pub mod node;
 pub mod ports;
 pub mod print;
 pub mod process;
 pub mod ready;
 pub mod sample_site;
+pub mod serve;
 pub mod state;
 pub mod trust;
+pub mod verbs;

@@ -1,4 +1,56 @@
-//! x
-fn main() {
-    print!("{}", poterne_node::config::keys::template());
+//! `poterne`: the server and its administration.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use poterne_node::{
+    cli::{Cli, Command},
+    config::{self, Config},
+    demo, serve, verbs,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("the runtime could not be started")),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Serve(serve) => Box::pin(serve::run(serve)).await.map(|()| ExitCode::SUCCESS),
+        Command::Demo(demo) => Box::pin(demo::run(demo)).await.map(|()| ExitCode::SUCCESS),
+        Command::Zone(verb) => verbs::zone(verb).await,
+        Command::Tunnel(verb) => verbs::tunnel(verb).await,
+        Command::Config(poterne_node::cli::ConfigVerb::Template) => print(&config::keys::template()),
+        Command::Config(poterne_node::cli::ConfigVerb::Check { sources }) => {
+            let config = Config::from_sources(&sources)?;
+            let mut text = String::from("The configuration is right.\n");
+            for key in config.without_effect() {
+                text.push_str(&format!("{key} is set and has no effect in this version.\n"));
+            }
+            print(&text)
+        }
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    use std::io::Write as _;
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The whole chain of causes, once.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("poterne: {error:#}");
+    ExitCode::FAILURE
 }

@@ -37,7 +37,16 @@ pub fn render(answer: &Answer, now: u64) -> String {
         Answer::Tunnels(tunnels) if tunnels.is_empty() => "No tunnel yet. Create one: poterne tunnel create home\n".into(),
         Answer::Tunnels(tunnels) => table(["NAME", "STATUS", "AGENTS", "ID"], tunnels.iter().map(tunnel_row)),
         Answer::Tunnel(tunnel) => info(tunnel, now),
-        Answer::Deleted { tunnel } => format!("Tunnel {} is gone, and its connections with it.\n", tunnel.name),
+        Answer::Deleted { tunnel, removed, left } => {
+            let mut text = format!("Tunnel {} is gone, and its connections with it.\n", tunnel.name);
+            for hostname in removed {
+                let _ = writeln!(text, "The record of {hostname} is gone too.");
+            }
+            for hostname in left {
+                let _ = writeln!(text, "The record of {hostname} still points to it: it was not made by `poterne tunnel route`.");
+            }
+            text
+        }
         Answer::Refused { message } => format!("{message}\n"),
     }
 }
@@ -52,23 +61,17 @@ fn tunnel_row(tunnel: &Tunnel) -> [String; 4] {
 }
 
 fn info(tunnel: &Tunnel, now: u64) -> String {
-    let mut text = format!("Name        {}{}\nId          {}\n", tunnel.name, if tunnel.quick { " (quick tunnel)" } else { "" }, tunnel.id);
+    let mut text = format!("Name        {}\nId          {}\n", tunnel.name, tunnel.id);
     let _ = match (&tunnel.status, tunnel.since) {
         (Some(status), Some(since)) => writeln!(text, "Status      {status}, since {} ago", ago(now.saturating_sub(since))),
         (Some(status), None) => writeln!(text, "Status      {status}"),
-        (None, _) => writeln!(text, "Status      unknown: no node runs on this state"),
+        (None, _) => Ok(()),
     };
     if let Some(created) = &tunnel.created_at {
         let _ = writeln!(text, "Created     {created}");
     }
-    for rule in &tunnel.ingress {
-        let _ = writeln!(
-            text,
-            "Ingress     {}{} -> {}",
-            rule.hostname.as_deref().unwrap_or("*"),
-            rule.path.as_deref().map(|path| format!(" {path}")).unwrap_or_default(),
-            rule.service
-        );
+    for hostname in &tunnel.hostnames {
+        let _ = writeln!(text, "Hostname    {hostname}");
     }
     for agent in &tunnel.connectors {
         let _ = writeln!(text, "Agent       {} {} {}", agent.id, agent.version, agent.arch);
@@ -132,12 +135,12 @@ mod tests {
             status: Some("healthy".into()),
             since: Some(100),
             created_at: None,
-            quick: false,
-            ingress: vec![],
+            hostnames: vec!["app.example.org".into()],
             connectors: vec![Connector { id: "c".into(), version: "1".into(), arch: "linux_amd64".into(), connections: vec!["0 quic ::1".into()] }],
         };
         let text = render(&Answer::Tunnel(tunnel), 100 + 3661);
         assert!(text.contains("healthy, since 1 h 1 min ago"), "{text}");
+        assert!(text.contains("Hostname    app.example.org\n"), "{text}");
         assert!(text.contains("Agent       c 1 linux_amd64\n              0 quic ::1\n"), "{text}");
     }
 }

@@ -1,5 +1,6 @@
 //! The process itself: how many descriptors it may hold, and when it is asked to stop.
 
+use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,13 @@ pub fn raise_descriptor_limit() {
         }
         Some(limit) => tracing::warn!(limit, "open descriptors: the limit could not be raised to the hard one"),
     }
+}
+
+/// Begins the logs: `POTERNE_LOG` says what to log (a level or directives), else `default` does.
+pub fn start_logs(default: &str) -> anyhow::Result<()> {
+    let filter = std::env::var("POTERNE_LOG").ok().filter(|filter| !filter.is_empty()).unwrap_or_else(|| default.into());
+    poterne_telemetry::logs::init(&poterne_telemetry::logs::Settings { filter: Some(filter), ..Default::default() })
+        .context("POTERNE_LOG")
 }
 
 /// Cancels `stop` at the first SIGINT or SIGTERM; at the second the process ends at once.

@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use poterne_keys::{CaSpec, Leaf, LocalCa, NodeKey};
+use poterne_tunnel_gateway::AGENT_NAMES;
 use rustls::{
     crypto::aws_lc_rs::sign::any_supported_type,
     server::{ClientHello, ResolvesServerCert},
@@ -21,9 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::state::{self, StateDir};
 
-/// Names that stock agents ask for, on QUIC, on HTTP/2 and before they connect (tunnel-protocol §2).
-pub const AGENT_NAMES: [&str; 3] = ["quic.cftunnel.com", "h2.cftunnel.com", "probe.cftunnel.com"];
-/// The parent of those names: on port 443 it tells agents from visitors.
+/// The parent of the names that agents ask for: on port 443 it tells them from visitors.
 pub const AGENT_DOMAIN: &str = "cftunnel.com";
 /// How often renewal is considered.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
@@ -101,21 +100,6 @@ impl AgentCertificate {
 impl ResolvesServerCert for AgentCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())
-    }
-}
-
-/// On a port that visitors and agents share: agents by the name they ask for, visitors otherwise.
-#[derive(Debug)]
-pub struct Shared {
-    /// For agents.
-    pub agents: Arc<AgentCertificate>,
-    /// For visitors.
-    pub visitors: Arc<dyn ResolvesServerCert>,
-}
-
-impl ResolvesServerCert for Shared {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        if hello.server_name().is_some_and(is_agent_name) { self.agents.resolve(hello) } else { self.visitors.resolve(hello) }
     }
 }
 

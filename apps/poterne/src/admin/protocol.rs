@@ -25,7 +25,7 @@ pub enum Verb {
     TunnelToken { tunnel: String },
     TunnelList {},
     TunnelInfo { tunnel: String },
-    TunnelDelete { tunnel: String },
+    TunnelDelete { tunnel: String, force: bool },
 }
 
 /// What is answered.
@@ -40,7 +40,7 @@ pub enum Answer {
     Token { tunnel: Tunnel, token: String },
     Tunnels(Vec<Tunnel>),
     Tunnel(Tunnel),
-    Deleted { tunnel: Tunnel },
+    Deleted { tunnel: Tunnel, removed: Vec<String>, left: Vec<String> },
     Refused { message: String },
 }
 
@@ -62,7 +62,7 @@ pub struct Tunnel {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// `healthy`, `degraded`, `down` or `inactive`; absent when no node runs to ask.
+    /// `healthy`, `degraded`, `down` or `inactive`; absent where a verb only names the tunnel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// Since when, in seconds since the Unix epoch.
@@ -71,28 +71,12 @@ pub struct Tunnel {
     /// When it was created, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
-    /// Whether it is a quick tunnel.
-    #[serde(default)]
-    pub quick: bool,
-    /// Its ingress rules.
+    /// The hostnames its configuration names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ingress: Vec<Ingress>,
+    pub hostnames: Vec<String>,
     /// Agents connected now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connectors: Vec<Connector>,
-}
-
-/// One ingress rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ingress {
-    /// The hostname; absent: any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hostname: Option<String>,
-    /// The path pattern; absent: any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// The service.
-    pub service: String,
 }
 
 /// One connected agent.
@@ -104,7 +88,7 @@ pub struct Connector {
     pub version: String,
     /// Its platform.
     pub arch: String,
-    /// Its connections, each as `index transport address`.
+    /// Its connections, each in words.
     pub connections: Vec<String>,
 }
 

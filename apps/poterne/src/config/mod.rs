@@ -83,8 +83,10 @@ pub struct Edge {
     pub certificates: Vec<CertificateFiles>,
     /// Private ranges that direct origins may be in.
     pub origins_allowed: Vec<OriginRange>,
-    /// Visitors' connections at once, for each listener.
-    pub connections_max: usize,
+    /// Visitors' connections at once; absent: three quarters of the descriptors the process may have.
+    pub connections_max: Option<usize>,
+    /// Visitors' connections at once from one IPv4 address or one IPv6 /64.
+    pub connections_per_address_max: usize,
     /// Seconds granted to requests in flight when the node stops.
     pub drain_secs: u64,
 }
@@ -275,13 +277,40 @@ impl Config {
         if !self.node.roles.contains(&Role::Control) || !self.node.roles.contains(&Role::Edge) {
             return wrong("[node] roles: this version runs control and edge in one process; take [\"control\", \"edge\"]");
         }
-        if let Some(range) = self.edge.trusted_proxies.iter().find(|range| !is_range(range)) {
+        if let Some(range) = self.edge.trusted_proxies.iter().find(|text| range(text).is_none()) {
             return wrong(&format!("[edge] trusted_proxies: {range:?} is neither an address nor a range such as 10.0.0.0/8"));
         }
-        if let Some(range) = self.edge.origins_allowed.iter().find(|range| !is_range(&range.cidr)) {
+        if let Some(range) = self.edge.origins_allowed.iter().find(|allowed| range(&allowed.cidr).is_none()) {
             return wrong(&format!("[edge] origins_allowed: {:?} is neither an address nor a range such as 10.0.0.0/8", range.cidr));
         }
         Ok(())
+    }
+
+    /// Under which names the node's API answers; the first is its own.
+    pub fn node_names(&self) -> Vec<Name> {
+        let own = self.node.name.clone().or_else(|| {
+            let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+            Name::parse(machine.trim()).ok()
+        });
+        own.into_iter().chain(self.control.aliases.iter().cloned()).collect()
+    }
+
+    /// What tokens tell agents to dial: what the operator says, else the node's name where the operator gave one, else its
+    /// public addresses, else the addresses it listens on.
+    pub fn agents_dial(&self) -> Vec<String> {
+        let port = self.tunnel.listen.first().map_or(7844, SocketAddr::port);
+        if !self.tunnel.edges.is_empty() {
+            return self.tunnel.edges.clone();
+        }
+        if let Some(name) = &self.node.name {
+            return vec![format!("{name}:{port}")];
+        }
+        if !self.node.public_addresses.is_empty() {
+            return self.node.public_addresses.iter().map(|ip| SocketAddr::new(*ip, port).to_string()).collect();
+        }
+        let named = self.tunnel.listen.iter().filter(|address| !address.ip().is_unspecified()).map(ToString::to_string);
+        let named: Vec<String> = named.collect();
+        if named.is_empty() { self.node_names().iter().take(1).map(|name| format!("{name}:{port}")).collect() } else { named }
     }
 
     /// What is set and has no effect yet: the operator is told rather than left to wonder.
@@ -293,10 +322,12 @@ impl Config {
                 keys.push(key);
             }
         };
-        tell(self.dns != defaults.dns, "[dns]");
+        tell(self.dns.listen != defaults.dns.listen, "[dns] listen");
         tell(self.acme != defaults.acme, "[acme]");
         tell(self.mail != defaults.mail, "[mail]");
         tell(self.control.url.is_some(), "[control] url");
+        tell(self.control.rate_limit != defaults.control.rate_limit, "[control] rate_limit");
+        tell(self.edge.origins_allowed != defaults.edge.origins_allowed, "[edge] origins_allowed");
         keys
     }
 }
@@ -312,14 +343,9 @@ fn read(path: Option<&Path>) -> Result<Option<(PathBuf, String)>, ConfigError> {
     }
 }
 
-/// Whether a text is an address or a CIDR range.
-fn is_range(text: &str) -> bool {
-    let Some((address, bits)) = text.split_once('/') else { return text.parse::<IpAddr>().is_ok() };
-    match (address.parse::<IpAddr>(), bits.parse::<u8>()) {
-        (Ok(IpAddr::V4(_)), Ok(bits)) => bits <= 32,
-        (Ok(IpAddr::V6(_)), Ok(bits)) => bits <= 128,
-        _ => false,
-    }
+/// An address or a CIDR range.
+pub fn range(text: &str) -> Option<ipnet::IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(ipnet::IpNet::from))
 }
 
 #[cfg(test)]
@@ -361,6 +387,15 @@ mod tests {
     fn the_dns_role_is_refused_plainly() {
         let error = load("version = 1\n[node]\nroles = [\"control\", \"dns\", \"edge\"]\n", &[], &[]).unwrap_err().to_string();
         assert!(error.contains("no name server yet"), "{error}");
+    }
+
+    #[test]
+    fn agents_are_told_what_the_operator_says_then_name_then_addresses() {
+        let dial = |text: &str| load(&format!("version = 1\n{text}"), &[], &[]).unwrap().agents_dial();
+        assert_eq!(dial("[tunnel]\nedges = [\"e:1\"]\n[node]\nname = \"n.test\"\n"), ["e:1"]);
+        assert_eq!(dial("[node]\nname = \"n.test\"\npublic_addresses = [\"192.0.2.1\"]\n"), ["n.test:7844"]);
+        assert_eq!(dial("[node]\npublic_addresses = [\"192.0.2.1\", \"2001:db8::1\"]\n"), ["192.0.2.1:7844", "[2001:db8::1]:7844"]);
+        assert_eq!(dial("[tunnel]\nlisten = [\"127.0.0.1:9\"]\n"), ["127.0.0.1:9"]);
     }
 
     #[test]

@@ -1,0 +1,144 @@
+//! The verbs of `admin.sock`, done by `control/app` on the operator's behalf, and put into words for the terminal.
+
+use poterne_control_app::{App, AppError, Caller, ConfigSource, Settings, TunnelInfo, system_clock};
+use poterne_control_store::Store;
+use poterne_keys::NodeKey;
+
+use crate::{
+    admin::{
+        protocol::{Answer, Connector, Tunnel, Verb, Zone},
+        server::Administrator,
+    },
+    config::Config,
+    state::{self, StateDir},
+};
+
+/// Whoever can open the socket, or the state, is the operator.
+const OPERATOR: &Caller = &Caller::Operator;
+
+/// The verbs over one [`App`].
+#[derive(Clone)]
+pub struct Administration {
+    app: App,
+}
+
+impl Administration {
+    /// Over the application of a running node.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+
+    /// Over a state that no node holds.
+    pub async fn open(state: &StateDir, config: &Config) -> anyhow::Result<Self> {
+        let trust = crate::trust::Trust::open(state, &[])?;
+        let (_, app) = open_app(state, config, &trust.node_key, trust.tunnel_ca.spki_sha256()).await?;
+        Ok(Self { app })
+    }
+
+    /// The application itself.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    async fn try_execute(&self, verb: Verb) -> Result<Answer, AppError> {
+        let app = &self.app;
+        Ok(match verb {
+            Verb::ZoneAdd { name } => Answer::Zone(zone(&app.zone_add(OPERATOR, &name).await?)),
+            Verb::ZoneActivate { name } => Answer::Zone(zone(&app.zone_activate(OPERATOR, &name).await?)),
+            Verb::ZoneList {} => Answer::Zones(app.zone_list(OPERATOR).await?.iter().map(zone).collect()),
+            Verb::TunnelCreate { name } => {
+                let new = app.tunnel_create(OPERATOR, &name, ConfigSource::Remote).await?;
+                Answer::Created { tunnel: tunnel(&new.tunnel), token: new.token.to_string() }
+            }
+            Verb::TunnelRoute { hostname, tunnel: name, service } => {
+                let routed = app.tunnel_route(OPERATOR, &hostname, &name, &service).await?;
+                Answer::Routed {
+                    hostname: routed.hostname.to_string(),
+                    tunnel: tunnel(&routed.tunnel),
+                    service,
+                    zone: zone(&routed.zone),
+                }
+            }
+            Verb::TunnelToken { tunnel: name } => {
+                let token = app.tunnel_token(OPERATOR, &name).await?.to_string();
+                Answer::Token { tunnel: tunnel(&app.tunnel_info(OPERATOR, &name).await?.tunnel), token }
+            }
+            Verb::TunnelList {} => Answer::Tunnels(app.tunnel_list(OPERATOR).await?.iter().map(info).collect()),
+            Verb::TunnelInfo { tunnel } => Answer::Tunnel(info(&app.tunnel_info(OPERATOR, &tunnel).await?)),
+            Verb::TunnelDelete { tunnel: name, force } => {
+                let deleted = app.tunnel_delete(OPERATOR, &name, force).await?;
+                let names = |names: &[poterne_model::Name]| names.iter().map(ToString::to_string).collect();
+                Answer::Deleted { tunnel: tunnel(&deleted.tunnel), removed: names(&deleted.removed), left: names(&deleted.left) }
+            }
+        })
+    }
+}
+
+impl Administrator for Administration {
+    async fn execute(&self, verb: Verb) -> Answer {
+        match self.try_execute(verb).await {
+            Ok(answer) => answer,
+            Err(error) => Answer::Refused { message: error.to_string() },
+        }
+    }
+}
+
+/// Opens store and application of a state directory that this process holds.
+pub(crate) async fn open_app(state: &StateDir, config: &Config, node_key: &NodeKey, pin: [u8; 32]) -> anyhow::Result<(Store, App)> {
+    let store = Store::open(&state.join(state::STORE)).await?;
+    let settings = Settings {
+        edges: config.agents_dial(),
+        pin,
+        nameservers: config.dns.nameservers.clone(),
+        tunnel_domain: config.tunnel.domain.clone(),
+        quick_domain: config.tunnel.quick_domain.clone(),
+        node_names: config.node_names(),
+        nodes: 1,
+        activate: config.control.activate.iter().map(ToString::to_string).collect(),
+    };
+    let app = App::open(store.clone(), node_key, settings, system_clock()).await?;
+    Ok((store, app))
+}
+
+fn zone(zone: &poterne_control_app::Zone) -> Zone {
+    Zone { id: zone.id.to_string(), name: zone.apex.to_string(), status: zone.status.as_str().into() }
+}
+
+fn tunnel(tunnel: &poterne_control_app::Tunnel) -> Tunnel {
+    Tunnel {
+        id: tunnel.id.to_string(),
+        name: tunnel.name.clone(),
+        status: None,
+        since: None,
+        created_at: jiff::Timestamp::from_microsecond(tunnel.created_at).ok().map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        hostnames: Vec::new(),
+        connectors: Vec::new(),
+    }
+}
+
+fn info(info: &TunnelInfo) -> Tunnel {
+    let connectors = info.connectors.iter().map(|connector| Connector {
+        id: connector.id.to_string(),
+        version: connector.version.clone(),
+        arch: connector.arch.clone(),
+        connections: connector
+            .connections
+            .iter()
+            .map(|connection| {
+                let transport = match connection.transport {
+                    poterne_model::tunnel::Transport::Quic => "quic",
+                    poterne_model::tunnel::Transport::Http2 => "http2",
+                };
+                let draining = if connection.draining { ", draining" } else { "" };
+                format!("{} over {transport} from {} at {}{draining}", connection.index, connection.origin_ip, connection.location)
+            })
+            .collect(),
+    });
+    Tunnel {
+        status: Some(info.status.as_str().into()),
+        since: info.since,
+        hostnames: info.hostnames.iter().map(ToString::to_string).collect(),
+        connectors: connectors.collect(),
+        ..tunnel(&info.tunnel)
+    }
+}

@@ -1,0 +1,217 @@
+//! The visitors' side put together: listeners, certificates, pipeline, and who gets what on port 443.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use axum::Router;
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt as _;
+use poterne_edge_http::{
+    Body, BodyError, Connection, Request, Response, Scheme,
+    serve::{Limits, Protocol, serve_connection},
+};
+use poterne_control_api::ClientIp;
+use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
+use poterne_edge_pipeline::{NodeService, Pipeline};
+use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer};
+use poterne_keys::LocalCa;
+use poterne_model::Name;
+use poterne_snapshot::SnapshotHandle;
+use poterne_telemetry::Metrics;
+use poterne_tunnel_gateway::Gateway;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+
+use crate::{bind, config::Config, trust::is_agent_name};
+
+/// How long a visitor's TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last packets to agents may take to leave.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What serves visitors, shared by all listeners.
+pub(super) struct Edge {
+    /// The stages of a request.
+    pub pipeline: Arc<Pipeline<Gateway>>,
+    /// Where agents that come on 443 go on to.
+    pub gateway: Gateway,
+    /// Handshakes.
+    pub acceptor: Arc<Acceptor>,
+    /// Bounds of a connection.
+    pub limits: Arc<Limits>,
+    /// Who is let in.
+    pub admission: Arc<Admission>,
+    /// Connections finish their requests and close.
+    pub drain: CancellationToken,
+    /// Every connection.
+    pub tasks: TaskTracker,
+}
+
+/// What the visitors' side is made of.
+pub(super) struct Parts<'a> {
+    pub config: &'a Config,
+    pub names: &'a [Name],
+    pub snapshot: &'a SnapshotHandle,
+    pub gateway: &'a Gateway,
+    pub visitors_ca: &'a Arc<LocalCa>,
+    pub api: Router,
+    pub metrics: &'a Metrics,
+}
+
+/// Puts the visitors' side together; nothing listens yet.
+pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
+    let Parts { config, names, snapshot, gateway, visitors_ca, api, metrics } = parts;
+    let settings = CertificatesSettings {
+        files: config.edge.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect(),
+        node_names: names.to_vec(),
+        issuer: Some(Arc::new(LocalIssuer(Arc::clone(visitors_ca)))),
+        unwrap: None,
+    };
+    let certificates = Arc::new(Certificates::new(snapshot.clone(), settings)?);
+    let node_names = names.to_vec();
+    let classify = move |sni: Option<&str>| match sni {
+        Some(sni) if is_agent_name(sni) => Class::Agent,
+        Some(sni) if node_names.iter().any(|name| name.as_str() == sni) => Class::Node,
+        _ => Class::Visitor,
+    };
+    let acceptor = Acceptor::new(certificates, Some(gateway.tls_config()), classify, HANDSHAKE_TIMEOUT);
+    let trusted_proxies = config.edge.trusted_proxies.iter().map(|range| crate::config::range(range)).collect::<Option<Vec<_>>>();
+    let pipeline = Pipeline::new(
+        poterne_edge_pipeline::Settings {
+            trusted_proxies: trusted_proxies.context("[edge] trusted_proxies")?,
+            node_names: names.to_vec(),
+            ..poterne_edge_pipeline::Settings::default()
+        },
+        snapshot.clone(),
+        Arc::new(gateway.clone()),
+        Some(Arc::new(Api(api))),
+        metrics,
+    );
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let mut admission = AdmissionLimits::for_files(files);
+    admission.connections_max = config.edge.connections_max.unwrap_or(admission.connections_max);
+    admission.connections_per_prefix_max = config.edge.connections_per_address_max;
+    Ok(Arc::new(Edge {
+        pipeline: Arc::new(pipeline),
+        gateway: gateway.clone(),
+        acceptor: Arc::new(acceptor),
+        limits: Arc::new(Limits::default()),
+        admission: Admission::new(admission, metrics),
+        drain: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    }))
+}
+
+/// UDP on the port of each TLS listener, for agents whose network lets nothing else out.
+pub(super) fn udp_beside(listeners: &[TcpListener]) -> anyhow::Result<Vec<std::net::UdpSocket>> {
+    listeners.iter().map(|listener| Ok(bind::udp("edge.https", listener.local_addr()?)?)).collect()
+}
+
+/// Hands agents that come by QUIC on a visitors' port to the gateway, until told to stop.
+pub(super) async fn accept_agents(socket: std::net::UdpSocket, gateway: Gateway, stop: CancellationToken) {
+    let runtime = Arc::new(quinn::TokioRuntime);
+    let endpoint = match quinn::Endpoint::new(quinn::EndpointConfig::default(), Some(gateway.quic_config()), socket, runtime) {
+        Ok(endpoint) => endpoint,
+        Err(error) => return tracing::error!(%error, "agents are not received over QUIC on the visitors' port"),
+    };
+    while let Some(Some(incoming)) = stop.run_until_cancelled(endpoint.accept()).await {
+        gateway.accept_quic(incoming);
+    }
+    // The gateway has closed its connections before this stops; what it said must still leave.
+    endpoint.set_server_config(None);
+    let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
+}
+
+impl Edge {
+    /// Receives visitors in clear.
+    pub(super) fn serve_http(self: &Arc<Self>, listener: Listener) {
+        let edge = Arc::clone(self);
+        let (admission, stop, tasks) = (Arc::clone(&self.admission), self.drain.clone(), self.tasks.clone());
+        self.tasks.spawn(async move {
+            listener
+                .run(admission, stop, tasks, move |arrival| {
+                    let edge = Arc::clone(&edge);
+                    async move { edge.plain(arrival).await }
+                })
+                .await;
+        });
+    }
+
+    /// Receives visitors, and agents whose network lets nothing else out, over TLS.
+    pub(super) fn serve_https(self: &Arc<Self>, listener: Listener) {
+        let edge = Arc::clone(self);
+        let (admission, stop, tasks) = (Arc::clone(&self.admission), self.drain.clone(), self.tasks.clone());
+        self.tasks.spawn(async move {
+            listener
+                .run(admission, stop, tasks, move |arrival| {
+                    let edge = Arc::clone(&edge);
+                    async move { edge.tls(arrival).await }
+                })
+                .await;
+        });
+    }
+
+    async fn plain(&self, arrival: Arrival) {
+        let Arrival { stream, peer, local, permit } = arrival;
+        let connection = Arc::new(Connection::new(peer, local, Scheme::Http, None));
+        self.serve(stream, Protocol::Http1, connection).await;
+        drop(permit);
+    }
+
+    async fn tls(&self, arrival: Arrival) {
+        let Arrival { stream, peer, local, permit } = arrival;
+        match self.acceptor.accept(stream).await {
+            Ok(Accepted::Agent(arrived)) => self.gateway.accept_tls(arrived.stream, peer),
+            // The pipeline tells the node's own names from visitors' hostnames, by the Host field that the name must agree with.
+            Ok(Accepted::Visitor(arrived) | Accepted::Node(arrived)) => {
+                let connection = Arc::new(Connection::new(peer, local, Scheme::Https, arrived.sni));
+                self.serve(arrived.stream, arrived.protocol, connection).await;
+            }
+            Err(error) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        }
+        drop(permit);
+    }
+
+    async fn serve<IO>(&self, io: IO, protocol: Protocol, connection: Arc<Connection>)
+    where
+        IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let (handler, limits) = (Arc::clone(&self.pipeline), Arc::clone(&self.limits));
+        Box::pin(serve_connection(io, protocol, connection, handler, limits, self.drain.clone())).await;
+    }
+}
+
+/// Certificates of the node's visitors' authority, by name as they are asked for.
+pub(super) struct LocalIssuer(pub Arc<LocalCa>);
+
+impl Issuer for LocalIssuer {
+    fn issue(&self, name: &str) -> Result<Issued, String> {
+        let leaf = self.0.issue(&[name.to_owned()], SystemTime::now(), None).map_err(|error| error.to_string())?;
+        Ok(Issued { chain: leaf.chain, key: leaf.key, renew_after: leaf.renew_at })
+    }
+}
+
+/// The API under the node's own names.
+pub(super) struct Api(pub Router);
+
+impl NodeService for Api {
+    fn handle(&self, request: Request) -> BoxFuture<'static, Response> {
+        let router = self.0.clone();
+        Box::pin(async move {
+            let peer = request.extensions().get::<Arc<Connection>>().map(|connection| connection.peer);
+            let mut request = request.map(axum::body::Body::new);
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(ClientIp(peer.ip()));
+            }
+            let response = match router.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            response.map(|body| Body::flow(body.map_err(|error| BodyError::Upstream(error.to_string()))))
+        })
+    }
+}

@@ -1,0 +1,257 @@
+//! A node put together: the one place where everything is handed in.
+//!
+//! ```text
+//! store ─ app ─ publish ─→ feed ─→ keeper ─→ snapshot ─→ pipeline, gateway, certificates
+//!          ▲                 ◀──── events ◀───────────────────┘
+//!          ├── admin.sock (verbs)
+//!          └── api (8600, and the node's names on the edge)
+//! ```
+//!
+//! What is on disk serves before control is up: the snapshot is loaded first, listeners open next, publish converges then.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use axum::{Router, extract::ConnectInfo};
+use poterne_control_api::ClientIp;
+use poterne_control_app::App;
+use poterne_control_publish::Publisher;
+use poterne_control_store::Store;
+use poterne_edge_listen::Listener;
+use poterne_feed::{Command, Event};
+use poterne_model::Name;
+use poterne_snapshot::{Keeper, NodeChunk, SnapshotHandle};
+use poterne_telemetry::Metrics;
+use poterne_tunnel_gateway::{self as gateway, Gateway};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    admin::server::AdminSocket,
+    administration::{self, Administration},
+    bind::{self, BindError},
+    config::{self, Config},
+    health,
+    ready::Ready,
+    state::{self, StateDir},
+    trust::{AgentCertificate, Trust},
+};
+
+mod edge;
+
+/// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
+const AGENTS_DRAIN: Duration = Duration::from_secs(5);
+/// How long background tasks may take to see that they should end.
+const BACKGROUND_STOP: Duration = Duration::from_secs(5);
+
+/// What the caller decides beside the settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// What the visitors' authority may vouch for when it is made; empty: any name.
+    pub visitors_under: &'static [&'static str],
+    /// How long requests in flight may take to end when the node stops.
+    pub drain: Duration,
+}
+
+/// A running node.
+pub struct Node {
+    state: Arc<StateDir>,
+    administration: Arc<Administration>,
+    gateway: Gateway,
+    edge: Arc<edge::Edge>,
+    store: Store,
+    ready: Ready,
+    drain: Duration,
+    /// Everything that is neither a visitor's connection nor an agent's.
+    background: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Node {
+    /// Starts everything. A port that is taken is a [`BindError`] at the root of the error, and nothing is left running.
+    pub async fn start(mut config: Config, state: Arc<StateDir>, options: Options) -> anyhow::Result<Self> {
+        for addresses in [&mut config.edge.http, &mut config.edge.https, &mut config.tunnel.listen] {
+            bind::on_this_machine(addresses);
+        }
+        // Ports first: when one cannot be had, nothing else has begun.
+        let mut http = Vec::new();
+        for address in &config.edge.http {
+            http.push(bind::listen("edge.http", *address)?);
+        }
+        let mut https = Vec::new();
+        for address in &config.edge.https {
+            https.push(bind::listen("edge.https", *address)?);
+        }
+        let agents_on_https = edge::udp_beside(&https)?;
+        let api_listener = bind::listen("control.listen", config.control.listen)?;
+        let metrics_listener = bind::listen("control.metrics", config.control.metrics)?;
+        let stop = CancellationToken::new();
+        // What has begun ends when a later step fails.
+        let guard = stop.clone().drop_guard();
+        let background = TaskTracker::new();
+        let metrics = Metrics::new();
+        let trust = Trust::open(&state, options.visitors_under)?;
+        let pin = trust.tunnel_ca.spki_sha256();
+        let names = config.node_names();
+
+        // What is on disk serves first.
+        let snapshot_dir = state.join(state::SNAPSHOT);
+        let keeper = tokio::task::spawn_blocking(move || Keeper::open(&snapshot_dir)).await?.context("the snapshot")?;
+        let snapshot = keeper.handle();
+        let (control, node) = poterne_feed::in_process();
+        background.spawn(poterne_snapshot::follow(keeper, node.changes, node.events.clone()));
+
+        // The agents' side.
+        let agents = AgentCertificate::issue(
+            Arc::clone(&trust.tunnel_ca),
+            &names.iter().map(Name::to_string).collect::<Vec<_>>(),
+            &config.node.public_addresses,
+            stop.clone(),
+        )?;
+        let gateway = Gateway::new(gateway_settings(&config), agents, snapshot.clone(), node.events, &metrics)?;
+        config.tunnel.listen = bind_gateway(&gateway, &config.tunnel.listen).await?;
+        background.spawn(obey(gateway.clone(), node.commands));
+
+        // Control.
+        let (store, app) = administration::open_app(&state, &config, &trust.node_key, pin).await?;
+        let node_chunk = NodeChunk {
+            names: names.clone(),
+            edges: config.agents_dial(),
+            tunnel_pins: vec![pin],
+            quick_domain: config.tunnel.quick_domain.clone(),
+            tunnel_domain: config.tunnel.domain.clone(),
+        };
+        let publisher = Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
+        app.wait_for(publisher.live());
+        background.spawn(record(app.clone(), control.events));
+        background.spawn(publisher.run(stop.clone()));
+        let api = poterne_control_api::router(app.clone());
+        let administration = Arc::new(Administration::new(app));
+
+        // The visitors' side.
+        let edge = edge::assemble(edge::Parts {
+            config: &config,
+            names: &names,
+            snapshot: &snapshot,
+            gateway: &gateway,
+            visitors_ca: &trust.visitors_ca,
+            api: api.clone(),
+            metrics: &metrics,
+        })?;
+        let socket = state.join(state::SOCKET);
+        let admin = AdminSocket::bind(&socket)
+            .with_context(|| format!("{} cannot be made; a shorter --state-dir may help (a socket's path has at most 107 bytes)", socket.display()))?;
+
+        // Nothing can fail any more.
+        let first = |listeners: &[TcpListener]| listeners.first().and_then(|listener| listener.local_addr().ok());
+        let url = |listener: &TcpListener| listener.local_addr().map(|address| format!("http://{}", bind::reachable(address)));
+        let ready = Ready {
+            state_dir: state.path().to_path_buf(),
+            http: first(&http),
+            https: first(&https),
+            tunnel: config.tunnel.listen.first().copied(),
+            api: Some(format!("{}/client/v4", url(&api_listener)?)),
+            metrics: Some(url(&metrics_listener)?),
+            ca_file: state.join(state::CA),
+            demo: None,
+        };
+        for listener in http {
+            edge.serve_http(Listener::from_std(listener.into_std()?)?);
+        }
+        for listener in https {
+            edge.serve_https(Listener::from_std(listener.into_std()?)?);
+        }
+        for socket in agents_on_https {
+            background.spawn(edge::accept_agents(socket, gateway.clone(), stop.clone()));
+        }
+        let draining = edge.drain.clone();
+        let readiness: health::Readiness = Arc::new(move || if draining.is_cancelled() { Err("draining") } else { Ok(()) });
+        background.spawn(health::serve(metrics_listener, metrics, readiness, stop.clone()));
+        background.spawn(serve_api(api_listener, api, stop.clone()));
+        background.spawn(admin.serve(Arc::clone(&administration), stop.clone()));
+        let stop = guard.disarm();
+        Ok(Self { state, administration, gateway, edge, store, ready, drain: options.drain, background, stop })
+    }
+
+    /// Where everything is.
+    pub fn ready(&self) -> Ready {
+        self.ready.clone()
+    }
+
+    /// The verbs.
+    pub fn administration(&self) -> &Administration {
+        &self.administration
+    }
+
+    /// Visitors are not accepted any more, and those there end their requests; returns when they have, or when time is up.
+    pub async fn drain_visitors(&self) {
+        self.edge.drain.cancel();
+        self.edge.tasks.close();
+        if tokio::time::timeout(self.drain, self.edge.tasks.wait()).await.is_err() {
+            let left = self.edge.tasks.len();
+            tracing::warn!(left, "time to drain is up; the visitors' connections left are cut");
+        }
+    }
+
+    /// Agents are told to go elsewhere, then everything ends; the state directory is free afterwards.
+    pub async fn stop(self) {
+        self.gateway.drain(Instant::now() + self.drain.min(AGENTS_DRAIN)).await;
+        self.stop.cancel();
+        self.background.close();
+        drop(self.gateway);
+        if tokio::time::timeout(BACKGROUND_STOP, self.background.wait()).await.is_err() {
+            tracing::warn!(left = self.background.len(), "some background tasks did not end in time");
+        }
+        self.store.close().await;
+        drop(self.state);
+    }
+}
+
+fn gateway_settings(config: &Config) -> gateway::Settings {
+    let congestion = match config.tunnel.congestion {
+        config::Congestion::Bbr => gateway::Congestion::Bbr,
+        config::Congestion::Cubic => gateway::Congestion::Cubic,
+    };
+    gateway::Settings { listen: config.tunnel.listen.clone(), congestion, ..gateway::Settings::default() }
+}
+
+/// Opens the agents' listeners; the addresses are those in fact bound, where a port was left to the kernel.
+async fn bind_gateway(gateway: &Gateway, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, BindError> {
+    gateway.bind().await.map_err(|error| {
+        // The gateway does not say which of its addresses failed: usually there is one.
+        let address = addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        BindError { setting: "tunnel.listen", address, error }
+    })
+}
+
+/// Hands control's orders to the gateway, until the feed ends.
+async fn obey(gateway: Gateway, mut commands: mpsc::Receiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        gateway.command(&command);
+    }
+}
+
+/// Keeps what nodes tell, until the feed ends.
+async fn record(app: App, mut events: mpsc::Receiver<Event>) {
+    while let Some(event) = events.recv().await {
+        if let Err(error) = app.record_event(event).await {
+            tracing::error!(%error, "what a node told could not be kept");
+        }
+    }
+}
+
+/// The API on its own listener.
+async fn serve_api(listener: TcpListener, api: Router, stop: CancellationToken) {
+    let api = api.layer(axum::middleware::map_request(async |ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: axum::extract::Request| {
+        request.extensions_mut().insert(ClientIp(peer.ip().to_canonical()));
+        request
+    }));
+    let service = api.into_make_service_with_connect_info::<SocketAddr>();
+    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(%error, "the API is no longer served on its own address");
+    }
+}

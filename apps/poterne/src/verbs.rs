@@ -1,0 +1,106 @@
+//! `poterne zone …` and `poterne tunnel …`: asked of the running node; where none runs, done on its state under the same lock.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{
+    admin::{
+        client,
+        protocol::{Answer, Verb},
+        server::Administrator as _,
+    },
+    administration::Administration,
+    cli::{Admin, TunnelVerb, ZoneVerb},
+    config::Config,
+    print, state,
+    state::StateDir,
+};
+
+/// `poterne zone …`.
+pub async fn zone(verb: ZoneVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        ZoneVerb::Add { name, admin } => run(Verb::ZoneAdd { name }, admin).await,
+        ZoneVerb::Activate { name, admin } => run(Verb::ZoneActivate { name }, admin).await,
+        ZoneVerb::List { admin } => run(Verb::ZoneList {}, admin).await,
+    }
+}
+
+/// `poterne tunnel …`.
+pub async fn tunnel(verb: TunnelVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        TunnelVerb::Create { name, admin } => run(Verb::TunnelCreate { name }, admin).await,
+        TunnelVerb::Route { hostname, tunnel, service, admin } => {
+            run(Verb::TunnelRoute { hostname, tunnel, service }, admin).await
+        }
+        TunnelVerb::Token { tunnel, admin } => run(Verb::TunnelToken { tunnel }, admin).await,
+        TunnelVerb::List { admin } => run(Verb::TunnelList {}, admin).await,
+        TunnelVerb::Info { tunnel, admin } => run(Verb::TunnelInfo { tunnel }, admin).await,
+        TunnelVerb::Delete { tunnel, force, admin } => run(Verb::TunnelDelete { tunnel, force }, admin).await,
+    }
+}
+
+async fn run(verb: Verb, admin: Admin) -> anyhow::Result<ExitCode> {
+    let config = Config::from_sources(&admin.sources)?;
+    let answer = match client::ask(&config.node.state_dir.join(state::SOCKET), &verb).await? {
+        Some(answer) => answer,
+        None => without_a_node(&config, verb).await?,
+    };
+    if let Answer::Refused { message } = answer {
+        bail!(message);
+    }
+    let text = if admin.json {
+        format!("{}\n", json(&answer)?)
+    } else {
+        print::render(&answer, SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The verb on a state that no node holds.
+async fn without_a_node(config: &Config, verb: Verb) -> anyhow::Result<Answer> {
+    let dir = &config.node.state_dir;
+    if !has_state(dir) {
+        bail!(
+            "there is no state in {}: start the node once with `poterne serve`, or name its directory with --state-dir",
+            dir.display()
+        );
+    }
+    let state = StateDir::hold(dir).context("no node answers, and its state cannot be opened")?;
+    let administration = Administration::open(&state, config).await?;
+    Ok(administration.execute(verb).await)
+}
+
+fn has_state(dir: &Path) -> bool {
+    // A directory that may not be looked into is not one without state: `hold` says what is wrong with it.
+    dir.join(state::STORE).try_exists().unwrap_or(true)
+}
+
+/// What `--json` prints: the answer itself, without the envelope that tells answers apart.
+fn json(answer: &Answer) -> serde_json::Result<serde_json::Value> {
+    let value = serde_json::to_value(answer)?;
+    Ok(match value {
+        serde_json::Value::Object(tagged) if tagged.len() == 1 => tagged.into_iter().next().map_or(serde_json::Value::Null, |(_, value)| value),
+        value => value,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::protocol::Zone;
+
+    #[test]
+    fn json_is_the_answer_itself() {
+        let zone = Zone { id: "1".into(), name: "a.b".into(), status: "active".into() };
+        let one = json(&Answer::Zone(zone.clone())).unwrap();
+        assert_eq!(one["name"], "a.b");
+        assert_eq!(json(&Answer::Zones(vec![zone])).unwrap()[0]["status"], "active");
+    }
+}
