@@ -1,2 +1,54 @@
-//! x
-fn main() {}
+//! `poterne-agent`: runs beside the private service and dials out; it takes the stock agent's verbs, flags and files.
+//!
+//! * [`cli`]: what may be typed; [`settings`]: flags over environment over config.yml over defaults;
+//! * [`run`]: a tunnel, named or quick, until a signal; [`ingress`]: rules examined without running them;
+//! * [`service`]: the systemd unit.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod ingress;
+mod run;
+mod service;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command, IngressVerb, ServiceVerb, TunnelVerb};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Two threads keep one core busy with crypto while the other copies; more would only take memory from a small machine.
+const WORKERS: usize = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Version => print(&format!("poterne-agent version {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Service(ServiceVerb::Install { token, token_file }) => service::install(token, token_file, cli.root.config.as_deref()),
+        Command::Service(ServiceVerb::Uninstall) => service::uninstall(),
+        Command::Tunnel(tunnel) => match tunnel.verb {
+            Some(TunnelVerb::Ingress(IngressVerb::Validate)) => ingress::validate(cli.root.config.as_deref()),
+            Some(TunnelVerb::Ingress(IngressVerb::Rule { url })) => ingress::rule(cli.root.config.as_deref(), &url),
+            Some(TunnelVerb::Ready) => run::ready(tunnel.flags.metrics.as_deref()),
+            Some(TunnelVerb::Run(run)) => run::tunnel(&cli.root, tunnel.flags, Some(run), WORKERS),
+            None => run::tunnel(&cli.root, tunnel.flags, None, WORKERS),
+        },
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("poterne-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// To stdout, which may be a pipe that closes early.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    use std::io::Write as _;
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -9,13 +9,14 @@
 //! * [`dial`]: QUIC and HTTP/2 raced, then port 443, through proxies too; [`trust`]: whom to believe there;
 //! * [`session`]: registration, streams, goodbye, over each transport; [`side`]: the visitor's half of one stream;
 //! * [`rules`]: the configuration in force; [`proxy`]: one request; [`origin`]: connections to services;
-//! * [`quick`]: a tunnel without an account; [`status`]: metrics and readiness.
+//! * [`local_file`]: config.yml; [`quick`]: a tunnel without an account; [`status`]: metrics and readiness.
 //!
 //! The wire is `poterne_tunnel_proto`'s and `poterne_tunnel_rpc`'s. No edge code is linked here.
 #![forbid(unsafe_code)]
 
 mod dial;
 mod edges;
+pub mod local_file;
 mod metrics;
 mod origin;
 mod proxy;
