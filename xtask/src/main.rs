@@ -1,2 +1,53 @@
-//! x
-fn main() {}
+//! The project's own commands, so that CI, a newcomer and a maintainer run the same thing: `cargo xtask test`, `ci`, `bench`, `fuzz`,
+//! `schema`.
+#![forbid(unsafe_code)]
+
+mod bare;
+mod bench;
+mod ci;
+mod fuzz;
+mod needs;
+mod run;
+mod schema;
+mod sources;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every test, installing what the tests need when run as root
+    Test(test::Options),
+    /// Everything that CI checks, then the tests
+    Ci,
+    /// Micro-benchmarks and, when POTERNE_BENCH names a harness, the tables beside the peers
+    Bench(bench::Options),
+    /// Search for inputs that break a parser; needs a nightly toolchain and cargo-fuzz
+    Fuzz(fuzz::Options),
+    /// Generate the Cap'n Proto code that is checked in; needs `capnp`
+    Schema {
+        /// Compare and write nothing
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    std::env::set_current_dir(run::root())?;
+    match cli.command {
+        Command::Test(options) => test::run(&options),
+        Command::Ci => ci::run(),
+        Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Schema { check } => schema::run(check),
+    }
+}

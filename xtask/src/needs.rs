@@ -1,0 +1,134 @@
+//! What the tests need beyond cargo: which of it is here, and how to get the rest.
+//!
+//! The end-to-end tests talk to real servers and clients. Each is a *peer* that can be left out by name; the tests that use a peer
+//! carry its name in theirs, so leaving it out is a filter and nextest's own summary counts what was skipped.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, bail};
+
+use crate::run::{self, on_path, run, succeeds};
+
+/// One thing that tests use and this repository does not contain.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// What `--without` calls it.
+    pub(crate) name: &'static str,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// A program, and the Debian package that has it.
+    Debian { program: &'static str, package: &'static str },
+    /// A Python module, and what pip installs.
+    Python { module: &'static str, package: &'static str },
+}
+
+/// Every peer, as the tests use them.
+pub(crate) const PEERS: [Peer; 7] = [
+    Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
+    Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
+    Peer { name: "python", source: Source::Debian { program: "python3", package: "python3" } },
+    Peer { name: "capnp", source: Source::Debian { program: "capnp", package: "capnproto" } },
+    Peer { name: "websockets", source: Source::Python { module: "websockets", package: "websockets>=13" } },
+    Peer { name: "aiohttp", source: Source::Python { module: "aiohttp", package: "aiohttp>=3.10" } },
+    Peer { name: "grpc", source: Source::Python { module: "grpc", package: "grpcio>=1.60" } },
+];
+
+/// The Python that has the clients: a virtual environment inside the target directory, nothing of the system is changed.
+pub(crate) fn python() -> PathBuf {
+    run::target().join("e2e-python/bin/python3")
+}
+
+/// Installs what is missing (as root), or says how and stops before anything was run.
+pub(crate) fn provide(without: &[String]) -> anyhow::Result<()> {
+    for name in without {
+        if !PEERS.iter().any(|peer| peer.name == name) {
+            let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
+            bail!("--without {name}: there is no such peer; known are {}", known.join(", "));
+        }
+    }
+    let wanted = || PEERS.iter().filter(|peer| !without.iter().any(|name| name == peer.name));
+    let python_wanted = wanted().any(|peer| matches!(peer.source, Source::Python { .. }));
+
+    let mut debian: Vec<&str> = wanted().filter_map(Peer::missing_debian_package).collect();
+    if python_wanted
+        && !python().exists()
+        && on_path("python3")
+        && !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"]))
+    {
+        debian.push("python3-venv");
+    }
+    if python_wanted && !on_path("python3") {
+        debian.push("python3-venv");
+    }
+    debian_packages(&debian)?;
+    if python_wanted {
+        python_packages(&wanted().filter_map(Peer::python_package).collect::<Vec<_>>())?;
+    }
+    if !succeeds(run::cargo().args(["nextest", "--version"])) {
+        eprintln!("cargo-nextest is not here and is built once; this takes some minutes");
+        run(run::cargo().args(["install", "--locked", "cargo-nextest"]))?;
+    }
+    Ok(())
+}
+
+impl Peer {
+    fn missing_debian_package(&self) -> Option<&'static str> {
+        match self.source {
+            Source::Debian { program, package } if !on_path(program) => Some(package),
+            _ => None,
+        }
+    }
+
+    fn python_package(&self) -> Option<(&'static str, &'static str)> {
+        match self.source {
+            Source::Python { module, package } => Some((module, package)),
+            Source::Debian { .. } => None,
+        }
+    }
+}
+
+/// Debian's packages, as root; for anybody else the one line to paste.
+pub(crate) fn debian_packages(packages: &[&str]) -> anyhow::Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "these packages are missing; nothing was run. Install them, or leave a peer out with --without:\n\n    sudo apt-get update && sudo apt-get install --yes {list}\n"
+        );
+    }
+    if !on_path("apt-get") {
+        bail!(
+            "what Debian calls {list} is missing, and apt-get is not here: install it in this system's way, or leave it out with --without"
+        );
+    }
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    run(apt().args(["update", "--quiet"]))?;
+    run(apt().args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages))
+}
+
+fn python_packages(packages: &[(&str, &str)]) -> anyhow::Result<()> {
+    let python = python();
+    if !python.exists() {
+        let dir = python.parent().and_then(|bin| bin.parent()).context("the virtual environment has a directory")?;
+        fs::create_dir_all(dir)?;
+        run(Command::new("python3").args(["-m", "venv"]).arg(dir))?;
+    }
+    let missing: Vec<_> = packages
+        .iter()
+        .filter(|(module, _)| !succeeds(Command::new(&python).args(["-c", &format!("import {module}")])))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&missing))
+}
