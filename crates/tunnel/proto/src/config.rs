@@ -1,190 +1,164 @@
-//! Configuration.
-#![allow(unused_variables, clippy::todo, missing_docs)]
-use bytes::Bytes;
+//! A tunnel's configuration: ingress rules and how origins are spoken to.
+//!
+//! It comes as JSON, pushed by the edge, or out of the agent's own YAML file; both become a [`TunnelConfig`], are validated by the
+//! same rules, and are compiled once into a [`Matcher`]. Reading the YAML text itself is the agent's.
+
+mod document;
+mod matcher;
+mod origin;
+mod read;
+mod service;
+mod write;
+
 use std::{collections::BTreeMap, time::Duration};
 
+use bytes::Bytes;
+
+use self::read::{Durations, Reader};
+pub use self::{
+    document::Document,
+    matcher::{MatchedRule, Matcher},
+    origin::{Access, IpRule, OriginRequest, OriginSettings, WarpRouting},
+    service::{HttpOrigin, HttpScheme, Service},
+};
+
+/// Longest configuration read, in bytes.
+pub const CONFIG_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What an agent says to a pushed configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigurationAnswer {
+    /// The version in force now.
     pub latest_applied_version: i32,
+    /// Why the pushed one is not.
     pub error: Option<String>,
 }
 
+/// A whole configuration.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TunnelConfig {
+    /// The first rule that fits counts; the last one fits everything.
     pub ingress: Vec<IngressRule>,
+    /// For all rules that say nothing else.
     pub origin_request: OriginRequest,
+    /// Private flows.
     pub warp_routing: WarpRouting,
 }
+
+/// One rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IngressRule {
+    /// Exact, or `*.` and a suffix; empty or `*`: every host.
     pub hostname: String,
+    /// An expression searched for in the URL's path; none: every path.
     pub path: Option<String>,
+    /// Where it leads.
     pub service: Service,
+    /// What differs from the top level.
     pub origin_request: OriginRequest,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HttpScheme {
-    Http,
-    Https,
-    Ws,
-    Wss,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpOrigin {
-    pub scheme: HttpScheme,
-    pub host: String,
-    pub port: Option<u16>,
-}
-impl HttpOrigin {
-    pub fn tls(&self) -> bool {
-        todo!()
-    }
-    /// 80 or 443 when none was given.
-    pub fn port(&self) -> u16 {
-        todo!()
-    }
-    /// `host` or `host:port`, IPv6 in brackets.
-    pub fn authority(&self) -> String {
-        todo!()
-    }
-}
-/// Display gives the configuration's own spelling back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Service {
-    Http(HttpOrigin),
-    Unix {
-        path: String,
-        tls: bool,
-    },
-    HttpStatus(u16),
-    HelloWorld,
-    Bastion,
-    SocksProxy,
-    /// tcp, ssh, rdp, smb or any other scheme; the default port is filled in.
-    Tcp {
-        scheme: String,
-        host: String,
-        port: u16,
-    },
-}
-impl std::fmt::Display for Service {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        todo!()
-    }
-}
-impl std::str::FromStr for Service {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        todo!()
+impl IngressRule {
+    fn is_catch_all(&self) -> bool {
+        matches!(self.hostname.as_str(), "" | "*") && self.path.is_none()
     }
 }
 
-/// What a rule, or the top level, says; None: inherited.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct OriginRequest {
-    pub connect_timeout: Option<Duration>,
-    pub tls_timeout: Option<Duration>,
-    pub tcp_keep_alive: Option<Duration>,
-    pub no_happy_eyeballs: Option<bool>,
-    pub keep_alive_connections: Option<u32>,
-    pub keep_alive_timeout: Option<Duration>,
-    pub http_host_header: Option<String>,
-    pub origin_server_name: Option<String>,
-    pub match_sni_to_host: Option<bool>,
-    pub ca_pool: Option<String>,
-    pub no_tls_verify: Option<bool>,
-    pub disable_chunked_encoding: Option<bool>,
-    pub http2_origin: Option<bool>,
-    pub bastion_mode: Option<bool>,
-    pub proxy_address: Option<String>,
-    pub proxy_port: Option<u16>,
-    pub proxy_type: Option<String>,
-    pub ip_rules: Option<Vec<IpRule>>,
-    pub access: Option<Access>,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IpRule {
-    pub prefix: String,
-    pub ports: Vec<u16>,
-    pub allow: bool,
-}
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Access {
-    pub required: bool,
-    pub team_name: String,
-    pub aud_tag: Vec<String>,
-    pub environment: String,
-}
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WarpRouting {
-    pub connect_timeout: Option<Duration>,
-    pub tcp_keep_alive: Option<Duration>,
-    pub max_active_flows: Option<u64>,
-}
-
-/// Rule over top over defaults: nothing optional is left that has a default.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OriginSettings {
-    pub connect_timeout: Duration,
-    pub tls_timeout: Duration,
-    pub tcp_keep_alive: Duration,
-    pub no_happy_eyeballs: bool,
-    pub keep_alive_connections: u32,
-    pub keep_alive_timeout: Duration,
-    /// Empty: the visitor's Host goes on.
-    pub http_host_header: String,
-    pub origin_server_name: String,
-    pub match_sni_to_host: bool,
-    pub ca_pool: String,
-    pub no_tls_verify: bool,
-    pub disable_chunked_encoding: bool,
-    pub http2_origin: bool,
-    pub bastion_mode: bool,
-    pub proxy_address: String,
-    pub proxy_port: u16,
-    pub proxy_type: String,
-    pub ip_rules: Vec<IpRule>,
-    pub access: Option<Access>,
-}
-
+/// Why a configuration is refused whole: rule, key, value and remedy in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("todo")]
-pub struct ConfigError;
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    fn new(text: String) -> Self {
+        Self(text.chars().take(1000).collect())
+    }
+}
 
 impl TunnelConfig {
     /// Remote JSON: durations are whole seconds, keys in any case, unknown keys ignored. Validated.
+    ///
+    /// # Errors
+    /// It is not JSON, or breaks a rule of [`Self::validate`].
     pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
-        todo!()
+        if json.len() > CONFIG_BYTES_MAX {
+            return Err(ConfigError::new(format!(
+                "the configuration has {} bytes: at most {CONFIG_BYTES_MAX} are read",
+                json.len()
+            )));
+        }
+        let document =
+            serde_json::from_slice(json).map_err(|e| ConfigError::new(format!("the configuration is not JSON: {e}")))?;
+        let (config, _) = Reader { durations: Durations::Seconds, unknown: Vec::new() }.config(document)?;
+        config.validate()?;
+        Ok(config)
     }
+
+    /// As [`Self::from_json`] reads it.
     pub fn to_json(&self) -> Bytes {
-        todo!()
+        write::json(self)
     }
+
+    /// Every rule leads somewhere, and nothing is unreachable or ambiguous. An empty ingress is valid.
+    ///
+    /// # Errors
+    /// Names the first rule that is wrong, counted from 1.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        todo!()
+        let last = self.ingress.len();
+        for (number, rule) in (1..).zip(&self.ingress) {
+            let wrong = |why: String| {
+                let host = if rule.hostname.is_empty() { String::new() } else { format!(" ({})", rule.hostname) };
+                Err(ConfigError::new(format!("ingress rule {number}{host}: {why}")))
+            };
+            if number == last && !rule.is_catch_all() {
+                return wrong(
+                    "the last rule must match every request: add one with only a service, as in http_status:404".into(),
+                );
+            }
+            if number < last && rule.is_catch_all() {
+                return wrong("it matches every request, so the rules after it are never reached: move it to the end".into());
+            }
+            if rule.hostname.contains(':') {
+                return wrong("hostname has a port: write the name alone".into());
+            }
+            if rule.hostname.trim_start_matches("*.").contains('*') && rule.hostname != "*" {
+                return wrong("hostname has a '*' that is not its first label: write *.example.org".into());
+            }
+            if let Some(error) = rule.path.as_deref().and_then(|path| matcher::compile(path).err()) {
+                return wrong(format!("path is no regular expression: {error}"));
+            }
+            for ip_rule in rule.origin_request.ip_rules.iter().flatten() {
+                if !is_cidr(&ip_rule.prefix) {
+                    return wrong(format!("ipRules: {:?} is no prefix: write 10.0.0.0/8", ip_rule.prefix));
+                }
+                if ip_rule.ports.contains(&0) {
+                    return wrong("ipRules: port 0 does not exist: write 1 to 65535".into());
+                }
+            }
+            if let Some(access) = &rule.origin_request.access
+                && access.team_name.is_empty()
+                && !access.aud_tag.is_empty()
+            {
+                return wrong("access: audTag needs a teamName".into());
+            }
+        }
+        Ok(())
     }
-    /// §7.4: what is told to the edge of a locally managed tunnel.
+
+    /// What is told to the edge of a locally managed tunnel, with the flags that were set.
     pub fn local_configuration(&self, flags: &BTreeMap<String, String>) -> Bytes {
-        todo!()
+        write::local(self, flags)
     }
 }
 
-/// Any YAML or JSON value, for `serde_saphyr::from_str::<Document>`; key order is kept.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Document {
-    Null,
-    Bool(bool),
-    Integer(i64),
-    Float(f64),
-    Text(String),
-    List(Vec<Document>),
-    Map(Vec<(String, Document)>),
-}
-impl<'de> serde::Deserialize<'de> for Document {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        todo!()
+fn is_cidr(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return false };
+    match address.parse::<std::net::IpAddr>() {
+        Ok(address) => bits.parse::<u8>().is_ok_and(|bits| bits <= if address.is_ipv4() { 32 } else { 128 }),
+        Err(_) => false,
     }
 }
+
 /// The agent's config.yml.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalFile {
@@ -195,35 +169,47 @@ pub struct LocalFile {
     /// Unknown keys below ingress, originRequest and warp-routing, by path; a warning each.
     pub unknown: Vec<String>,
 }
+
 impl LocalFile {
+    /// From the tree that a YAML reader made. Durations are spelled as in `1m30s`.
+    ///
+    /// # Errors
+    /// A value is of the wrong kind, or a rule of [`TunnelConfig::validate`] is broken.
     pub fn from_document(document: Document) -> Result<Self, ConfigError> {
-        todo!()
+        let mut reader = Reader { durations: Durations::Spelled, unknown: Vec::new() };
+        let (config, others) = reader.config(document)?;
+        config.validate()?;
+        Ok(Self { config, others, unknown: reader.unknown })
     }
-}
-/// Go's spelling: `1m30s`, `500ms`, `1.5h`.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    todo!()
 }
 
-#[derive(Debug)]
-pub struct MatchedRule {
-    pub rule: IngressRule,
-    pub origin: OriginSettings,
-}
-#[derive(Debug)]
-pub struct Matcher {
-    rules: Vec<MatchedRule>,
-}
-impl Matcher {
-    /// Compiled once per configuration. An empty ingress gives the single rule http_status:503.
-    pub fn new(config: &TunnelConfig) -> Result<Self, ConfigError> {
-        todo!()
+/// Go's spelling: `1m30s`, `500ms`, `1.5h`; units h, m, s, ms, us, µs, ns.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
     }
-    /// `host` may carry a port; `path` without query. Index 0-based.
-    pub fn find(&self, host: &str, path: &str) -> (usize, &MatchedRule) {
-        todo!()
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let number_len = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+        let (number, tail) = rest.split_at(number_len);
+        let unit_len = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_len);
+        let unit = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit).ok()?;
+        total = total.checked_add(part)?;
+        rest = tail;
     }
-    pub fn rules(&self) -> &[MatchedRule] {
-        &self.rules
-    }
+    (!text.is_empty()).then_some(total)
 }
+
+#[cfg(test)]
+mod tests;
