@@ -239,3 +239,78 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    /// A connection that has served one request, and the service's end of it.
+    async fn served(listener: &TcpListener) -> (Driven, TcpStream) {
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut service, _) = listener.accept().await.unwrap();
+        let mut driven = Driven::new(OriginIo::Tcp(stream)).await.unwrap();
+        let answering = tokio::spawn(async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(service.read_u8().await.unwrap());
+            }
+            service.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            service
+        });
+        let request = Request::get("/").header("host", "x").body(RequestBody::Empty).unwrap();
+        let mut body = driven.send(request).await.unwrap().into_body();
+        while driven.frame(&mut body).await.is_some() {}
+        (driven, answering.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_is_used_again_while_fresh() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pool = Pool::new(2, Duration::from_secs(90));
+        let now = Instant::now();
+        let (driven, _service) = served(&listener).await;
+        pool.put(driven, None, now).await;
+        assert!(pool.take(Some("other.example"), now).await.is_none(), "made for another name");
+        let driven = pool.take(None, now + Duration::from_secs(89)).await.unwrap();
+        assert!(driven.reused);
+        pool.put(driven, None, now).await;
+        assert!(pool.take(None, now + Duration::from_secs(90)).await.is_none(), "too old");
+    }
+
+    #[tokio::test]
+    async fn the_pool_is_bounded_and_swept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pool = Pool::new(2, Duration::from_secs(90));
+        let now = Instant::now();
+        let mut services = Vec::new();
+        for age in [0, 60, 60] {
+            let (driven, service) = served(&listener).await;
+            pool.put(driven, None, now + Duration::from_secs(age)).await;
+            services.push(service);
+        }
+        assert_eq!(pool.len(), 2);
+        assert_eq!(services[0].read(&mut [0]).await.unwrap(), 0, "the oldest was closed");
+        pool.sweep(now + Duration::from_secs(149));
+        assert_eq!(pool.len(), 2);
+        pool.sweep(now + Duration::from_secs(150));
+        assert_eq!(pool.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_closed_while_idle_is_not_handed_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pool = Pool::new(2, Duration::from_secs(90));
+        let (driven, service) = served(&listener).await;
+        pool.put(driven, None, Instant::now()).await;
+        drop(service);
+        // The kernel tells when the end arrived; the pool then finds it by itself.
+        let probe = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        drop(probe);
+        assert!(pool.take(None, Instant::now()).await.is_none());
+    }
+}
