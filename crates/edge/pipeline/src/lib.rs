@@ -1,2 +1,30 @@
 //! The stages of a visitor's request put in order.
+//!
+//! ```text
+//! visitor → edge/http → Pipeline::handle ─┬─ name ──── which host is meant, canonically
+//!                                         ├─ reserved ─ /cdn-cgi/ is the edge's own
+//!                                         ├─ route ──── snapshot: host → tunnel, or why not
+//!                                         ├─ request ── fields the origin should and should not see
+//!                                         ├─ upstream ─ the tunnel
+//!                                         └─ response ─ fields the visitor should and should not see
+//!                  anything that fails → errors (one place: code, status, page, gRPC)
+//! ```
+//!
+//! A stage is a function over heads in a module of its own; it knows neither its neighbours nor its place. [`Pipeline::handle`]
+//! alone orders them. Bodies are never looked into.
 #![forbid(unsafe_code)]
+
+mod errors;
+mod log;
+mod name;
+mod pages;
+mod pipeline;
+mod ray;
+mod request;
+mod reserved;
+mod response;
+mod route;
+
+pub use errors::Failure;
+pub use pipeline::{NodeFuture, NodeService, Pipeline, Settings};
+pub use ray::RayId;

@@ -1,0 +1,146 @@
+//! The one place where what went wrong becomes what the visitor is answered (edge-behaviour §2.4 to §2.6, §2.10).
+
+use std::fmt;
+
+use http::StatusCode;
+use poterne_edge_http::Refusal;
+use poterne_edge_upstream::UpstreamError;
+use poterne_model::TunnelId;
+
+/// Why a request is answered by the edge itself. Its text is the log's; what the visitor reads is in `pages`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Broken framing or a head against the rules. Culprit: the visitor.
+    #[error("refused: {0}")]
+    Refused(#[from] Refusal),
+    /// `Host` is no host name. Culprit: the visitor.
+    #[error("the Host is no host name")]
+    BadHost,
+    /// `Host` is an address. Culprit: the visitor.
+    #[error("the Host is an address, not a name")]
+    DirectAddress,
+    /// The TLS name is of another zone than the `Host`. Culprit: the visitor.
+    #[error("the host is not served on this TLS connection")]
+    Misdirected,
+    /// No zone of this instance holds the host. Culprit: whoever pointed the name here.
+    #[error("no zone here has this host")]
+    NoZone,
+    /// The zone waits for its activation. Culprit: the zone's owner.
+    #[error("zone is not active yet: poterne zone activate")]
+    ZonePending,
+    /// The zone has no proxied record for the host. Culprit: the zone's owner.
+    #[error("the zone has no proxied record for this host: poterne tunnel route")]
+    NoHost,
+    /// The record's chain leads nowhere. Culprit: the zone's owner.
+    #[error("the CNAME chain of this host loops or is too long")]
+    BrokenChain,
+    /// The record leads to an address or a name outside. Culprit: the zone's owner, until direct origins are built.
+    #[error("direct origins are not served by this version: lead the host to a tunnel")]
+    DirectOrigin,
+    /// The record leads to a tunnel that is not there, or not the zone's account's. Culprit: the zone's owner.
+    #[error("tunnel {0} does not exist in the zone's account")]
+    UnknownTunnel(TunnelId),
+    /// The request came through this instance before. Culprit: whoever made the loop.
+    #[error("the request already passed through this instance")]
+    Loop,
+    /// `/cdn-cgi/` has nothing there. Culprit: the visitor.
+    #[error("no such reserved path")]
+    NoReserved,
+    /// The upstream says so.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The response cannot be framed. Culprit: the local service.
+    #[error("the response is not valid: {0}")]
+    InvalidResponse(&'static str),
+}
+
+/// On which leg the visitor's picture shows the fault, and whom the log blames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Culprit {
+    /// Whoever asked.
+    Visitor,
+    /// The hostname's owner: its zone, records or loops.
+    Owner,
+    /// The tunnel's agent.
+    Agent,
+    /// The service behind the agent.
+    LocalService,
+}
+
+impl fmt::Display for Culprit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Visitor => "visitor",
+            Self::Owner => "owner",
+            Self::Agent => "agent",
+            Self::LocalService => "local service",
+        })
+    }
+}
+
+/// What is answered, besides the words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) status: StatusCode,
+    /// The 1xxx code, or the status again: `cf-error-type`.
+    pub(crate) code: u16,
+    pub(crate) culprit: Culprit,
+}
+
+/// 508 and 520 to 530 are outside what the `http` crate names.
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+impl Failure {
+    pub(crate) fn verdict(&self) -> Verdict {
+        use Culprit::{Agent, LocalService, Owner, Visitor};
+        let (status_code, code, culprit) = match self {
+            Self::Refused(refusal) => (refusal.status().as_u16(), refusal.status().as_u16(), Visitor),
+            Self::BadHost => (400, 400, Visitor),
+            Self::DirectAddress => (403, 1003, Visitor),
+            Self::Misdirected => (421, 421, Visitor),
+            Self::NoZone | Self::NoHost => (409, 1001, Owner),
+            Self::ZonePending => (409, 1018, Owner),
+            Self::BrokenChain => (403, 1000, Owner),
+            Self::Loop => (508, 1000, Owner),
+            Self::NoReserved => (404, 404, Visitor),
+            Self::DirectOrigin | Self::UnknownTunnel(_) => (530, 1016, Owner),
+            Self::InvalidResponse(_) => (520, 520, LocalService),
+            Self::Upstream(error) => match error {
+                UpstreamError::UnknownTunnel(_) => (530, 1016, Owner),
+                UpstreamError::NoConnector(_) => (530, 1033, Agent),
+                UpstreamError::LocalService(_) => (502, 502, LocalService),
+                UpstreamError::FlowLimited => (429, 429, Agent),
+                UpstreamError::TooManyRequests(_) => (429, 429, Owner),
+                UpstreamError::ConnectionLost(_) => (502, 502, Agent),
+                UpstreamError::Protocol(_) => (520, 520, Agent),
+                UpstreamError::Timeout(_) => (524, 524, LocalService),
+                // Nobody reads it: nginx's 499 cannot be sent, 400 is what a codec would say.
+                UpstreamError::Visitor(_) => (400, 400, Visitor),
+            },
+        };
+        Verdict { status: status(status_code), code, culprit }
+    }
+
+    /// What the agent said of the local service: the one text from outside that a page shows, as 502 pages do
+    /// (edge-behaviour §2.6).
+    pub(crate) fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Upstream(UpstreamError::LocalService(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The gRPC code (edge-behaviour §2.10; gRPC's own table for the other HTTP statuses).
+    pub(crate) fn grpc_status(&self) -> u8 {
+        match self.verdict().status.as_u16() {
+            400 | 431 => 13,
+            403 => 7,
+            404 => 12,
+            429 => 8,
+            524 => 4,
+            _ => 14,
+        }
+    }
+}

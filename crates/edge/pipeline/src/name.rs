@@ -1,0 +1,101 @@
+//! Which host a request means (edge-behaviour §5.9). Pure.
+
+use std::borrow::Cow;
+
+use http::{HeaderValue, header, request::Parts};
+use poterne_edge_http::Scheme;
+
+use crate::errors::Failure;
+
+/// The host of a request, in the form the snapshot is asked with, and the `Host` that the origin will see.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// Lower-case, without port and without trailing dot.
+    pub(crate) name: Box<str>,
+    /// The same with the visitor's port, unless it is the scheme's own.
+    pub(crate) value: HeaderValue,
+}
+
+/// Reads `:authority`, or the target's authority, or `Host`: [`poterne_edge_http::strict`] made sure that they agree.
+pub(crate) fn host(head: &Parts, scheme: Scheme) -> Result<Host, Failure> {
+    let field = head.headers.get(header::HOST);
+    let text = match (head.uri.authority(), field) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => host.to_str().map_err(|_| Failure::BadHost)?,
+        (None, None) => return Err(Failure::BadHost),
+    };
+    let (name, port) = split_port(text)?;
+    if name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Err(Failure::DirectAddress);
+    }
+    let name = canonical(name).ok_or(Failure::BadHost)?;
+    let port = port.filter(|port| *port != scheme.default_port());
+    // Most visitors already send the canonical form: their own field value is passed on as it is.
+    let value = match (port, field) {
+        (None, Some(field)) if field.as_bytes() == name.as_bytes() => field.clone(),
+        (None, _) => HeaderValue::from_str(&name).map_err(|_| Failure::BadHost)?,
+        (Some(port), _) => HeaderValue::try_from(format!("{name}:{port}")).map_err(|_| Failure::BadHost)?,
+    };
+    Ok(Host { name: name.into(), value })
+}
+
+fn split_port(text: &str) -> Result<(&str, Option<u16>), Failure> {
+    let Some((name, port)) = text.rsplit_once(':').filter(|(_, port)| !port.contains(']')) else { return Ok((text, None)) };
+    if port.is_empty() {
+        return Ok((name, None));
+    }
+    let digits = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|_| digits).ok_or(Failure::BadHost)?;
+    Ok((name, Some(port)))
+}
+
+/// A name as [`poterne_model::Name`] holds it, or none when it is no host name. A wildcard is no host.
+fn canonical(name: &str) -> Option<Cow<'_, str>> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let fits = (1..=253).contains(&name.len())
+        && name.split('.').all(|label| {
+            let bytes = label.as_bytes();
+            (1..=63).contains(&bytes.len())
+                && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+                && bytes[0] != b'-'
+                && bytes[bytes.len() - 1] != b'-'
+        });
+    let upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
+    fits.then(|| if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(uri: &str, field: Option<&str>) -> Result<(String, String), Failure> {
+        let mut request = http::Request::builder().uri(uri);
+        if let Some(field) = field {
+            request = request.header("host", field);
+        }
+        let head = request.body(()).unwrap().into_parts().0;
+        host(&head, Scheme::Https).map(|host| (host.name.into(), host.value.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn a_host_is_folded_and_its_own_port_dropped() {
+        let pair = |a: &str, b: &str| Ok((a.to_owned(), b.to_owned()));
+        assert_eq!(of("/", Some("a.test")), pair("a.test", "a.test"));
+        assert_eq!(of("/", Some("A.Test.")), pair("a.test", "a.test"));
+        assert_eq!(of("/", Some("a.test:443")), pair("a.test", "a.test"));
+        assert_eq!(of("/", Some("A.test:8443")), pair("a.test", "a.test:8443"));
+        assert_eq!(of("/", Some("a.test:")), pair("a.test", "a.test"));
+        assert_eq!(of("https://b.TEST/x", None), pair("b.test", "b.test"));
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for wrong in ["", ".", "a..b", "a b", "*.test", "-a.test", "a.test:99999", "a.test:x", "a@b", "a,b", "\u{e9}.fr"] {
+            let parts = http::Request::builder().header("host", wrong.as_bytes()).body(()).unwrap().into_parts().0;
+            assert_eq!(host(&parts, Scheme::Http), Err(Failure::BadHost), "{wrong:?}");
+        }
+        for address in ["192.0.2.1", "192.0.2.1:80", "[2001:db8::1]", "[::1]:443"] {
+            assert_eq!(of("/", Some(address)), Err(Failure::DirectAddress), "{address:?}");
+        }
+    }
+}

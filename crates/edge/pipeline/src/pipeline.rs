@@ -1,0 +1,218 @@
+//! The stages in order: read [`Pipeline::handle`].
+
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
+
+use http::{HeaderMap, HeaderValue, header};
+use ipnet::IpNet;
+use poterne_edge_http::{Connection, Handler, Kind, Refusal, Request, Response};
+use poterne_edge_upstream::Tunnels;
+use poterne_model::Name;
+use poterne_snapshot::SnapshotHandle;
+use poterne_telemetry::Metrics;
+
+use crate::{
+    errors::Failure,
+    log::{self, Counters},
+    name::{self, Host},
+    pages::{self, Subject},
+    ray::{RayId, Site},
+    request, reserved, response,
+    route::{self, Route},
+};
+
+/// What the operator chose.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Code of this site in Ray ids: letters and digits, at most 8. Default `LOC`.
+    pub site: String,
+    /// What tells this instance from others in `CDN-Loop`; all edges of an instance share it. Default empty, which makes the
+    /// token `poterne`.
+    pub instance: String,
+    /// Proxies whose `X-Forwarded-For` is believed. Default none.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Names of the node, besides those in the snapshot: answered by the [`NodeService`], never routed.
+    pub node_names: Vec<Name>,
+}
+
+/// What the node itself answers under its own names (the API). Handed in by the program.
+pub trait NodeService: Send + Sync + 'static {
+    /// Answers a request whose head is the visitor's own, checked but not rewritten.
+    fn handle(&self, request: Request) -> NodeFuture;
+}
+
+/// A node's answer to come.
+pub type NodeFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// From a visitor's request to its response.
+pub struct Pipeline<T> {
+    site: Site,
+    loop_token: HeaderValue,
+    trusted_proxies: Vec<IpNet>,
+    node_names: Vec<Name>,
+    snapshot: SnapshotHandle,
+    tunnels: Arc<T>,
+    node: Option<Arc<dyn NodeService>>,
+    counters: Counters,
+}
+
+/// Where a request goes after the stages that need no upstream.
+enum Next {
+    Answer(Response),
+    Node(Arc<dyn NodeService>),
+    Tunnel(Route),
+}
+
+impl<T: Tunnels> Pipeline<T> {
+    /// Puts the stages together.
+    pub fn new(
+        settings: Settings,
+        snapshot: SnapshotHandle,
+        tunnels: Arc<T>,
+        node: Option<Arc<dyn NodeService>>,
+        metrics: &Metrics,
+    ) -> Self {
+        let instance: String =
+            settings.instance.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).collect();
+        let token = if instance.is_empty() { "poterne".to_owned() } else { format!("poterne-{instance}") };
+        Self {
+            site: Site::new(&settings.site),
+            loop_token: HeaderValue::try_from(token).expect("letters, digits, '-' and '.'"),
+            trusted_proxies: settings.trusted_proxies,
+            node_names: settings.node_names,
+            snapshot,
+            tunnels,
+            node,
+            counters: Counters::new(metrics),
+        }
+    }
+
+    /// The stages that decide where a request goes. Nothing here waits.
+    fn decide(&self, request: &Request, host: &Host, visitor: Visitor<'_>) -> Result<Next, Failure> {
+        let snapshot = self.snapshot.load();
+        if self.is_node(&host.name, &snapshot.node().names) {
+            let node = self.node.clone().ok_or(Failure::NoHost)?;
+            return Ok(Next::Node(node));
+        }
+        let route = route::route(&snapshot, &host.name, visitor.connection)?;
+        if reserved::is_reserved(request.uri().path()) {
+            let address = visitor.text();
+            return reserved::answer(request, &host.name, &address, visitor.connection, &self.site).map(Next::Answer);
+        }
+        if request::is_loop(request.headers(), &self.loop_token) {
+            return Err(Failure::Loop);
+        }
+        Ok(Next::Tunnel(route))
+    }
+
+    fn is_node(&self, host: &str, published: &[Name]) -> bool {
+        self.node_names.iter().chain(published).any(|name| name.as_str() == host)
+    }
+
+    /// The last stage before the visitor when something failed: counts it, writes it down, and makes the page.
+    #[cold]
+    fn fail(
+        &self,
+        failure: &Failure,
+        ray: &RayId,
+        host: &str,
+        visitor: &str,
+        route: Option<&Route>,
+        asked: &HeaderMap,
+    ) -> Response {
+        self.counters.failed();
+        self.counters.answered(failure.verdict().status);
+        log::failure(ray, host, visitor, route, failure);
+        pages::page(failure, asked, &Subject { ray, host, visitor })
+    }
+}
+
+impl<T: Tunnels> Handler for Pipeline<T> {
+    async fn handle(&self, mut request: Request) -> Response {
+        let ray = RayId::new(&self.site);
+        let connection =
+            request.extensions().get::<Arc<Connection>>().cloned().expect("edge/http gives each request its connection");
+        let kind = request.extensions().get::<Kind>().copied().unwrap_or(Kind::Http);
+        let asked = Asked::of(request.headers());
+        let restored = request::visitor(request.headers(), connection.peer.ip(), &self.trusted_proxies);
+        let visitor = Visitor { connection: &connection, restored };
+
+        let (parts, body) = request.into_parts();
+        let host = name::host(&parts, connection.scheme);
+        request = Request::from_parts(parts, body);
+        let host = match host {
+            Ok(host) => host,
+            Err(failure) => return self.fail(&failure, &ray, "", &visitor.text(), None, &asked.fields()),
+        };
+
+        let route = match self.decide(&request, &host, visitor) {
+            Ok(Next::Tunnel(route)) => route,
+            Ok(Next::Node(node)) => return self.answered(node.handle(request).await, &ray),
+            Ok(Next::Answer(answer)) => return self.answered(answer, &ray),
+            Err(failure) => return self.fail(&failure, &ray, &host.name, &visitor.text(), None, &asked.fields()),
+        };
+
+        let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
+        let name = host.name.clone();
+        request::prepare(&mut request, host, &connection, restored, &ray, &self.loop_token);
+
+        let sent = self.tunnels.send(route.tunnel, request).await.map_err(Failure::from);
+        match sent.and_then(|answer| response::check(&answer, kind).map(|()| answer)) {
+            Ok(mut answer) => {
+                response::finish(&mut answer, &ray, route.quick);
+                self.counters.answered(answer.status());
+                if let Some(method) = method {
+                    log::access(&ray, &name, &method, Some(&route), answer.status());
+                }
+                answer
+            }
+            Err(failure) => self.fail(&failure, &ray, &name, &visitor.text(), Some(&route), &asked.fields()),
+        }
+    }
+
+    fn refuse(&self, connection: &Connection, head: Option<&http::request::Parts>, refusal: Refusal) -> Response {
+        let visitor = Visitor { connection, restored: None };
+        let host = head.and_then(|head| head.headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
+        let none = HeaderMap::new();
+        let asked = head.map_or(&none, |head| &head.headers);
+        self.fail(&Failure::Refused(refusal), &RayId::new(&self.site), host, &visitor.text(), None, asked)
+    }
+}
+
+impl<T> Pipeline<T> {
+    /// An answer of the node or of the edge itself.
+    fn answered(&self, mut answer: Response, ray: &RayId) -> Response {
+        response::sign(answer.headers_mut(), ray);
+        self.counters.answered(answer.status());
+        answer
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+struct Visitor<'a> {
+    connection: &'a Connection,
+    restored: Option<IpAddr>,
+}
+
+impl Visitor<'_> {
+    /// The address as text: for pages and logs.
+    fn text(&self) -> String {
+        self.restored.unwrap_or_else(|| self.connection.peer.ip()).to_string()
+    }
+}
+
+/// The fields that choose an error page's format and language, kept while the request itself is away: three references,
+/// made into a map only when something failed.
+struct Asked([Option<HeaderValue>; 3]);
+
+const ASKED: [header::HeaderName; 3] = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE];
+
+impl Asked {
+    fn of(headers: &HeaderMap) -> Self {
+        Self(ASKED.map(|name| headers.get(name).cloned()))
+    }
+
+    fn fields(self) -> HeaderMap {
+        ASKED.into_iter().zip(self.0).filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}

@@ -1,0 +1,351 @@
+//! The request's fields on their way to the origin (edge-behaviour §2.1). Pure.
+//!
+//! Order matters and is the point: what the visitor nominates or forges goes first, what the edge says comes after, so that
+//! no `Connection: X-Forwarded-For` can take away what the edge set.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header, uri};
+use ipnet::IpNet;
+use poterne_edge_http::{Connection, Request, Scheme};
+
+use crate::{name::Host, ray::RayId};
+
+/// Longest `X-Forwarded-For` passed on in bytes, and most addresses in it: beyond, the left is cut, which is the part that
+/// anybody may have made up.
+const FORWARDED_BYTES_MAX: usize = 1024;
+const FORWARDED_HOPS_MAX: usize = 20;
+
+pub(crate) const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
+const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Whether this instance already handled the request (RFC 8586).
+pub(crate) fn is_loop(headers: &HeaderMap, token: &HeaderValue) -> bool {
+    headers.get_all(CDN_LOOP).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).any(|item| {
+        let id = item.split(|byte| *byte == b';').next().unwrap_or_default();
+        id.trim_ascii().eq_ignore_ascii_case(token.as_bytes())
+    })
+}
+
+/// The visitor's address: the peer's, or the one that a trusted proxy vouches for.
+pub(crate) fn visitor(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Option<IpAddr> {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    if trusted.is_empty() || !is_trusted(&peer) {
+        return None;
+    }
+    // From the right: each trusted hop vouches for the one before it.
+    let hops = headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+    hops.map_while(|hop| std::str::from_utf8(hop.trim_ascii()).ok()?.parse::<IpAddr>().ok())
+        .map(|address| address.to_canonical())
+        .find(|address| !is_trusted(address))
+}
+
+/// Makes the head what the origin should see.
+pub(crate) fn prepare(
+    request: &mut Request,
+    host: Host,
+    connection: &Connection,
+    restored: Option<IpAddr>,
+    ray: &RayId,
+    token: &HeaderValue,
+) {
+    let forwarded = forwarded_for(request.headers(), &connection.peer_value);
+    let looped = loop_value(request.headers(), token);
+    let length = http_body::Body::size_hint(request.body()).exact();
+    let headers = request.headers_mut();
+    strip(headers);
+
+    let visitor = match restored {
+        None => connection.peer_value.clone(),
+        Some(address) => HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| connection.peer_value.clone()),
+    };
+    let (proto, cf_visitor) = match connection.scheme {
+        Scheme::Http => ("http", r#"{"scheme":"http"}"#),
+        Scheme::Https => ("https", r#"{"scheme":"https"}"#),
+    };
+    headers.insert(HeaderName::from_static("cf-connecting-ip"), visitor);
+    headers.insert(X_FORWARDED_FOR, forwarded);
+    headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static(proto));
+    headers.insert(HeaderName::from_static("cf-visitor"), HeaderValue::from_static(cf_visitor));
+    headers.insert(CF_RAY, ray.value());
+    headers.insert(HeaderName::from_static("cf-ipcountry"), HeaderValue::from_static("XX"));
+    headers.insert(CDN_LOOP, looped);
+    headers.insert(header::HOST, host.value);
+    // Without one the stock agent asks for gzip by itself and unpacks the answer (tunnel-protocol §4.2).
+    headers.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
+    match length {
+        // The codec took the length from the field, or (HTTP/2) there is no body at all.
+        Some(0) => {}
+        Some(length) => {
+            headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+        }
+        None => {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+    }
+    make_origin_form(request);
+}
+
+/// Drops what the visitor may not say to the origin.
+fn strip(headers: &mut HeaderMap) {
+    let mut dropped: [Option<HeaderName>; 16] = Default::default();
+    // A head has at most 100 fields, so a few rounds always end.
+    loop {
+        let mut count = 0;
+        for name in headers.keys() {
+            if count < dropped.len() && is_dropped(name, headers) {
+                dropped[count] = Some(name.clone());
+                count += 1;
+            }
+        }
+        let full = count == dropped.len();
+        for name in dropped.iter_mut().filter_map(Option::take) {
+            headers.remove(name);
+        }
+        if !full {
+            break;
+        }
+    }
+    let trailers = poterne_edge_http::strict::has_token(headers, header::TE, "trailers");
+    headers.remove(header::TE);
+    headers.remove(header::CONNECTION);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+fn is_dropped(name: &HeaderName, headers: &HeaderMap) -> bool {
+    match *name {
+        header::CONNECTION | header::TE => false, // read above, then dropped by `strip`
+        header::HOST | header::CONTENT_LENGTH => false, // ours to write, whatever `Connection` says
+        header::TRANSFER_ENCODING
+        | header::UPGRADE
+        | header::TRAILER
+        | header::PROXY_AUTHENTICATE
+        | header::PROXY_AUTHORIZATION
+        | header::FORWARDED
+        // Met by the edge's own codec.
+        | header::EXPECT => true,
+        _ => is_reserved(name.as_str()) || is_nominated(name, headers),
+    }
+}
+
+/// Names that only an edge may use, that a server may confuse with them (`_`, `.`), or that are of one hop.
+fn is_reserved(name: &str) -> bool {
+    name.starts_with("cf-")
+        || name.starts_with("poterne-")
+        || matches!(
+            name,
+            "keep-alive"
+                | "proxy-connection"
+                | "http2-settings"
+                | "x-real-ip"
+                | "true-client-ip"
+                | "x-forwarded-for"
+                | "x-forwarded-host"
+                | "x-forwarded-port"
+                | "x-forwarded-proto"
+                | "cdn-loop"
+        )
+        || name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
+}
+
+/// Named by `Connection` (RFC 9110 §7.6.1).
+fn is_nominated(name: &HeaderName, headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONNECTION).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+    })
+}
+
+/// What the visitor sent, joined and cut from the left, then the peer.
+fn forwarded_for(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
+    let mut before = headers.get_all(X_FORWARDED_FOR).iter().peekable();
+    if before.peek().is_none() {
+        return peer.clone();
+    }
+    let hops: Vec<&[u8]> = before
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|hop| !hop.is_empty())
+        .collect();
+    let mut first = hops.len().saturating_sub(FORWARDED_HOPS_MAX - 1);
+    let bytes = |from: usize| hops[from..].iter().map(|hop| hop.len() + 1).sum::<usize>() + peer.len();
+    while first < hops.len() && bytes(first) > FORWARDED_BYTES_MAX {
+        first += 1;
+    }
+    let mut joined = Vec::with_capacity(bytes(first));
+    for hop in &hops[first..] {
+        joined.extend_from_slice(hop);
+        joined.push(b',');
+    }
+    joined.extend_from_slice(peer.as_bytes());
+    HeaderValue::try_from(joined).unwrap_or_else(|_| peer.clone())
+}
+
+/// RFC 8586 §2: existing tokens are kept.
+fn loop_value(headers: &HeaderMap, token: &HeaderValue) -> HeaderValue {
+    let mut before = headers.get_all(CDN_LOOP).iter().peekable();
+    if before.peek().is_none() {
+        return token.clone();
+    }
+    let mut joined = Vec::new();
+    for value in before {
+        joined.extend_from_slice(value.as_bytes());
+        joined.extend_from_slice(b", ");
+    }
+    joined.extend_from_slice(token.as_bytes());
+    HeaderValue::try_from(joined).unwrap_or_else(|_| token.clone())
+}
+
+/// The target becomes path and query alone: the authority is in `Host`.
+fn make_origin_form(request: &mut Request) {
+    if request.uri().authority().is_none() && request.uri().scheme().is_none() {
+        return;
+    }
+    let mut parts = uri::Parts::default();
+    parts.path_and_query = Some(match request.uri().path_and_query() {
+        Some(path) if !path.as_str().starts_with('?') => path.clone(),
+        // `http://host?query`: RFC 9112 §3.2.1 says an empty path is sent as `/`.
+        Some(path) => uri::PathAndQuery::try_from(format!("/{path}")).unwrap_or(uri::PathAndQuery::from_static("/")),
+        None => uri::PathAndQuery::from_static("/"),
+    });
+    *request.uri_mut() = uri::Uri::from_parts(parts).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use poterne_edge_http::Body;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ray::Site;
+
+    fn prepared(uri: &str, fields: &[(&str, &str)]) -> Request {
+        let mut request =
+            fields.iter().fold(http::Request::builder().uri(uri), |r, (n, v)| r.header(*n, *v)).body(Body::empty()).unwrap();
+        let address = "192.0.2.7:1".parse().unwrap();
+        let connection = Connection::new(address, address, Scheme::Https, None);
+        let host = Host { name: "a.test".into(), value: HeaderValue::from_static("a.test") };
+        prepare(&mut request, host, &connection, None, &RayId::new(&Site::new("X")), &HeaderValue::from_static("poterne-1"));
+        request
+    }
+
+    fn value<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+        let mut values = request.headers().get_all(name).iter();
+        let first = values.next().map(|value| value.to_str().unwrap());
+        assert!(values.next().is_none(), "{name} came twice");
+        first
+    }
+
+    #[test]
+    fn the_edge_says_who_the_visitor_is() {
+        let request = prepared(
+            "https://A.test/p?q",
+            &[("cf-connecting-ip", "6.6.6.6"), ("x-forwarded-proto", "gopher"), ("cf-visitor", "x")],
+        );
+        assert_eq!(request.uri(), "/p?q");
+        assert_eq!(value(&request, "host"), Some("a.test"));
+        assert_eq!(value(&request, "cf-connecting-ip"), Some("192.0.2.7"));
+        assert_eq!(value(&request, "x-forwarded-for"), Some("192.0.2.7"));
+        assert_eq!(value(&request, "x-forwarded-proto"), Some("https"));
+        assert_eq!(value(&request, "cf-visitor"), Some(r#"{"scheme":"https"}"#));
+        assert_eq!(value(&request, "cdn-loop"), Some("poterne-1"));
+        assert_eq!(value(&request, "accept-encoding"), Some("identity"));
+        assert_eq!(value(&request, "cf-ray").unwrap().len(), 18);
+    }
+
+    #[test]
+    fn connection_cannot_take_away_what_the_edge_sets() {
+        let request = prepared(
+            "/",
+            &[
+                ("connection", "close, X-Forwarded-For, CF-Connecting-IP, x-mine, host"),
+                ("x-mine", "1"),
+                ("x-other", "2"),
+                ("x-forwarded-for", "1.1.1.1"),
+            ],
+        );
+        assert_eq!(value(&request, "x-forwarded-for"), Some("1.1.1.1,192.0.2.7"));
+        assert_eq!(value(&request, "cf-connecting-ip"), Some("192.0.2.7"));
+        assert_eq!(value(&request, "host"), Some("a.test"));
+        assert_eq!(value(&request, "x-mine"), None);
+        assert_eq!(value(&request, "x-other"), Some("2"));
+        assert_eq!(value(&request, "connection"), None);
+    }
+
+    #[test]
+    fn forged_and_hop_by_hop_fields_are_gone() {
+        let names = [
+            "cf-cloudflared-x",
+            "cf-int-x",
+            "cf-trace-id",
+            "poterne-body",
+            "x-real-ip",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "forwarded",
+            "keep-alive",
+            "proxy-connection",
+            "proxy-authorization",
+            "proxy-authenticate",
+            "trailer",
+            "upgrade",
+            "x_forwarded_for",
+            "a.b",
+            "true-client-ip",
+            "expect",
+            "http2-settings",
+            "cf-ew-via",
+        ];
+        let fields: Vec<(&str, &str)> = names.iter().map(|name| (*name, "forged")).collect();
+        let request = prepared("/", &fields);
+        for name in names {
+            assert!(!request.headers().contains_key(name), "{name}");
+        }
+        assert!(request.headers().values().all(|value| value != "forged"));
+    }
+
+    #[test]
+    fn te_keeps_trailers_alone() {
+        assert_eq!(value(&prepared("/", &[("te", "deflate;q=0.5, Trailers")]), "te"), Some("trailers"));
+        assert_eq!(value(&prepared("/", &[("te", "deflate")]), "te"), None);
+        assert_eq!(value(&prepared("/", &[("accept-encoding", "br")]), "accept-encoding"), Some("br"));
+    }
+
+    #[test]
+    fn a_loop_is_seen_and_other_instances_are_not_loops() {
+        let token = HeaderValue::from_static("poterne-1");
+        let seen = |value: &str| {
+            let headers = HeaderMap::from_iter([(CDN_LOOP, HeaderValue::from_str(value).unwrap())]);
+            is_loop(&headers, &token)
+        };
+        assert!(seen("cloudflare; loops=1, Poterne-1; x=y"));
+        assert!(!seen("poterne-12, poterne"));
+        assert_eq!(value(&prepared("/", &[("cdn-loop", "cloudflare")]), "cdn-loop"), Some("cloudflare, poterne-1"));
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let headers = |value: &str| HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_str(value).unwrap())]);
+        let seen = |peer: &str, value: &str| {
+            visitor(&headers(value), peer.parse().unwrap(), &trusted).map(|address| address.to_string())
+        };
+        assert_eq!(seen("192.0.2.1", "1.1.1.1"), None);
+        assert_eq!(seen("10.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.9").as_deref(), Some("1.1.1.1"));
+        assert_eq!(seen("10.0.0.1", "6.6.6.6, nonsense").as_deref(), None);
+        assert_eq!(seen("10.0.0.1", "10.0.0.2").as_deref(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn x_forwarded_for_stays_bounded_and_ends_with_the_peer(hops in prop::collection::vec("[ -+--~]{0,60}", 0..60)) {
+            let fields: Vec<(&str, &str)> = hops.iter().map(|hop| ("x-forwarded-for", hop.as_str())).collect();
+            let request = prepared("/", &fields);
+            let told = value(&request, "x-forwarded-for").unwrap();
+            prop_assert!(told.len() <= FORWARDED_BYTES_MAX && told.split(',').count() <= FORWARDED_HOPS_MAX);
+            prop_assert_eq!(told.rsplit(',').next(), Some("192.0.2.7"));
+        }
+    }
+}

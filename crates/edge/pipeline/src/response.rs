@@ -1,0 +1,157 @@
+//! The response's fields on their way to the visitor (edge-behaviour §2.2). Pure.
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use poterne_edge_http::{Body, Kind, Response};
+
+use crate::{errors::Failure, ray::RayId, request::CF_RAY};
+
+/// Refuses what cannot be framed for the visitor without guessing.
+pub(crate) fn check(response: &Response, kind: Kind) -> Result<(), Failure> {
+    match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS if kind == Kind::WebSocket => Ok(()),
+        StatusCode::SWITCHING_PROTOCOLS => Err(Failure::InvalidResponse("it switched protocols without being asked")),
+        status if status.is_informational() => Err(Failure::InvalidResponse("it has an interim status")),
+        _ => check_length(response.headers()),
+    }
+}
+
+/// RFC 9112 §6.3: one length. (`Transfer-Encoding` is the local hop's own, and dropped.)
+fn check_length(headers: &HeaderMap) -> Result<(), Failure> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return Ok(()) };
+    let number = (1..=19).contains(&first.len()) && first.as_bytes().iter().all(u8::is_ascii_digit);
+    if !number || lengths.any(|other| other != first) {
+        return Err(Failure::InvalidResponse("its Content-Length is no number, or several"));
+    }
+    Ok(())
+}
+
+/// Makes the head what the visitor should see.
+pub(crate) fn finish(response: &mut Response, ray: &RayId, quick: bool) {
+    let headers = response.headers_mut();
+    strip(headers);
+    // Two values that agree are one.
+    if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some()
+        && let Some(length) = headers.get(header::CONTENT_LENGTH).cloned()
+    {
+        headers.insert(header::CONTENT_LENGTH, length);
+    }
+    sign(headers, ray);
+    if quick {
+        headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
+    }
+    // RFC 9110 §15.3.5 and §15.4.5, whatever came after the head.
+    if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        *response.body_mut() = Body::empty();
+    }
+}
+
+/// What every answer bears, the edge's own included.
+pub(crate) fn sign(headers: &mut HeaderMap, ray: &RayId) {
+    headers.insert(header::SERVER, HeaderValue::from_static("poterne"));
+    headers.insert(CF_RAY, ray.value());
+}
+
+fn strip(headers: &mut HeaderMap) {
+    let mut dropped: [Option<HeaderName>; 16] = Default::default();
+    loop {
+        let mut count = 0;
+        for name in headers.keys() {
+            if count < dropped.len() && is_dropped(name, headers) {
+                dropped[count] = Some(name.clone());
+                count += 1;
+            }
+        }
+        let full = count == dropped.len();
+        for name in dropped.iter_mut().filter_map(Option::take) {
+            headers.remove(name);
+        }
+        if !full {
+            break;
+        }
+    }
+    headers.remove(header::CONNECTION);
+}
+
+/// `Trailer` stays: it tells the codec which trailers may be sent on (RFC 9110 §6.6.2), and the visitor which to expect.
+fn is_dropped(name: &HeaderName, headers: &HeaderMap) -> bool {
+    match *name {
+        header::CONNECTION | header::CONTENT_LENGTH => false,
+        header::TRANSFER_ENCODING | header::UPGRADE | header::TE | header::PROXY_AUTHENTICATE => true,
+        _ => {
+            let name = name.as_str();
+            name.starts_with("cf-int-")
+                || name.starts_with("cf-cloudflared-")
+                || name.starts_with("poterne-")
+                || name.starts_with("x-accel-")
+                || matches!(name, "keep-alive" | "proxy-connection" | "cloudflare-cdn-cache-control" | "cache-tag" | "cf-ray")
+                || headers.get_all(header::CONNECTION).iter().any(|value| {
+                    value
+                        .as_bytes()
+                        .split(|byte| *byte == b',')
+                        .any(|item| item.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+                })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ray::Site;
+
+    fn response(status: u16, fields: &[(&str, &str)]) -> Response {
+        fields.iter().fold(http::Response::builder().status(status), |r, (n, v)| r.header(*n, *v)).body(Body::full("x")).unwrap()
+    }
+
+    #[test]
+    fn the_visitor_sees_no_hop_and_no_secret() {
+        let gone = [
+            "connection",
+            "keep-alive",
+            "x-hop",
+            "transfer-encoding",
+            "upgrade",
+            "cf-int-cloudflared-tracing",
+            "cf-cloudflared-x",
+            "x-accel-redirect",
+            "cloudflare-cdn-cache-control",
+            "cache-tag",
+            "poterne-body",
+        ];
+        let mut fields: Vec<(&str, &str)> = gone.iter().map(|name| (*name, "x")).collect();
+        fields[0].1 = "close, X-Hop";
+        fields.extend([("server", "nginx"), ("set-cookie", "a"), ("set-cookie", "b"), ("trailer", "grpc-status")]);
+        let mut response = response(200, &fields);
+        let ray = RayId::new(&Site::new("X"));
+        finish(&mut response, &ray, true);
+        for name in gone {
+            assert!(!response.headers().contains_key(name), "{name}");
+        }
+        assert_eq!(response.headers()["server"], "poterne");
+        assert_eq!(response.headers()["cf-ray"], ray.as_str());
+        assert_eq!(response.headers()["x-robots-tag"], "noindex");
+        assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
+        assert!(response.headers().contains_key("trailer"));
+    }
+
+    #[test]
+    fn what_cannot_be_framed_is_refused() {
+        let refused = |status, fields: &[(&str, &str)], kind| check(&response(status, fields), kind).is_err();
+        assert!(refused(200, &[("content-length", "1"), ("content-length", "2")], Kind::Http));
+        assert!(refused(200, &[("content-length", "-1")], Kind::Http));
+        assert!(refused(101, &[], Kind::Http));
+        assert!(refused(103, &[], Kind::Http));
+        assert!(!refused(101, &[], Kind::WebSocket));
+        assert!(!refused(200, &[("content-length", "1"), ("content-length", "1")], Kind::Http));
+    }
+
+    #[test]
+    fn answers_without_body_have_none() {
+        for status in [204, 304] {
+            let mut response = response(status, &[]);
+            finish(&mut response, &RayId::new(&Site::new("X")), false);
+            assert!(http_body::Body::is_end_stream(response.body()));
+        }
+    }
+}
