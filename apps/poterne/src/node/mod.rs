@@ -24,7 +24,7 @@ use poterne_control_store::Store;
 use poterne_edge_listen::Listener;
 use poterne_feed::{Command, Event};
 use poterne_model::Name;
-use poterne_snapshot::{Keeper, NodeChunk, SnapshotHandle};
+use poterne_snapshot::{Keeper, NodeChunk};
 use poterne_telemetry::Metrics;
 use poterne_tunnel_gateway::{self as gateway, Gateway};
 use tokio::{net::TcpListener, sync::mpsc};
