@@ -30,7 +30,7 @@ pub(crate) struct RootFlags {
     #[arg(long, global = true, value_name = "FORMAT", env = "TUNNEL_LOG_OUTPUT", value_parser = ["text", "default", "json"])]
     pub(crate) output: Option<String>,
     /// Accepted for the stock agent's command lines; this agent never updates itself
-    #[arg(long, global = true, hide = true, env = "NO_AUTOUPDATE", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, global = true, hide = true, env = "NO_AUTOUPDATE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) no_autoupdate: Option<String>,
 }
 
@@ -110,13 +110,13 @@ pub(crate) struct TunnelFlags {
     #[arg(long, global = true, env = "TUNNEL_URL")]
     pub(crate) url: Option<String>,
     /// Publish a built-in test site
-    #[arg(long, global = true, env = "TUNNEL_HELLO_WORLD", action = ArgAction::SetTrue)]
+    #[arg(long, global = true, env = "TUNNEL_HELLO_WORLD", action = ArgAction::SetTrue, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) hello_world: bool,
     /// Publish a service on this Unix socket
     #[arg(long, global = true, value_name = "PATH", env = "TUNNEL_UNIX_SOCKET")]
     pub(crate) unix_socket: Option<String>,
     /// Let clients choose the destination (jump host)
-    #[arg(long, global = true, env = "TUNNEL_BASTION", action = ArgAction::SetTrue)]
+    #[arg(long, global = true, env = "TUNNEL_BASTION", action = ArgAction::SetTrue, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) bastion: bool,
     /// Host field sent to the service of --url
     #[arg(long, global = true, env = "TUNNEL_HTTP_HOST_HEADER")]
@@ -128,13 +128,13 @@ pub(crate) struct TunnelFlags {
     #[arg(long, global = true, value_name = "PATH", env = "TUNNEL_ORIGIN_CA_POOL")]
     pub(crate) origin_ca_pool: Option<String>,
     /// Take any certificate from the service of --url
-    #[arg(long, global = true, env = "NO_TLS_VERIFY", action = ArgAction::SetTrue)]
+    #[arg(long, global = true, env = "NO_TLS_VERIFY", action = ArgAction::SetTrue, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) no_tls_verify: bool,
     /// Send lengths instead of chunks to the service of --url
-    #[arg(long, global = true, env = "TUNNEL_NO_CHUNKED_ENCODING", action = ArgAction::SetTrue)]
+    #[arg(long, global = true, env = "TUNNEL_NO_CHUNKED_ENCODING", action = ArgAction::SetTrue, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) no_chunked_encoding: bool,
     /// Speak HTTP/2 to the service of --url
-    #[arg(long, global = true, env = "TUNNEL_ORIGIN_ENABLE_HTTP2", action = ArgAction::SetTrue)]
+    #[arg(long, global = true, env = "TUNNEL_ORIGIN_ENABLE_HTTP2", action = ArgAction::SetTrue, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) http2_origin: bool,
     /// Where to ask for a quick tunnel: a Poterne node, https://HOST
     #[arg(long, global = true, value_name = "URL", env = "POTERNE_QUICK_SERVICE")]
@@ -155,7 +155,7 @@ pub(crate) struct TunnelFlags {
     #[arg(long, global = true, value_name = "IP", env = "TUNNEL_EDGE_BIND_ADDRESS")]
     pub(crate) edge_bind_address: Option<String>,
     /// Offer X25519MLKEM768 and nothing else to the edge
-    #[arg(long, global = true, env = "TUNNEL_POST_QUANTUM", action = ArgAction::SetTrue)]
+    #[arg(long, global = true, env = "TUNNEL_POST_QUANTUM", action = ArgAction::SetTrue, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) post_quantum: bool,
     /// Connections to the edge (default 4; 1 for a quick tunnel)
     #[arg(long, global = true, value_name = "N", env = "TUNNEL_HA_CONNECTIONS")]
@@ -191,7 +191,7 @@ pub(crate) struct TunnelFlags {
     #[arg(long, global = true, value_name = "PATH", env = "TUNNEL_PIDFILE")]
     pub(crate) pidfile: Option<PathBuf>,
     /// Accepted for the stock agent's command lines; this agent makes no such checks
-    #[arg(long, global = true, hide = true, env = "TUNNEL_NO_PRECHECKS", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, global = true, hide = true, env = "TUNNEL_NO_PRECHECKS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) no_prechecks: Option<String>,
     /// Accepted for the stock agent's command lines; edges are named, not discovered
     #[arg(long, global = true, hide = true, env = "TUNNEL_REGION")]

@@ -95,10 +95,10 @@ pub fn parse(text: &str, path: &str) -> Result<LocalFile, LocalFileError> {
     })
 }
 
-/// The line of the key a message names: words of the message that are keys, within the rule it numbers if it numbers one.
+/// The line of the key a message names: words of the message that are keys, within the rule it numbers (from 1) if it numbers one.
 fn line_of(text: &str, message: &str) -> Option<usize> {
     let words: Vec<&str> = message.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).collect();
-    let rule = words.windows(2).find(|pair| pair[0] == "rule").and_then(|pair| pair[1].parse::<usize>().ok());
+    let rule = words.windows(2).find(|pair| pair[0] == "rule").and_then(|pair| pair[1].parse::<usize>().ok()?.checked_sub(1));
     let lines: Vec<&str> = text.lines().collect();
     let range = rule.and_then(|rule| rule_lines(&lines, rule)).unwrap_or(0..lines.len());
     let key_of = |line: &str| {

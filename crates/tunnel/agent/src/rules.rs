@@ -35,9 +35,9 @@ pub enum RulesError {
     #[error(transparent)]
     Config(#[from] poterne_tunnel_proto::config::ConfigError),
     /// A rule needs something this machine does not have.
-    #[error("rule {rule} ({service}): {reason}")]
+    #[error("ingress rule {rule} ({service}): {reason}")]
     Rule {
-        /// From 0.
+        /// From 1.
         rule: usize,
         /// As written.
         service: String,
@@ -139,7 +139,7 @@ impl Rules {
             .enumerate()
             .map(|(at, matched)| {
                 target(&matched.rule.service, &matched.origin, &mut clients).map(Arc::new).map_err(|reason| RulesError::Rule {
-                    rule: at,
+                    rule: at + 1,
                     service: matched.rule.service.to_string(),
                     reason,
                 })
@@ -302,7 +302,7 @@ mod tests {
         let refused = book.apply(7, br#"{"ingress":[{"service":"https://u","originRequest":{"caPool":"/nowhere.pem"}}]}"#, &metrics);
         assert_eq!(refused.latest_applied_version, 0);
         let text = refused.error.unwrap();
-        assert!(text.contains("rule 0") && text.contains("/nowhere.pem"), "{text}");
+        assert!(text.contains("ingress rule 1 ") && text.contains("/nowhere.pem"), "{text}");
     }
 
     #[test]

@@ -144,17 +144,22 @@ async fn where_udp_goes_nowhere_http2_serves() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_go_up_and_broken_answers_are_resets() {
-    let address = service(|mut stream| async move {
-        let head = read_head(&mut stream).await.to_ascii_lowercase();
-        if head.starts_with("get") {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789").await.unwrap();
-            return;
+    let (cut, may_cut) = tokio::sync::watch::channel(false);
+    let address = service(move |mut stream| {
+        let mut may_cut = may_cut.clone();
+        async move {
+            let head = read_head(&mut stream).await.to_ascii_lowercase();
+            if head.starts_with("get") {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789").await.unwrap();
+                may_cut.wait_for(|cut| *cut).await.unwrap();
+                return;
+            }
+            assert!(head.contains("transfer-encoding: chunked"), "{head}");
+            let mut body = [0; 15];
+            stream.read_exact(&mut body).await.unwrap();
+            assert_eq!(&body, b"5\r\nhello\r\n0\r\n\r\n");
+            stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         }
-        assert!(head.contains("transfer-encoding: chunked"), "{head}");
-        let mut body = [0; 15];
-        stream.read_exact(&mut body).await.unwrap();
-        assert_eq!(&body, b"5\r\nhello\r\n0\r\n\r\n");
-        stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await.unwrap();
     })
     .await;
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -164,7 +169,10 @@ async fn bodies_go_up_and_broken_answers_are_resets() {
     let (_, answer, _) = ask(&mut sender, request("POST", "a.example"), Some(b"hello"), false).await;
     assert!(matches!(answer, Answer::Head { parts, .. } if parts.status == 201));
     let (response, _, _) = ask(&mut sender, request("GET", "a.example"), None, false).await;
-    assert!(rest(response.into_body()).await.unwrap_err().is_reset());
+    let mut body = response.into_body();
+    assert_eq!(soon("the first bytes", body.data()).await.unwrap().unwrap(), "0123456789");
+    cut.send(true).unwrap();
+    assert!(rest(body).await.unwrap_err().is_reset());
     let (_, answer, _) = ask(&mut sender, request("GET", "dead.example"), None, false).await;
     assert!(matches!(answer, Answer::Error { .. }), "{answer:?}");
 }

@@ -92,14 +92,18 @@ async fn a_body_goes_up_with_and_without_a_length() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_cut_short_is_a_reset_and_a_dead_service_has_words() {
-    let address = service(|mut stream| async move {
-        let head = read_head(&mut stream).await;
-        let answer = if head.contains("/both") {
-            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
-        } else {
-            "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789"
-        };
-        stream.write_all(answer.as_bytes()).await.unwrap();
+    let (cut, may_cut) = tokio::sync::watch::channel(false);
+    let address = service(move |mut stream| {
+        let mut may_cut = may_cut.clone();
+        async move {
+            if read_head(&mut stream).await.contains("/both") {
+                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                return;
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789").await.unwrap();
+            may_cut.wait_for(|cut| *cut).await.unwrap();
+        }
     })
     .await;
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -108,6 +112,8 @@ async fn an_answer_cut_short_is_a_reset_and_a_dead_service_has_words() {
     let mut exchange = Exchange::begin(&running.connection, get("https://app.example/cut"), NO_BODY).await;
     exchange.send.finish().unwrap();
     exchange.head().await.unwrap();
+    assert_eq!(exchange.some(10).await, b"0123456789");
+    cut.send(true).unwrap();
     assert!(matches!(exchange.body().await, Err(quinn::ReadError::Reset(_))));
     let text = fetch(&running.connection, "https://dead.example/").await.unwrap_err();
     assert!(text.starts_with("Unable to reach the origin service."), "{text}");
