@@ -1,2 +1,14 @@
-//! SNI to certificate, ALPN, session tickets.
+//! TLS towards visitors: which certificate for which name, and who is meant by a name at all.
+//!
+//! * [`certificates`]: SNI → certificate, from the operator's files, the snapshot, or the node's local authority;
+//! * [`accept`]: the handshake of one connection, which first reads whom the name means: a visitor's hostname, the node itself, or
+//!   an agent that found no other port open.
+//!
+//! JA4 fingerprints, client certificates and minimum versions per zone are a later issue's.
 #![forbid(unsafe_code)]
+
+pub mod accept;
+pub mod certificates;
+
+pub use accept::{AcceptError, Accepted, Acceptor, Arrived, Class};
+pub use certificates::{Certificates, CertificatesSettings, FileError, Issued, Issuer};

@@ -1,0 +1,223 @@
+//! SNI → certificate.
+//!
+//! In this order: the operator's files, certificates of the snapshot, and the local authority, which issues on the spot for names of
+//! zones that serve and for the node's own. A name that none of them answers for gets an alert: there is no default certificate, so
+//! that scanning an address tells nothing of who lives there.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use poterne_model::Name;
+use poterne_snapshot::{CertificateChunk, Lookup, SnapshotHandle};
+use rustls::{
+    crypto::CryptoProvider,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+/// Issued certificates kept ready; a few KiB each.
+const ISSUED_MAX: usize = 10_000;
+
+/// A certificate made on the spot.
+pub struct Issued {
+    /// The leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub key: PrivateKeyDer<'static>,
+    /// From then on a new one is made.
+    pub renew_after: SystemTime,
+}
+
+/// A local authority, as far as this crate knows it.
+pub trait Issuer: Send + Sync + 'static {
+    /// A certificate for exactly this name.
+    ///
+    /// # Errors
+    /// In words, for the log.
+    fn issue(&self, name: &str) -> Result<Issued, String>;
+}
+
+/// Unwraps a certificate's key, which travels wrapped for the node.
+pub type Unwrap = dyn Fn(&CertificateChunk) -> Option<PrivateKeyDer<'static>> + Send + Sync;
+
+/// Where certificates come from.
+#[derive(Default)]
+pub struct CertificatesSettings {
+    /// Pairs of PEM files: chain and key.
+    pub files: Vec<(PathBuf, PathBuf)>,
+    /// The node's own names.
+    pub node_names: Vec<Name>,
+    /// Makes what nothing else has.
+    pub issuer: Option<Arc<dyn Issuer>>,
+    /// Opens the snapshot's keys.
+    pub unwrap: Option<Arc<Unwrap>>,
+}
+
+/// Why a pair of files is refused. Culprit: the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("[edge] certificates: {path} cannot be read: {error}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is no PEM of the kind.
+    #[error("[edge] certificates: {path} does not hold {expected} in PEM form: {error}")]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// What should be there.
+        expected: &'static str,
+        /// What is wrong.
+        error: String,
+    },
+    /// Certificate and key do not belong together, or the names cannot be read.
+    #[error("[edge] certificates: {cert} with {key}: {error}")]
+    Pair {
+        /// The chain.
+        cert: PathBuf,
+        /// The key.
+        key: PathBuf,
+        /// What is wrong.
+        error: String,
+    },
+}
+
+/// Answers handshakes with certificates.
+pub struct Certificates {
+    snapshot: SnapshotHandle,
+    files: HashMap<Box<str>, Arc<CertifiedKey>>,
+    node_names: Vec<Name>,
+    issuer: Option<Arc<dyn Issuer>>,
+    unwrap: Option<Arc<Unwrap>>,
+    issued: quick_cache::sync::Cache<Box<str>, Arc<Made>>,
+    provider: Arc<CryptoProvider>,
+}
+
+struct Made {
+    key: Arc<CertifiedKey>,
+    renew_after: Option<SystemTime>,
+}
+
+impl Certificates {
+    /// Reads the operator's files; the rest is made or looked up when a visitor asks.
+    ///
+    /// # Errors
+    /// A file is missing, no PEM, or key and certificate do not belong together.
+    pub fn new(snapshot: SnapshotHandle, settings: CertificatesSettings) -> Result<Self, FileError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut files = HashMap::new();
+        for (cert, key) in &settings.files {
+            let (names, certified) = load(cert, key, &provider)?;
+            for name in names {
+                files.insert(name.into_boxed_str(), certified.clone());
+            }
+        }
+        Ok(Self {
+            snapshot,
+            files,
+            node_names: settings.node_names,
+            issuer: settings.issuer,
+            unwrap: settings.unwrap,
+            issued: quick_cache::sync::Cache::new(ISSUED_MAX),
+            provider,
+        })
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
+        let from_file = self.files.get(name).or_else(|| self.files.get(wildcard?.as_str()));
+        if let Some(key) = from_file {
+            return Some(key.clone());
+        }
+        let now = SystemTime::now();
+        if let Some(made) = self.issued.get(name)
+            && made.renew_after.is_none_or(|at| now < at)
+        {
+            return Some(made.key.clone());
+        }
+        let made = Arc::new(self.make(name)?);
+        self.issued.insert(name.into(), made.clone());
+        Some(made.key.clone())
+    }
+
+    fn make(&self, name: &str) -> Option<Made> {
+        let snapshot = self.snapshot.load();
+        if let (Some(chunk), Some(unwrap)) = (snapshot.certificate(name), &self.unwrap) {
+            let chain = chunk.chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+            let key = CertifiedKey::from_der(chain, unwrap(chunk)?, &self.provider);
+            return key.inspect_err(|error| tracing::error!(name, %error, "a certificate of the snapshot is unusable")).ok().map(
+                |key| {
+                    // Looked up again each hour, so that a renewed one is noticed.
+                    let renew_after = Some(SystemTime::now() + std::time::Duration::from_secs(3600));
+                    Made { key: Arc::new(key), renew_after }
+                },
+            );
+        }
+        let ours = self.node_names.iter().any(|node| node.as_str() == name)
+            || matches!(snapshot.route(name), Lookup::Route { .. } | Lookup::NoHost(_));
+        if !ours {
+            return None;
+        }
+        let issued = self.issuer.as_ref()?.issue(name);
+        let issued =
+            issued.inspect_err(|error| tracing::error!(name, error, "the local authority cannot issue a certificate")).ok()?;
+        let key = CertifiedKey::from_der(issued.chain, issued.key, &self.provider);
+        let key = key.inspect_err(|error| tracing::error!(name, %error, "an issued certificate is unusable")).ok()?;
+        Some(Made { key: Arc::new(key), renew_after: Some(issued.renew_after) })
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // RFC 6066 §3: names in the extension are compared without regard to case.
+        self.find(&hello.server_name()?.to_ascii_lowercase())
+    }
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificates")
+            .field("files", &self.files.len())
+            .field("issued", &self.issued.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn load(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<(Vec<String>, Arc<CertifiedKey>), FileError> {
+    let read = |path: &Path| fs::read(path).map_err(|error| FileError::Read { path: path.to_owned(), error });
+    let pem = |path: &Path, expected, error: String| FileError::Pem { path: path.to_owned(), expected, error };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(cert)?)
+        .collect::<Result<_, _>>()
+        .map_err(|error| pem(cert, "certificates", error.to_string()))?;
+    let leaf = chain.first().ok_or_else(|| pem(cert, "certificates", "there is none".into()))?;
+    let secret = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| pem(key, "a private key", error.to_string()))?;
+    let pair = |error: String| FileError::Pair { cert: cert.to_owned(), key: key.to_owned(), error };
+    let names = names_of(leaf).ok_or_else(|| pair("the certificate names no host (subjectAltName)".into()))?;
+    let certified = CertifiedKey::from_der(chain, secret, provider).map_err(|error| pair(error.to_string()))?;
+    Ok((names, Arc::new(certified)))
+}
+
+fn names_of(leaf: &CertificateDer<'_>) -> Option<Vec<String>> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let names: Vec<String> = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            x509_parser::extensions::GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect();
+    (!names.is_empty()).then_some(names)
+}
