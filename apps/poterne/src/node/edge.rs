@@ -9,12 +9,13 @@ use anyhow::Context as _;
 use axum::Router;
 use http_body_util::BodyExt as _;
 use poterne_edge_http::{
-    Body, BodyError, Connection, Limits, Request, Response, Scheme,
+    Body, BodyError, Connection, Limits, Request, Scheme,
     serve::{Protocol, serve_connection},
 };
 use poterne_control_api::ClientIp;
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline};
+use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer};
 use poterne_keys::LocalCa;
 use poterne_model::Name;
 use poterne_snapshot::SnapshotHandle;
@@ -37,6 +38,8 @@ pub(super) struct Edge {
     pub pipeline: Arc<Pipeline<Gateway>>,
     /// Where agents that come on 443 go on to.
     pub gateway: Gateway,
+    /// Handshakes.
+    pub acceptor: Arc<Acceptor>,
     /// Bounds of a connection.
     pub limits: Arc<Limits>,
     /// Who is let in.
@@ -54,19 +57,35 @@ pub(super) struct Parts<'a> {
     pub snapshot: &'a SnapshotHandle,
     pub gateway: &'a Gateway,
     pub visitors_ca: &'a Arc<LocalCa>,
+    /// What tells this instance from others, to find requests that go in circles.
+    pub instance: String,
     pub api: Router,
     pub metrics: &'a Metrics,
 }
 
 /// Puts the visitors' side together; nothing listens yet.
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
-    let Parts { config, names, snapshot, gateway, visitors_ca, api, metrics } = parts;
-let _ = visitors_ca;
+    let Parts { config, names, snapshot, gateway, visitors_ca, instance, api, metrics } = parts;
+    let settings = CertificatesSettings {
+        files: config.edge.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect(),
+        node_names: names.to_vec(),
+        issuer: Some(Arc::new(LocalIssuer(Arc::clone(visitors_ca)))),
+        unwrap: None,
+    };
+    let certificates = Arc::new(Certificates::new(snapshot.clone(), settings)?);
+    let node_names = names.to_vec();
+    let classify = move |sni: Option<&str>| match sni {
+        Some(sni) if is_agent_name(sni) => Class::Agent,
+        Some(sni) if node_names.iter().any(|name| name.as_str() == sni) => Class::Node,
+        _ => Class::Visitor,
+    };
+    let acceptor = Acceptor::new(certificates, Some(gateway.tls_config()), classify, HANDSHAKE_TIMEOUT);
     let trusted_proxies = config.edge.trusted_proxies.iter().map(|range| crate::config::range(range)).collect::<Option<Vec<_>>>();
     let pipeline = Pipeline::new(
         poterne_edge_pipeline::Settings {
             trusted_proxies: trusted_proxies.context("[edge] trusted_proxies")?,
             node_names: names.to_vec(),
+            instance,
             ..poterne_edge_pipeline::Settings::default()
         },
         snapshot.clone(),
@@ -81,6 +100,7 @@ let _ = visitors_ca;
     Ok(Arc::new(Edge {
         pipeline: Arc::new(pipeline),
         gateway: gateway.clone(),
+        acceptor: Arc::new(acceptor),
         limits: Arc::new(Limits::default()),
         admission: Admission::new(admission, metrics),
         drain: CancellationToken::new(),
@@ -143,13 +163,35 @@ impl Edge {
         self.serve(stream, Protocol::Http1, connection).await;
     }
 
-    async fn tls(&self, arrival: Arrival) { drop(arrival) }
+    async fn tls(&self, arrival: Arrival) {
+        let Arrival { stream, peer, local } = arrival;
+        match self.acceptor.accept(stream).await {
+            Ok(Accepted::Agent(arrived)) => self.gateway.accept_tls(arrived.stream, peer),
+            // The pipeline tells the node's own names from visitors' hostnames, by the Host field that the name must agree with.
+            Ok(Accepted::Visitor(arrived) | Accepted::Node(arrived)) => {
+                let connection = Arc::new(Connection::new(peer, local, Scheme::Https, arrived.sni));
+                self.serve(arrived.stream, arrived.protocol, connection).await;
+            }
+            Err(error) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        }
+    }
+
     async fn serve<IO>(&self, io: IO, protocol: Protocol, connection: Arc<Connection>)
     where
         IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
         let (handler, limits) = (Arc::clone(&self.pipeline), Arc::clone(&self.limits));
         Box::pin(serve_connection(io, protocol, connection, handler, limits, self.drain.clone())).await;
+    }
+}
+
+/// Certificates of the node's visitors' authority, by name as they are asked for.
+pub(super) struct LocalIssuer(pub Arc<LocalCa>);
+
+impl Issuer for LocalIssuer {
+    fn issue(&self, name: &str) -> Result<Issued, String> {
+        let leaf = self.0.issue(&[name.to_owned()], SystemTime::now(), None).map_err(|error| error.to_string())?;
+        Ok(Issued { chain: leaf.chain, key: leaf.key, renew_after: leaf.renew_at })
     }
 }
 

@@ -127,7 +127,7 @@ impl Node {
         };
         let publisher = Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
         app.wait_for(publisher.live());
-        background.spawn(record(app.clone(), control.events));
+        background.spawn(record(app.clone(), control.events, stop.clone()));
         background.spawn(publisher.run(stop.clone()));
         let api = poterne_control_api::router(app.clone());
         let administration = Arc::new(Administration::new(app));
@@ -139,6 +139,7 @@ impl Node {
             snapshot: &snapshot,
             gateway: &gateway,
             visitors_ca: &trust.visitors_ca,
+            instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
             api: api.clone(),
             metrics: &metrics,
         })?;
@@ -235,12 +236,18 @@ async fn obey(gateway: Gateway, mut commands: mpsc::Receiver<Command>) {
     }
 }
 
-/// Keeps what nodes tell, until the feed ends.
-async fn record(app: App, mut events: mpsc::Receiver<Event>) {
-    while let Some(event) = events.recv().await {
+/// Keeps what nodes tell, until told to stop; what was told by then is kept too.
+async fn record(app: App, mut events: mpsc::Receiver<Event>, stop: CancellationToken) {
+    let keep = async |event| {
         if let Err(error) = app.record_event(event).await {
             tracing::error!(%error, "what a node told could not be kept");
         }
+    };
+    while let Some(Some(event)) = stop.run_until_cancelled(events.recv()).await {
+        keep(event).await;
+    }
+    while let Ok(event) = events.try_recv() {
+        keep(event).await;
     }
 }
 
