@@ -1,4 +1,5 @@
 //! The demo as a user's shell sees it: a child process, its one line of JSON, requests through it, and its end.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -77,8 +78,7 @@ impl Drop for Demo {
 }
 
 fn verb(state_dir: &Path, arguments: &[&str]) -> (bool, String) {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_poterne")).args(arguments).arg("--state-dir").arg(state_dir).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_poterne")).args(arguments).arg("--state-dir").arg(state_dir).output().unwrap();
     let text = if output.status.success() { output.stdout } else { output.stderr };
     (output.status.success(), String::from_utf8(text).unwrap())
 }
@@ -87,7 +87,9 @@ fn verb(state_dir: &Path, arguments: &[&str]) -> (bool, String) {
 fn the_url_works_the_end_is_clean_and_the_second_run_finds_the_state() {
     let dir = tempfile::tempdir().unwrap();
     let demo = Demo::start(dir.path(), &[]);
-    for key in ["state_dir", "http", "https", "tunnel", "api", "metrics", "ca_file", "account_id", "zone_id", "url", "tunnel_token"] {
+    for key in
+        ["state_dir", "http", "https", "tunnel", "api", "metrics", "ca_file", "account_id", "zone_id", "url", "tunnel_token"]
+    {
         demo.text(key);
     }
     assert_eq!(demo.text("zone"), "poterne.localhost");

@@ -1,4 +1,5 @@
 //! The verbs without a running node, and what the program says when something is wrong.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::{path::Path, process::Command};
 

@@ -6,7 +6,7 @@
 
 mod in_process;
 
-pub use in_process::{COMMANDS_MAX, CHANGES_MAX, ControlEnd, EVENTS_MAX, NodeEnd, in_process};
+pub use in_process::{CHANGES_MAX, COMMANDS_MAX, ControlEnd, EVENTS_MAX, NodeEnd, in_process};
 
 use bytes::Bytes;
 use poterne_model::{ConnectionId, ConnectionInfo, ConnectorId, TunnelId};

@@ -191,7 +191,8 @@ impl LocalCa {
 
     fn permits(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
-        let within = |subtree: &String| name.strip_suffix(subtree.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let within =
+            |subtree: &String| name.strip_suffix(subtree.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
         self.permitted.is_empty() || self.permitted.iter().any(within)
     }
 
@@ -238,7 +239,8 @@ impl LocalCa {
 
 /// What the certificate itself says, which is what verifiers go by.
 fn permitted_names(certificate: &x509_parser::certificate::X509Certificate<'_>) -> Vec<String> {
-    let constraints = certificate.name_constraints().ok().flatten().and_then(|extension| extension.value.permitted_subtrees.as_ref());
+    let constraints =
+        certificate.name_constraints().ok().flatten().and_then(|extension| extension.value.permitted_subtrees.as_ref());
     let names = constraints.into_iter().flatten().filter_map(|subtree| match &subtree.base {
         x509_parser::extensions::GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
         _ => None,

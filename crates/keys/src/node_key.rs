@@ -30,7 +30,9 @@ pub enum KeyFileError {
         error: io::Error,
     },
     /// Others may read it.
-    #[error("{path} has mode {mode:o}, so others than its owner can read it: run `chmod 600 {path}`, and rotate the key if they may have")]
+    #[error(
+        "{path} has mode {mode:o}, so others than its owner can read it: run `chmod 600 {path}`, and rotate the key if they may have"
+    )]
     TooOpen {
         /// The file.
         path: PathBuf,
@@ -210,7 +212,10 @@ mod tests {
         assert!(matches!(new.unwrap(data.id(), &wrapped), Err(EnvelopeError::UnknownKey(_))));
         let rewrapped = old.rewrap(data.id(), &wrapped, &new).unwrap();
         let sealed = data.seal(Purpose::TunnelSecret, b"t", b"hush");
-        assert_eq!(new.unwrap(data.id(), &rewrapped).unwrap().open(Purpose::TunnelSecret, b"t", &sealed).unwrap().expose(), b"hush");
+        assert_eq!(
+            new.unwrap(data.id(), &rewrapped).unwrap().open(Purpose::TunnelSecret, b"t", &sealed).unwrap().expose(),
+            b"hush"
+        );
         assert!(new.unwrap([0; 8], &rewrapped).is_err());
     }
 }

@@ -203,7 +203,8 @@ mod tests {
             assert_eq!(walk(&map, ACCOUNT, &name(start)), Err(ChainError::Loop { start: name(start), at: name(start) }));
         }
         let chain = |length: usize| {
-            let links = (0..length).fold(Map::default(), |map, at| map.cname(&format!("n{at}.test"), &format!("n{}.test", at + 1)));
+            let links =
+                (0..length).fold(Map::default(), |map, at| map.cname(&format!("n{at}.test"), &format!("n{}.test", at + 1)));
             links.with(&format!("n{length}.test"), RecordData::A([192, 0, 2, 1].into()))
         };
         assert!(matches!(walk(&chain(CHAIN_LENGTH_MAX), ACCOUNT, &name("n0.test")), Ok(Destination::Addresses(_))));

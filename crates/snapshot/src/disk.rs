@@ -294,8 +294,8 @@ fn encode_change(change: &Change) -> Vec<u8> {
 }
 
 fn decode_change(bytes: &[u8]) -> Result<Change, String> {
-    let (generation, chunks): (u64, Vec<(&[u8], Option<&[u8]>)>) =
-        postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+    type Chunks<'a> = Vec<(&'a [u8], Option<&'a [u8]>)>;
+    let (generation, chunks): (u64, Chunks<'_>) = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
     let chunks = chunks.into_iter().map(|(key, body)| (Key::from(key), body.map(Bytes::copy_from_slice))).collect();
     Ok(Change { generation, chunks })
 }

@@ -202,9 +202,10 @@ impl Snapshot {
         let node = (*self.node != NodeChunk::default()).then(|| (ChunkKey::Node, Chunk::Node((*self.node).clone())));
         let accounts = self.accounts.iter().map(|(id, chunk)| (ChunkKey::Account(*id), Chunk::Account((**chunk).clone())));
         let zones = self.zones.iter().map(|(id, zone)| (ChunkKey::Zone(*id), Chunk::Zone(zone.head().clone())));
-        let names = self.zones.iter().flat_map(|(id, zone)| {
-            zone.names().map(|(name, chunk)| (ChunkKey::Name(*id, name), Chunk::Name(chunk.clone())))
-        });
+        let names = self
+            .zones
+            .iter()
+            .flat_map(|(id, zone)| zone.names().map(|(name, chunk)| (ChunkKey::Name(*id, name), Chunk::Name(chunk.clone()))));
         let tunnels = self.tunnels.iter().map(|(id, chunk)| (ChunkKey::Tunnel(*id), Chunk::Tunnel((**chunk).clone())));
         let certificates =
             self.certificates.iter().map(|(id, chunk)| (ChunkKey::Certificate(*id), Chunk::Certificate((**chunk).clone())));

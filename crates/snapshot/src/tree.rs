@@ -244,7 +244,8 @@ impl<K: Eq, V> Page<K, V> {
 
 /// Which child of a branch at this depth; the highest bits first, so that a page's hashes stay sorted when it is cut.
 fn slot(hash: u64, depth: u32) -> usize {
-    (hash >> (u64::BITS - BITS * (depth + 1))) as usize & (FAN_OUT - 1)
+    let shifted = hash >> (u64::BITS - BITS * (depth + 1));
+    usize::try_from(shifted % FAN_OUT as u64).expect("below the fan-out")
 }
 
 fn split<K: Clone, V: Clone>(page: &Page<K, V>, depth: u32) -> Node<K, V> {

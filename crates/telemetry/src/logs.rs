@@ -37,7 +37,9 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter does not parse.
-    #[error("log filter {filter:?} is not understood: {error}; write a level such as \"info\", or \"info,poterne_edge_pipeline=debug\"")]
+    #[error(
+        "log filter {filter:?} is not understood: {error}; write a level such as \"info\", or \"info,poterne_edge_pipeline=debug\""
+    )]
     Filter {
         /// As given.
         filter: String,
@@ -60,8 +62,8 @@ pub enum LogError {
 /// Begins logging for the whole process. Call once, first thing in `main`.
 pub fn init(settings: &Settings) -> Result<(), LogError> {
     let filter = settings.filter.as_deref().unwrap_or("info");
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| LogError::Filter { filter: filter.to_owned(), error: error.to_string() })?;
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| LogError::Filter { filter: filter.to_owned(), error: error.to_string() })?;
     let text = match settings.format {
         Format::Auto => settings.file.is_none() && io::stderr().is_terminal(),
         Format::Text => true,

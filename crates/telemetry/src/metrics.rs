@@ -41,7 +41,13 @@ impl Metrics {
     }
 
     /// One counter per value of a label whose values are known beforehand, in their order.
-    pub fn counters<const N: usize>(&self, name: &str, help: &str, label: &'static str, values: [&'static str; N]) -> [Counter; N] {
+    pub fn counters<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: [&'static str; N],
+    ) -> [Counter; N] {
         let family = Family::<[(&'static str, &'static str); 1], Counter>::default();
         let counters = values.map(|value| family.get_or_create_owned(&[(label, value)]));
         self.register(|registry| registry.register(name, help, family));

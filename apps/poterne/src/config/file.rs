@@ -25,7 +25,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
     // Each value is tried alone, so that what is wrong with it has a place.
     for (section, key, value) in values(document.get_ref()) {
         let Some(tried) = table.get(section).and_then(|section| section.get(key)) else { continue };
-        try_value(section, key, tried.clone()).map_err(|error| fail(value.span().start, format!("[{section}] {key}: {error}")))?;
+        try_value(section, key, tried.clone())
+            .map_err(|error| fail(value.span().start, format!("[{section}] {key}: {error}")))?;
     }
     Ok(table)
 }
@@ -89,10 +90,10 @@ fn check(document: &DeTable<'_>) -> Result<(), (usize, String)> {
 
 /// What to say of a section nobody knows.
 fn unknown_section(name: &str, value: &DeValue<'_>) -> String {
-    if !matches!(value, DeValue::Table(_)) {
-        if let Some(key) = keys::KEYS.iter().find(|key| key.name == name) {
-            return format!("unknown key {name:?} here: it belongs below [{}]", key.section);
-        }
+    if !matches!(value, DeValue::Table(_))
+        && let Some(key) = keys::KEYS.iter().find(|key| key.name == name)
+    {
+        return format!("unknown key {name:?} here: it belongs below [{}]", key.section);
     }
     match keys::nearest(name, keys::SECTIONS.iter().map(|(section, _)| *section)) {
         Some(near) => format!("unknown section [{name}]; did you mean [{near}]?"),
@@ -141,10 +142,7 @@ mod tests {
             "poterne.toml:3:1: unknown key \"quick_domain\" in [node]: it belongs in [tunnel]"
         );
         assert_eq!(refusal("version = 1\n[tunel]\n"), "poterne.toml:2:2: unknown section [tunel]; did you mean [tunnel]?");
-        assert_eq!(
-            refusal("version = 1\nhttp = []\n"),
-            "poterne.toml:2:1: unknown key \"http\" here: it belongs below [edge]"
-        );
+        assert_eq!(refusal("version = 1\nhttp = []\n"), "poterne.toml:2:1: unknown key \"http\" here: it belongs below [edge]");
     }
 
     #[test]

@@ -251,7 +251,8 @@ impl Config {
 
     /// Reads all layers as the command line and this process's environment say.
     pub fn from_sources(sources: &Sources) -> Result<Self, ConfigError> {
-        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let mut config = Self::load(sources.config.as_deref(), environment, &sources.set)?;
         if let Some(state_dir) = &sources.state_dir {
             config.node.state_dir.clone_from(state_dir);
@@ -281,7 +282,10 @@ impl Config {
             return wrong(&format!("[edge] trusted_proxies: {range:?} is neither an address nor a range such as 10.0.0.0/8"));
         }
         if let Some(range) = self.edge.origins_allowed.iter().find(|allowed| range(&allowed.cidr).is_none()) {
-            return wrong(&format!("[edge] origins_allowed: {:?} is neither an address nor a range such as 10.0.0.0/8", range.cidr));
+            return wrong(&format!(
+                "[edge] origins_allowed: {:?} is neither an address nor a range such as 10.0.0.0/8",
+                range.cidr
+            ));
         }
         Ok(())
     }
@@ -363,7 +367,8 @@ mod tests {
 
     #[test]
     fn flags_win_over_environment_over_file_over_defaults() {
-        let file = "version = 1\n[edge]\nhttp = [\"127.0.0.1:1\"]\nhttps = [\"127.0.0.1:1\"]\n[tunnel]\nlisten = [\"127.0.0.1:1\"]\n";
+        let file =
+            "version = 1\n[edge]\nhttp = [\"127.0.0.1:1\"]\nhttps = [\"127.0.0.1:1\"]\n[tunnel]\nlisten = [\"127.0.0.1:1\"]\n";
         let config = load(
             file,
             &[("POTERNE_EDGE_HTTPS", "127.0.0.1:2,[::1]:2"), ("POTERNE_TUNNEL_LISTEN", "127.0.0.1:2")],
@@ -394,7 +399,10 @@ mod tests {
         let dial = |text: &str| load(&format!("version = 1\n{text}"), &[], &[]).unwrap().agents_dial();
         assert_eq!(dial("[tunnel]\nedges = [\"e:1\"]\n[node]\nname = \"n.test\"\n"), ["e:1"]);
         assert_eq!(dial("[node]\nname = \"n.test\"\npublic_addresses = [\"192.0.2.1\"]\n"), ["n.test:7844"]);
-        assert_eq!(dial("[node]\npublic_addresses = [\"192.0.2.1\", \"2001:db8::1\"]\n"), ["192.0.2.1:7844", "[2001:db8::1]:7844"]);
+        assert_eq!(
+            dial("[node]\npublic_addresses = [\"192.0.2.1\", \"2001:db8::1\"]\n"),
+            ["192.0.2.1:7844", "[2001:db8::1]:7844"]
+        );
         assert_eq!(dial("[tunnel]\nlisten = [\"127.0.0.1:9\"]\n"), ["127.0.0.1:9"]);
     }
 

@@ -30,7 +30,10 @@ pub fn from_flags(flags: &[String]) -> Result<Vec<Table>, ConfigError> {
             let origin = format!("--set {flag}");
             let parts = flag.split_once('=').and_then(|(key, value)| Some((key.split_once('.')?, value)));
             let Some(((section, name), text)) = parts else {
-                return Err(ConfigError::InOverlay { origin, what: "expected SECTION.KEY=VALUE, as in edge.http=127.0.0.1:8080".into() });
+                return Err(ConfigError::InOverlay {
+                    origin,
+                    what: "expected SECTION.KEY=VALUE, as in edge.http=127.0.0.1:8080".into(),
+                });
             };
             change(&origin, section, name, text)
         })

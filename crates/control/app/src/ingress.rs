@@ -66,7 +66,10 @@ mod tests {
     fn order(config: &str) -> Vec<String> {
         let root: Value = serde_json::from_str(config).unwrap();
         let rules = root["ingress"].as_array().unwrap();
-        rules.iter().map(|rule| format!("{} {}", rule["hostname"].as_str().unwrap_or("*"), rule["service"].as_str().unwrap())).collect()
+        rules
+            .iter()
+            .map(|rule| format!("{} {}", rule["hostname"].as_str().unwrap_or("*"), rule["service"].as_str().unwrap()))
+            .collect()
     }
 
     fn name(text: &str) -> Name {
@@ -76,14 +79,23 @@ mod tests {
     #[test]
     fn rules_stand_before_what_would_hide_them() {
         let mut config = None::<String>;
-        for (hostname, service) in
-            [("*.example.com", "http://any:1"), ("app.example.com", "http://app:2"), ("*.deep.example.com", "http://deep:3"), ("other.org", "http://other:4")]
-        {
+        for (hostname, service) in [
+            ("*.example.com", "http://any:1"),
+            ("app.example.com", "http://app:2"),
+            ("*.deep.example.com", "http://deep:3"),
+            ("other.org", "http://other:4"),
+        ] {
             config = with_rule(config.as_deref(), &name(hostname), service).unwrap();
         }
         assert_eq!(
             order(config.as_deref().unwrap()),
-            ["app.example.com http://app:2", "*.deep.example.com http://deep:3", "*.example.com http://any:1", "other.org http://other:4", "* http_status:404"]
+            [
+                "app.example.com http://app:2",
+                "*.deep.example.com http://deep:3",
+                "*.example.com http://any:1",
+                "other.org http://other:4",
+                "* http_status:404"
+            ]
         );
         assert_eq!(hostnames(config.as_deref().unwrap()).len(), 4);
     }

@@ -74,7 +74,8 @@ fn tunnels(intent: &Intent, chunks: &mut BTreeMap<ChunkKey, Chunk>) {
     for (tunnel, digest) in &intent.digests {
         digests.entry(*tunnel).or_default().push(*digest);
     }
-    let configurations: HashMap<TunnelId, &Configuration> = intent.configurations.iter().map(|(id, config)| (*id, config)).collect();
+    let configurations: HashMap<TunnelId, &Configuration> =
+        intent.configurations.iter().map(|(id, config)| (*id, config)).collect();
     for tunnel in &intent.tunnels {
         // A tunnel without a secret admits nobody; it is none.
         let Some(secret_digests) = digests.remove(&tunnel.id) else { continue };
@@ -133,7 +134,9 @@ impl<'a> World<'a> {
             serving.push(ServingZone { id, account, apex, sets: BTreeMap::new(), existing });
         }
         for records in intent.records.chunk_by(|one, other| one.zone == other.zone && one.name == other.name) {
-            let Some(zone) = records.first().and_then(|first| by_id.get(&first.zone)).map(|at| &mut serving[*at]) else { continue };
+            let Some(zone) = records.first().and_then(|first| by_id.get(&first.zone)).map(|at| &mut serving[*at]) else {
+                continue;
+            };
             let name = records[0].name.clone();
             let mut above = name.parent();
             zone.existing.insert(name.clone());

@@ -94,7 +94,20 @@ impl Node {
         let (id, name) = (RecordId::from_bytes(random_bytes()), name(owner));
         let (content, proxied) = (content.to_owned(), !matches!(kind, RecordType::Other(_)));
         let (comment, tags, managed_by) = (None, Vec::new(), None);
-        let record = Record { id, zone, name, kind, content, ttl_secs: 1, proxied, comment, tags, managed_by, created_at: 1, modified_at: 1 };
+        let record = Record {
+            id,
+            zone,
+            name,
+            kind,
+            content,
+            ttl_secs: 1,
+            proxied,
+            comment,
+            tags,
+            managed_by,
+            created_at: 1,
+            modified_at: 1,
+        };
         session.insert_record(&record).await.unwrap();
         session.commit().await.unwrap();
     }
@@ -166,7 +179,9 @@ async fn refusals_name_their_reason_and_write_nothing() {
     node.tunnel("web").await;
     node.record("example.test", "taken.example.test", RecordType::A, "192.0.2.1").await;
     let before = *node.store.changes().borrow();
-    let route = async |hostname, tunnel, service| node.app.tunnel_route(&OPERATOR, hostname, tunnel, service).await.unwrap_err().to_string();
+    let route = async |hostname, tunnel, service| {
+        node.app.tunnel_route(&OPERATOR, hostname, tunnel, service).await.unwrap_err().to_string()
+    };
     for (error, expected) in [
         (route("app.elsewhere.org", "web", "http://localhost:1").await, "`poterne zone add elsewhere.org`"),
         (route("app.example.test", "nobody", "http://localhost:1").await, "no tunnel \"nobody\""),

@@ -34,12 +34,7 @@ impl Store {
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let wrong = |error: String| StoreError::Open { path: path.to_owned(), error };
         // Made before SQLite does, which would leave it to the umask.
-        std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| wrong(error.to_string()))?;
+        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| wrong(error.to_string()))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)

@@ -75,7 +75,8 @@ impl Record {
 impl Session {
     /// A new record. Conflict when the zone has the same one.
     pub async fn insert_record(&mut self, record: &Record) -> Result<(), StoreError> {
-        let statement = "INSERT INTO record (id, zone, name, type, content, ttl, proxied, comment, tags, managed_by, created_at, modified_at)
+        let statement =
+            "INSERT INTO record (id, zone, name, type, content, ttl, proxied, comment, tags, managed_by, created_at, modified_at)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         sqlx::query(statement)
             .bind(record.id.to_string())
@@ -122,8 +123,7 @@ impl Session {
     pub async fn cnames_to(&mut self, account: AccountId, target: &Name) -> Result<Vec<Record>, StoreError> {
         let statement = "SELECT record.* FROM record JOIN zone ON zone.id = record.zone
             WHERE zone.account = ? AND record.type = 'CNAME' AND record.content = ? ORDER BY record.name, record.id";
-        let rows =
-            sqlx::query(statement).bind(account.to_string()).bind(target.as_str()).fetch_all(self.connection()).await?;
+        let rows = sqlx::query(statement).bind(account.to_string()).bind(target.as_str()).fetch_all(self.connection()).await?;
         rows.iter().map(record).collect()
     }
 

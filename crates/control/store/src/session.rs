@@ -64,7 +64,8 @@ impl Session {
     pub async fn send_command(&mut self, command: &Command, now: Micros) -> Result<(), StoreError> {
         let Command::DropConnections { tunnel, connector } = command;
         let payload = DropConnections { tunnel: *tunnel, connector: *connector };
-        let payload = serde_json::to_string(&payload).map_err(|error| StoreError::Damaged { what: "command", why: error.to_string() })?;
+        let payload =
+            serde_json::to_string(&payload).map_err(|error| StoreError::Damaged { what: "command", why: error.to_string() })?;
         sqlx::query("INSERT INTO outbox (kind, payload, created_at) VALUES (?, ?, ?)")
             .bind(DROP_CONNECTIONS)
             .bind(payload)
@@ -76,7 +77,8 @@ impl Session {
 
     /// Orders that wait, oldest first, at most 1,000.
     pub async fn outbox(&mut self) -> Result<Vec<(i64, Command)>, StoreError> {
-        let rows = sqlx::query("SELECT id, kind, payload FROM outbox ORDER BY id LIMIT 1000").fetch_all(self.connection()).await?;
+        let rows =
+            sqlx::query("SELECT id, kind, payload FROM outbox ORDER BY id LIMIT 1000").fetch_all(self.connection()).await?;
         let read = |row: &sqlx::sqlite::SqliteRow| {
             let kind: &str = cell(row, "kind")?;
             let damaged = |why| StoreError::Damaged { what: "outbox entry", why };

@@ -4,8 +4,8 @@ use std::{net::IpAddr, os::unix::fs::MetadataExt, path::Path};
 
 use poterne_feed::Command;
 use poterne_model::{
-    AccountId, ConnectionId, ConnectionInfo, ConnectorId, ConnectorInfo, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus,
-    tunnel::Transport,
+    AccountId, ConnectionId, ConnectionInfo, ConnectorId, ConnectorInfo, Name, RecordId, RecordType, TunnelId, ZoneId,
+    ZoneStatus, tunnel::Transport,
 };
 
 use crate::{Account, AccountKind, ConfigSource, Configuration, Record, SealedSecret, Session, Store, StoreError, Tunnel, Zone};
@@ -259,7 +259,8 @@ async fn connections_come_and_go_and_the_tunnel_remembers() {
     }
     let expected = ConnectorInfo { connections: vec![connection(0, 100), connection(1, 101)], ..connector.clone() };
     assert_eq!(session.connectors(TUNNEL).await.unwrap(), [expected]);
-    let facts = |tunnel: Tunnel| (tunnel.conns_active_at, tunnel.conns_inactive_at, tunnel.first_connected_at, tunnel.last_loss_at);
+    let facts =
+        |tunnel: Tunnel| (tunnel.conns_active_at, tunnel.conns_inactive_at, tunnel.first_connected_at, tunnel.last_loss_at);
     let seconds = |number: i64| Some(number * 1_000_000);
     assert_eq!(facts(session.tunnel(TUNNEL).await.unwrap().unwrap()), (seconds(100), None, seconds(100), None));
     session.close_connection(TUNNEL, connection(0, 0).id, 110_000_000).await.unwrap();

@@ -79,7 +79,8 @@ impl ConfigSource {
 impl Session {
     /// A new tunnel. Conflict when a live one of the account has the name.
     pub async fn insert_tunnel(&mut self, tunnel: &Tunnel) -> Result<(), StoreError> {
-        let statement = "INSERT INTO tunnel (id, account, name, config_src, created_at, quick, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        let statement =
+            "INSERT INTO tunnel (id, account, name, config_src, created_at, quick, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
         sqlx::query(statement)
             .bind(tunnel.id.to_string())
             .bind(tunnel.account.to_string())

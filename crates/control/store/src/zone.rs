@@ -30,7 +30,8 @@ pub struct Zone {
 impl Session {
     /// A new zone. Conflict when the account has it already, or when it is born serving and another serves that name.
     pub async fn insert_zone(&mut self, zone: &Zone) -> Result<(), StoreError> {
-        let statement = "INSERT INTO zone (id, account, name, status, name_server_1, name_server_2, created_at, modified_at, activated_at)
+        let statement =
+            "INSERT INTO zone (id, account, name, status, name_server_1, name_server_2, created_at, modified_at, activated_at)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
         sqlx::query(statement)
             .bind(zone.id.to_string())
@@ -97,8 +98,7 @@ impl Session {
     pub async fn set_zone_status(&mut self, id: ZoneId, status: ZoneStatus, now: Micros) -> Result<(), StoreError> {
         let statement = "UPDATE zone SET status = ?1, modified_at = ?2,
             activated_at = CASE WHEN ?1 = 'active' THEN ifnull(activated_at, ?2) ELSE activated_at END WHERE id = ?3";
-        let done =
-            sqlx::query(statement).bind(status.as_str()).bind(now).bind(id.to_string()).execute(self.connection()).await?;
+        let done = sqlx::query(statement).bind(status.as_str()).bind(now).bind(id.to_string()).execute(self.connection()).await?;
         if done.rows_affected() == 0 { Err(StoreError::NotFound("zone")) } else { Ok(()) }
     }
 }

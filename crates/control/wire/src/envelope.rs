@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_code_sent_as_a_text_is_read_and_missing_lists_are_empty() {
-        let envelope: Envelope<u8> = serde_json::from_str(r#"{"success":false,"errors":[{"code":"1013","message":"x"}]}"#).unwrap();
+        let envelope: Envelope<u8> =
+            serde_json::from_str(r#"{"success":false,"errors":[{"code":"1013","message":"x"}]}"#).unwrap();
         assert_eq!(envelope.errors[0].code, 1013);
         assert_eq!((envelope.result, envelope.messages.len()), (None, 0));
     }

@@ -98,7 +98,8 @@ pub fn parse_quick_answer(body: &[u8]) -> Result<QuickTunnel, QuickAnswerError> 
     match envelope.result {
         Some(tunnel) if envelope.success => Ok(tunnel),
         _ => {
-            let texts: Vec<String> = envelope.errors.iter().map(|error| format!("{} (code {})", error.message, error.code)).collect();
+            let texts: Vec<String> =
+                envelope.errors.iter().map(|error| format!("{} (code {})", error.message, error.code)).collect();
             let text = if texts.is_empty() { "it gave no reason".to_owned() } else { texts.join("; ") };
             Err(QuickAnswerError::Refused(text.chars().filter(|c| !c.is_control()).take(500).collect()))
         }
@@ -112,7 +113,14 @@ mod tests {
     fn answer() -> QuickTunnel {
         let hostname = Name::parse("abc.quick.example.org").unwrap();
         let edges = Edges::new(vec!["edge.example.org:7844".into()], &[7; 32]);
-        QuickTunnel::new(TunnelId::from_bytes([1; 16]), "abc".into(), hostname, AccountId::from_bytes([2; 16]), &[9; 32], Some(edges))
+        QuickTunnel::new(
+            TunnelId::from_bytes([1; 16]),
+            "abc".into(),
+            hostname,
+            AccountId::from_bytes([2; 16]),
+            &[9; 32],
+            Some(edges),
+        )
     }
 
     #[test]

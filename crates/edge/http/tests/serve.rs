@@ -1,4 +1,5 @@
 //! Connections served over streams in memory: raw bytes in, raw bytes out.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -60,7 +60,9 @@ type Prefix = u64;
 impl Admission {
     /// Nobody in yet.
     pub fn new(limits: AdmissionLimits, metrics: &Metrics) -> Arc<Self> {
-        metrics.gauge("edge_connections_max", "Visitor connections allowed").set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
+        metrics
+            .gauge("edge_connections_max", "Visitor connections allowed")
+            .set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
         let [full, share] =
             metrics.counters("edge_connections_refused", "Visitor connections closed at once", "reason", ["full", "share"]);
         Arc::new(Self {

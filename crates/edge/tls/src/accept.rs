@@ -51,11 +51,14 @@ pub enum AcceptError {
     Failed(#[from] io::Error),
 }
 
+/// Tells whom a name means.
+type Classify = dyn Fn(Option<&str>) -> Class + Send + Sync;
+
 /// Does handshakes.
 pub struct Acceptor {
     visitors: Arc<ServerConfig>,
     agents: Option<Arc<ServerConfig>>,
-    classify: Box<dyn Fn(Option<&str>) -> Class + Send + Sync>,
+    classify: Box<Classify>,
     timeout: Duration,
 }
 

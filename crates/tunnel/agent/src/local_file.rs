@@ -22,7 +22,9 @@ pub enum LocalFileError {
         reason: String,
     },
     /// It is not YAML; the parser's words hold line and column.
-    #[error("{path} is not valid YAML: {reason}; check the indentation (spaces, not tabs) and that `key: value` has a space after the colon")]
+    #[error(
+        "{path} is not valid YAML: {reason}; check the indentation (spaces, not tabs) and that `key: value` has a space after the colon"
+    )]
     Yaml {
         /// The file.
         path: String,

@@ -61,12 +61,27 @@ impl AgentMetrics {
         let size = |value: &AtomicUsize| i64::try_from(value.load(Relaxed)).unwrap_or(i64::MAX);
         line("gauge", "cloudflared_tunnel_ha_connections", "Registered connections.", size(&self.connections));
         line("counter", "cloudflared_tunnel_total_requests", "Requests that came through the tunnel.", number(&self.requests));
-        line("counter", "cloudflared_tunnel_request_errors", "Requests the local service did not answer.", number(&self.request_errors));
+        line(
+            "counter",
+            "cloudflared_tunnel_request_errors",
+            "Requests the local service did not answer.",
+            number(&self.request_errors),
+        );
         line("gauge", "cloudflared_tunnel_concurrent_requests_per_tunnel", "Requests in flight.", size(&self.concurrent));
         line("gauge", "cloudflared_tcp_active_sessions", "Open TCP flows.", size(&self.tcp_active));
         line("counter", "cloudflared_tcp_total_sessions", "TCP flows ever opened.", number(&self.tcp_total));
-        line("counter", "cloudflared_proxy_connect_streams_errors", "TCP flows that could not be opened.", number(&self.connect_errors));
-        line("gauge", "cloudflared_orchestration_config_version", "Applied version of the remote configuration.", self.config_version.load(Relaxed).into());
+        line(
+            "counter",
+            "cloudflared_proxy_connect_streams_errors",
+            "TCP flows that could not be opened.",
+            number(&self.connect_errors),
+        );
+        line(
+            "gauge",
+            "cloudflared_orchestration_config_version",
+            "Applied version of the remote configuration.",
+            self.config_version.load(Relaxed).into(),
+        );
         line("counter", "poterne_agent_dial_errors_total", "Attempts that reached no edge.", number(&self.dial_errors));
         let rpc = [("success", &self.register_success), ("fail", &self.register_fail)];
         for (outcome, value) in rpc {

@@ -43,7 +43,11 @@ pub(crate) async fn serve(shared: &Shared, request: AgentRequest, incoming: Inco
         Target::Http(service) => http::serve(shared, service, request, incoming, answer).await,
         Target::Status(status) => fixed(shared, *status, &mut answer).await,
         Target::AccessRequired => {
-            tracing::warn!(ray = request.ray, rule = at, "refused: the rule requires an Access token, which this agent cannot verify");
+            tracing::warn!(
+                ray = request.ray,
+                rule = at,
+                "refused: the rule requires an Access token, which this agent cannot verify"
+            );
             fixed(shared, StatusCode::FORBIDDEN, &mut answer).await;
         }
         Target::HelloWorld => hello::serve(shared, request, incoming, answer).await,
@@ -59,7 +63,13 @@ async fn fixed(shared: &Shared, status: StatusCode, answer: &mut Answer) {
 }
 
 /// Tells edge and log that a service could not be reached.
-pub(crate) async fn unreachable(shared: &Shared, ray: Option<&str>, service: &str, reason: &(dyn std::fmt::Display + Sync), answer: &mut Answer) {
+pub(crate) async fn unreachable(
+    shared: &Shared,
+    ray: Option<&str>,
+    service: &str,
+    reason: &(dyn std::fmt::Display + Sync),
+    answer: &mut Answer,
+) {
     shared.metrics.request_errors.fetch_add(1, Relaxed);
     tracing::error!(ray, service, %reason, "{UNREACHABLE}");
     let text = format!("{UNREACHABLE} The service may be down or it may not be responding to traffic from the agent: {reason}");

@@ -54,7 +54,9 @@ pub enum QuickError {
     #[error("the quick service {0:?} is not a URL; write https://HOST")]
     Url(String),
     /// Without encryption the secret would be anybody's.
-    #[error("the quick service {0:?} is plain http:// and not on this machine: the tunnel's secret would travel in the clear; use https://")]
+    #[error(
+        "the quick service {0:?} is plain http:// and not on this machine: the tunnel's secret would travel in the clear; use https://"
+    )]
     PlainHttp(String),
     /// Input or output failed.
     #[error("the quick service {url} cannot be reached: {reason}")]
@@ -123,9 +125,10 @@ async fn post(url: &str, trust: &Trust, proxies: &Proxies) -> Result<Bytes, Quic
     let trust = if matches!(trust, Trust::Pins(_)) { &Trust::WebPki } else { trust };
     let name = ServerName::try_from(host.to_owned()).map_err(|_| QuickError::Url(url.to_owned()))?;
     let connector = TlsConnector::from(Arc::new(trust.client_config(false, false)?));
-    let tls = connector.connect(name, stream).await.map_err(|error| {
-        unreachable(format!("{error}; a node without a public certificate is verified with --cacert"))
-    })?;
+    let tls = connector
+        .connect(name, stream)
+        .await
+        .map_err(|error| unreachable(format!("{error}; a node without a public certificate is verified with --cacert")))?;
     exchange(TokioIo::new(tls), request).await.map_err(|error| unreachable(error.to_string()))
 }
 
@@ -224,7 +227,10 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_its_own_words() {
         let body = br#"{"success":false,"result":null,"errors":[{"code":1,"message":"quick tunnels are off"}]}"#;
-        assert_eq!(read("https://n", body).unwrap_err().to_string(), "the quick service https://n refused: quick tunnels are off");
+        assert_eq!(
+            read("https://n", body).unwrap_err().to_string(),
+            "the quick service https://n refused: quick tunnels are off"
+        );
         assert!(matches!(read("u", b"<html>"), Err(QuickError::Answer { .. })));
     }
 

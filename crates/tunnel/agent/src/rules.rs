@@ -62,9 +62,18 @@ pub(crate) enum Target {
     Http(Box<HttpTarget>),
     Status(http::StatusCode),
     HelloWorld,
-    Flow { host: String, port: u16, connect: ConnectOptions },
-    Bastion { connect: ConnectOptions },
-    Socks { rules: Vec<IpPolicy>, connect: ConnectOptions },
+    Flow {
+        host: String,
+        port: u16,
+        connect: ConnectOptions,
+    },
+    Bastion {
+        connect: ConnectOptions,
+    },
+    Socks {
+        rules: Vec<IpPolicy>,
+        connect: ConnectOptions,
+    },
     /// `access.required`: only the vendor can verify such a token, so nobody passes.
     AccessRequired,
 }
@@ -133,18 +142,17 @@ impl Rules {
     pub(crate) fn compile(config: &TunnelConfig, version: i32) -> Result<Self, RulesError> {
         let matcher = Matcher::new(config)?;
         let mut clients = HashMap::new();
-        let targets = matcher
-            .rules()
-            .iter()
-            .enumerate()
-            .map(|(at, matched)| {
-                target(&matched.rule.service, &matched.origin, &mut clients).map(Arc::new).map_err(|reason| RulesError::Rule {
-                    rule: at + 1,
-                    service: matched.rule.service.to_string(),
-                    reason,
+        let targets =
+            matcher
+                .rules()
+                .iter()
+                .enumerate()
+                .map(|(at, matched)| {
+                    target(&matched.rule.service, &matched.origin, &mut clients)
+                        .map(Arc::new)
+                        .map_err(|reason| RulesError::Rule { rule: at + 1, service: matched.rule.service.to_string(), reason })
                 })
-            })
-            .collect::<Result<_, _>>()?;
+                .collect::<Result<_, _>>()?;
         Ok(Self { matcher, targets, warp: config.warp_routing, version, json: config.to_json() })
     }
 
@@ -187,7 +195,8 @@ fn target(
     }
     let socks = || {
         let compile = |rule: &IpRule| {
-            IpPolicy::compile(rule).ok_or_else(|| format!("originRequest.ipRules: {:?} is not a network such as 10.0.0.0/8", rule.prefix))
+            IpPolicy::compile(rule)
+                .ok_or_else(|| format!("originRequest.ipRules: {:?} is not a network such as 10.0.0.0/8", rule.prefix))
         };
         let rules = settings.ip_rules.iter().map(compile).collect::<Result<_, _>>()?;
         Ok::<_, String>(Target::Socks { rules, connect })
@@ -206,7 +215,8 @@ fn target(
         let host_header = match settings.http_host_header.as_str() {
             "" => None,
             host => Some(
-                HeaderValue::from_str(host).map_err(|_| format!("originRequest.httpHostHeader: {host:?} cannot be a Host field"))?,
+                HeaderValue::from_str(host)
+                    .map_err(|_| format!("originRequest.httpHostHeader: {host:?} cannot be a Host field"))?,
             ),
         };
         let server_name = if settings.origin_server_name.is_empty() { host } else { &settings.origin_server_name };
@@ -270,7 +280,8 @@ impl RulesBook {
         if version <= current {
             return ConfigurationAnswer { latest_applied_version: current, error: None };
         }
-        let compiled = TunnelConfig::from_json(json).map_err(RulesError::from).and_then(|config| Rules::compile(&config, version));
+        let compiled =
+            TunnelConfig::from_json(json).map_err(RulesError::from).and_then(|config| Rules::compile(&config, version));
         match compiled {
             Ok(rules) => {
                 self.current.store(Arc::new(rules));
@@ -294,12 +305,17 @@ mod tests {
     fn only_newer_and_valid_configurations_are_applied() {
         let metrics = AgentMetrics::default();
         let book = RulesBook::new(&TunnelConfig::default()).unwrap();
-        let (_, target) = { let rules = book.load_full(); let (at, target) = rules.find("any.example", "/"); (at, target.clone()) };
+        let (_, target) = {
+            let rules = book.load_full();
+            let (at, target) = rules.find("any.example", "/");
+            (at, target.clone())
+        };
         assert!(matches!(*target, Target::Status(status) if status == 503));
         let good = br#"{"ingress":[{"service":"http_status:404"}]}"#;
         assert_eq!(book.apply(0, good, &metrics), ConfigurationAnswer { latest_applied_version: 0, error: None });
         assert_eq!(book.apply(0, b"not even read", &metrics), ConfigurationAnswer { latest_applied_version: 0, error: None });
-        let refused = book.apply(7, br#"{"ingress":[{"service":"https://u","originRequest":{"caPool":"/nowhere.pem"}}]}"#, &metrics);
+        let refused =
+            book.apply(7, br#"{"ingress":[{"service":"https://u","originRequest":{"caPool":"/nowhere.pem"}}]}"#, &metrics);
         assert_eq!(refused.latest_applied_version, 0);
         let text = refused.error.unwrap();
         assert!(text.contains("ingress rule 1 ") && text.contains("/nowhere.pem"), "{text}");

@@ -33,10 +33,9 @@ pub enum StatusListen {
 pub(crate) async fn bind(listen: StatusListen) -> io::Result<Option<TcpListener>> {
     match listen {
         StatusListen::Off => Ok(None),
-        StatusListen::At(address) => TcpListener::bind(address)
-            .await
-            .map(Some)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address} for metrics: {error}; choose another --metrics"))),
+        StatusListen::At(address) => TcpListener::bind(address).await.map(Some).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address} for metrics: {error}; choose another --metrics"))
+        }),
         StatusListen::FirstFree => {
             for port in PORTS {
                 if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {

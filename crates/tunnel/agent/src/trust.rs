@@ -110,8 +110,8 @@ pub(crate) fn system_roots() -> Result<RootCertStore, TrustError> {
 pub(crate) fn roots_from_pem(pem: &[u8], origin: &str) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate
-            .map_err(|error| TrustError::Unreadable { path: PathBuf::from(origin), reason: error.to_string() })?;
+        let certificate =
+            certificate.map_err(|error| TrustError::Unreadable { path: PathBuf::from(origin), reason: error.to_string() })?;
         roots.add(certificate)?;
     }
     if roots.is_empty() { Err(TrustError::Empty { origin: origin.to_owned() }) } else { Ok(roots) }
@@ -169,12 +169,7 @@ impl ServerCertVerifier for PinnedAuthority {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -183,12 +178,7 @@ impl ServerCertVerifier for PinnedAuthority {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,4 +1,6 @@
 //! The agent over HTTP/2 with reversed roles, and what it does where UDP goes nowhere.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod edge;
 
@@ -8,11 +10,7 @@ use bytes::Bytes;
 use edge::{Authority, Server, Told, config, mirror, read_head, rule, service, soon};
 use http::{Request, Response};
 use poterne_tunnel_agent::{Agent, Protocol};
-use poterne_tunnel_proto::{
-    config::IngressRule,
-    h2 as wire,
-    metadata::Answer,
-};
+use poterne_tunnel_proto::{config::IngressRule, h2 as wire, metadata::Answer};
 use poterne_tunnel_rpc::{Limits, RpcThreads, serve_registration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -165,7 +163,9 @@ async fn bodies_go_up_and_broken_answers_are_resets() {
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let rules = vec![rule("dead.example", &format!("http://{dead}")), rule("", &format!("http://{address}"))];
     let (_edge, mut sender) = running(rules, Protocol::Http2).await;
-    let request = |method: &str, host: &str| Request::builder().method(method).uri(format!("https://{host}/")).header("host", host).body(()).unwrap();
+    let request = |method: &str, host: &str| {
+        Request::builder().method(method).uri(format!("https://{host}/")).header("host", host).body(()).unwrap()
+    };
     let (_, answer, _) = ask(&mut sender, request("POST", "a.example"), Some(b"hello"), false).await;
     assert!(matches!(answer, Answer::Head { parts, .. } if parts.status == 201));
     let (response, _, _) = ask(&mut sender, request("GET", "a.example"), None, false).await;
@@ -185,7 +185,8 @@ async fn tcp_services_speak_websocket_frames() {
     })
     .await;
     let (_edge, mut sender) = running(vec![rule("", &format!("tcp://{address}"))], Protocol::Http2).await;
-    let request = Request::get("https://db.example/").header("host", "db.example").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let request =
+        Request::get("https://db.example/").header("host", "db.example").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     // One masked frame, its mask all zeros; the echo comes back unmasked.
     let frame = b"\x82\x84\0\0\0\0ping";
     let (response, answer, _send) = ask(&mut sender, request.body(()).unwrap(), Some(frame), true).await;
@@ -202,10 +203,9 @@ async fn tcp_services_speak_websocket_frames() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_configuration_is_pushed_and_answered() {
     let (_edge, mut sender) = running(vec![rule("", "http_status:404")], Protocol::Http2).await;
-    for (version, config, applied, is_error) in [
-        (3, r#"{"ingress":[{"service":"http_status:201"}]}"#, 3, false),
-        (4, r#"{"ingress":[{"service":"nonsense"}]}"#, 3, true),
-    ] {
+    for (version, config, applied, is_error) in
+        [(3, r#"{"ingress":[{"service":"http_status:201"}]}"#, 3, false), (4, r#"{"ingress":[{"service":"nonsense"}]}"#, 3, true)]
+    {
         let push = wire::encode_push(&wire::ConfigurationPush { version, config: config.into() }).unwrap();
         let (response, mut send) = sender.send_request(wire::configuration_request(), false).unwrap();
         send.send_data(push, true).unwrap();

@@ -1,4 +1,6 @@
 //! The agent over real QUIC, with real local services.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod edge;
 
@@ -57,7 +59,10 @@ async fn a_request_reaches_the_service_and_its_answer_comes_back() {
     assert_eq!(head.headers.get_all("x-multi").iter().collect::<Vec<_>>(), ["a", "b"]);
     let seen = String::from_utf8(exchange.body().await.unwrap()).unwrap().to_ascii_lowercase();
     assert!(seen.starts_with("get /x?y=1 http/1.1\r\n"), "{seen}");
-    assert!(seen.contains("host: app.example\r\n") && seen.contains("x-kept: 1\r\n") && seen.contains("cf-warp-tag-id: "), "{seen}");
+    assert!(
+        seen.contains("host: app.example\r\n") && seen.contains("x-kept: 1\r\n") && seen.contains("cf-warp-tag-id: "),
+        "{seen}"
+    );
     let told = &running.edge.told;
     let registration = told.registrations.lock().unwrap()[0].clone();
     assert_eq!(registration.index, 0);
@@ -196,7 +201,9 @@ async fn trailers_pass_both_ways_when_framed() {
             body.push(stream.read_u8().await.unwrap());
         }
         let seen = String::from_utf8(body).unwrap().to_ascii_lowercase().contains("x-up: 1");
-        let answer = format!("HTTP/1.1 200 OK\r\nTrailer: x-down\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Down: {seen}\r\n\r\n");
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nTrailer: x-down\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Down: {seen}\r\n\r\n"
+        );
         stream.write_all(answer.as_bytes()).await.unwrap();
     })
     .await;
@@ -231,7 +238,8 @@ fn frame(payload: &[u8], is_client: bool) -> Vec<u8> {
 }
 
 async fn websocket(running: &Running, host: &str) -> Exchange {
-    let request = Request::get(format!("https://{host}/")).header("host", host).header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let request =
+        Request::get(format!("https://{host}/")).header("host", host).header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     let options = RequestOptions { websocket: true, body: BodyLength::Unknown, poterne: None };
     let mut exchange = Exchange::begin(&running.connection, request.body(()).unwrap(), options).await;
     let (head, _) = exchange.head().await.unwrap();
@@ -278,7 +286,11 @@ async fn an_upgrade_is_passed_to_an_http_service() {
 async fn socks_reaches_what_ip_rules_allow_and_nothing_else() {
     let address = service(echo).await;
     let allow = OriginRequest {
-        ip_rules: Some(vec![poterne_tunnel_proto::config::IpRule { prefix: "127.0.0.0/8".into(), ports: vec![address.port()], allow: true }]),
+        ip_rules: Some(vec![poterne_tunnel_proto::config::IpRule {
+            prefix: "127.0.0.0/8".into(),
+            ports: vec![address.port()],
+            allow: true,
+        }]),
         ..OriginRequest::default()
     };
     let running = running(vec![rule("none.example", "socks-proxy"), rule_with("", "socks-proxy", allow)]).await;
@@ -333,7 +345,10 @@ async fn built_in_services_answer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_means_nothing_is_reset_and_the_others_go_on() {
     let running = running(vec![rule("", "http_status:204")]).await;
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x0a, 0x36, 0xcd, 0x12, 0xa1, 0x3e, 0x30, 0x31, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]] {
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0x0a, 0x36, 0xcd, 0x12, 0xa1, 0x3e, 0x30, 0x31, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+    ] {
         let (mut send, mut recv) = running.connection.open_bi().await.unwrap();
         send.write_all(garbage).await.unwrap();
         let end = soon("the reset", recv.read_to_end(1024)).await;
@@ -347,7 +362,9 @@ async fn a_pushed_configuration_takes_effect_whole_or_not_at_all() {
     let running = running(vec![rule("", "http_status:404")]).await;
     let push = async |version, config: &'static str| {
         let (send, recv) = running.connection.open_bi().await.unwrap();
-        poterne_tunnel_rpc::update_configuration(&running.edge.threads, recv, send, version, config.into(), edge::PATIENCE).await.unwrap()
+        poterne_tunnel_rpc::update_configuration(&running.edge.threads, recv, send, version, config.into(), edge::PATIENCE)
+            .await
+            .unwrap()
     };
     let answer = push(1, r#"{"ingress":[{"service":"http_status:201"}]}"#).await;
     assert_eq!((answer.latest_applied_version, answer.error), (1, None));
@@ -395,7 +412,8 @@ async fn a_refused_duplicate_tries_again_and_announced_edges_are_remembered() {
     let mut connected = agent.connected();
     tokio::spawn(agent.run(CancellationToken::new()));
     soon("the second try", connected.wait_for(|up| *up == 1)).await.unwrap();
-    let attempts: Vec<u8> = edge.told.registrations.lock().unwrap().iter().map(|request| request.options.previous_attempts).collect();
+    let attempts: Vec<u8> =
+        edge.told.registrations.lock().unwrap().iter().map(|request| request.options.previous_attempts).collect();
     assert_eq!(attempts, [0, 1]);
     // Started again with neither the address nor the pin: both are remembered.
     settings.edges = Vec::new();

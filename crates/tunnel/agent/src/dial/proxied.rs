@@ -95,7 +95,9 @@ impl Proxies {
             })
             .transpose()?;
         let direct = one(&["NO_PROXY", "no_proxy"]).map_or_else(Vec::new, |(_, list)| {
-            list.split(',').map(|host| host.trim().trim_start_matches("*.").trim_start_matches('.').to_ascii_lowercase()).collect()
+            list.split(',')
+                .map(|host| host.trim().trim_start_matches("*.").trim_start_matches('.').to_ascii_lowercase())
+                .collect()
         });
         Ok(Self { proxy, direct: direct.into_iter().filter(|host| !host.is_empty()).collect() })
     }
@@ -175,7 +177,9 @@ impl Proxy {
 
     /// RFC 1928 and 1929. `Some`: refused.
     async fn socks5_connect(&self, stream: &mut TcpStream, host: &str, port: u16) -> io::Result<Option<String>> {
-        let short = |text: &str| u8::try_from(text.len()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "longer than 255 bytes"));
+        let short = |text: &str| {
+            u8::try_from(text.len()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "longer than 255 bytes"))
+        };
         let method = if self.credentials.is_some() { 2 } else { 0 };
         stream.write_all(&[5, 1, method]).await?;
         let mut chosen = [0; 2];

@@ -30,9 +30,9 @@ pub(crate) async fn tcp(host: &str, port: u16, options: ConnectOptions) -> io::R
         let addresses = interleave(tokio::net::lookup_host((host, port)).await?.collect());
         first_of(&addresses, options.happy_eyeballs).await
     };
-    let stream = timeout(options.timeout, connecting)
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection to {host}:{port} within {:?}", options.timeout)))??;
+    let stream = timeout(options.timeout, connecting).await.map_err(|_| {
+        io::Error::new(io::ErrorKind::TimedOut, format!("no connection to {host}:{port} within {:?}", options.timeout))
+    })??;
     stream.set_nodelay(true)?;
     if !options.keep_alive.is_zero() {
         let keep_alive = socket2::TcpKeepalive::new().with_time(options.keep_alive).with_interval(options.keep_alive);

@@ -120,11 +120,7 @@ impl AsyncWrite for Guarded {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 
@@ -158,13 +154,17 @@ mod tests {
     fn both_lengths_are_refused_in_any_order_and_case() {
         assert!(contradicts("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTRANSFER-encoding: chunked\r\n\r\n"));
         assert!(contradicts("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nX: y\ncontent-length: 5\n\n"));
-        assert!(contradicts("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length:1\r\nTransfer-Encoding:chunked\r\n\r\n"));
+        assert!(contradicts(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length:1\r\nTransfer-Encoding:chunked\r\n\r\n"
+        ));
     }
 
     #[test]
     fn one_length_and_any_body_pass() {
         assert!(!contradicts("HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n"));
         assert!(!contradicts("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Content-Length: 1\r\n\r\n"));
-        assert!(!contradicts("HTTP/1.1 103 Early Hints\r\nContent-Length: 1\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        assert!(!contradicts(
+            "HTTP/1.1 103 Early Hints\r\nContent-Length: 1\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        ));
     }
 }

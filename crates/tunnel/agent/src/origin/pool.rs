@@ -13,16 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming as OriginBody, client::conn::http1};
-use hyper_util::rt::TokioIo;
 use super::{
     OriginIo,
     guard::{Guarded, Rearm},
 };
 use crate::side::{Incoming, Part, SideError};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming as OriginBody, client::conn::http1};
+use hyper_util::rt::TokioIo;
 
 /// Largest read from a service at once, in bytes. hyper starts at 8 KiB and doubles while reads come back full, so only bulk
 /// grows to this.

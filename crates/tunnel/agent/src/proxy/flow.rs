@@ -62,7 +62,13 @@ pub(super) async fn carried(
 }
 
 /// The client names the destination in `Cf-Access-Jump-Destination`.
-pub(super) async fn bastion(shared: &Shared, options: ConnectOptions, request: &AgentRequest, incoming: Incoming, mut answer: Answer) {
+pub(super) async fn bastion(
+    shared: &Shared,
+    options: ConnectOptions,
+    request: &AgentRequest,
+    incoming: Incoming,
+    mut answer: Answer,
+) {
     let named = request.head.headers.get("cf-access-jump-destination").and_then(|value| value.to_str().ok());
     let Some((host, port)) = named.and_then(destination) else {
         let reason = "the request does not say in Cf-Access-Jump-Destination where to go, as host:port";

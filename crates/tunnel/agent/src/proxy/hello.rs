@@ -25,7 +25,8 @@ pub(super) async fn serve(shared: &Shared, request: AgentRequest, incoming: Inco
         "/" => whole(shared, &mut answer, StatusCode::OK, "text/html; charset=utf-8", PAGE.into()).await,
         "/_health" => whole(shared, &mut answer, StatusCode::OK, "text/plain", "ok".into()).await,
         "/uptime" => {
-            let body = serde_json::json!({ "uptime": format!("{:?}", started.elapsed()), "seconds": started.elapsed().as_secs() });
+            let body =
+                serde_json::json!({ "uptime": format!("{:?}", started.elapsed()), "seconds": started.elapsed().as_secs() });
             whole(shared, &mut answer, StatusCode::OK, "application/json", body.to_string()).await;
         }
         "/ws" if request.kind == ConnectionType::WebSocket => {

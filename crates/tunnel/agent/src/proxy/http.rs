@@ -61,7 +61,13 @@ enum ServiceError {
     Http(#[from] hyper::Error),
 }
 
-pub(super) async fn serve(shared: &Shared, service: &HttpTarget, request: AgentRequest, mut incoming: Incoming, mut answer: Answer) {
+pub(super) async fn serve(
+    shared: &Shared,
+    service: &HttpTarget,
+    request: AgentRequest,
+    mut incoming: Incoming,
+    mut answer: Answer,
+) {
     let AgentRequest { head, kind, has_body, ray, .. } = request;
     let ray = ray.as_deref();
     let websocket = kind == ConnectionType::WebSocket;
@@ -166,7 +172,8 @@ async fn exchange(
     websocket: bool,
 ) -> Result<(Link, Response<OriginBody>), ServiceError> {
     if !websocket {
-        let multiplexed = service.http2.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|sender| !sender.is_closed());
+        let multiplexed =
+            service.http2.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|sender| !sender.is_closed());
         if let Some(sender) = multiplexed {
             return send_http2(service, sender, request).await;
         }
@@ -301,7 +308,8 @@ enum Broken {
 
 async fn answer_with(link: &mut Link, response: Response<OriginBody>, answer: &mut Answer) -> Result<(), Broken> {
     let (mut head, mut body) = response.into_parts();
-    let trailers_possible = head.headers.contains_key(header::TRAILER) || head.version == Version::HTTP_2 && !body.is_end_stream();
+    let trailers_possible =
+        head.headers.contains_key(header::TRAILER) || head.version == Version::HTTP_2 && !body.is_end_stream();
     strip(&mut head.headers);
     let mut first = None;
     let mut last = body.is_end_stream();
@@ -314,7 +322,10 @@ async fn answer_with(link: &mut Link, response: Response<OriginBody>, answer: &m
                 }
                 Err(trailers) => {
                     let trailers = trailers.into_trailers().ok();
-                    answer.head(head.status, &head.headers, Source::Origin, true, None, false).await.map_err(|_| Broken::Visitor)?;
+                    answer
+                        .head(head.status, &head.headers, Source::Origin, true, None, false)
+                        .await
+                        .map_err(|_| Broken::Visitor)?;
                     return answer.finish(trailers).await.map_err(|_| Broken::Visitor);
                 }
             },

@@ -111,7 +111,8 @@ async fn control(
     shutdown: &CancellationToken,
     stop: &CancellationToken,
 ) -> Event {
-    let head = wire::agent_response(StatusCode::OK, &HeaderMap::new(), ResponseMeta { src: Source::Agent, flow_rate_limited: false });
+    let head =
+        wire::agent_response(StatusCode::OK, &HeaderMap::new(), ResponseMeta { src: Source::Agent, flow_rate_limited: false });
     let Ok(send) = respond.send_response(head, false) else { return Event::Failed };
     let client = RegistrationClient::connect(&shared.threads, Reader { recv: body, piece: Bytes::new() }, Writer(send));
     match register(shared, &client, dial, Transport::Http2, local_ip).await {

@@ -1,6 +1,7 @@
 //! An edge small enough to be obviously right: one listener each for QUIC and for TLS, one registration server, and the
 //! edge's half of a stream. It keeps what it was told; tests say what it does.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::{
@@ -46,21 +47,27 @@ pub struct Authority {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     pub pin: [u8; 32],
+    ca_pem: String,
 }
 
 impl Authority {
+    pub fn ca_pem(&self) -> String {
+        self.ca_pem.clone()
+    }
+
     pub fn new() -> Self {
         let ca_key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = params.self_signed(&ca_key).unwrap().der().clone();
+        let certificate = params.self_signed(&ca_key).unwrap();
+        let (ca, ca_pem) = (certificate.der().clone(), certificate.pem());
         let (_, parsed) = x509_parser::parse_x509_certificate(&ca).unwrap();
         let pin = Sha256::digest(parsed.tbs_certificate.subject_pki.raw).into();
         let issuer = Issuer::new(params, ca_key);
         let key = KeyPair::generate().unwrap();
         let names = vec!["quic.cftunnel.com".to_owned(), "h2.cftunnel.com".to_owned()];
         let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap().der().clone();
-        Self { chain: vec![leaf, ca], key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(), pin }
+        Self { chain: vec![leaf, ca], key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(), pin, ca_pem }
     }
 
     pub fn server_config(&self, alpn: &[&[u8]]) -> rustls::ServerConfig {
@@ -91,7 +98,10 @@ pub struct Told {
 pub struct Server(pub Arc<Told>);
 
 impl RegistrationServer for Server {
-    fn register_connection(&self, request: RegisterConnection) -> BoxFuture<'static, Result<ConnectionDetails, RegistrationError>> {
+    fn register_connection(
+        &self,
+        request: RegisterConnection,
+    ) -> BoxFuture<'static, Result<ConnectionDetails, RegistrationError>> {
         self.0.registrations.lock().unwrap().push(request);
         let refusal = self.0.refusals.lock().unwrap().pop();
         let details = ConnectionDetails {

@@ -243,7 +243,9 @@ impl http_body::Body for ResponseBody {
                 Some(Ok(chunk)) => this.pending = chunk,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {
-                    return Poll::Ready(Some(Err(BodyError::Upstream("the agent ended the stream before the body's end".into()))));
+                    return Poll::Ready(Some(Err(BodyError::Upstream(
+                        "the agent ended the stream before the body's end".into(),
+                    ))));
                 }
             }
         }

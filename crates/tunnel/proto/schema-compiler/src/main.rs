@@ -24,7 +24,8 @@ fn run() -> Result<(), String> {
         Some("--check") => true,
         Some(other) => return Err(format!("unknown argument {other:?}: give --check or nothing")),
     };
-    let proto = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).ok_or("this crate lies inside tunnel/proto")?;
+    let proto =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).ok_or("this crate lies inside tunnel/proto")?;
     let (schema, checked_in) = (proto.join("schema"), proto.join("src/generated"));
     let fresh = env::temp_dir().join(format!("poterne-schema-{}", std::process::id()));
     let output = if check { &fresh } else { &checked_in };
@@ -48,5 +49,9 @@ fn run() -> Result<(), String> {
         }
     }
     std::fs::remove_dir_all(&fresh).map_err(|e| format!("cannot remove {}: {e}", fresh.display()))?;
-    if stale.is_empty() { Ok(()) } else { Err(format!("generated code is stale: {}; run `cargo xtask schema`", stale.join(", "))) }
+    if stale.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("generated code is stale: {}; run `cargo xtask schema`", stale.join(", ")))
+    }
 }
