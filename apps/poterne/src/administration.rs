@@ -1,8 +1,12 @@
 //! The verbs of `admin.sock`, done by `control/app` on the operator's behalf, and put into words for the terminal.
 
+use std::time::Duration;
+
 use poterne_control_app::{App, AppError, Caller, ConfigSource, Settings, TunnelInfo, system_clock};
 use poterne_control_store::Store;
 use poterne_keys::NodeKey;
+use poterne_model::TunnelId;
+use poterne_tunnel_gateway::Gateway;
 
 use crate::{
     admin::{
@@ -16,28 +20,41 @@ use crate::{
 /// Whoever can open the socket, or the state, is the operator.
 const OPERATOR: &Caller = &Caller::Operator;
 
+/// How long an answer waits for connected agents to take a new configuration.
+const AGENTS_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The verbs over one [`App`].
 #[derive(Clone)]
 pub struct Administration {
     app: App,
+    /// Where a node runs.
+    gateway: Option<Gateway>,
 }
 
 impl Administration {
     /// Over the application of a running node.
-    pub fn new(app: App) -> Self {
-        Self { app }
+    pub fn new(app: App, gateway: Gateway) -> Self {
+        Self { app, gateway: Some(gateway) }
     }
 
     /// Over a state that no node holds.
     pub async fn open(state: &StateDir, config: &Config) -> anyhow::Result<Self> {
         let trust = crate::trust::Trust::open(state, &[])?;
         let (_, app) = open_app(state, config, &trust.node_key, trust.tunnel_ca.spki_sha256()).await?;
-        Ok(Self { app })
+        Ok(Self { app, gateway: None })
     }
 
     /// The application itself.
     pub fn app(&self) -> &App {
         &self.app
+    }
+
+    /// Waits, within reason, until the agents of a tunnel have its configuration.
+    pub async fn agents_configured(&self, tunnel: TunnelId) {
+        let Some(gateway) = &self.gateway else { return };
+        if tokio::time::timeout(AGENTS_TIMEOUT, gateway.configured(tunnel)).await.is_err() {
+            tracing::warn!(%tunnel, "an agent has not taken the new configuration yet; it is tried again");
+        }
     }
 
     async fn try_execute(&self, verb: Verb) -> Result<Answer, AppError> {
@@ -52,6 +69,7 @@ impl Administration {
             }
             Verb::TunnelRoute { hostname, tunnel: name, service } => {
                 let routed = app.tunnel_route(OPERATOR, &hostname, &name, &service).await?;
+                self.agents_configured(routed.tunnel.id).await;
                 Answer::Routed {
                     hostname: routed.hostname.to_string(),
                     tunnel: tunnel(&routed.tunnel),
@@ -84,7 +102,12 @@ impl Administrator for Administration {
 }
 
 /// Opens store and application of a state directory that this process holds.
-pub(crate) async fn open_app(state: &StateDir, config: &Config, node_key: &NodeKey, pin: [u8; 32]) -> anyhow::Result<(Store, App)> {
+pub(crate) async fn open_app(
+    state: &StateDir,
+    config: &Config,
+    node_key: &NodeKey,
+    pin: [u8; 32],
+) -> anyhow::Result<(Store, App)> {
     let store = Store::open(&state.join(state::STORE)).await?;
     let settings = Settings {
         edges: config.agents_dial(),
@@ -110,7 +133,9 @@ fn tunnel(tunnel: &poterne_control_app::Tunnel) -> Tunnel {
         name: tunnel.name.clone(),
         status: None,
         since: None,
-        created_at: jiff::Timestamp::from_microsecond(tunnel.created_at).ok().map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        created_at: jiff::Timestamp::from_microsecond(tunnel.created_at)
+            .ok()
+            .map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         hostnames: Vec::new(),
         connectors: Vec::new(),
     }
@@ -130,7 +155,10 @@ fn info(info: &TunnelInfo) -> Tunnel {
                     poterne_model::tunnel::Transport::Http2 => "http2",
                 };
                 let draining = if connection.draining { ", draining" } else { "" };
-                format!("{} over {transport} from {} at {}{draining}", connection.index, connection.origin_ip, connection.location)
+                format!(
+                    "{} over {transport} from {} at {}{draining}",
+                    connection.index, connection.origin_ip, connection.location
+                )
             })
             .collect(),
     });

@@ -75,11 +75,16 @@ pub fn on_this_machine(addresses: &mut [SocketAddr]) {
 /// The whole message.
 fn explain(setting: &str, address: SocketAddr, error: &io::Error) -> String {
     let mut text = format!("cannot listen on {address} ({setting}): ");
-    let elsewhere = format!("or take another port, as in --set {setting}={}", SocketAddr::new(address.ip(), other_port(address.port())));
+    let elsewhere =
+        format!("or take another port, as in --set {setting}={}", SocketAddr::new(address.ip(), other_port(address.port())));
     let _ = match error.kind() {
         io::ErrorKind::AddrInUse => match holder(Path::new("/proc"), address.port()) {
             Some(process) => write!(text, "{process} holds that port; stop it, {elsewhere}"),
-            None => write!(text, "another process holds that port; `ss -ltnup sport = :{}` as root names it; stop it, {elsewhere}", address.port()),
+            None => write!(
+                text,
+                "another process holds that port; `ss -ltnup sport = :{}` as root names it; stop it, {elsewhere}",
+                address.port()
+            ),
         },
         io::ErrorKind::PermissionDenied => {
             let program = std::env::current_exe().map_or_else(|_| "poterne".into(), |path| path.display().to_string());
@@ -134,7 +139,9 @@ fn inodes_of(table: &str, port: u16) -> Vec<String> {
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let local = u16::from_str_radix(fields.get(1)?.rsplit(':').next()?, 16).ok()?;
-            (local == port && matches!(*fields.get(3)?, LISTENING | UNCONNECTED)).then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
+            (local == port && matches!(*fields.get(3)?, LISTENING | UNCONNECTED))
+                .then(|| fields.get(9).map(|inode| (*inode).to_owned()))
+                .flatten()
         })
         .collect()
 }

@@ -12,7 +12,8 @@ pub enum Language {
 impl Language {
     /// What the locale variables say, in the order POSIX gives them: `LC_ALL`, `LC_MESSAGES`, `LANG`.
     pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
+        let locale =
+            ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
         match locale.as_deref().map(|locale| locale.split(['_', '.', '@']).next().unwrap_or("")) {
             Some("fr") => Self::French,
             _ => Self::English,

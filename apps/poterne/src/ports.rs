@@ -80,7 +80,8 @@ impl Ports {
     /// One port of the set that somebody holds.
     fn first_taken(&self) -> Option<u16> {
         let mut held = Vec::new();
-        for (port, udp) in [(self.http, false), (self.https, true), (self.tunnel, true), (self.api, false), (self.metrics, false)] {
+        for (port, udp) in [(self.http, false), (self.https, true), (self.tunnel, true), (self.api, false), (self.metrics, false)]
+        {
             match hold(port, udp) {
                 Ok(sockets) => held.push(sockets),
                 Err(_) => return Some(port),

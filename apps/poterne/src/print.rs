@@ -136,7 +136,12 @@ mod tests {
             since: Some(100),
             created_at: None,
             hostnames: vec!["app.example.org".into()],
-            connectors: vec![Connector { id: "c".into(), version: "1".into(), arch: "linux_amd64".into(), connections: vec!["0 quic ::1".into()] }],
+            connectors: vec![Connector {
+                id: "c".into(),
+                version: "1".into(),
+                arch: "linux_amd64".into(),
+                connections: vec!["0 quic ::1".into()],
+            }],
         };
         let text = render(&Answer::Tunnel(tunnel), 100 + 3661);
         assert!(text.contains("healthy, since 1 h 1 min ago"), "{text}");

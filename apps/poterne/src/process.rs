@@ -17,7 +17,11 @@ pub fn raise_descriptor_limit() {
         None => tracing::info!("open descriptors: no limit"),
         Some(limit) if raised => {
             // A visitor's request through a tunnel needs one descriptor here: the agent's streams share a connection.
-            tracing::info!(limit, "open descriptors: raised to the hard limit, enough for about {} visitors at once", limit.saturating_sub(64));
+            tracing::info!(
+                limit,
+                "open descriptors: raised to the hard limit, enough for about {} visitors at once",
+                limit.saturating_sub(64)
+            );
         }
         Some(limit) => tracing::warn!(limit, "open descriptors: the limit could not be raised to the hard one"),
     }

@@ -95,7 +95,8 @@ mod tests {
     fn what_is_not_there_is_absent() {
         let mut line = Vec::new();
         ready().write(&mut line).unwrap();
-        let expected = r#"{"state_dir":"/s","http":"127.0.0.1:80","api":"http://127.0.0.1:8600/client/v4","ca_file":"/s/ca.pem"}"#;
+        let expected =
+            r#"{"state_dir":"/s","http":"127.0.0.1:80","api":"http://127.0.0.1:8600/client/v4","ca_file":"/s/ca.pem"}"#;
         assert_eq!(String::from_utf8(line).unwrap(), format!("{expected}\n"));
     }
 

@@ -30,7 +30,9 @@ pub enum StateError {
         error: std::io::Error,
     },
     /// It belongs to another user.
-    #[error("the state directory {path} belongs to user {owner}, not to you: it holds private keys; take another with --state-dir")]
+    #[error(
+        "the state directory {path} belongs to user {owner}, not to you: it holds private keys; take another with --state-dir"
+    )]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -38,7 +40,9 @@ pub enum StateError {
         owner: u32,
     },
     /// Another process holds it.
-    #[error("the state directory {path} is held by process {holder}: one node at a time; stop it, or take another with --state-dir")]
+    #[error(
+        "the state directory {path} is held by process {holder}: one node at a time; stop it, or take another with --state-dir"
+    )]
     Held {
         /// The directory.
         path: PathBuf,

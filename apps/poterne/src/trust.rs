@@ -45,14 +45,17 @@ impl Trust {
         let node_key = NodeKey::load_or_create(&state.join(state::NODE_KEY)).context("the node key")?;
         let load = |file: &str, name: &str, permitted: &[&str]| {
             let spec = CaSpec { name: name.into(), permitted: permitted.iter().map(|name| (*name).to_owned()).collect() };
-            LocalCa::load_or_create(&state.join(file), &node_key, &spec, now).map(Arc::new).with_context(|| format!("the authority in {file}"))
+            LocalCa::load_or_create(&state.join(file), &node_key, &spec, now)
+                .map(Arc::new)
+                .with_context(|| format!("the authority in {file}"))
         };
         let tunnel_ca = load("tunnel-ca.key", "Poterne tunnel authority", &[])?;
         let visitors_ca = load("visitors-ca.key", "Poterne local authority", visitors_under)?;
         let both = format!("{}{}", tunnel_ca.certificate_pem(), visitors_ca.certificate_pem());
         for (file, pem) in [(state::CA, both.as_str()), (state::VISITORS_CA, visitors_ca.certificate_pem())] {
             let path = state.join(file);
-            state::write_whole(&path, 0o600, pem.as_bytes()).with_context(|| format!("{} could not be written", path.display()))?;
+            state::write_whole(&path, 0o600, pem.as_bytes())
+                .with_context(|| format!("{} could not be written", path.display()))?;
         }
         Ok(Self { node_key, tunnel_ca, visitors_ca })
     }
@@ -66,14 +69,13 @@ pub struct AgentCertificate {
 
 impl AgentCertificate {
     /// Issues the first, and renews it until told to stop.
-    pub fn issue(
-        ca: Arc<LocalCa>,
-        names: &[String],
-        addresses: &[IpAddr],
-        stop: CancellationToken,
-    ) -> anyhow::Result<Arc<Self>> {
-        let names: Vec<String> =
-            AGENT_NAMES.iter().map(|name| (*name).to_owned()).chain(names.iter().cloned()).chain(addresses.iter().map(IpAddr::to_string)).collect();
+    pub fn issue(ca: Arc<LocalCa>, names: &[String], addresses: &[IpAddr], stop: CancellationToken) -> anyhow::Result<Arc<Self>> {
+        let names: Vec<String> = AGENT_NAMES
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(names.iter().cloned())
+            .chain(addresses.iter().map(IpAddr::to_string))
+            .collect();
         let leaf = ca.issue(&names, SystemTime::now(), None)?;
         let mut renew_at = leaf.renew_at;
         let this = Arc::new(Self { current: ArcSwap::from_pointee(certified(leaf)?) });
@@ -83,13 +85,19 @@ impl AgentCertificate {
                 if SystemTime::now() < renew_at {
                     continue;
                 }
-                match ca.issue(&names, SystemTime::now(), None).map_err(anyhow::Error::from).and_then(|leaf| Ok((leaf.renew_at, certified(leaf)?))) {
+                match ca
+                    .issue(&names, SystemTime::now(), None)
+                    .map_err(anyhow::Error::from)
+                    .and_then(|leaf| Ok((leaf.renew_at, certified(leaf)?)))
+                {
                     Ok((next, key)) => {
                         renew_at = next;
                         renewed.current.store(Arc::new(key));
                         tracing::info!("the certificate shown to agents is renewed");
                     }
-                    Err(error) => tracing::error!("the certificate shown to agents could not be renewed, trying again in an hour: {error:#}"),
+                    Err(error) => tracing::error!(
+                        "the certificate shown to agents could not be renewed, trying again in an hour: {error:#}"
+                    ),
                 }
             }
         });
@@ -121,7 +129,9 @@ mod tests {
     #[test]
     fn agents_are_told_by_the_name_they_ask_for() {
         assert!(is_agent_name("quic.cftunnel.com") && is_agent_name("H2.CFTUNNEL.COM"));
-        assert!(!is_agent_name("cftunnel.com") && !is_agent_name("evilcftunnel.com") && !is_agent_name("a.b") && !is_agent_name(""));
+        assert!(
+            !is_agent_name("cftunnel.com") && !is_agent_name("evilcftunnel.com") && !is_agent_name("a.b") && !is_agent_name("")
+        );
     }
 
     #[test]
@@ -142,7 +152,12 @@ mod tests {
     #[tokio::test]
     async fn agents_are_shown_a_certificate_with_its_authority() {
         let ca = LocalCa::generate(&CaSpec { name: "t".into(), permitted: vec![] }, SystemTime::now()).unwrap();
-        let certificate = AgentCertificate::issue(Arc::new(ca), &["node.test".into()], &["127.0.0.1".parse().unwrap()], CancellationToken::new());
+        let certificate = AgentCertificate::issue(
+            Arc::new(ca),
+            &["node.test".into()],
+            &["127.0.0.1".parse().unwrap()],
+            CancellationToken::new(),
+        );
         assert_eq!(certificate.unwrap().current.load().cert.len(), 2);
     }
 }

@@ -86,7 +86,9 @@ fn has_state(dir: &Path) -> bool {
 fn json(answer: &Answer) -> serde_json::Result<serde_json::Value> {
     let value = serde_json::to_value(answer)?;
     Ok(match value {
-        serde_json::Value::Object(tagged) if tagged.len() == 1 => tagged.into_iter().next().map_or(serde_json::Value::Null, |(_, value)| value),
+        serde_json::Value::Object(tagged) if tagged.len() == 1 => {
+            tagged.into_iter().next().map_or(serde_json::Value::Null, |(_, value)| value)
+        }
         value => value,
     })
 }

@@ -125,7 +125,9 @@ pub enum FrameError {
     #[error("the frame is not understood: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Another version.
-    #[error("the other end speaks version {0} of the administration protocol, this program version {VERSION}: restart the node after an upgrade")]
+    #[error(
+        "the other end speaks version {0} of the administration protocol, this program version {VERSION}: restart the node after an upgrade"
+    )]
     Version(u32),
 }
 

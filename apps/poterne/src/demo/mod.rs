@@ -64,7 +64,11 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     // People read stdout; with --json that is a script's, and people read stderr.
     let say = |text: &str| {
         let text = format!("{text}\n");
-        let _ = if arguments.json { std::io::stderr().write_all(text.as_bytes()) } else { std::io::stdout().write_all(text.as_bytes()) };
+        let _ = if arguments.json {
+            std::io::stderr().write_all(text.as_bytes())
+        } else {
+            std::io::stdout().write_all(text.as_bytes())
+        };
     };
     if state_beside {
         say(&text::beside(language, &state_dir));
@@ -106,7 +110,10 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     };
     if let Some(agent) = &agent {
         tokio::select! {
-            connected = agent.connected() => connected?,
+            connected = agent.connected() => {
+                connected?;
+                node.administration().agents_configured(things.tunnel.id.parse()?).await;
+            }
             () = stop.cancelled() => {}
         }
     }
@@ -250,8 +257,12 @@ async fn publish(node: &Node, service: &str) -> anyhow::Result<Things> {
         ask(Verb::TunnelCreate { name: TUNNEL.into() }).await?;
     }
     let routed = ask(Verb::TunnelRoute { hostname: HOSTNAME.into(), tunnel: TUNNEL.into(), service: service.into() }).await;
-    let Answer::Routed { tunnel, .. } = routed.with_context(|| format!("{service} cannot be published"))? else { bail!("the route is none") };
-    let Answer::Token { token, .. } = ask(Verb::TunnelToken { tunnel: tunnel.id.clone() }).await? else { bail!("the token is none") };
+    let Answer::Routed { tunnel, .. } = routed.with_context(|| format!("{service} cannot be published"))? else {
+        bail!("the route is none")
+    };
+    let Answer::Token { token, .. } = ask(Verb::TunnelToken { tunnel: tunnel.id.clone() }).await? else {
+        bail!("the token is none")
+    };
     Ok(Things { zone, tunnel, token })
 }
 

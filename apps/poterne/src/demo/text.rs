@@ -57,8 +57,12 @@ pub fn ready(language: Language, facts: &Facts<'_>) -> String {
     line("");
     match facts.published {
         Some(Published::Sample(site)) => line(&match language {
-            Language::English => format!("A site that listens on {site} alone is now reached through Poterne's edge, over a tunnel:"),
-            Language::French => format!("Un site qui n'écoute que sur {site} est maintenant joint par le bord de Poterne, à travers un tunnel :"),
+            Language::English => {
+                format!("A site that listens on {site} alone is now reached through Poterne's edge, over a tunnel:")
+            }
+            Language::French => {
+                format!("Un site qui n'écoute que sur {site} est maintenant joint par le bord de Poterne, à travers un tunnel :")
+            }
         }),
         Some(Published::Own(url)) => line(&match language {
             Language::English => format!("{url} is now reached through Poterne's edge, over a tunnel:"),
@@ -71,7 +75,11 @@ pub fn ready(language: Language, facts: &Facts<'_>) -> String {
     }
     line("");
     line(&format!("    http://{hostname}:{}/", http.port()));
-    line(&format!("    https://{hostname}:{}/    {}", https.port(), say("(once its authority is trusted, below)", "(une fois son autorité reconnue, ci-dessous)")));
+    line(&format!(
+        "    https://{hostname}:{}/    {}",
+        https.port(),
+        say("(once its authority is trusted, below)", "(une fois son autorité reconnue, ci-dessous)")
+    ));
     let mut part = |title: &str, lines: &[String]| {
         let _ = write!(text, "\n{title}\n");
         for line in lines {
@@ -146,9 +154,14 @@ pub fn moved(language: Language, ports: &Choice) -> Option<String> {
     let taken = *ports.passed.first()?;
     let (base, count) = (ports.base, ports.passed.len());
     Some(match language {
-        Language::English => format!("Port {taken} is taken: all ports moved up by {}, to base {base}.", count * usize::from(crate::ports::STEP)),
+        Language::English => {
+            format!("Port {taken} is taken: all ports moved up by {}, to base {base}.", count * usize::from(crate::ports::STEP))
+        }
         Language::French => {
-            format!("Le port {taken} est pris : tous les ports sont décalés de {}, à partir de {base}.", count * usize::from(crate::ports::STEP))
+            format!(
+                "Le port {taken} est pris : tous les ports sont décalés de {}, à partir de {base}.",
+                count * usize::from(crate::ports::STEP)
+            )
         }
     })
 }

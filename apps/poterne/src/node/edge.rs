@@ -8,11 +8,11 @@ use std::{
 use anyhow::Context as _;
 use axum::Router;
 use http_body_util::BodyExt as _;
+use poterne_control_api::ClientIp;
 use poterne_edge_http::{
     Body, BodyError, Connection, Limits, Request, Scheme,
     serve::{Protocol, serve_connection},
 };
-use poterne_control_api::ClientIp;
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline};
 use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer};

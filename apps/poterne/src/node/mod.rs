@@ -125,12 +125,13 @@ impl Node {
             quick_domain: config.tunnel.quick_domain.clone(),
             tunnel_domain: config.tunnel.domain.clone(),
         };
-        let publisher = Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
+        let publisher =
+            Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
         app.wait_for(publisher.live());
         background.spawn(record(app.clone(), control.events, stop.clone()));
         background.spawn(publisher.run(stop.clone()));
         let api = poterne_control_api::router(app.clone());
-        let administration = Arc::new(Administration::new(app));
+        let administration = Arc::new(Administration::new(app, gateway.clone()));
 
         // The visitors' side.
         let edge = edge::assemble(edge::Parts {
@@ -144,8 +145,9 @@ impl Node {
             metrics: &metrics,
         })?;
         let socket = state.join(state::SOCKET);
-        let admin = AdminSocket::bind(&socket)
-            .with_context(|| format!("{} cannot be made; a shorter --state-dir may help (a socket's path has at most 107 bytes)", socket.display()))?;
+        let admin = AdminSocket::bind(&socket).with_context(|| {
+            format!("{} cannot be made; a shorter --state-dir may help (a socket's path has at most 107 bytes)", socket.display())
+        })?;
 
         // Nothing can fail any more.
         let first = |listeners: &[TcpListener]| listeners.first().and_then(|listener| listener.local_addr().ok());
@@ -253,10 +255,12 @@ async fn record(app: App, mut events: mpsc::Receiver<Event>, stop: CancellationT
 
 /// The API on its own listener.
 async fn serve_api(listener: TcpListener, api: Router, stop: CancellationToken) {
-    let api = api.layer(axum::middleware::map_request(async |ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: axum::extract::Request| {
-        request.extensions_mut().insert(ClientIp(peer.ip().to_canonical()));
-        request
-    }));
+    let api = api.layer(axum::middleware::map_request(
+        async |ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: axum::extract::Request| {
+            request.extensions_mut().insert(ClientIp(peer.ip().to_canonical()));
+            request
+        },
+    ));
     let service = api.into_make_service_with_connect_info::<SocketAddr>();
     if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
         tracing::error!(%error, "the API is no longer served on its own address");

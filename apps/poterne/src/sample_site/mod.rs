@@ -112,7 +112,9 @@ async fn count(headers: HeaderMap, body: Body) -> Response {
     while let Some(piece) = pieces.next().await {
         match piece {
             Ok(piece) => bytes += piece.len() as u64,
-            Err(error) => return (StatusCode::BAD_REQUEST, format!("the body broke off after {bytes} bytes: {error}\n")).into_response(),
+            Err(error) => {
+                return (StatusCode::BAD_REQUEST, format!("the body broke off after {bytes} bytes: {error}\n")).into_response();
+            }
         }
     }
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
@@ -154,7 +156,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_page_speaks_the_readers_language() {
-        let answer = exchange("GET / HTTP/1.1\r\nHost: demo\r\nAccept-Language: fr-CH, en;q=0.8\r\nConnection: close\r\n\r\n").await;
+        let answer =
+            exchange("GET / HTTP/1.1\r\nHost: demo\r\nAccept-Language: fr-CH, en;q=0.8\r\nConnection: close\r\n\r\n").await;
         assert!(answer.contains("<html lang=\"fr\">"), "{answer}");
         let answer = exchange("GET /?lang=en HTTP/1.1\r\nHost: demo\r\nAccept-Language: fr\r\nConnection: close\r\n\r\n").await;
         assert!(answer.contains("<html lang=\"en\">"));

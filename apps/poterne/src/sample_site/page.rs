@@ -24,7 +24,8 @@ impl Language {
             accepted.split(',').find_map(|range| {
                 let mut parts = range.split(';').map(str::trim);
                 let tag = parts.next()?;
-                let matches = tag.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(language)) && matches!(tag.as_bytes().get(2), None | Some(b'-'));
+                let matches = tag.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(language))
+                    && matches!(tag.as_bytes().get(2), None | Some(b'-'));
                 let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
                 matches.then_some(quality)
             })
@@ -80,7 +81,9 @@ pub(super) fn render(language: Language, method: &Method, uri: &Uri, headers: &H
         Language::English => ("fr", "Français"),
         Language::French => ("en", "English"),
     };
-    let ray = field("cf-ray").unwrap_or_else(|| say("none: this request did not come through the edge", "aucun : cette requête n’est pas passée par le bord").into());
+    let ray = field("cf-ray").unwrap_or_else(|| {
+        say("none: this request did not come through the edge", "aucun : cette requête n’est pas passée par le bord").into()
+    });
     let mut page = String::with_capacity(8 * 1024);
     let _ = write!(
         page,
@@ -101,11 +104,20 @@ pub(super) fn render(language: Language, method: &Method, uri: &Uri, headers: &H
             "Cette page est servie par un programme qui n’écoute que sur la boucle locale. Votre requête a atteint le bord de Poterne, qui l’a envoyée dans un tunnel que l’agent avait ouvert de l’intérieur.",
         ),
         ray_title = say("The ray id of this request", "L’identifiant de rayon de cette requête"),
-        ray_text = say("Look for it in the node’s log: it is on every line about this request.", "Cherchez-le dans le journal du nœud : il est sur chaque ligne qui parle de cette requête."),
+        ray_text = say(
+            "Look for it in the node’s log: it is on every line about this request.",
+            "Cherchez-le dans le journal du nœud : il est sur chaque ligne qui parle de cette requête."
+        ),
         clock_title = say("A clock, as server-sent events", "Une horloge, par événements envoyés du serveur"),
-        clock_text = say("One event a second. Nothing on the way waits for the next one.", "Un événement par seconde. Rien, en chemin, n’attend le suivant."),
+        clock_text = say(
+            "One event a second. Nothing on the way waits for the next one.",
+            "Un événement par seconde. Rien, en chemin, n’attend le suivant."
+        ),
         echo_title = say("An echo, over WebSocket", "Un écho, par WebSocket"),
-        echo_text = say("What you send goes all the way to the local service and back; the time it took is shown.", "Ce que vous envoyez va jusqu’au service local et en revient ; la durée du trajet est affichée."),
+        echo_text = say(
+            "What you send goes all the way to the local service and back; the time it took is shown.",
+            "Ce que vous envoyez va jusqu’au service local et en revient ; la durée du trajet est affichée."
+        ),
         echo_label = say("Message", "Message"),
         echo_value = say("Hello from outside", "Bonjour du dehors"),
         echo_send = say("Send", "Envoyer"),

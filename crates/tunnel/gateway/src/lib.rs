@@ -73,6 +73,8 @@ pub(crate) struct Inner {
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) handshakes: Arc<tokio::sync::Semaphore>,
+    /// Counts agents' answers to configurations.
+    pub(crate) answers: tokio::sync::watch::Sender<u64>,
 }
 
 impl Gateway {
@@ -103,6 +105,7 @@ impl Gateway {
             tls,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            answers: tokio::sync::watch::Sender::new(0),
         }));
         watch::start(&gateway.0);
         Ok(gateway)
@@ -148,6 +151,17 @@ impl Gateway {
     /// How a tunnel is, and since when, at `now` (seconds since the Unix epoch).
     pub fn status(&self, tunnel: TunnelId, now: u64) -> (TunnelStatus, Option<u64>) {
         self.0.registry.status(tunnel, now)
+    }
+
+    /// Returns once every agent of a tunnel has answered the configuration that the snapshot has for it; at once where none is
+    /// connected. An agent that does not answer is waited for: the caller sets the bound.
+    pub async fn configured(&self, tunnel: TunnelId) {
+        let mut answers = self.0.answers.subscribe();
+        while self.0.registry.connections(tunnel).iter().any(|connection| crate::watch::is_behind(&self.0, connection)) {
+            if answers.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Live connections of all tunnels.

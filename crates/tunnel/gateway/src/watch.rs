@@ -107,9 +107,15 @@ pub(crate) fn push(inner: &Arc<Inner>, connection: &Arc<Connection>) {
                     tokio::time::sleep(PUSH_PAUSE).await;
                 }
             }
+            inner.answers.send_modify(|answers| *answers += 1);
         }
         connection.pushing.store(false, Ordering::Release);
     });
+}
+
+/// Whether an agent has yet to answer the snapshot's configuration.
+pub(crate) fn is_behind(inner: &Inner, connection: &Connection) -> bool {
+    !connection.is_draining() && wanted(inner, connection).is_some()
 }
 
 fn wanted(inner: &Inner, connection: &Connection) -> Option<(i32, Bytes)> {
