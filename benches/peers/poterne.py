@@ -1,0 +1,72 @@
+"""Poterne for the peers' bench: the node and its agent as shipped, by the commands that a user types.
+
+poterne      our agent over QUIC         poterne-h2     our agent over HTTP/2
+poterne-stock, poterne-stock-h2          the stock agent that CLOUDFLARED_BIN names
+"""
+import os
+
+from core import HOST, Running
+
+TARGET = os.environ.get("POTERNE_TARGET") or os.path.join(os.path.dirname(__file__), "..", "..", "target", "release")
+SERVER = os.path.realpath(os.path.join(TARGET, "poterne"))
+AGENT = os.path.realpath(os.path.join(TARGET, "poterne-agent"))
+
+
+def node(c):
+    """A node whose one hostname leads to the origin through a tunnel; gives its addresses and the tunnel's token."""
+    tunnel, http, https, api, metrics = (c.port() for _ in range(5))
+    state = os.path.join(c.dir, "state")
+    config = c.file("poterne.toml", f"""version = 1
+[node]
+state_dir = "{state}"
+[edge]
+http = ["127.0.0.1:{http}"]
+https = ["127.0.0.1:{https}"]
+certificates = [{{ cert = "{c.cert}", key = "{c.key}" }}]
+connections_per_address_max = 20000
+[tunnel]
+listen = ["{c.server_ip}:{tunnel}"]
+edges = ["{c.server_ip}:{tunnel}"]
+[control]
+listen = "127.0.0.1:{api}"
+metrics = "127.0.0.1:{metrics}"
+activate = ["{HOST}"]
+""")
+    server = c.spawn([SERVER, "serve", "--config", config], "server")
+    c.wait_port(api)
+
+    def verb(*words):
+        done = c.run([SERVER, *words, "--config", config])
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr}{done.stdout}")
+        return done.stdout.strip()
+
+    verb("zone", "add", HOST)
+    verb("zone", "activate", HOST)
+    verb("tunnel", "create", "bench")
+    verb("tunnel", "route", HOST, "bench", f"http://127.0.0.1:{c.origin_port}")
+    return http, https, tunnel, state, verb("tunnel", "token", "bench"), server
+
+
+def poterne(c, protocol="quic"):
+    http, https, _, _, token, server = node(c)
+    agent = c.spawn([AGENT, "tunnel", "run", "--protocol", protocol, "--state-dir", os.path.join(c.dir, "agent"), "--token", token], "client")
+    return Running(("127.0.0.1", http), ("127.0.0.1", https), {"server": [server], "client": [agent]})
+
+
+def stock(c, protocol="quic"):
+    program = os.environ.get("CLOUDFLARED_BIN")
+    if not program:
+        raise RuntimeError("CLOUDFLARED_BIN names no stock agent")
+    http, https, tunnel, state, token, server = node(c)
+    edges = ["--edge", f"{c.server_ip}:{tunnel}"] * 4
+    agent = c.spawn([program, "tunnel", "--no-autoupdate", "--no-prechecks", *edges, "--cacert", os.path.join(state, "ca.pem"), "--protocol", protocol, "--metrics", "127.0.0.1:0", "run", "--token", token], "client")
+    return Running(("127.0.0.1", http), ("127.0.0.1", https), {"server": [server], "client": [agent]})
+
+
+PEERS = {
+    "poterne": ("tunnel", poterne),
+    "poterne-h2": ("tunnel", lambda c: poterne(c, "http2")),
+    "poterne-stock": ("tunnel", stock),
+    "poterne-stock-h2": ("tunnel", lambda c: stock(c, "http2")),
+}
