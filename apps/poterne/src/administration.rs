@@ -1,6 +1,6 @@
 //! The verbs of `admin.sock`, done by `control/app` on the operator's behalf, and put into words for the terminal.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use poterne_control_app::{App, AppError, Caller, ConfigSource, Settings, TunnelInfo, system_clock};
 use poterne_control_store::Store;
@@ -57,6 +57,17 @@ impl Administration {
         }
     }
 
+    /// The store learns of connections a moment after the gateway: where agents are connected, the gateway is asked.
+    fn live(&self, mut info: TunnelInfo) -> TunnelInfo {
+        let connectors = self.gateway.as_ref().map(|gateway| gateway.connectors(info.tunnel.id)).unwrap_or_default();
+        if let (Some(gateway), false) = (&self.gateway, connectors.is_empty()) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            (info.status, info.since) = gateway.status(info.tunnel.id, now);
+            info.connectors = connectors;
+        }
+        info
+    }
+
     async fn try_execute(&self, verb: Verb) -> Result<Answer, AppError> {
         let app = &self.app;
         Ok(match verb {
@@ -81,8 +92,8 @@ impl Administration {
                 let token = app.tunnel_token(OPERATOR, &name).await?.to_string();
                 Answer::Token { tunnel: tunnel(&app.tunnel_info(OPERATOR, &name).await?.tunnel), token }
             }
-            Verb::TunnelList {} => Answer::Tunnels(app.tunnel_list(OPERATOR).await?.iter().map(info).collect()),
-            Verb::TunnelInfo { tunnel } => Answer::Tunnel(info(&app.tunnel_info(OPERATOR, &tunnel).await?)),
+            Verb::TunnelList {} => Answer::Tunnels(app.tunnel_list(OPERATOR).await?.into_iter().map(|tunnel| info(&self.live(tunnel))).collect()),
+            Verb::TunnelInfo { tunnel } => Answer::Tunnel(info(&self.live(app.tunnel_info(OPERATOR, &tunnel).await?))),
             Verb::TunnelDelete { tunnel: name, force } => {
                 let deleted = app.tunnel_delete(OPERATOR, &name, force).await?;
                 let names = |names: &[poterne_model::Name]| names.iter().map(ToString::to_string).collect();
