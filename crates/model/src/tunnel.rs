@@ -104,7 +104,8 @@ pub struct StatusFacts {
 
 /// The one word, and since when it holds. Pure, so that gateway and API cannot disagree.
 ///
-/// A loss is forgiven for [`DEGRADED_AFTER_SECS`] (agents reconnect, edges restart), a tunnel with nothing left is called
+/// A loss is forgiven for [`DEGRADED_AFTER_SECS`] (agents reconnect, edges restart), and so are the connections that a new
+/// connector has not made yet; a tunnel with nothing left is called
 /// down [`DOWN_AFTER_SECS`] after the last loss.
 pub fn status(facts: StatusFacts, now: u64) -> (TunnelStatus, Option<u64>) {
     let Some(first) = facts.first_connected else { return (TunnelStatus::Inactive, None) };
@@ -113,7 +114,7 @@ pub fn status(facts: StatusFacts, now: u64) -> (TunnelStatus, Option<u64>) {
     if facts.connections_of_best >= facts.wanted {
         (TunnelStatus::Healthy, Some(first.max(loss)))
     } else if facts.connections > 0 {
-        if since_loss < DEGRADED_AFTER_SECS && facts.last_loss.is_some() {
+        if since_loss < DEGRADED_AFTER_SECS {
             (TunnelStatus::Healthy, Some(first))
         } else {
             (TunnelStatus::Degraded, Some(loss))

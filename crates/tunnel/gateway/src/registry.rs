@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 
 use crate::connection::Connection;
 
+/// Connections that make a connector whole on a single node: the smaller of an agent's four and two a node.
+const CONNECTIONS_WANTED: usize = 2;
+
 /// Live connections of a tunnel.
 pub(crate) struct Tunnel {
     live: ArcSwap<Vec<Arc<Connection>>>,
@@ -22,7 +25,7 @@ pub(crate) struct Tunnel {
     pub(crate) in_flight: AtomicUsize,
     first_connected: AtomicU64,
     last_loss: AtomicU64,
-    /// Connections that make a connector whole: 4, and 1 for a quick tunnel.
+    /// Connections that make a connector whole; 1 for a quick tunnel.
     wanted: AtomicUsize,
 }
 
@@ -36,7 +39,7 @@ impl Tunnel {
             in_flight: AtomicUsize::new(0),
             first_connected: AtomicU64::new(0),
             last_loss: AtomicU64::new(0),
-            wanted: AtomicUsize::new(tunnel::HA_CONNECTIONS),
+            wanted: AtomicUsize::new(CONNECTIONS_WANTED),
         }
     }
 
