@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::run::{self, run};
+use crate::run::{self, must};
 
 /// `cc` is what crates that contain C ask for; the rest is what gcc and the linker call.
 const TOOLS: [(&str, &str); 9] = [
@@ -61,7 +61,7 @@ pub(crate) fn build() -> anyhow::Result<()> {
             cargo.env_remove(&name);
         }
     }
-    run(cargo.env("PATH", &dir))
+    must(cargo.env("PATH", &dir))
 }
 
 /// The toolchain's own programs, not rustup's shims, which need rustup.

@@ -30,7 +30,7 @@ const TABLES: [[&str; 3]; 3] = [
 ];
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    run::run(run::cargo().args(["bench", "--workspace", "--benches"]))?;
+    run::must(run::cargo().args(["bench", "--workspace", "--benches"]))?;
     let Some(harness) = env::var_os("POTERNE_BENCH").map(PathBuf::from).filter(|_| !options.micro) else {
         eprintln!("peers: not run (POTERNE_BENCH names no harness)");
         return Ok(());
@@ -38,17 +38,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !harness.join("bench.py").is_file() {
         bail!("POTERNE_BENCH is {}, which holds no bench.py", harness.display());
     }
-    run::run(run::cargo().args(["build", "--release", "--package", "poterne", "--package", "poterne-agent"]))?;
+    run::must(run::cargo().args(["build", "--release", "--package", "poterne", "--package", "poterne-agent"]))?;
     let bench = || {
         let mut command = Command::new("python3");
         command.arg("bench.py").current_dir(&harness).env("BENCH_ADAPTERS", run::root().join("benches/peers/poterne.py"));
         command
     };
     if !options.harness.is_empty() {
-        return run::run(bench().args(&options.harness));
+        return run::must(bench().args(&options.harness));
     }
     for [peers, reference, tests] in TABLES {
-        run::run(bench().args([
+        run::must(bench().args([
             "run",
             "--peers",
             peers,

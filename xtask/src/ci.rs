@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     bare, needs, run,
-    run::{cargo, run, succeeds},
+    run::{cargo, must, succeeds},
     schema, sources, test,
 };
 
@@ -43,11 +43,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn formatting() -> anyhow::Result<()> {
-    run(cargo().args(["fmt", "--all", "--check"]))
+    must(cargo().args(["fmt", "--all", "--check"]))
 }
 
 fn lints() -> anyhow::Result<()> {
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))
+    must(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))
 }
 
 fn generated() -> anyhow::Result<()> {
@@ -58,7 +58,7 @@ fn generated() -> anyhow::Result<()> {
 }
 
 fn documentation() -> anyhow::Result<()> {
-    run(cargo().args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings"))
+    must(cargo().args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
 /// Licences, banned crates and sources need nothing from outside. Advisories need RustSec's database, a git repository: where it was
@@ -66,11 +66,11 @@ fn documentation() -> anyhow::Result<()> {
 fn dependencies() -> anyhow::Result<()> {
     if !succeeds(cargo().args(["deny", "--version"])) {
         eprintln!("cargo-deny is not here and is built once; this takes some minutes");
-        run(cargo().args(["install", "--locked", "cargo-deny", "--version", CARGO_DENY]))?;
+        must(cargo().args(["install", "--locked", "cargo-deny", "--version", CARGO_DENY]))?;
     }
-    run(cargo().args(["deny", "--locked", "check", "bans", "licenses", "sources"]))?;
+    must(cargo().args(["deny", "--locked", "check", "bans", "licenses", "sources"]))?;
     if advisories_here() {
-        return run(cargo().args(["deny", "--locked", "--offline", "check", "advisories"]));
+        return must(cargo().args(["deny", "--locked", "--offline", "check", "advisories"]));
     }
     eprintln!("advisories: not checked, RustSec's database is not on this machine (`cargo deny fetch` brings it)");
     Ok(())

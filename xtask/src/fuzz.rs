@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         // The outer cargo's choice of toolchain must not reach the inner one.
         command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
         command.args(["+nightly", "fuzz", "run", &target, &format!("fuzz/corpus/{target}"), "--"]);
-        run::run(command.args([format!("-max_total_time={}", options.secs), "-max_len=65536".into()]))?;
+        run::must(command.args([format!("-max_total_time={}", options.secs), "-max_len=65536".into()]))?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, bail};
 
-use crate::run::{self, on_path, run, succeeds};
+use crate::run::{self, must, on_path, succeeds};
 
 /// One thing that tests use and this repository does not contain.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ pub(crate) fn provide(without: &[String]) -> anyhow::Result<()> {
     }
     if !succeeds(run::cargo().args(["nextest", "--version"])) {
         eprintln!("cargo-nextest is not here and is built once; this takes some minutes");
-        run(run::cargo().args(["install", "--locked", "cargo-nextest"]))?;
+        must(run::cargo().args(["install", "--locked", "cargo-nextest"]))?;
     }
     Ok(())
 }
@@ -111,8 +111,8 @@ pub(crate) fn debian_packages(packages: &[&str]) -> anyhow::Result<()> {
         command.env("DEBIAN_FRONTEND", "noninteractive");
         command
     };
-    run(apt().args(["update", "--quiet"]))?;
-    run(apt().args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages))
+    must(apt().args(["update", "--quiet"]))?;
+    must(apt().args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages))
 }
 
 fn python_packages(packages: &[(&str, &str)]) -> anyhow::Result<()> {
@@ -120,7 +120,7 @@ fn python_packages(packages: &[(&str, &str)]) -> anyhow::Result<()> {
     if !python.exists() {
         let dir = python.parent().and_then(|bin| bin.parent()).context("the virtual environment has a directory")?;
         fs::create_dir_all(dir)?;
-        run(Command::new("python3").args(["-m", "venv"]).arg(dir))?;
+        must(Command::new("python3").args(["-m", "venv"]).arg(dir))?;
     }
     let missing: Vec<_> = packages
         .iter()
@@ -130,5 +130,5 @@ fn python_packages(packages: &[(&str, &str)]) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&missing))
+    must(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&missing))
 }

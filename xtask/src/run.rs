@@ -25,7 +25,7 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// Runs the program; anything but success is an error that names it.
-pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn must(command: &mut Command) -> anyhow::Result<()> {
     let line = line(command);
     eprintln!("+ {line}");
     let status = command.status().with_context(|| format!("{line} could not be started"))?;

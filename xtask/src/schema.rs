@@ -9,5 +9,5 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     if check {
         command.arg("--check");
     }
-    run::run(&mut command)
+    run::must(&mut command)
 }

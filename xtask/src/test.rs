@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{
     needs, run,
-    run::{cargo, run},
+    run::{cargo, must},
 };
 
 /// `cargo xtask test`.
@@ -23,7 +23,7 @@ pub(crate) struct Options {
 /// Provides the peers, builds both programs, runs nextest, and ends by saying what was left out.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     needs::provide(&options.without)?;
-    run(cargo().args(["build", "--package", "poterne", "--package", "poterne-agent"]))?;
+    must(cargo().args(["build", "--package", "poterne", "--package", "poterne-agent"]))?;
     let built = run::target().join("debug");
     let stock = env::var_os("CLOUDFLARED_BIN").map(PathBuf::from);
 
@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .env("POTERNE_BIN", built.join("poterne"))
         .env("POTERNE_AGENT_BIN", built.join("poterne-agent"))
         .env("POTERNE_E2E_PYTHON", needs::python());
-    let outcome = run(&mut command);
+    let outcome = must(&mut command);
 
     for peer in &options.without {
         eprintln!("left out: everything that needs {peer} (--without)");
