@@ -28,7 +28,8 @@ pub(crate) fn validate(config: Option<&Path>) -> anyhow::Result<ExitCode> {
 /// `tunnel ingress rule URL`.
 pub(crate) fn rule(config: Option<&Path>, url: &str) -> anyhow::Result<ExitCode> {
     let file = load(config)?;
-    let (host, path) = split(url).with_context(|| format!("{url} is not a URL; write for example https://app.example.org/path"))?;
+    let (host, path) =
+        split(url).with_context(|| format!("{url} is not a URL; write for example https://app.example.org/path"))?;
     let matcher = Matcher::new(&file.config)?;
     let (at, matched) = matcher.find(&host, &path);
     let rule = &matched.rule;

@@ -24,10 +24,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages where the machine offers them: 40 MiB more resident for an idle agent (measured), for nothing.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Version => print(&format!("poterne-agent version {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Service(ServiceVerb::Install { token, token_file }) => service::install(token, token_file, cli.root.config.as_deref()),
+        Command::Service(ServiceVerb::Install { token, token_file }) => {
+            service::install(token, token_file, cli.root.config.as_deref())
+        }
         Command::Service(ServiceVerb::Uninstall) => service::uninstall(),
         Command::Tunnel(tunnel) => match tunnel.verb {
             Some(TunnelVerb::Ingress(IngressVerb::Validate)) => ingress::validate(cli.root.config.as_deref()),

@@ -41,8 +41,14 @@ pub(crate) fn install(token: Option<String>, token_file: Option<PathBuf>, config
         TunnelToken::parse(token.trim()).context("the tunnel token")?;
     }
     must_be_root("install")?;
-    ensure!(Path::new("/run/systemd/system").is_dir(), "this machine does not run systemd; start `poterne-agent tunnel run --token-file PATH` by its own means");
-    ensure!(!Path::new(UNIT).exists(), "the service is already installed ({UNIT}); `poterne-agent service uninstall` removes it first");
+    ensure!(
+        Path::new("/run/systemd/system").is_dir(),
+        "this machine does not run systemd; start `poterne-agent tunnel run --token-file PATH` by its own means"
+    );
+    ensure!(
+        !Path::new(UNIT).exists(),
+        "the service is already installed ({UNIT}); `poterne-agent service uninstall` removes it first"
+    );
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     fs::create_dir_all(DIR).with_context(|| format!("cannot create {DIR}"))?;
     let source = match token {
@@ -104,7 +110,10 @@ fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
 fn unit(program: &Path, source: Source) -> String {
     let program = program.display();
     let (credential, run) = match source {
-        Source::Token => (format!("LoadCredential=token:{TOKEN}\n"), format!("{program} tunnel run --token-file ${{CREDENTIALS_DIRECTORY}}/token")),
+        Source::Token => (
+            format!("LoadCredential=token:{TOKEN}\n"),
+            format!("{program} tunnel run --token-file ${{CREDENTIALS_DIRECTORY}}/token"),
+        ),
         // The credentials file that the configuration names is the operator's: run as who can read it.
         Source::Config => (String::new(), format!("{program} --config {CONFIG} tunnel run")),
     };
@@ -125,7 +134,10 @@ mod tests {
     #[test]
     fn the_token_is_never_on_the_command_line() {
         let text = unit(Path::new("/usr/bin/poterne-agent"), Source::Token);
-        assert!(text.contains("ExecStart=/usr/bin/poterne-agent tunnel run --token-file ${CREDENTIALS_DIRECTORY}/token\n"), "{text}");
+        assert!(
+            text.contains("ExecStart=/usr/bin/poterne-agent tunnel run --token-file ${CREDENTIALS_DIRECTORY}/token\n"),
+            "{text}"
+        );
         assert!(text.contains("LoadCredential=token:/etc/poterne-agent/token\n"), "{text}");
         assert!(!text.contains("--token "), "{text}");
     }

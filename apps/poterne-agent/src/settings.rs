@@ -181,13 +181,18 @@ impl Settings {
             config.ha_connections = connections;
         }
         config.retries = flags.retries.unwrap_or(config.retries);
-        config.grace_period = time("--grace-period", flags.grace_period.as_deref())?.unwrap_or(config.grace_period).min(GRACE_MAX);
+        config.grace_period =
+            time("--grace-period", flags.grace_period.as_deref())?.unwrap_or(config.grace_period).min(GRACE_MAX);
         config.rpc_timeout = time("--rpc-timeout", flags.rpc_timeout.as_deref())?.unwrap_or(config.rpc_timeout);
         config.status = match flags.metrics.as_deref() {
             None => StatusListen::FirstFree,
             Some(text) => {
                 let address = text.replace("localhost:", "127.0.0.1:");
-                StatusListen::At(address.parse().with_context(|| format!("--metrics {text}: write ADDRESS:PORT, for example 127.0.0.1:9090"))?)
+                StatusListen::At(
+                    address
+                        .parse()
+                        .with_context(|| format!("--metrics {text}: write ADDRESS:PORT, for example 127.0.0.1:9090"))?,
+                )
             }
         };
         for tag in &flags.tag {
@@ -292,8 +297,19 @@ fn fill(flags: &mut TunnelFlags, tunnel: &mut Option<String>, key: &str, value: 
         "edge" if flags.edge.is_empty() => list().map(|edges: Vec<String>| flags.edge = edges),
         "tag" if flags.tag.is_empty() => list().map(|tags: Vec<String>| flags.tag = tags),
         // Of the line, of the whole program, or without meaning here.
-        "edge" | "tag" | "loglevel" | "logfile" | "output" | "no-autoupdate" | "autoupdate-freq" | "no-prechecks" | "region"
-        | "transport-loglevel" | "origincert" | "metrics-update-freq" | "max-active-flows" => Ok(()),
+        "edge"
+        | "tag"
+        | "loglevel"
+        | "logfile"
+        | "output"
+        | "no-autoupdate"
+        | "autoupdate-freq"
+        | "no-prechecks"
+        | "region"
+        | "transport-loglevel"
+        | "origincert"
+        | "metrics-update-freq"
+        | "max-active-flows" => Ok(()),
         _ => {
             tracing::warn!(key, "config.yml: this key is not known and has no effect");
             Ok(())

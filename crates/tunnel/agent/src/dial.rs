@@ -13,7 +13,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -40,6 +40,8 @@ const HTTP2_AFTER: Duration = Duration::from_secs(1);
 const HTTP2_AFTER_BLOCKED: Duration = Duration::from_millis(150);
 /// Longest one race lasts.
 const RACE_MAX: Duration = Duration::from_secs(15);
+/// Longest wait at the end for closed connections to be told so.
+const FLUSH_MAX: Duration = Duration::from_millis(500);
 /// Names the edge proves to have (reference §1.2).
 const QUIC_NAME: &str = "quic.cftunnel.com";
 const HTTP2_NAME: &str = "h2.cftunnel.com";
@@ -47,7 +49,7 @@ const HTTP2_NAME: &str = "h2.cftunnel.com";
 const FALLBACK_PORT: u16 = 443;
 /// Streams the edge may hold open on one connection, which is requests in flight. quinn keeps an entry of some ten bytes for each
 /// it may see; beyond, the edge waits or takes another connection.
-const STREAMS_MAX: u32 = 8192;
+const STREAMS_MAX: u32 = 4096;
 /// What the edge may send unread: on one stream 50 ms at 1 Gbit/s, and on all of a connection twice that.
 const STREAM_WINDOW: u32 = 6 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 12 * 1024 * 1024;
@@ -81,6 +83,8 @@ pub(crate) struct Dialer {
     bind: Option<IpAddr>,
     proxies: Proxies,
     udp_blocked: AtomicBool,
+    /// One UDP socket for each family, shared by all connections: quinn keeps 3 MiB of receive buffer for each.
+    endpoints: Mutex<[Option<quinn::Endpoint>; 2]>,
 }
 
 struct Tls {
@@ -120,6 +124,7 @@ impl Dialer {
             bind: settings.bind,
             proxies: settings.proxies,
             udp_blocked: AtomicBool::new(false),
+            endpoints: Mutex::default(),
         })
     }
 
@@ -194,15 +199,39 @@ impl Dialer {
     }
 
     async fn quic(&self, address: SocketAddr) -> Result<Link, String> {
-        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let dialled = async {
-            let endpoint = quinn::Endpoint::client(SocketAddr::new(self.bind.unwrap_or(any), 0)).map_err(|e| e.to_string())?;
+            let endpoint = self.endpoint(address.is_ipv4()).map_err(|e| e.to_string())?;
             let mut config = quinn::ClientConfig::new(self.tls.load().quic.clone());
             config.transport_config(self.transport.clone());
-            let connecting = endpoint.connect_with(config, address, QUIC_NAME).map_err(|e| e.to_string())?;
+            let connecting = endpoint.connect_with(config, address, QUIC_NAME).map_err(|error| {
+                if matches!(error, quinn::ConnectError::EndpointStopping) {
+                    // Its socket failed for good: the next try makes another.
+                    self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(address.is_ipv4())] = None;
+                }
+                error.to_string()
+            })?;
             connecting.await.map_err(|e| e.to_string())
         };
         dialled.await.map(Link::Quic).map_err(|error: String| format!("QUIC: {error}"))
+    }
+
+    /// Waits, briefly, until the edge was told of every closed connection.
+    pub(crate) async fn flush(&self) {
+        let endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for endpoint in endpoints.into_iter().flatten() {
+            let _ = timeout(FLUSH_MAX, endpoint.wait_idle()).await;
+        }
+    }
+
+    fn endpoint(&self, is_ipv4: bool) -> io::Result<quinn::Endpoint> {
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let endpoint = &mut endpoints[usize::from(is_ipv4)];
+        if let Some(endpoint) = endpoint {
+            return Ok(endpoint.clone());
+        }
+        let any: IpAddr = if is_ipv4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let made = quinn::Endpoint::client(SocketAddr::new(self.bind.unwrap_or(any), 0))?;
+        Ok(endpoint.insert(made).clone())
     }
 
     async fn http2(&self, host: &str, port: u16, address: Option<SocketAddr>) -> Result<Link, String> {

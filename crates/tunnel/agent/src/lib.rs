@@ -357,6 +357,7 @@ impl Agent {
                 Some(_) = happened.recv() => {}
             }
         }
+        self.shared.dialer.flush().await;
         self.shared.connected.send_replace(0);
         Ok(())
     }
