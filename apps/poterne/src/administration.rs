@@ -92,7 +92,9 @@ impl Administration {
                 let token = app.tunnel_token(OPERATOR, &name).await?.to_string();
                 Answer::Token { tunnel: tunnel(&app.tunnel_info(OPERATOR, &name).await?.tunnel), token }
             }
-            Verb::TunnelList {} => Answer::Tunnels(app.tunnel_list(OPERATOR).await?.into_iter().map(|tunnel| info(&self.live(tunnel))).collect()),
+            Verb::TunnelList {} => {
+                Answer::Tunnels(app.tunnel_list(OPERATOR).await?.into_iter().map(|tunnel| info(&self.live(tunnel))).collect())
+            }
             Verb::TunnelInfo { tunnel } => Answer::Tunnel(info(&self.live(app.tunnel_info(OPERATOR, &tunnel).await?))),
             Verb::TunnelDelete { tunnel: name, force } => {
                 let deleted = app.tunnel_delete(OPERATOR, &name, force).await?;

@@ -48,7 +48,7 @@ const TUNNEL: &str = "demo";
 /// What the demo's visitors' authority may vouch for.
 const VISITORS_UNDER: &[&str] = &["localhost"];
 /// How long what is under way gets to end.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(3);
 /// Demos beside each other that share a place for their state.
 const DEMOS_MAX: usize = 16;
 

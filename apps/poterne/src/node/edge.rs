@@ -46,6 +46,8 @@ pub(super) struct Edge {
     pub admission: Arc<Admission>,
     /// Connections finish their requests and close.
     pub drain: CancellationToken,
+    /// Connections end now, whatever they carry.
+    pub cut: CancellationToken,
     /// Every connection.
     pub tasks: TaskTracker,
 }
@@ -104,6 +106,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         limits: Arc::new(Limits::default()),
         admission: Admission::new(admission, metrics),
         drain: CancellationToken::new(),
+        cut: CancellationToken::new(),
         tasks: TaskTracker::new(),
     }))
 }
@@ -181,7 +184,8 @@ impl Edge {
         IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
         let (handler, limits) = (Arc::clone(&self.pipeline), Arc::clone(&self.limits));
-        Box::pin(serve_connection(io, protocol, connection, handler, limits, self.drain.clone())).await;
+        let serving = Box::pin(serve_connection(io, protocol, connection, handler, limits, self.drain.clone()));
+        self.cut.run_until_cancelled(serving).await;
     }
 }
 

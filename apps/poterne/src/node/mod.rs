@@ -197,6 +197,8 @@ impl Node {
         if tokio::time::timeout(self.drain, self.edge.tasks.wait()).await.is_err() {
             let left = self.edge.tasks.len();
             tracing::warn!(left, "time to drain is up; the visitors' connections left are cut");
+            self.edge.cut.cancel();
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.edge.tasks.wait()).await;
         }
     }
 
