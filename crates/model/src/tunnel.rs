@@ -102,6 +102,12 @@ pub struct StatusFacts {
     pub first_connected: Option<u64>,
 }
 
+/// How many connections make a connector whole: all four, or two for each node where there are fewer than two; one for a quick
+/// tunnel, whose agent opens no more (edge-behaviour §6.1, §6.9). `nodes` 0 counts as 1.
+pub fn connections_wanted(nodes: usize, quick: bool) -> usize {
+    if quick { 1 } else { HA_CONNECTIONS.min(2 * nodes.max(1)) }
+}
+
 /// The one word, and since when it holds. Pure, so that gateway and API cannot disagree.
 ///
 /// A loss is forgiven for [`DEGRADED_AFTER_SECS`] (agents reconnect, edges restart), and so are the connections that a new
@@ -149,6 +155,12 @@ mod tests {
         assert_eq!(status(facts(0, 0, Some(5_000)), 5_060), (TunnelStatus::Down, Some(5_000)));
         // Two connectors of two make no whole one.
         assert_eq!(status(facts(2, 4, Some(5_000)), 6_000).0, TunnelStatus::Degraded);
+    }
+
+    #[test]
+    fn few_nodes_and_quick_tunnels_want_fewer_connections() {
+        assert_eq!([0, 1, 2, 9].map(|nodes| connections_wanted(nodes, false)), [2, 2, 4, 4]);
+        assert_eq!(connections_wanted(9, true), 1);
     }
 
     #[test]

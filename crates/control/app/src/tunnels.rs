@@ -5,7 +5,7 @@ use poterne_feed::Command;
 use poterne_keys::random_bytes;
 use poterne_model::{
     ConnectorInfo, Name, TunnelId, TunnelStatus,
-    tunnel::{HA_CONNECTIONS, StatusFacts, status},
+    tunnel::{StatusFacts, connections_wanted, status},
 };
 
 use crate::{
@@ -160,7 +160,7 @@ fn facts(tunnel: &Tunnel, connectors: &[ConnectorInfo], nodes: usize) -> StatusF
     StatusFacts {
         connections_of_best: connectors.iter().map(live).max().unwrap_or(0),
         connections: connectors.iter().map(live).sum(),
-        wanted: if tunnel.quick { 1 } else { HA_CONNECTIONS.min(2 * nodes.max(1)) },
+        wanted: connections_wanted(nodes, tunnel.quick),
         last_loss: tunnel.last_loss_at.map(seconds),
         first_connected: tunnel.first_connected_at.map(seconds),
     }

@@ -12,9 +12,6 @@ use tokio::sync::Notify;
 
 use crate::connection::Connection;
 
-/// Connections that make a connector whole on a single node: the smaller of an agent's four and two a node.
-const CONNECTIONS_WANTED: usize = 2;
-
 /// Live connections of a tunnel.
 pub(crate) struct Tunnel {
     live: ArcSwap<Vec<Arc<Connection>>>,
@@ -39,7 +36,7 @@ impl Tunnel {
             in_flight: AtomicUsize::new(0),
             first_connected: AtomicU64::new(0),
             last_loss: AtomicU64::new(0),
-            wanted: AtomicUsize::new(CONNECTIONS_WANTED),
+            wanted: AtomicUsize::new(tunnel::connections_wanted(1, false)),
         }
     }
 
@@ -98,7 +95,7 @@ impl Registry {
         tunnel.live.store(Arc::new(live));
         drop(slots);
         if quick {
-            tunnel.wanted.store(1, Ordering::Relaxed);
+            tunnel.wanted.store(tunnel::connections_wanted(1, true), Ordering::Relaxed);
         }
         let _ = tunnel.first_connected.compare_exchange(0, connection.opened_at.max(1), Ordering::Relaxed, Ordering::Relaxed);
         tunnel.arrived.notify_waiters();
