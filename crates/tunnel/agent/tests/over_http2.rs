@@ -1,6 +1,5 @@
 //! The agent over HTTP/2 with reversed roles, and what it does where UDP goes nowhere.
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
-#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod edge;
 

@@ -1,6 +1,5 @@
 //! The agent over real QUIC, with real local services.
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
-#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod edge;
 
