@@ -4,6 +4,7 @@ poterne      our agent over QUIC         poterne-h2     our agent over HTTP/2
 poterne-stock, poterne-stock-h2          the stock agent that CLOUDFLARED_BIN names
 """
 import os
+import time
 
 from core import HOST, Running
 
@@ -33,7 +34,11 @@ metrics = "127.0.0.1:{metrics}"
 activate = ["{HOST}"]
 """)
     server = c.spawn([SERVER, "serve", "--config", config], "server")
-    c.wait_port(api)
+    deadline = time.time() + 15
+    while not os.path.exists(os.path.join(state, "admin.sock")):
+        if time.time() > deadline:
+            raise RuntimeError(f"the node did not start; logs in {c.dir}")
+        time.sleep(0.05)
 
     def verb(*words):
         done = c.run([SERVER, *words, "--config", config])
