@@ -120,11 +120,7 @@ pub fn status(facts: StatusFacts, now: u64) -> (TunnelStatus, Option<u64>) {
     if facts.connections_of_best >= facts.wanted {
         (TunnelStatus::Healthy, Some(first.max(loss)))
     } else if facts.connections > 0 {
-        if since_loss < DEGRADED_AFTER_SECS {
-            (TunnelStatus::Healthy, Some(first))
-        } else {
-            (TunnelStatus::Degraded, Some(loss))
-        }
+        if since_loss < DEGRADED_AFTER_SECS { (TunnelStatus::Healthy, Some(first)) } else { (TunnelStatus::Degraded, Some(loss)) }
     } else if since_loss < DOWN_AFTER_SECS {
         (TunnelStatus::Degraded, Some(loss))
     } else {

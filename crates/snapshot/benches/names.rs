@@ -37,12 +37,8 @@ fn name_chunk(zone: ZoneId, number: u32, tunnel: u8) -> (poterne_feed::Key, Opti
 /// One generation after another, each a single chunk: what is left at the end is the snapshot alone.
 #[divan::bench(sample_count = 1, sample_size = 1)]
 fn hold(bencher: divan::Bencher<'_, '_>) {
-    let changes: Vec<Change> = everything()
-        .chunks
-        .into_iter()
-        .zip(1..)
-        .map(|(chunk, generation)| Change { generation, chunks: vec![chunk] })
-        .collect();
+    let changes: Vec<Change> =
+        everything().chunks.into_iter().zip(1..).map(|(chunk, generation)| Change { generation, chunks: vec![chunk] }).collect();
     bencher.bench_local(|| {
         let mut snapshot = Snapshot::default();
         for change in &changes {
