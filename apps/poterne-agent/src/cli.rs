@@ -71,7 +71,7 @@ pub(crate) enum IngressVerb {
     Validate,
     /// Tell which rule a URL matches
     Rule {
-        /// For example https://app.example.org/path
+        /// For example `https://app.example.org/path`
         url: String,
     },
 }

@@ -2,7 +2,7 @@
 //!
 //! * [`cli`], [`config`]: what one is told; [`state`], [`trust`]: what one keeps;
 //! * [`node`]: everything put together; [`serve`] and [`demo`]: the two ways to run it;
-//! * [`admin`], [`administration`], [`verbs`], [`print`]: the administrator's door, from both sides;
+//! * [`admin`], [`administration`], [`verbs`], [`mod@print`]: the administrator's door, from both sides;
 //! * [`sample_site`]: what the demo publishes.
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! Boot settings: few, and a restart away. What an operator changes on a Tuesday lives in the control plane instead.
 //!
-//! Four layers, each its own module, the later over the earlier: defaults ([`keys`]), file ([`file`]), environment and flags
+//! Four layers, each its own module, the later over the earlier: defaults ([`keys`]), file ([`mod@file`]), environment and flags
 //! ([`overlay`]). The file may be absent. One table, [`keys::KEYS`], declares every key: its documentation, its default, the
 //! template and the names of environment variables all come out of it.
 

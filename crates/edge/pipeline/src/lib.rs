@@ -10,7 +10,7 @@
 //!                  anything that fails → errors (one place: code, status, page, gRPC)
 //! ```
 //!
-//! A stage is a function over heads in a module of its own; it knows neither its neighbours nor its place. [`Pipeline::handle`]
+//! A stage is a function over heads in a module of its own; it knows neither its neighbours nor its place. `Pipeline::handle`
 //! alone orders them. Bodies are never looked into.
 #![forbid(unsafe_code)]
 

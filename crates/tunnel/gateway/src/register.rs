@@ -208,12 +208,12 @@ impl State {
             },
             self.link.clone(),
         ));
-        // The registry and the control stream must agree on whether there is a connection: told to both, or to none.
-        self.connection
-            .set(connection.clone())
-            .map_err(|_| RegistrationError::refused("this connection is registered already"))?;
         let superseded =
             self.inner.registry.admit(connection.clone(), self.inner.settings.connections_per_tunnel_max, tunnel.quick)?;
+        if self.connection.set(connection.clone()).is_err() {
+            self.inner.registry.release(&connection);
+            return Err(RegistrationError::refused("this connection is registered already"));
+        }
         if let Some(old) = superseded {
             old.close("superseded by a newer connection of the same agent");
         } else {

@@ -16,7 +16,7 @@ use poterne_tunnel_proto::{
 };
 
 use super::{
-    Failure, Outcome, Outgoing, length_of,
+    Failure, OPEN_TIMEOUT, Outcome, Outgoing, length_of, patiently,
     pump::{Pump, Sink},
 };
 use crate::connection::InFlight;
@@ -36,19 +36,17 @@ pub(crate) async fn exchange(
         }
     };
     let has_body = websocket || length_of(&body) != BodyLength::None;
-    let mut requests = match requests.ready().await {
-        Ok(requests) => requests,
-        Err(error) => return Err(Failure::before(error, body)),
+    let mut requests = match tokio::time::timeout(OPEN_TIMEOUT, requests.ready()).await {
+        Ok(Ok(requests)) => requests,
+        Ok(Err(error)) => return Err(Failure::before(error, body)),
+        Err(_) => return Err(Failure::before("the agent grants no stream", body)),
     };
     let (response, stream) = match requests.send_request(message, !has_body) {
         Ok(sent) => sent,
         Err(error) => return Err(Failure::before(error, body)),
     };
     let pump = has_body.then(|| Pump::start(body, Stream(stream)));
-    let response = match timeout {
-        Some(limit) => tokio::time::timeout(limit, response).await.map_err(|_| UpstreamError::Timeout(limit.as_secs())),
-        None => Ok(response.await),
-    };
+    let response = patiently(timeout, pump.as_ref(), response).await;
     let (error, unsent) = match response {
         Ok(Ok(response)) => {
             let (head, recv) = response.into_parts();
@@ -63,7 +61,8 @@ pub(crate) async fn exchange(
             }
         }
         Ok(Err(error)) if error.is_reset() && error.reason() != Some(h2::Reason::REFUSED_STREAM) => {
-            (UpstreamError::Protocol(format!("the agent reset the stream before its answer: {error}")), false)
+            // The agent has no other way to say that the local service broke off before anything was sent on.
+            (UpstreamError::LocalService(format!("it broke off before its answer ({error})")), false)
         }
         Ok(Err(error)) => (UpstreamError::ConnectionLost(error.to_string()), error.reason() == Some(h2::Reason::REFUSED_STREAM)),
         Err(timeout) => (timeout, false),

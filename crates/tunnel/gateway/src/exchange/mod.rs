@@ -4,6 +4,8 @@ pub(crate) mod http2;
 pub(crate) mod pump;
 pub(crate) mod quic;
 
+use std::{future::Future, time::Duration};
+
 use poterne_edge_http::{Body, Kind, Response};
 use poterne_edge_upstream::UpstreamError;
 use poterne_tunnel_proto::metadata::BodyLength;
@@ -48,3 +50,30 @@ pub(crate) fn length_of(body: &Body) -> BodyLength {
         None => BodyLength::Unknown,
     }
 }
+
+/// How long an agent may take to grant a stream: none waits longer than it takes to try another connection.
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Waits for a response head. The limit holds while nothing moves: a request body that still goes up starts it anew, since a service
+/// may answer only after the whole of it.
+pub(crate) async fn patiently<T>(
+    limit: Option<Duration>,
+    pump: Option<&pump::Pump>,
+    head: impl Future<Output = T>,
+) -> Result<T, UpstreamError> {
+    let Some(limit) = limit else { return Ok(head.await) };
+    let mut head = std::pin::pin!(head);
+    let mut sent = 0;
+    loop {
+        match tokio::time::timeout(limit, &mut head).await {
+            Ok(head) => return Ok(head),
+            Err(_) => match pump.map_or(sent, pump::Pump::sent) {
+                now if now != sent => sent = now,
+                _ => return Err(UpstreamError::Timeout(limit.as_secs())),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,10 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -27,14 +31,22 @@ pub(crate) trait Sink: Send + 'static {
 /// A running body; dropping it breaks the body off if it has not ended.
 pub(crate) struct Pump {
     stop: CancellationToken,
+    /// Pieces sent so far.
+    sent: Arc<AtomicU64>,
     task: JoinHandle<Option<Body>>,
 }
 
 impl Pump {
     pub(crate) fn start(body: Body, sink: impl Sink) -> Self {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(body, sink, stop.clone()));
-        Self { stop, task }
+        let sent = Arc::new(AtomicU64::new(0));
+        let task = tokio::spawn(run(body, sink, stop.clone(), sent.clone()));
+        Self { stop, sent, task }
+    }
+
+    /// Pieces sent so far: whether the body still moves.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Stops, and gives the body back if all that was taken of it is still here.
@@ -50,7 +62,7 @@ impl Drop for Pump {
     }
 }
 
-async fn run(mut body: Body, mut sink: impl Sink, stop: CancellationToken) -> Option<Body> {
+async fn run(mut body: Body, mut sink: impl Sink, stop: CancellationToken, sent: Arc<AtomicU64>) -> Option<Body> {
     // What was taken of the body, as long as it is little: pieces are shared, not copied.
     let mut taken = Some(VecDeque::new());
     let mut taken_bytes = 0;
@@ -68,6 +80,7 @@ async fn run(mut body: Body, mut sink: impl Sink, stop: CancellationToken) -> Op
                         taken.push_back(data.clone());
                     }
                     sink.data(data).await?;
+                    sent.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
                 Err(error) => {

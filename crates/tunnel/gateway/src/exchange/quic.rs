@@ -18,7 +18,7 @@ use poterne_tunnel_proto::{
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    Failure, Outcome, Outgoing, length_of,
+    Failure, OPEN_TIMEOUT, Outcome, Outgoing, length_of, patiently,
     pump::{Pump, Sink},
 };
 use crate::connection::InFlight;
@@ -45,9 +45,10 @@ pub(crate) async fn exchange(
             return Err(Failure { error, unsent: true, broken: false, body: None });
         }
     };
-    let (mut send, mut recv) = match connection.open_bi().await {
-        Ok(streams) => streams,
-        Err(error) => return Err(Failure::before(error, body)),
+    let (mut send, mut recv) = match tokio::time::timeout(OPEN_TIMEOUT, connection.open_bi()).await {
+        Ok(Ok(streams)) => streams,
+        Ok(Err(error)) => return Err(Failure::before(error, body)),
+        Err(_) => return Err(Failure::before("the agent grants no stream", body)),
     };
     // Signature, version and head in one write: the stock agent reads the version with one call.
     if let Err(error) = send.write_chunk(preamble).await {
@@ -62,11 +63,11 @@ pub(crate) async fn exchange(
     };
 
     let mut buf = BytesMut::new();
-    let read = read_head(&mut recv, &mut buf);
-    let answer = match timeout {
-        Some(limit) => tokio::time::timeout(limit, read).await.unwrap_or_else(|_| Err(UpstreamError::Timeout(limit.as_secs()))),
-        None => read.await,
+    let sending = match &pump {
+        Sending::Flowing(pump) => Some(pump),
+        Sending::Ended(_) => None,
     };
+    let answer = patiently(timeout, sending, read_head(&mut recv, &mut buf)).await.and_then(|answer| answer);
     match answer {
         Ok(Answer::Head { parts, framed }) => {
             let mut parts = *parts;
@@ -132,9 +133,8 @@ fn lost(error: &std::io::Error) -> UpstreamError {
 }
 
 /// The request's side, kept until the response has ended.
-#[expect(dead_code, reason = "held for what dropping them does")]
 enum Sending {
-    Ended(quinn::SendStream),
+    Ended(#[expect(dead_code, reason = "held for what dropping it does")] quinn::SendStream),
     Flowing(Pump),
 }
 

@@ -1,0 +1,83 @@
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::sync::mpsc;
+
+use super::{
+    pump::{Pump, Sink},
+    *,
+};
+
+/// Takes a piece whenever the test allows one.
+struct Slow(mpsc::Receiver<()>);
+
+impl Sink for Slow {
+    async fn data(&mut self, _: Bytes) -> Result<(), String> {
+        self.0.recv().await.ok_or_else(|| "the test is over".to_owned())
+    }
+    async fn end(&mut self, _: Option<HeaderMap>) -> Result<(), String> {
+        Ok(())
+    }
+    fn abort(&mut self) {}
+}
+
+/// A body of three pieces.
+struct Three(u8);
+
+impl http_body::Body for Three {
+    type Data = Bytes;
+    type Error = poterne_edge_http::BodyError;
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        if self.0 == 3 {
+            return std::task::Poll::Ready(None);
+        }
+        self.0 += 1;
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"piece")))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_moves_keeps_the_limit_away() {
+    let limit = Duration::from_secs(100);
+    let (allow, allowed) = mpsc::channel(1);
+    let pump = Pump::start(Body::flow(Three(0)), Slow(allowed));
+    let start = tokio::time::Instant::now();
+    let pieces = async {
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(90)).await;
+            allow.send(()).await.expect("the pump waits");
+        }
+        std::future::pending::<()>().await;
+    };
+    let outcome = tokio::select! {
+        outcome = patiently(Some(limit), Some(&pump), std::future::pending::<()>()) => outcome,
+        () = pieces => unreachable!(),
+    };
+    assert_eq!(outcome, Err(UpstreamError::Timeout(100)));
+    assert!(start.elapsed() > Duration::from_secs(270), "the last piece went at 270 s, the limit holds from there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_body_the_limit_holds_from_the_start() {
+    let start = tokio::time::Instant::now();
+    let outcome = patiently(Some(Duration::from_secs(100)), None, std::future::pending::<()>()).await;
+    assert_eq!((outcome, start.elapsed().as_secs()), (Err(UpstreamError::Timeout(100)), 100));
+}
+
+#[tokio::test]
+async fn what_was_sent_comes_back_whole() {
+    let (allow, allowed) = mpsc::channel(4);
+    let pump = Pump::start(Body::flow(Three(0)), Slow(allowed));
+    allow.send(()).await.expect("the pump waits");
+    while pump.sent() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut body = pump.take_back().await.expect("little was sent");
+    let mut all = Vec::new();
+    while let Some(frame) = body.frame().await {
+        all.extend_from_slice(&frame.expect("no error").into_data().expect("data"));
+    }
+    assert_eq!(all, b"piecepiecepiece");
+}
