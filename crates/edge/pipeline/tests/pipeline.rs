@@ -1,0 +1,229 @@
+//! Visitors over real sockets, a snapshot made by hand, and tunnels that only pretend.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+
+use std::sync::{Arc, Mutex};
+
+use http::HeaderMap;
+use poterne_edge_http::{Body, Connection, Kind, Limits, Protocol, Request, Response, Scheme, serve_connection};
+use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Settings};
+use poterne_edge_upstream::{TunnelRoute, Tunnels, UpstreamError};
+use poterne_feed::Change;
+use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus};
+use poterne_snapshot::{Chunk, ChunkKey, NameChunk, SnapshotHandle, Target, TunnelChunk, ZoneHead};
+use poterne_telemetry::Metrics;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::CancellationToken;
+
+const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
+const TUNNEL: TunnelId = TunnelId::from_bytes([2; 16]);
+const QUICK: TunnelId = TunnelId::from_bytes([3; 16]);
+const GONE: TunnelId = TunnelId::from_bytes([4; 16]);
+
+/// Answers by path, and keeps the last head it was sent.
+#[derive(Default)]
+struct Pretend {
+    last: Mutex<Option<(TunnelRoute, HeaderMap, String)>>,
+}
+
+impl Tunnels for Pretend {
+    async fn send(&self, route: TunnelRoute, mut request: Request) -> Result<Response, UpstreamError> {
+        *self.last.lock().unwrap() = Some((route, request.headers().clone(), request.uri().to_string()));
+        match request.uri().path() {
+            "/down" => Err(UpstreamError::NoConnector(route.tunnel)),
+            "/broken" => Err(UpstreamError::LocalService("connection refused".into())),
+            "/slow" => Err(UpstreamError::Timeout(100)),
+            "/odd" => Ok(http::Response::builder().status(103).body(Body::empty()).unwrap()),
+            "/ws" => {
+                assert_eq!(request.extensions().get(), Some(&Kind::WebSocket));
+                let up = std::mem::take(request.body_mut());
+                Ok(http::Response::builder().status(101).header("sec-websocket-accept", "x").body(up).unwrap())
+            }
+            _ => Ok(http::Response::builder()
+                .header("server", "nginx")
+                .header("connection", "close")
+                .body(Body::full("hello"))
+                .unwrap()),
+        }
+    }
+}
+
+struct Node;
+
+impl NodeService for Node {
+    fn handle(&self, _: Request) -> NodeFuture {
+        Box::pin(async { Response::new(Body::full("the node")) })
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn snapshot() -> SnapshotHandle {
+    let zone = |id: u8, apex: &str, status| {
+        let id = ZoneId::from_bytes([id; 16]);
+        (ChunkKey::Zone(id), Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status }))
+    };
+    let host = |host: &str, target| {
+        (ChunkKey::Name(ZoneId::from_bytes([1; 16]), name(host)), Chunk::Name(NameChunk { target: Some(target) }))
+    };
+    let tunnel = |id, quick| {
+        let chunk = TunnelChunk { id, account: ACCOUNT, name: "t".into(), secret_digests: vec![[0; 32]], remote: None, quick };
+        (ChunkKey::Tunnel(id), Chunk::Tunnel(chunk))
+    };
+    let chunks = [
+        zone(1, "site.test", ZoneStatus::Active),
+        zone(2, "waiting.test", ZoneStatus::Pending),
+        host("site.test", Target::Tunnel(TUNNEL)),
+        host("*.site.test", Target::Tunnel(TUNNEL)),
+        host("quick.site.test", Target::Tunnel(QUICK)),
+        host("gone.site.test", Target::UnknownTunnel(GONE)),
+        host("direct.site.test", Target::Origin(vec!["192.0.2.1".parse().unwrap()])),
+        host("round.site.test", Target::Broken),
+        tunnel(TUNNEL, false),
+        tunnel(QUICK, true),
+    ];
+    let handle = SnapshotHandle::empty();
+    let chunks = chunks.into_iter().map(|(key, chunk)| (key.encode(), Some(chunk.encode()))).collect();
+    handle.apply(&Change { generation: 1, chunks }).unwrap();
+    handle
+}
+
+struct Edge {
+    pretend: Arc<Pretend>,
+    pipeline: Arc<Pipeline<Pretend>>,
+}
+
+fn edge() -> Edge {
+    let pretend = Arc::new(Pretend::default());
+    let settings = Settings { node_names: vec![name("node.test")], instance: "one".into(), ..Settings::default() };
+    let node: Arc<dyn NodeService> = Arc::new(Node);
+    let pipeline = Arc::new(Pipeline::new(settings, snapshot(), Arc::clone(&pretend), Some(node), &Metrics::new()));
+    Edge { pretend, pipeline }
+}
+
+impl Edge {
+    async fn connect(&self, sni: Option<&str>) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let visitor = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let scheme = if sni.is_some() { Scheme::Https } else { Scheme::Http };
+        let connection = Arc::new(Connection::new(peer, stream.local_addr().unwrap(), scheme, sni.map(Into::into)));
+        let (pipeline, limits) = (Arc::clone(&self.pipeline), Arc::new(Limits::default()));
+        tokio::spawn(serve_connection(stream, Protocol::Http1, connection, pipeline, limits, CancellationToken::new()));
+        visitor
+    }
+
+    /// One request on a connection of its own; the whole answer.
+    async fn ask(&self, sni: Option<&str>, request: &str) -> String {
+        let mut visitor = self.connect(sni).await;
+        visitor.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        visitor.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn get(&self, host: &str, path: &str) -> String {
+        self.ask(None, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
+    }
+}
+
+#[tokio::test]
+async fn a_request_reaches_its_tunnel_with_the_edges_words() {
+    let edge = edge();
+    let forged = "GET /a?b HTTP/1.1\r\nHost: WWW.Site.test:8080\r\nCF-Connecting-IP: 6.6.6.6\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n";
+    let answer = edge.ask(None, forged).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer}");
+    assert!(answer.contains("server: poterne\r\n") && answer.contains("cf-ray: ") && !answer.contains("nginx"), "{answer}");
+    let (route, head, uri) = edge.pretend.last.lock().unwrap().take().unwrap();
+    assert_eq!((route.tunnel, route.account, uri.as_str()), (TUNNEL, ACCOUNT, "/a?b"));
+    assert_eq!(
+        (&head["host"], &head["cf-connecting-ip"]),
+        (&"www.site.test:8080".parse().unwrap(), &"127.0.0.1".parse().unwrap())
+    );
+    assert_eq!(head["x-forwarded-for"], "1.1.1.1,127.0.0.1");
+    assert!(!head.contains_key("connection"));
+}
+
+#[tokio::test]
+async fn every_dead_end_has_its_page() {
+    let edge = edge();
+    for (host, path, status, code) in [
+        ("nobody.example", "/", 409, 1001),
+        ("waiting.test", "/", 409, 1018),
+        ("127.0.0.1", "/", 403, 1003),
+        ("[::1]:80", "/", 403, 1003),
+        ("a..b", "/", 400, 400),
+        ("gone.site.test", "/", 530, 1016),
+        ("direct.site.test", "/", 530, 1016),
+        ("round.site.test", "/", 403, 1000),
+        ("site.test", "/down", 530, 1033),
+        ("site.test", "/broken", 502, 502),
+        ("site.test", "/slow", 524, 524),
+        ("site.test", "/odd", 520, 520),
+        ("site.test", "/cdn-cgi/nothing", 404, 404),
+    ] {
+        let answer = edge.get(host, path).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}{path}: {answer}");
+        for field in [format!("cf-error-type: {code}\r\n"), "cache-control: no-store\r\n".into(), "cf-ray: ".into()] {
+            assert!(answer.contains(&field), "{host}{path} lacks {field}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_edge_keeps_what_is_its_own() {
+    let edge = edge();
+    assert!(edge.get("node.test", "/").await.ends_with("the node"));
+    let trace = edge.get("site.test", "/cdn-cgi/trace").await;
+    assert!(trace.contains("\nip=127.0.0.1\n") && trace.contains("\nhttp=http/1.1\n"), "{trace}");
+    assert!(edge.pretend.last.lock().unwrap().is_none());
+    assert!(edge.get("quick.site.test", "/").await.contains("x-robots-tag: noindex\r\n"));
+    let looped = edge.ask(None, "GET / HTTP/1.1\r\nHost: site.test\r\nCDN-Loop: poterne-one\r\n\r\n").await;
+    assert!(looped.starts_with("HTTP/1.1 508 "), "{looped}");
+}
+
+#[tokio::test]
+async fn a_connection_for_one_zone_carries_no_other() {
+    let edge = edge();
+    let request = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    assert!(edge.ask(Some("site.test"), &request("www.site.test")).await.starts_with("HTTP/1.1 200 "));
+    assert!(edge.ask(Some("other.example"), &request("site.test")).await.starts_with("HTTP/1.1 421 "));
+}
+
+#[tokio::test]
+async fn refused_framing_has_a_page_too() {
+    let edge = edge();
+    let smuggled = "POST / HTTP/1.1\r\nHost: site.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = edge.ask(None, smuggled).await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("cf-ray: "), "{answer}");
+    assert!(edge.pretend.last.lock().unwrap().is_none(), "no tunnel saw it");
+}
+
+#[tokio::test]
+async fn a_grpc_call_gets_a_grpc_status() {
+    let answer = edge()
+        .ask(None, "POST /down HTTP/1.1\r\nHost: site.test\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("grpc-status: 14\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_websocket_goes_through_and_back() {
+    let mut visitor = edge().connect(None).await;
+    let opening = "GET /ws HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    visitor.write_all(opening.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(visitor.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("sec-websocket-accept: x\r\n"), "{head}");
+    visitor.write_all(b"raw").await.unwrap();
+    let mut echoed = [0; 3];
+    visitor.read_exact(&mut echoed).await.unwrap();
+    assert_eq!(&echoed, b"raw");
+}
