@@ -83,5 +83,7 @@ fn advisories_here() -> bool {
         return false;
     };
     let databases: &Path = &home.join("advisory-dbs");
-    databases.is_dir() && succeeds(Command::new("find").arg(databases).args(["-name", "RUSTSEC-*", "-quit"]))
+    // `find` succeeds whether or not it finds: what counts is that it names something.
+    let found = Command::new("find").arg(databases).args(["-name", "RUSTSEC-*", "-print", "-quit"]).output();
+    databases.is_dir() && found.is_ok_and(|found| !found.stdout.is_empty())
 }
