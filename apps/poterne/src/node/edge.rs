@@ -118,7 +118,7 @@ pub(super) fn udp_beside(listeners: &[TcpListener]) -> anyhow::Result<Vec<std::n
 
 /// Hands agents that come by QUIC on a visitors' port to the gateway, until told to stop.
 pub(super) async fn accept_agents(socket: std::net::UdpSocket, gateway: Gateway, stop: CancellationToken) {
-    let runtime = Arc::new(quinn::TokioRuntime);
+    let runtime = Arc::new(poterne_tunnel_transport::InTurns);
     let endpoint = match quinn::Endpoint::new(quinn::EndpointConfig::default(), Some(gateway.quic_config()), socket, runtime) {
         Ok(endpoint) => endpoint,
         Err(error) => return tracing::error!(%error, "agents are not received over QUIC on the visitors' port"),

@@ -20,6 +20,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use poterne_tunnel_transport::InTurns;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::{
@@ -230,7 +231,8 @@ impl Dialer {
             return Ok(endpoint.clone());
         }
         let any: IpAddr = if is_ipv4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let made = quinn::Endpoint::client(SocketAddr::new(self.bind.unwrap_or(any), 0))?;
+        let socket = std::net::UdpSocket::bind(SocketAddr::new(self.bind.unwrap_or(any), 0))?;
+        let made = quinn::Endpoint::new(quinn::EndpointConfig::default(), None, socket, Arc::new(InTurns))?;
         Ok(endpoint.insert(made).clone())
     }
 

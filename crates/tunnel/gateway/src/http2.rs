@@ -1,6 +1,7 @@
 //! One agent's TLS connection with HTTP/2 in reversed roles: the agent dials, and we are the HTTP/2 client.
 
 use std::{
+    future::poll_fn,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -11,6 +12,7 @@ use std::{
 use bytes::{Buf as _, Bytes};
 use poterne_tunnel_proto::h2 as wire;
 use poterne_tunnel_rpc::{Limits, serve_registration};
+use poterne_tunnel_transport::Turns;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -83,8 +85,11 @@ where
         let reader = Reader { body: response.into_body(), chunk: Bytes::new() };
         serve_registration(&inner.threads, reader, Writer(body), registration.server(), Limits::default()).await
     };
+    // In turns, so that what several requests write leaves in one TLS record.
+    let mut turns = Turns::default();
+    let driven = poll_fn(|cx| turns.poll(cx, |cx| Pin::new(&mut connection).poll(cx)));
     let reason = tokio::select! {
-        outcome = &mut connection => match outcome {
+        outcome = driven => match outcome {
             Ok(()) => "the agent closed the connection".to_owned(),
             Err(error) => error.to_string(),
         },

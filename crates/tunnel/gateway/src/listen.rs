@@ -17,8 +17,12 @@ pub(crate) async fn bind(inner: &Arc<Inner>) -> io::Result<Vec<SocketAddr>> {
     for address in &inner.settings.listen {
         let (udp, tcp) = both(*address)?;
         let local = udp.local_addr()?;
-        let endpoint =
-            quinn::Endpoint::new(quinn::EndpointConfig::default(), Some(inner.quic.clone()), udp, Arc::new(quinn::TokioRuntime))?;
+        let endpoint = quinn::Endpoint::new(
+            quinn::EndpointConfig::default(),
+            Some(inner.quic.clone()),
+            udp,
+            Arc::new(poterne_tunnel_transport::InTurns),
+        )?;
         inner.tasks.spawn(accept_udp(inner.clone(), endpoint));
         inner.tasks.spawn(accept_tcp(inner.clone(), tokio::net::TcpListener::from_std(tcp)?));
         bound.push(local);

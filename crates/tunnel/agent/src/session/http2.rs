@@ -1,6 +1,7 @@
 //! A connection over HTTP/2, with reversed roles: the agent dialled, and is the HTTP/2 server (reference §5).
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     sync::Arc,
@@ -17,6 +18,7 @@ use poterne_tunnel_proto::{
     h2::{self as wire, Kind, ResponseMeta, Source},
 };
 use poterne_tunnel_rpc::RegistrationClient;
+use poterne_tunnel_transport::Turns;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -66,9 +68,11 @@ pub(crate) async fn run(
     let stop = CancellationToken::new();
     let mut control_seen = false;
     let mut control_due = std::pin::pin!(sleep(CONTROL_MAX));
+    // In turns, so that what several answers write leaves in one TLS record.
+    let mut turns = Turns::default();
     let outcome = loop {
         tokio::select! {
-            accepted = connection.accept() => {
+            accepted = poll_fn(|cx| turns.poll(cx, |cx| connection.poll_accept(cx))) => {
                 let Some(Ok((request, respond))) = accepted else { break None };
                 if !control_seen && wire::request_kind(request.headers()) == Kind::ControlStream {
                     control_seen = true;
@@ -80,7 +84,7 @@ pub(crate) async fn run(
                         let _ = ended.send(outcome).await;
                     });
                 } else {
-                    tokio::spawn(stream(shared.clone(), request, respond));
+                    tokio::spawn(Box::pin(stream(shared.clone(), request, respond)));
                 }
             }
             Some(outcome) = end.recv() => break Some(outcome),

@@ -1,0 +1,14 @@
+//! How both ends of the tunnel drive their connections.
+//!
+//! A connection is driven by one task; every stream that writes wakes it. Run at once, as a scheduler does with what was woken last,
+//! it would send a packet for each write. Here it takes its turn after the tasks that are ready already: what they write leaves
+//! together, in one packet or at least in one system call. An idle process loses nothing but a look at its sockets.
+//!
+//! * [`turns`]: the waiting itself;
+//! * [`runtime`]: the same for all that quinn drives.
+#![forbid(unsafe_code)]
+
+pub mod runtime;
+pub mod turns;
+
+pub use crate::{runtime::InTurns, turns::Turns};
