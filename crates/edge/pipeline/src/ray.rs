@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use bytes::Bytes;
 use http::HeaderValue;
 
 /// `<16 hexadecimal digits>-<site code>`; the same value goes to the origin, to the visitor and to the log.
@@ -23,7 +24,9 @@ impl RayId {
         }
         text[16] = b'-';
         text[17..17 + site.length].copy_from_slice(&site.text[..site.length]);
-        Self(HeaderValue::from_bytes(&text[..17 + site.length]).expect("digits and letters"))
+        // Shared from the start: the value is cloned for each head it stands in.
+        let text = Bytes::from_owner(text).slice(..17 + site.length);
+        Self(HeaderValue::from_maybe_shared(text).expect("digits and letters"))
     }
 
     /// As a field value.

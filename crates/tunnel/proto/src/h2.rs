@@ -230,7 +230,7 @@ pub fn agent_request(mut head: http::request::Parts, end_stream: bool) -> Result
         head.uri = Uri::from(path);
     }
     head.version = Version::HTTP_11;
-    let ray = head.headers.get("cf-ray").and_then(|ray| ray.to_str().ok()).map(str::to_owned);
+    let ray = head.headers.get("cf-ray").cloned();
     Ok(AgentRequest { head, kind, has_body: !end_stream, framed_request: false, framed_response_allowed: false, ray })
 }
 

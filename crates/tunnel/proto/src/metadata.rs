@@ -84,13 +84,9 @@ pub fn encode_http_request(head: &http::request::Parts, options: &RequestOptions
     let host = host.or_else(|| head.uri.authority().map(|a| a.as_str().as_bytes())).ok_or(MetadataError::Field("Host"))?;
     let host = std::str::from_utf8(host).map_err(|_| MetadataError::Field("Host"))?;
     let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
-    let mut dest = String::with_capacity(8 + host.len() + path.len());
-    dest.push_str("https://");
-    dest.push_str(host);
-    dest.push_str(path);
     let length = if let BodyLength::Known(bytes) = options.body { bytes.to_string() } else { String::new() };
     let kind = if options.websocket { ConnectionType::WebSocket } else { ConnectionType::Http };
-    let mut message = Head::request(&dest, kind);
+    let mut message = Head::request(["https://", host, path], kind);
     message.entry([METHOD, ""], head.method.as_str().as_bytes());
     message.entry([HOST, ""], host.as_bytes());
     for (name, value) in &head.headers {
@@ -145,24 +141,37 @@ pub enum Answer {
 
 /// An answer from its decoded message.
 pub fn response_head(response: ConnectResponse) -> Result<Answer, MetadataError> {
-    answer(&response.error, response.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_bytes()))))
+    let pairs = response.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_bytes())));
+    answer(&response.error, pairs, Bytes::copy_from_slice)
 }
 
-/// Both steps in one (signature → answer), the hot path: no strings between.
+/// Both steps in one (signature → answer), the hot path: no strings between, and all values share one copy of the head.
 pub fn parse_response_head(buf: &[u8]) -> Result<Parsed<Answer>, MetadataError> {
-    let Some((message, consumed)) = stream::message(buf)? else { return Ok(Parsed::Incomplete) };
+    let Some(head) = whole_head(buf)? else { return Ok(Parsed::Incomplete) };
+    let Some((message, consumed)) = stream::message(&head)? else { return Ok(Parsed::Incomplete) };
     let root = message.root()?;
     let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.text(0)?, pair.octets(1)?)));
-    Ok(Parsed::Complete { value: answer(root.text(0)?, pairs)?, consumed })
+    Ok(Parsed::Complete { value: answer(root.text(0)?, pairs, |octets| head.slice_ref(octets))?, consumed })
 }
 
-fn answer<'a>(error: &str, pairs: impl Iterator<Item = Result<(&'a str, &'a [u8]), WireError>>) -> Result<Answer, MetadataError> {
+/// A copy of the bytes up to the end of the message, once all of it is there. Not a view: the buffer of a whole burst of packets
+/// would live as long as the longest of its requests.
+fn whole_head(buf: &[u8]) -> Result<Option<Bytes>, MetadataError> {
+    Ok(stream::message_len(buf)?.map(|len| Bytes::copy_from_slice(&buf[..len])))
+}
+
+fn answer<'a>(
+    error: &str,
+    pairs: impl Iterator<Item = Result<(&'a str, &'a [u8]), WireError>>,
+    share: impl Fn(&[u8]) -> Bytes,
+) -> Result<Answer, MetadataError> {
     let mut parts = Box::new(http::Response::new(()).into_parts().0);
+    parts.headers.reserve(pairs.size_hint().0);
     let (mut status, mut flow_limited, mut framed) = (None, false, false);
     for pair in pairs {
         let (key, value) = pair?;
         match key.strip_prefix(HEADER) {
-            Some(name) => append(&mut parts.headers, name, value)?,
+            Some(name) => append(&mut parts.headers, name, share(value))?,
             None if key == STATUS => status = Some(value),
             None if key == FLOW_LIMITED => flow_limited = value == b"true",
             None if key == FRAMED => framed = value == b"framed",
@@ -177,13 +186,13 @@ fn answer<'a>(error: &str, pairs: impl Iterator<Item = Result<(&'a str, &'a [u8]
     Ok(Answer::Head { parts, framed })
 }
 
-fn append(headers: &mut HeaderMap, name: &str, value: &[u8]) -> Result<(), MetadataError> {
+fn append(headers: &mut HeaderMap, name: &str, value: Bytes) -> Result<(), MetadataError> {
     let wrong = || MetadataError::Header(name.chars().take(64).collect());
     let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
     if is_reserved(&field) {
         return Ok(());
     }
-    let value = HeaderValue::from_bytes(value).map_err(|_| wrong())?;
+    let value = HeaderValue::from_maybe_shared(value).map_err(|_| wrong())?;
     headers.try_append(field, value).map_err(|_| wrong())?;
     Ok(())
 }
@@ -203,28 +212,41 @@ pub struct AgentRequest {
     /// The answer's body may be framed.
     pub framed_response_allowed: bool,
     /// The visitor's Ray id, for the log.
-    pub ray: Option<String>,
+    pub ray: Option<HeaderValue>,
+}
+
+impl AgentRequest {
+    /// The Ray id as text.
+    pub fn ray(&self) -> Option<&str> {
+        self.ray.as_ref()?.to_str().ok()
+    }
 }
 
 /// A request from its decoded message.
 pub fn request_head(request: ConnectRequest) -> Result<AgentRequest, MetadataError> {
-    agent_request(request.kind, &request.dest, request.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_bytes()))))
+    let pairs = request.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_bytes())));
+    agent_request(request.kind, &request.dest, pairs, Bytes::copy_from_slice)
 }
 
-/// Both steps in one (signature → request), the hot path.
+/// Both steps in one (signature → request), the hot path: as [`parse_response_head`].
 pub fn parse_request_head(buf: &[u8]) -> Result<Parsed<AgentRequest>, MetadataError> {
-    let Some((message, consumed)) = stream::message(buf)? else { return Ok(Parsed::Incomplete) };
+    let Some(head) = whole_head(buf)? else { return Ok(Parsed::Incomplete) };
+    let Some((message, consumed)) = stream::message(&head)? else { return Ok(Parsed::Incomplete) };
     let root = message.root()?;
     let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.text(0)?, pair.octets(1)?)));
-    Ok(Parsed::Complete { value: agent_request(stream::kind_of(&root)?, root.text(0)?, pairs)?, consumed })
+    let value = agent_request(stream::kind_of(&root)?, root.text(0)?, pairs, |octets| head.slice_ref(octets))?;
+    Ok(Parsed::Complete { value, consumed })
 }
 
 fn agent_request<'a>(
     kind: ConnectionType,
     dest: &str,
     pairs: impl Iterator<Item = Result<(&'a str, &'a [u8]), WireError>>,
+    share: impl Fn(&[u8]) -> Bytes,
 ) -> Result<AgentRequest, MetadataError> {
     let mut head = http::Request::new(()).into_parts().0;
+    // What the agent adds on the way to the service finds room, too.
+    head.headers.reserve(pairs.size_hint().0 + 4);
     let (mut host, mut length, mut chunked, mut framed_request, mut framed_response_allowed) = (None, None, false, false, false);
     for pair in pairs {
         let (key, value) = pair?;
@@ -239,18 +261,18 @@ fn agent_request<'a>(
             Some(name) if name.eq_ignore_ascii_case("transfer-encoding") => {
                 chunked |= value.to_ascii_lowercase().windows(7).any(|part| part == b"chunked")
             }
-            Some(name) => append(&mut head.headers, name, value)?,
+            Some(name) => append(&mut head.headers, name, share(value))?,
             None => match key {
                 METHOD if value.is_empty() => {}
                 METHOD => head.method = Method::from_bytes(value).map_err(|_| MetadataError::Field(METHOD))?,
-                HOST => host = Some(HeaderValue::from_bytes(value).map_err(|_| MetadataError::Field(HOST))?),
+                HOST => host = Some(HeaderValue::from_maybe_shared(share(value)).map_err(|_| MetadataError::Field(HOST))?),
                 FRAMED => framed_request = value == b"framed",
                 FRAMED_ALLOWED => framed_response_allowed = value == b"1",
                 _ => {}
             },
         }
     }
-    head.uri = uri_of(kind, dest).ok_or(MetadataError::Field("dest"))?;
+    head.uri = uri_of(kind, dest, share).ok_or(MetadataError::Field("dest"))?;
     if let Some(host) = host {
         head.headers.insert(header::HOST, host);
     }
@@ -258,7 +280,7 @@ fn agent_request<'a>(
         head.headers.insert(header::CONTENT_LENGTH, length.into());
     }
     let has_body = kind != ConnectionType::Http || chunked || length.is_some_and(|length| length > 0);
-    let ray = head.headers.get("cf-ray").and_then(|ray| ray.to_str().ok()).map(str::to_owned);
+    let ray = head.headers.get("cf-ray").cloned();
     Ok(AgentRequest { head, kind, has_body, framed_request, framed_response_allowed, ray })
 }
 
@@ -271,13 +293,13 @@ fn digits(text: &[u8]) -> Option<u64> {
 }
 
 /// Path and query of an absolute URL in origin form; for TCP the destination as an authority.
-fn uri_of(kind: ConnectionType, dest: &str) -> Option<Uri> {
+fn uri_of(kind: ConnectionType, dest: &str, share: impl Fn(&[u8]) -> Bytes) -> Option<Uri> {
     if kind == ConnectionType::Tcp {
         return Uri::builder().authority(dest).build().ok();
     }
     let rest = dest.split_once("://").map_or(dest, |(_, rest)| rest);
     match rest.find(['/', '?']) {
-        Some(at) if rest.as_bytes()[at] == b'/' => Uri::try_from(&rest[at..]).ok(),
+        Some(at) if rest.as_bytes()[at] == b'/' => Uri::from_maybe_shared(share(&rest.as_bytes()[at..])).ok(),
         Some(at) => Uri::try_from(format!("/{}", &rest[at..])).ok(),
         None => Some(Uri::from_static("/")),
     }

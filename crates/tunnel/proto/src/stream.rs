@@ -112,15 +112,18 @@ pub fn parse_opening(buf: &[u8]) -> Result<Parsed<Opening>, StreamError> {
 
 /// The message behind signature and version, once all of it is there, and where it ends.
 pub(crate) fn message(buf: &[u8]) -> Result<Option<(Message<'_>, usize)>, StreamError> {
+    let Some(len) = message_len(buf)? else { return Ok(None) };
+    Ok(Some((Message::new(&buf[SIGNED_LEN..len])?, len)))
+}
+
+/// Where the message behind signature and version ends, once all of it is there.
+pub(crate) fn message_len(buf: &[u8]) -> Result<Option<usize>, StreamError> {
     let Some(first) = buf.first_chunk::<6>() else { return Ok(None) };
     if *first != DATA_SIGNATURE {
         return Err(StreamError::Signature(*first));
     }
     let Some(body) = buf.get(SIGNED_LEN..) else { return Ok(None) };
-    match wire::framed_len(body, PREAMBLE_BYTES_MAX)? {
-        Some(len) if body.len() >= len => Ok(Some((Message::new(&body[..len])?, SIGNED_LEN + len))),
-        _ => Ok(None),
-    }
+    Ok(wire::framed_len(body, PREAMBLE_BYTES_MAX)?.filter(|len| body.len() >= *len).map(|len| SIGNED_LEN + len))
 }
 
 pub(crate) fn kind_of(root: &wire::Struct<'_, '_>) -> Result<ConnectionType, StreamError> {
@@ -153,7 +156,7 @@ fn metadata(root: &wire::Struct<'_, '_>) -> Result<Vec<(String, String)>, WireEr
 
 /// The opener's whole preamble, to be written at once.
 pub fn encode_request(request: &ConnectRequest) -> Bytes {
-    let mut head = Head::request(&request.dest, request.kind);
+    let mut head = Head::request(["", "", &request.dest], request.kind);
     request.metadata.iter().for_each(|(key, value)| head.entry(["", key], value.as_bytes()));
     head.finish()
 }
@@ -168,17 +171,18 @@ pub fn encode_response(response: &ConnectResponse) -> Bytes {
 /// Writes one head. Entries are noted first, since pointers come before the texts they lead to.
 pub(crate) struct Head<'a> {
     kind: Option<ConnectionType>,
-    text: &'a str,
+    /// The destination or the error, in parts so that a URL need not be put together first.
+    text: [&'a str; 3],
     entries: smallvec::SmallVec<[([&'a str; 2], &'a [u8]); 24]>,
 }
 
 impl<'a> Head<'a> {
-    pub(crate) fn request(dest: &'a str, kind: ConnectionType) -> Self {
+    pub(crate) fn request(dest: [&'a str; 3], kind: ConnectionType) -> Self {
         Self { kind: Some(kind), text: dest, entries: smallvec::SmallVec::new() }
     }
 
     pub(crate) fn response(error: &'a str) -> Self {
-        Self { kind: None, text: error, entries: smallvec::SmallVec::new() }
+        Self { kind: None, text: ["", "", error], entries: smallvec::SmallVec::new() }
     }
 
     /// One entry; the key comes in two parts so that `HttpHeader:` need not be copied before a name.
@@ -190,7 +194,8 @@ impl<'a> Head<'a> {
         // Order of objects: root, its text, the list's tag, the pairs, then each key and value. An empty text is a null pointer.
         let words_of = |len: usize| if len == 0 { 0 } else { wire::text_words(len) };
         let key_len = |key: &[&str; 2]| key[0].len() + key[1].len();
-        let (pairs, text_words) = (self.entries.len(), words_of(self.text.len()));
+        let text_len = self.text.iter().map(|part| part.len()).sum();
+        let (pairs, text_words) = (self.entries.len(), words_of(text_len));
         let strings: usize = self.entries.iter().map(|(key, value)| wire::text_words(key_len(key)) + words_of(value.len())).sum();
         let words = 1 + usize::from(self.kind.is_some()) + 2 + text_words + 1 + 2 * pairs + strings;
         let mut buf = BytesMut::with_capacity(SIGNED_LEN + 8 + words * 8);
@@ -206,10 +211,10 @@ impl<'a> Head<'a> {
                 ConnectionType::Tcp => 2,
             });
         }
-        buf.put_u64_le(if self.text.is_empty() { 0 } else { wire::text_pointer(1, self.text.len()) });
+        buf.put_u64_le(if text_len == 0 { 0 } else { wire::text_pointer(1, text_len) });
         buf.put_u64_le(wire::structs_pointer(text_words, 2 * pairs));
-        if !self.text.is_empty() {
-            wire::put_text(&mut buf, &[self.text.as_bytes()]);
+        if text_len > 0 {
+            wire::put_text(&mut buf, &self.text.map(str::as_bytes));
         }
         buf.put_u64_le(wire::struct_pointer(pairs, 0, 2));
         // Words from the first pair to the next text.
