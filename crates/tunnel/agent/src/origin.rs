@@ -2,11 +2,11 @@
 //!
 //! * [`connect`]: addresses, happy eyeballs, TCP options, Unix sockets;
 //! * [`tls`]: who the service must prove to be;
-//! * [`guard`]: refuses an HTTP/1.1 answer whose framing contradicts itself;
+//! * [`http1`]: one HTTP/1.1 connection;
 //! * [`pool`]: idle connections, kept per rule.
 
 pub(crate) mod connect;
-pub(crate) mod guard;
+pub(crate) mod http1;
 pub(crate) mod pool;
 pub(crate) mod tls;
 

@@ -24,9 +24,11 @@ use crate::{
 pub(crate) const UNREACHABLE: &str = "Unable to reach the origin service.";
 
 /// Serves one request to its end. Whatever goes wrong is told to the edge, logged here, and stays with this stream.
+///
+/// What few requests need is boxed, so that the others do not carry its room about: this future is made and moved for each request.
 pub(crate) async fn serve(shared: &Shared, request: AgentRequest, incoming: Incoming, mut answer: Answer) {
     if request.kind == ConnectionType::Tcp {
-        flow::private_network(shared, &request, incoming, answer).await;
+        Box::pin(flow::private_network(shared, &request, incoming, answer)).await;
         return;
     }
     shared.metrics.requests.fetch_add(1, Relaxed);
@@ -38,22 +40,24 @@ pub(crate) async fn serve(shared: &Shared, request: AgentRequest, incoming: Inco
         let (at, target) = rules.find(host, request.head.uri.path());
         (at, target.clone())
     };
-    tracing::debug!(ray = request.ray, rule = at, method = %request.head.method, path = request.head.uri.path(), "request");
+    tracing::debug!(ray = request.ray(), rule = at, method = %request.head.method, path = request.head.uri.path(), "request");
     match &*target {
         Target::Http(service) => http::serve(shared, service, request, incoming, answer).await,
         Target::Status(status) => fixed(shared, *status, &mut answer).await,
         Target::AccessRequired => {
             tracing::warn!(
-                ray = request.ray,
+                ray = request.ray(),
                 rule = at,
                 "refused: the rule requires an Access token, which this agent cannot verify"
             );
             fixed(shared, StatusCode::FORBIDDEN, &mut answer).await;
         }
-        Target::HelloWorld => hello::serve(shared, request, incoming, answer).await,
-        Target::Flow { host, port, connect } => flow::carried(shared, host, *port, *connect, &request, incoming, answer).await,
-        Target::Bastion { connect } => flow::bastion(shared, *connect, &request, incoming, answer).await,
-        Target::Socks { rules, connect } => flow::socks(shared, rules, *connect, &request, incoming, answer).await,
+        Target::HelloWorld => Box::pin(hello::serve(shared, request, incoming, answer)).await,
+        Target::Flow { host, port, connect } => {
+            Box::pin(flow::carried(shared, host, *port, *connect, &request, incoming, answer)).await;
+        }
+        Target::Bastion { connect } => Box::pin(flow::bastion(shared, *connect, &request, incoming, answer)).await,
+        Target::Socks { rules, connect } => Box::pin(flow::socks(shared, rules, *connect, &request, incoming, answer)).await,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 
@@ -260,9 +260,9 @@ impl Answer {
         }
     }
 
-    /// Runs `work` unless the visitor goes away first.
-    pub(crate) async fn unless_gone<F: Future>(&mut self, work: F) -> Result<F::Output, SideError> {
-        let mut work = pin!(work);
+    /// Runs `work` unless the visitor goes away first. It is given pinned: moving it in would make room for it twice.
+    pub(crate) async fn unless_gone<F: Future + Unpin>(&mut self, mut work: F) -> Result<F::Output, SideError> {
+        let mut work = Pin::new(&mut work);
         match self {
             Self::Quic { send, .. } => {
                 // Asked for only once the work has to wait: it takes the connection's lock.

@@ -1,36 +1,20 @@
-//! HTTP/1.1 connections to one local service, driven by whoever uses them.
-//!
-//! A [`Driven`] holds both halves of a hyper connection; the task of the request polls the connection while it waits, so a request
-//! costs no wake-up of another task, and an idle connection costs no task at all. That the service closed it while idle is
-//! found out by polling it once when it is taken.
+//! Idle HTTP/1.1 connections to one local service. That the service closed one is found out when it is taken.
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
-    pin::{Pin, pin},
-    sync::{Mutex, PoisonError, atomic::Ordering},
+    pin::Pin,
+    sync::{Mutex, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use super::{
-    OriginIo,
-    guard::{Guarded, Rearm},
-};
-use crate::side::{Incoming, Part, SideError};
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming as OriginBody, client::conn::http1};
-use hyper_util::rt::TokioIo;
 
-/// Largest read from a service at once, in bytes. hyper starts at 8 KiB and doubles while reads come back full, so only bulk
-/// grows to this.
-const READ_BYTES_MAX: usize = 256 * 1024;
-/// Most header lines of an answer.
-const HEADERS_MAX: usize = 256;
+use super::http1::Http1;
+use crate::side::{Incoming, Part, SideError};
 
-/// What the visitor sends, as hyper wants it.
+/// What the visitor sends, as either protocol to the service wants it.
 #[derive(Debug)]
 pub(crate) enum RequestBody {
     Empty,
@@ -66,109 +50,6 @@ impl Body for RequestBody {
     }
 }
 
-/// One connection and its driver.
-#[derive(Debug)]
-pub(crate) struct Driven {
-    sender: http1::SendRequest<RequestBody>,
-    connection: http1::Connection<TokioIo<Guarded>, RequestBody>,
-    ended: bool,
-    rearm: Rearm,
-    /// Came out of the pool: the service may have closed it meanwhile.
-    pub(crate) reused: bool,
-}
-
-/// A request that got no answer; `request` is given back when not a byte of it was written.
-#[derive(Debug)]
-pub(crate) struct SendError {
-    pub(crate) error: hyper::Error,
-    pub(crate) request: Option<Request<RequestBody>>,
-}
-
-impl Driven {
-    pub(crate) async fn new(io: OriginIo) -> hyper::Result<Self> {
-        let (io, rearm) = Guarded::new(io);
-        let (sender, connection) = http1::Builder::new()
-            .title_case_headers(true)
-            .max_headers(HEADERS_MAX)
-            .max_buf_size(READ_BYTES_MAX)
-            .handshake(TokioIo::new(io))
-            .await?;
-        Ok(Self { sender, connection, ended: false, rearm, reused: false })
-    }
-
-    /// Sends, and waits for the head of the answer.
-    pub(crate) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<OriginBody>, SendError> {
-        self.rearm.store(true, Ordering::Relaxed);
-        let mut response = pin!(self.sender.try_send_request(request));
-        let sent = drive(&mut self.connection, &mut self.ended, |cx| response.as_mut().poll(cx)).await;
-        sent.map_err(|mut error| SendError { request: error.take_message(), error: error.into_error() })
-    }
-
-    /// The next frame of the answer's body.
-    pub(crate) async fn frame(&mut self, body: &mut OriginBody) -> Option<hyper::Result<Frame<Bytes>>> {
-        drive(&mut self.connection, &mut self.ended, |cx| Pin::new(&mut *body).poll_frame(cx)).await
-    }
-
-    /// The next frame if it is already here. `None`: not yet.
-    pub(crate) async fn frame_now(&mut self, body: &mut OriginBody) -> Option<Option<hyper::Result<Frame<Bytes>>>> {
-        poll_fn(|cx| {
-            let polled = poll_driven(&mut self.connection, &mut self.ended, cx, &mut |cx| Pin::new(&mut *body).poll_frame(cx));
-            Poll::Ready(match polled {
-                Poll::Ready(frame) => Some(frame),
-                Poll::Pending => None,
-            })
-        })
-        .await
-    }
-
-    /// Does `work` while the connection moves on: a request body may still be going out.
-    pub(crate) async fn during<F: Future>(&mut self, work: F) -> F::Output {
-        let mut work = pin!(work);
-        drive(&mut self.connection, &mut self.ended, |cx| work.as_mut().poll(cx)).await
-    }
-
-    /// After `101`: the bare connection, and what was already read from it.
-    pub(crate) fn into_upgraded(self) -> (OriginIo, Bytes) {
-        let parts = self.connection.into_parts();
-        (parts.io.into_inner().into_inner(), parts.read_buf)
-    }
-
-    /// Whether another request may be sent; polls the connection once, which finds an end that came while idle.
-    async fn is_usable(&mut self) -> bool {
-        poll_fn(|cx| {
-            if !self.ended && self.connection.poll_without_shutdown(cx).is_ready() {
-                self.ended = true;
-            }
-            Poll::Ready(!self.ended && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(()))))
-        })
-        .await
-    }
-}
-
-async fn drive<T>(
-    connection: &mut http1::Connection<TokioIo<Guarded>, RequestBody>,
-    ended: &mut bool,
-    mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
-) -> T {
-    poll_fn(|cx| poll_driven(connection, ended, cx, &mut work)).await
-}
-
-/// The work, then the connection, then the work again, for which the connection may just have brought what it waited for.
-fn poll_driven<T>(
-    connection: &mut http1::Connection<TokioIo<Guarded>, RequestBody>,
-    ended: &mut bool,
-    cx: &mut Context<'_>,
-    work: &mut impl FnMut(&mut Context<'_>) -> Poll<T>,
-) -> Poll<T> {
-    if let Poll::Ready(output) = work(cx) {
-        return Poll::Ready(output);
-    }
-    if !*ended && connection.poll_without_shutdown(cx).is_ready() {
-        *ended = true;
-    }
-    work(cx)
-}
-
 /// Idle connections of one rule, the youngest used first.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -179,7 +60,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Driven,
+    connection: Box<Http1>,
     /// Name the TLS session was made for; differs within a rule only with `matchSNItoHost`.
     server_name: Option<Box<str>>,
     since: Instant,
@@ -192,7 +73,7 @@ impl Pool {
     }
 
     /// A usable idle connection, if there is one.
-    pub(crate) async fn take(&self, server_name: Option<&str>, now: Instant) -> Option<Driven> {
+    pub(crate) async fn take(&self, server_name: Option<&str>, now: Instant) -> Option<Box<Http1>> {
         loop {
             let mut idle = {
                 let mut idle = self.lock();
@@ -200,7 +81,7 @@ impl Pool {
                 idle.remove(at)?
             };
             let fresh = now.saturating_duration_since(idle.since) < self.idle_time;
-            if fresh && idle.connection.is_usable().await {
+            if fresh && idle.connection.is_silent().await {
                 idle.connection.reused = true;
                 return Some(idle.connection);
             }
@@ -208,8 +89,8 @@ impl Pool {
     }
 
     /// Keeps a connection whose answer was read to its end; drops it if it cannot be used again.
-    pub(crate) async fn put(&self, mut connection: Driven, server_name: Option<&str>, now: Instant) {
-        if self.idle_max == 0 || !connection.is_usable().await {
+    pub(crate) fn put(&self, connection: Box<Http1>, server_name: Option<&str>, now: Instant) {
+        if self.idle_max == 0 || !connection.is_reusable() {
             return;
         }
         let idle = Idle { connection, server_name: server_name.map(Into::into), since: now };
@@ -242,18 +123,22 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
+    use http::Method;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},
     };
 
     use super::*;
+    use crate::origin::{OriginIo, http1::Outgoing};
 
     /// A connection that has served one request, and the service's end of it.
-    async fn served(listener: &TcpListener) -> (Driven, TcpStream) {
+    async fn served(listener: &TcpListener) -> (Box<Http1>, TcpStream) {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut service, _) = listener.accept().await.unwrap();
-        let mut driven = Driven::new(OriginIo::Tcp(stream)).await.unwrap();
+        let mut connection = Box::new(Http1::new(OriginIo::Tcp(stream)));
         let answering = tokio::spawn(async move {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -262,10 +147,10 @@ mod tests {
             service.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
             service
         });
-        let request = Request::get("/").header("host", "x").body(RequestBody::Empty).unwrap();
-        let mut body = driven.send(request).await.unwrap().into_body();
-        while driven.frame(&mut body).await.is_some() {}
-        (driven, answering.await.unwrap())
+        let head = Bytes::from_static(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        connection.send(Outgoing { head, method: Method::GET, body: RequestBody::Empty, length: None }).await.unwrap();
+        while poll_fn(|cx| connection.poll_frame(cx)).await.is_some() {}
+        (connection, answering.await.unwrap())
     }
 
     #[tokio::test]
@@ -273,12 +158,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let pool = Pool::new(2, Duration::from_secs(90));
         let now = Instant::now();
-        let (driven, _service) = served(&listener).await;
-        pool.put(driven, None, now).await;
+        let (connection, _service) = served(&listener).await;
+        pool.put(connection, None, now);
         assert!(pool.take(Some("other.example"), now).await.is_none(), "made for another name");
-        let driven = pool.take(None, now + Duration::from_secs(89)).await.unwrap();
-        assert!(driven.reused);
-        pool.put(driven, None, now).await;
+        let connection = pool.take(None, now + Duration::from_secs(89)).await.unwrap();
+        assert!(connection.reused);
+        pool.put(connection, None, now);
         assert!(pool.take(None, now + Duration::from_secs(90)).await.is_none(), "too old");
     }
 
@@ -289,8 +174,8 @@ mod tests {
         let now = Instant::now();
         let mut services = Vec::new();
         for age in [0, 60, 60] {
-            let (driven, service) = served(&listener).await;
-            pool.put(driven, None, now + Duration::from_secs(age)).await;
+            let (connection, service) = served(&listener).await;
+            pool.put(connection, None, now + Duration::from_secs(age));
             services.push(service);
         }
         assert_eq!(pool.len(), 2);
@@ -305,8 +190,8 @@ mod tests {
     async fn one_closed_while_idle_is_not_handed_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let pool = Pool::new(2, Duration::from_secs(90));
-        let (driven, service) = served(&listener).await;
-        pool.put(driven, None, Instant::now()).await;
+        let (connection, service) = served(&listener).await;
+        pool.put(connection, None, Instant::now());
         drop(service);
         // The kernel tells when the end arrived; the pool then finds it by itself.
         let probe = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

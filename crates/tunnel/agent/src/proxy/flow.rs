@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::atomic::Ordering::Relaxed,
     time::Duration,
 };
@@ -46,7 +47,7 @@ pub(super) async fn carried(
     incoming: Incoming,
     mut answer: Answer,
 ) {
-    match answer.unless_gone(connect::tcp(host, port, options)).await {
+    match answer.unless_gone(pin!(connect::tcp(host, port, options))).await {
         Ok(Ok(stream)) => {
             let _active = opened(shared);
             if switch(shared, request, &mut answer).await.is_ok() {
@@ -55,7 +56,7 @@ pub(super) async fn carried(
         }
         Ok(Err(error)) => {
             shared.metrics.connect_errors.fetch_add(1, Relaxed);
-            unreachable(shared, request.ray.as_deref(), &format!("{host}:{port}"), &error, &mut answer).await;
+            unreachable(shared, request.ray(), &format!("{host}:{port}"), &error, &mut answer).await;
         }
         Err(_) => {}
     }
@@ -72,7 +73,7 @@ pub(super) async fn bastion(
     let named = request.head.headers.get("cf-access-jump-destination").and_then(|value| value.to_str().ok());
     let Some((host, port)) = named.and_then(destination) else {
         let reason = "the request does not say in Cf-Access-Jump-Destination where to go, as host:port";
-        unreachable(shared, request.ray.as_deref(), "bastion", &reason, &mut answer).await;
+        unreachable(shared, request.ray(), "bastion", &reason, &mut answer).await;
         return;
     };
     carried(shared, &host, port, options, request, incoming, answer).await;
@@ -103,7 +104,7 @@ pub(super) async fn socks(
         Ok(Some(stream)) => stream,
         Ok(None) => return,
         Err(error) => {
-            tracing::debug!(ray = request.ray, %error, "a SOCKS client broke off");
+            tracing::debug!(ray = request.ray(), %error, "a SOCKS client broke off");
             return;
         }
     };
@@ -208,7 +209,7 @@ pub(super) async fn private_network(shared: &Shared, request: &AgentRequest, inc
         keep_alive: warp.tcp_keep_alive.unwrap_or(PRIVATE_KEEP_ALIVE),
         happy_eyeballs: false,
     };
-    match answer.unless_gone(connect::tcp(&address.ip().to_string(), address.port(), options)).await {
+    match answer.unless_gone(pin!(connect::tcp(&address.ip().to_string(), address.port(), options))).await {
         Ok(Ok(stream)) => {
             let _active = opened(shared);
             if answer.acknowledge_tcp().await.is_ok() {

@@ -62,7 +62,8 @@ async fn events(shared: &Shared, query: &str, mut answer: Answer) {
     let begun = Instant::now();
     for number in 0u64.. {
         let event = format!("id: {number}\ndata: {:.1} s\n\n", begun.elapsed().as_secs_f32());
-        if answer.data(event.into()).await.is_err() || answer.unless_gone(tokio::time::sleep(pace)).await.is_err() {
+        if answer.data(event.into()).await.is_err() || answer.unless_gone(std::pin::pin!(tokio::time::sleep(pace))).await.is_err()
+        {
             return;
         }
     }

@@ -1,9 +1,16 @@
 //! HTTP and WebSocket services.
 //!
-//! The request's own task drives the service's connection (see [`crate::origin::pool`]); head and first body bytes go back in one
+//! The request's own task drives the service's connection (see [`crate::origin::http1`]); head and first body bytes go back in one
 //! write; a body that breaks off resets the stream, so that the visitor never takes it for whole.
 
-use std::{error::Error, future::poll_fn, sync::PoisonError, task::Poll, time::Instant};
+use std::{
+    error::Error,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::PoisonError,
+    task::{Context, Poll},
+    time::Instant,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
@@ -20,7 +27,8 @@ use crate::{
     Shared,
     origin::{
         OriginIo, connect,
-        pool::{Driven, RequestBody, SendError},
+        http1::{self, Fault, Http1, Outgoing, head::encode_request},
+        pool::RequestBody,
     },
     rules::{HttpTarget, Reach},
     side::{Answer, Incoming},
@@ -40,9 +48,15 @@ const INTERNAL: [HeaderName; 2] =
     [HeaderName::from_static("cf-cloudflared-proxy-connection-upgrade"), HeaderName::from_static("cf-trace-id")];
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// A connection that can take one request.
+/// Where the body of an answer comes from.
 enum Link {
-    Http1(Box<Driven>),
+    Http1(Box<Http1>),
+    Http2(Box<OriginBody>),
+}
+
+/// A connection to a service, before it has carried anything.
+enum Connected {
+    Http1(Box<Http1>),
     Http2(http2::SendRequest<RequestBody>),
 }
 
@@ -57,8 +71,10 @@ enum ServiceError {
     TlsTimeout(std::time::Duration),
     #[error("{0:?} cannot be a TLS server name; set originServerName")]
     ServerName(String),
+    #[error("{0}")]
+    Http1(#[from] Fault),
     #[error("{}", chain(.0))]
-    Http(#[from] hyper::Error),
+    Http2(#[from] hyper::Error),
 }
 
 pub(super) async fn serve(
@@ -69,7 +85,7 @@ pub(super) async fn serve(
     mut answer: Answer,
 ) {
     let AgentRequest { head, kind, has_body, ray, .. } = request;
-    let ray = ray.as_deref();
+    let ray = ray.as_ref().and_then(|ray| ray.to_str().ok());
     let websocket = kind == ConnectionType::WebSocket;
     let server_name = service.tls.is_some().then(|| sni(service, &head.headers)).flatten();
     let mut request = Request::from_parts(head, RequestBody::Empty);
@@ -84,7 +100,10 @@ pub(super) async fn serve(
         }
         incoming = Incoming::Empty;
     }
-    let sent = answer.unless_gone(exchange(service, server_name.as_deref(), request, websocket)).await;
+    let sent = {
+        let exchange = pin!(exchange(service, server_name.as_deref(), request, websocket));
+        answer.unless_gone(exchange).await
+    };
     let (mut link, response) = match sent {
         Ok(Ok(exchanged)) => exchanged,
         Ok(Err(error)) => {
@@ -96,17 +115,17 @@ pub(super) async fn serve(
     };
     shared.metrics.answered(response.status());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        upgraded(link, response, incoming, answer).await;
+        Box::pin(upgraded(link, response, incoming, answer)).await;
         return;
     }
     match answer_with(&mut link, response, &mut answer).await {
         Ok(()) => {
-            if let Link::Http1(driven) = link {
-                service.pool.put(*driven, server_name.as_deref(), Instant::now()).await;
+            if let Link::Http1(connection) = link {
+                service.pool.put(connection, server_name.as_deref(), Instant::now());
             }
         }
         Err(Broken::Service(error)) => {
-            tracing::warn!(ray, service = service.name, error = %chain(&error), "the service broke off its answer");
+            tracing::warn!(ray, service = service.name, %error, "the service broke off its answer");
         }
         Err(Broken::Visitor) => tracing::debug!(ray, "the visitor left before the end of the answer"),
     }
@@ -168,44 +187,52 @@ fn sni(service: &HttpTarget, headers: &HeaderMap) -> Option<String> {
 async fn exchange(
     service: &HttpTarget,
     server_name: Option<&str>,
-    mut request: Request<RequestBody>,
+    request: Request<RequestBody>,
     websocket: bool,
-) -> Result<(Link, Response<OriginBody>), ServiceError> {
+) -> Result<(Link, Response<()>), ServiceError> {
     if !websocket {
         let multiplexed =
             service.http2.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|sender| !sender.is_closed());
         if let Some(sender) = multiplexed {
-            return send_http2(service, sender, request).await;
-        }
-        if let Some(mut driven) = service.pool.take(server_name, Instant::now()).await {
-            let again = repeatable(&request);
-            match driven.send(request).await {
-                Ok(response) => return Ok((Link::Http1(Box::new(driven)), response)),
-                Err(SendError { request: Some(unsent), .. }) => request = unsent,
-                Err(SendError { error, .. }) => match again {
-                    Some(again) if error.is_incomplete_message() || error.is_closed() || is_reset(&error) => request = again,
-                    _ => return Err(error.into()),
-                },
-            }
+            return Box::pin(send_http2(service, sender, request)).await;
         }
     }
-    match connect(service, server_name, websocket).await? {
-        Link::Http1(mut driven) => match driven.send(request).await {
-            Ok(response) => Ok((Link::Http1(driven), response)),
-            Err(SendError { error, .. }) => Err(error.into()),
-        },
-        Link::Http2(sender) => {
+    let (parts, mut body) = request.into_parts();
+    let head = encode_request(&parts);
+    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let kept = if websocket { None } else { service.pool.take(server_name, Instant::now()).await };
+    if let Some(mut connection) = kept {
+        let outgoing = Outgoing { head: head.clone(), method: parts.method.clone(), body, length };
+        match connection.send(outgoing).await {
+            Ok(answer) => return Ok(answered(connection, answer)),
+            Err(error) => body = error.again(parts.method.is_idempotent())?,
+        }
+    }
+    match Box::pin(connect(service, server_name, websocket)).await? {
+        Connected::Http1(mut connection) => {
+            let outgoing = Outgoing { head, method: parts.method, body, length };
+            let answer = connection.send(outgoing).await.map_err(|error| error.fault)?;
+            Ok(answered(connection, answer))
+        }
+        Connected::Http2(sender) => {
             *service.http2.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
-            send_http2(service, sender, request).await
+            Box::pin(send_http2(service, sender, Request::from_parts(parts, body))).await
         }
     }
+}
+
+fn answered(connection: Box<Http1>, answer: http1::head::Answer) -> (Link, Response<()>) {
+    let mut response = Response::new(());
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    (Link::Http1(connection), response)
 }
 
 async fn send_http2(
     service: &HttpTarget,
     mut sender: http2::SendRequest<RequestBody>,
     mut request: Request<RequestBody>,
-) -> Result<(Link, Response<OriginBody>), ServiceError> {
+) -> Result<(Link, Response<()>), ServiceError> {
     // HTTP/2 names the authority in its URI (RFC 9113 §8.3.1).
     let host = request.headers_mut().remove(header::HOST);
     let authority = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("localhost");
@@ -216,34 +243,11 @@ async fn send_http2(
     }
     request.headers_mut().remove(header::TRANSFER_ENCODING);
     *request.version_mut() = Version::HTTP_2;
-    let response = sender.send_request(request).await?;
-    Ok((Link::Http2(sender), response))
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    Ok((Link::Http2(Box::new(body)), Response::from_parts(head, ())))
 }
 
-/// A copy to send again: only of a request without body whose method may be repeated (RFC 9110 §9.2.2).
-fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    (request.body().is_end_stream() && request.method().is_idempotent()).then(|| {
-        let mut copy = Request::new(RequestBody::Empty);
-        *copy.method_mut() = request.method().clone();
-        *copy.uri_mut() = request.uri().clone();
-        *copy.headers_mut() = request.headers().clone();
-        copy
-    })
-}
-
-fn is_reset(error: &hyper::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if cause.downcast_ref::<std::io::Error>().is_some_and(|io| matches!(io.kind(), ConnectionReset | BrokenPipe)) {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
-}
-
-async fn connect(service: &HttpTarget, server_name: Option<&str>, websocket: bool) -> Result<Link, ServiceError> {
+async fn connect(service: &HttpTarget, server_name: Option<&str>, websocket: bool) -> Result<Connected, ServiceError> {
     enum Raw {
         Tcp(tokio::net::TcpStream),
         Unix(UnixStream),
@@ -285,7 +289,7 @@ async fn connect(service: &HttpTarget, server_name: Option<&str>, websocket: boo
         }
     };
     if !is_http2 {
-        return Ok(Link::Http1(Box::new(Driven::new(io).await?)));
+        return Ok(Connected::Http1(Box::new(Http1::new(io))));
     }
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(1024 * 1024)
@@ -297,28 +301,27 @@ async fn connect(service: &HttpTarget, server_name: Option<&str>, websocket: boo
             tracing::debug!(error = %chain(&error), "an HTTP/2 connection to a service ended");
         }
     });
-    Ok(Link::Http2(sender))
+    Ok(Connected::Http2(sender))
 }
 
 /// Who ended an answer early.
 enum Broken {
-    Service(hyper::Error),
+    Service(ServiceError),
     Visitor,
 }
 
-async fn answer_with(link: &mut Link, response: Response<OriginBody>, answer: &mut Answer) -> Result<(), Broken> {
-    let (mut head, mut body) = response.into_parts();
-    let trailers_possible =
-        head.headers.contains_key(header::TRAILER) || head.version == Version::HTTP_2 && !body.is_end_stream();
+async fn answer_with(link: &mut Link, response: Response<()>, answer: &mut Answer) -> Result<(), Broken> {
+    let (mut head, ()) = response.into_parts();
+    let mut last = link.is_end_stream();
+    let trailers_possible = !last && (head.headers.contains_key(header::TRAILER) || matches!(link, Link::Http2(_)));
     strip(&mut head.headers);
     let mut first = None;
-    let mut last = body.is_end_stream();
     if !last {
-        match link.frame_now(&mut body).await {
+        match link.frame_now().await {
             Some(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => {
                     first = Some(data);
-                    last = body.is_end_stream();
+                    last = link.is_end_stream();
                 }
                 Err(trailers) => {
                     let trailers = trailers.into_trailers().ok();
@@ -344,9 +347,9 @@ async fn answer_with(link: &mut Link, response: Response<OriginBody>, answer: &m
         return Ok(());
     }
     loop {
-        let next = match link.frame_now(&mut body).await {
+        let next = match link.frame_now().await {
             Some(next) => next,
-            None => answer.unless_gone(link.frame(&mut body)).await.map_err(|_| Broken::Visitor)?,
+            None => answer.unless_gone(pin!(poll_fn(|cx| link.poll_frame(cx)))).await.map_err(|_| Broken::Visitor)?,
         };
         match next {
             Some(Ok(frame)) => match frame.into_data() {
@@ -360,29 +363,32 @@ async fn answer_with(link: &mut Link, response: Response<OriginBody>, answer: &m
 }
 
 impl Link {
-    async fn frame(&mut self, body: &mut OriginBody) -> Option<hyper::Result<Frame<Bytes>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ServiceError>>> {
         match self {
-            Self::Http1(driven) => driven.frame(body).await,
-            Self::Http2(_) => poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx)).await,
+            Self::Http1(connection) => connection.poll_frame(cx).map_err(ServiceError::from),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(ServiceError::from),
         }
     }
 
-    async fn frame_now(&mut self, body: &mut OriginBody) -> Option<Option<hyper::Result<Frame<Bytes>>>> {
+    /// The next frame if it is already here. `None`: not yet.
+    async fn frame_now(&mut self) -> Option<Option<Result<Frame<Bytes>, ServiceError>>> {
+        poll_fn(|cx| match self.poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    fn is_end_stream(&self) -> bool {
         match self {
-            Self::Http1(driven) => driven.frame_now(body).await,
-            Self::Http2(_) => {
-                poll_fn(|cx| match std::pin::Pin::new(&mut *body).poll_frame(cx) {
-                    Poll::Ready(frame) => Poll::Ready(Some(frame)),
-                    Poll::Pending => Poll::Ready(None),
-                })
-                .await
-            }
+            Self::Http1(connection) => connection.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
         }
     }
 
     async fn during<F: Future>(&mut self, work: F) -> F::Output {
         match self {
-            Self::Http1(driven) => driven.during(work).await,
+            Self::Http1(connection) => connection.during(work).await,
             Self::Http2(_) => work.await,
         }
     }
@@ -390,14 +396,13 @@ impl Link {
 
 /// Removes what concerns the hop to the service alone, the fields its `Connection` names included.
 fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
+    let tokens = |value: &HeaderValue| -> Vec<HeaderName> {
+        value.as_bytes().split(|byte| *byte == b',').filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
+    };
+    // What nearly every service says names no field.
+    let plain = |value: &HeaderValue| value.as_bytes() == b"keep-alive" || value.as_bytes() == b"close";
+    if !headers.get_all(header::CONNECTION).iter().all(plain) {
+        let named: Vec<HeaderName> = headers.get_all(header::CONNECTION).iter().flat_map(tokens).collect();
         for name in named {
             headers.remove(name);
         }
@@ -408,11 +413,10 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 /// After `101`: raw bytes both ways until either side ends (reference §4.4).
-async fn upgraded(link: Link, response: Response<OriginBody>, incoming: Incoming, mut answer: Answer) {
-    let Link::Http1(driven) = link else { return };
-    let (head, body) = response.into_parts();
-    drop(body);
-    let (io, early) = driven.into_upgraded();
+async fn upgraded(link: Link, response: Response<()>, incoming: Incoming, mut answer: Answer) {
+    let Link::Http1(connection) = link else { return };
+    let (head, ()) = response.into_parts();
+    let (io, early) = connection.into_upgraded();
     let first = Some(early).filter(|early| !early.is_empty());
     if answer.head(head.status, &head.headers, Source::Origin, false, first, false).await.is_ok() {
         flow::pump(incoming, answer, io, None).await;
@@ -446,13 +450,5 @@ mod tests {
         }
         strip(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
-    }
-
-    #[test]
-    fn only_requests_without_effect_are_repeated() {
-        let request = |method: &str, body| Request::builder().method(method).body(body).unwrap();
-        assert!(repeatable(&request("GET", RequestBody::Empty)).is_some());
-        assert!(repeatable(&request("POST", RequestBody::Empty)).is_none());
-        assert!(repeatable(&request("PUT", RequestBody::Stream(Incoming::Empty))).is_none());
     }
 }

@@ -70,7 +70,8 @@ async fn registered(
 
 async fn accept(shared: Arc<Shared>, connection: quinn::Connection) {
     while let Ok((send, recv)) = connection.accept_bi().await {
-        tokio::spawn(stream(shared.clone(), send, recv));
+        // Boxed: a task moves its future several times, and aligns it so that the allocator takes its slow way.
+        tokio::spawn(Box::pin(stream(shared.clone(), send, recv)));
     }
 }
 
@@ -106,11 +107,15 @@ async fn stream(shared: Arc<Shared>, mut send: quinn::SendStream, mut recv: quin
             proxy::serve(&shared, *request, incoming, answer).await;
         }
         Opened::Rpc(rest) => {
-            let reader = Cursor::new(rest).chain(recv);
-            let calls = Arc::new(EdgeCalls(shared.clone()));
-            if let Err(error) = serve_agent(&shared.threads, reader, send, calls, Limits::default(), shared.rpc_timeout).await {
-                tracing::debug!(%error, "a call from the edge ended early");
-            }
+            Box::pin(async {
+                let reader = Cursor::new(rest).chain(recv);
+                let calls = Arc::new(EdgeCalls(shared.clone()));
+                if let Err(error) = serve_agent(&shared.threads, reader, send, calls, Limits::default(), shared.rpc_timeout).await
+                {
+                    tracing::debug!(%error, "a call from the edge ended early");
+                }
+            })
+            .await
         }
     }
 }

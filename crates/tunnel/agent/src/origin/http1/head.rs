@@ -1,0 +1,283 @@
+//! Heads of HTTP/1.1 messages between agent and local service. Pure.
+//!
+//! A service is the operator's own, and still the answer must have one meaning: what frames itself twice, or in a way that only some
+//! readers accept, is refused (RFC 9112 §6.3; edge-behaviour §5.8). A bare LF ends a line here, as RFC 9112 §2.2 allows: home-made
+//! services send it, and nobody stands between them and us.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
+
+use super::body::Framing;
+
+/// Longest head of an answer, in bytes; beyond it the service is answered for with 502.
+///
+/// Twice what edge-behaviour §2.9 lets a visitor's answer have, since interim answers count, too.
+pub(crate) const HEAD_BYTES_MAX: usize = 128 * 1024;
+
+/// Why an answer cannot be used. Culprit: the local service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeadError {
+    #[error("the service's answer does not begin with an HTTP/1.1 status line; does it speak TLS, or no HTTP at all?")]
+    StatusLine,
+    #[error("a header line of the service's answer is malformed")]
+    Field,
+    #[error("the head of the service's answer exceeds {HEAD_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("the service sent both Transfer-Encoding and Content-Length")]
+    TwoLengths,
+    #[error("the service sent a Content-Length that is no number, or several that differ")]
+    Length,
+    #[error("the service sent a Transfer-Encoding other than chunked, or sent one in HTTP/1.0")]
+    Encoding,
+}
+
+/// An answer's head, its framing already understood.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// As sent, hop-by-hop fields included.
+    pub(crate) headers: HeaderMap,
+    pub(crate) framing: Framing,
+    /// The service keeps the connection open after this answer.
+    pub(crate) keep_alive: bool,
+}
+
+/// Reads the head at the start of `buf` and removes it from there; none while it is incomplete.
+pub(crate) fn take_answer(buf: &mut BytesMut, method: &Method) -> Result<Option<Answer>, HeadError> {
+    let Some(end) = end_of_head(buf) else {
+        return if buf.len() > HEAD_BYTES_MAX { Err(HeadError::TooLarge) } else { Ok(None) };
+    };
+    if end > HEAD_BYTES_MAX {
+        return Err(HeadError::TooLarge);
+    }
+    // All values share this one buffer.
+    let head = buf.split_to(end).freeze();
+    let mut lines = Lines(&head);
+    let (status, is_http_10) = status_line(lines.next().ok_or(HeadError::StatusLine)?)?;
+    let mut headers = HeaderMap::with_capacity(16);
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':').ok_or(HeadError::Field)?;
+        // A name with a space before the colon, or a folded line, is no token (RFC 9112 §5.1 and §5.2).
+        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| HeadError::Field)?;
+        let value = line[colon + 1..].trim_ascii();
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(|_| HeadError::Field)?;
+        headers.try_append(name, value).map_err(|_| HeadError::TooLarge)?;
+    }
+    let framing = framing(status, is_http_10, &headers, method)?;
+    let says = |token: &str| has_token(&headers, &header::CONNECTION, token);
+    let keep_alive = framing != Framing::UntilClose && if is_http_10 { says("keep-alive") } else { !says("close") };
+    Ok(Some(Answer { status, headers, framing, keep_alive }))
+}
+
+/// Where the empty line ends.
+fn end_of_head(buf: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(newline) = memchr::memchr(b'\n', &buf[at..]) {
+        let next = at + newline + 1;
+        match buf[next..] {
+            [b'\n', ..] => return Some(next + 1),
+            [b'\r', b'\n', ..] => return Some(next + 2),
+            _ => at = next,
+        }
+    }
+    None
+}
+
+/// The lines of a complete head, without their ends, up to the empty one.
+struct Lines<'a>(&'a [u8]);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let newline = memchr::memchr(b'\n', self.0)?;
+        let (line, rest) = (&self.0[..newline], &self.0[newline + 1..]);
+        self.0 = rest;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        (!line.is_empty()).then_some(line)
+    }
+}
+
+/// `HTTP/1.1 200 OK`: the status, and whether the version is 1.0.
+fn status_line(line: &[u8]) -> Result<(StatusCode, bool), HeadError> {
+    let is_http_10 = match line.get(..9) {
+        Some(b"HTTP/1.1 ") => false,
+        Some(b"HTTP/1.0 ") => true,
+        _ => return Err(HeadError::StatusLine),
+    };
+    let code = line.get(9..12).ok_or(HeadError::StatusLine)?;
+    if !matches!(line.get(12), None | Some(b' ')) {
+        return Err(HeadError::StatusLine);
+    }
+    Ok((StatusCode::from_bytes(code).map_err(|_| HeadError::StatusLine)?, is_http_10))
+}
+
+/// RFC 9112 §6.3, refusing where it would let us choose.
+fn framing(status: StatusCode, is_http_10: bool, headers: &HeaderMap, method: &Method) -> Result<Framing, HeadError> {
+    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let encoding = encodings.next();
+    let length = length(headers)?;
+    if encoding.is_some() && length.is_some() {
+        return Err(HeadError::TwoLengths);
+    }
+    if let Some(encoding) = encoding
+        && (is_http_10 || encodings.next().is_some() || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(HeadError::Encoding);
+    }
+    let bodiless = status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    Ok(match (encoding, length) {
+        _ if bodiless || method == Method::HEAD => Framing::Length(0),
+        (Some(_), _) => Framing::chunked(),
+        (None, Some(length)) => Framing::Length(length),
+        (None, None) => Framing::UntilClose,
+    })
+}
+
+/// RFC 9110 §8.6: one number of 1 to 19 digits, however often it is said.
+fn length(headers: &HeaderMap) -> Result<Option<u64>, HeadError> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return Ok(None) };
+    let digits = first.as_bytes();
+    if !(1..=19).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) || lengths.any(|other| other != first) {
+        return Err(HeadError::Length);
+    }
+    Ok(Some(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))))
+}
+
+/// Whether a comma-separated field has this token, in any case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers.get_all(name).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    })
+}
+
+/// A request's head as the service reads it. Names are written `Like-This`, as the stock agent does: some services compare them.
+pub(crate) fn encode_request(head: &request::Parts) -> Bytes {
+    let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let mut out = BytesMut::with_capacity(head.method.as_str().len() + target.len() + fields + 16);
+    out.put_slice(head.method.as_str().as_bytes());
+    out.put_u8(b' ');
+    out.put_slice(target.as_bytes());
+    out.put_slice(b" HTTP/1.1\r\n");
+    for (name, value) in &head.headers {
+        let begin = out.len();
+        out.put_slice(name.as_str().as_bytes());
+        let mut word_begins = true;
+        for byte in &mut out[begin..] {
+            if word_begins {
+                byte.make_ascii_uppercase();
+            }
+            word_begins = *byte == b'-';
+        }
+        out.put_slice(b": ");
+        out.put_slice(value.as_bytes());
+        out.put_slice(b"\r\n");
+    }
+    out.put_slice(b"\r\n");
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer(text: &str) -> Result<Option<Answer>, HeadError> {
+        take_answer(&mut text.as_bytes().into(), &Method::GET)
+    }
+
+    fn framed(text: &str) -> Framing {
+        answer(text).unwrap().unwrap().framing
+    }
+
+    #[test]
+    fn a_head_is_taken_off_and_its_body_left() {
+        let mut buf = BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A:  b c \r\n\r\nok");
+        let answer = take_answer(&mut buf, &Method::GET).unwrap().unwrap();
+        assert_eq!((answer.status, answer.framing, answer.keep_alive), (StatusCode::OK, Framing::Length(2), true));
+        assert_eq!(answer.headers["x-a"], "b c");
+        assert_eq!(&buf[..], b"ok");
+    }
+
+    #[test]
+    fn incomplete_heads_wait_and_endless_ones_do_not() {
+        for text in ["", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\nX: y\r\n", "HTTP/1.1 200 OK\r\nX: y\r\n\r"] {
+            assert!(answer(text).unwrap().is_none(), "{text:?}");
+        }
+        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(HEAD_BYTES_MAX));
+        assert_eq!(answer(&endless).unwrap_err(), HeadError::TooLarge);
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(5_000));
+        assert_eq!(answer(&many).unwrap().unwrap().headers.len(), 5_000);
+    }
+
+    #[test]
+    fn an_answer_has_one_length() {
+        assert_eq!(framed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"), Framing::Length(5));
+        assert_eq!(framed("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n"), Framing::chunked());
+        assert_eq!(framed("HTTP/1.1 200 OK\n\n"), Framing::UntilClose);
+        assert_eq!(framed("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"), Framing::Length(0));
+        assert_eq!(framed("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"), Framing::Length(0));
+        let head = take_answer(&mut "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".as_bytes().into(), &Method::HEAD);
+        assert_eq!(head.unwrap().unwrap().framing, Framing::Length(0));
+        for (text, error) in [
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked", HeadError::TwoLengths),
+            ("TRANSFER-encoding: chunked\r\ncontent-length: 5", HeadError::TwoLengths),
+            ("Content-Length: 5\r\nContent-Length: 6", HeadError::Length),
+            ("Content-Length: +5", HeadError::Length),
+            ("Content-Length: 5, 5", HeadError::Length),
+            ("Content-Length:", HeadError::Length),
+            ("Transfer-Encoding: gzip, chunked", HeadError::Encoding),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", HeadError::Encoding),
+            ("Transfer-Encoding : chunked", HeadError::Field),
+            ("X: a\r\n b", HeadError::Field),
+            ("X: a\u{0}", HeadError::Field),
+            ("no colon", HeadError::Field),
+        ] {
+            assert_eq!(answer(&format!("HTTP/1.1 200 OK\r\n{text}\r\n\r\n")).unwrap_err(), error, "{text:?}");
+        }
+        assert_eq!(answer("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap_err(), HeadError::Encoding);
+    }
+
+    #[test]
+    fn what_is_no_http_says_so() {
+        for text in [
+            "\u{15}\u{3}\u{3}\n\n",
+            "SSH-2.0-OpenSSH\r\n\r\n",
+            "HTTP/2 200\r\n\r\n",
+            "HTTP/1.1 20\r\n\r\n",
+            "HTTP/1.1 2000\r\n\r\n",
+        ] {
+            assert_eq!(answer(text).unwrap_err(), HeadError::StatusLine, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_kept_as_its_version_says() {
+        let kept = |text: &str| answer(text).unwrap().unwrap().keep_alive;
+        assert!(kept("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+        assert!(!kept("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: x, Close\r\n\r\n"));
+        assert!(!kept("HTTP/1.1 200 OK\r\n\r\n"), "only its end tells the body's");
+        assert!(!kept("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"));
+        assert!(kept("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_request_is_written_as_services_expect() {
+        let head = http::Request::put("https://ignored/p?q").header("host", "a").header("x-ab-c", "d").body(()).unwrap();
+        let bytes = encode_request(&head.into_parts().0);
+        assert_eq!(&bytes[..], b"PUT /p?q HTTP/1.1\r\nHost: a\r\nX-Ab-C: d\r\n\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = take_answer(&mut BytesMut::from(&bytes[..]), &Method::GET);
+            let mut after = b"HTTP/1.1 200 OK\r\n".to_vec();
+            after.extend_from_slice(&bytes);
+            let _ = take_answer(&mut BytesMut::from(&after[..]), &Method::GET);
+        }
+    }
+}
