@@ -94,12 +94,13 @@ pub(crate) fn prepare(
 
 /// Drops what the visitor may not say to the origin.
 fn strip(headers: &mut HeaderMap) {
+    let nominates = headers.contains_key(header::CONNECTION);
     let mut dropped: [Option<HeaderName>; 16] = Default::default();
     // A head has at most 100 fields, so a few rounds always end.
     loop {
         let mut count = 0;
         for name in headers.keys() {
-            if count < dropped.len() && is_dropped(name, headers) {
+            if count < dropped.len() && (is_dropped(name) || nominates && is_nominated(name, headers)) {
                 dropped[count] = Some(name.clone());
                 count += 1;
             }
@@ -112,18 +113,15 @@ fn strip(headers: &mut HeaderMap) {
             break;
         }
     }
-    let trailers = poterne_edge_http::strict::has_token(headers, header::TE, "trailers");
-    headers.remove(header::TE);
     headers.remove(header::CONNECTION);
-    if trailers {
+    let trailers = poterne_edge_http::strict::has_token(headers, header::TE, "trailers");
+    if headers.remove(header::TE).is_some() && trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
 }
 
-fn is_dropped(name: &HeaderName, headers: &HeaderMap) -> bool {
+fn is_dropped(name: &HeaderName) -> bool {
     match *name {
-        header::CONNECTION | header::TE => false, // read above, then dropped by `strip`
-        header::HOST | header::CONTENT_LENGTH => false, // ours to write, whatever `Connection` says
         header::TRANSFER_ENCODING
         | header::UPGRADE
         | header::TRAILER
@@ -132,7 +130,7 @@ fn is_dropped(name: &HeaderName, headers: &HeaderMap) -> bool {
         | header::FORWARDED
         // Met by the edge's own codec.
         | header::EXPECT => true,
-        _ => is_reserved(name.as_str()) || is_nominated(name, headers),
+        _ => is_reserved(name.as_str()),
     }
 }
 
@@ -156,8 +154,11 @@ fn is_reserved(name: &str) -> bool {
         || name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
 }
 
-/// Named by `Connection` (RFC 9110 §7.6.1).
+/// Named by `Connection` (RFC 9110 §7.6.1). What `strip` reads last, and what is ours to write, is not a visitor's to take away.
 fn is_nominated(name: &HeaderName, headers: &HeaderMap) -> bool {
+    if matches!(*name, header::CONNECTION | header::TE | header::HOST | header::CONTENT_LENGTH) {
+        return false;
+    }
     headers.get_all(header::CONNECTION).iter().any(|value| {
         value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
     })

@@ -53,11 +53,12 @@ pub(crate) fn sign(headers: &mut HeaderMap, ray: &RayId) {
 }
 
 fn strip(headers: &mut HeaderMap) {
+    let nominates = headers.contains_key(header::CONNECTION);
     let mut dropped: [Option<HeaderName>; 16] = Default::default();
     loop {
         let mut count = 0;
         for name in headers.keys() {
-            if count < dropped.len() && is_dropped(name, headers) {
+            if count < dropped.len() && (is_dropped(name) || nominates && is_nominated(name, headers)) {
                 dropped[count] = Some(name.clone());
                 count += 1;
             }
@@ -74,9 +75,8 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 /// `Trailer` stays: it tells the codec which trailers may be sent on (RFC 9110 §6.6.2), and the visitor which to expect.
-fn is_dropped(name: &HeaderName, headers: &HeaderMap) -> bool {
+fn is_dropped(name: &HeaderName) -> bool {
     match *name {
-        header::CONNECTION | header::CONTENT_LENGTH => false,
         header::TRANSFER_ENCODING | header::UPGRADE | header::TE | header::PROXY_AUTHENTICATE => true,
         _ => {
             let name = name.as_str();
@@ -85,14 +85,18 @@ fn is_dropped(name: &HeaderName, headers: &HeaderMap) -> bool {
                 || name.starts_with("poterne-")
                 || name.starts_with("x-accel-")
                 || matches!(name, "keep-alive" | "proxy-connection" | "cloudflare-cdn-cache-control" | "cache-tag" | "cf-ray")
-                || headers.get_all(header::CONNECTION).iter().any(|value| {
-                    value
-                        .as_bytes()
-                        .split(|byte| *byte == b',')
-                        .any(|item| item.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-                })
         }
     }
+}
+
+/// Named by `Connection`, which itself goes last; the length is checked and ours to keep.
+fn is_nominated(name: &HeaderName, headers: &HeaderMap) -> bool {
+    if matches!(*name, header::CONNECTION | header::CONTENT_LENGTH) {
+        return false;
+    }
+    headers.get_all(header::CONNECTION).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+    })
 }
 
 #[cfg(test)]

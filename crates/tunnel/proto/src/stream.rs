@@ -9,7 +9,7 @@
 //! The stock agent reads the version with a single call that may return short: [`encode_request`] therefore gives the whole
 //! preamble as one buffer, to be written at once.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use crate::wire::{self, Message, WireError};
 
@@ -198,7 +198,7 @@ impl<'a> Head<'a> {
         let (pairs, text_words) = (self.entries.len(), words_of(text_len));
         let strings: usize = self.entries.iter().map(|(key, value)| wire::text_words(key_len(key)) + words_of(value.len())).sum();
         let words = 1 + usize::from(self.kind.is_some()) + 2 + text_words + 1 + 2 * pairs + strings;
-        let mut buf = BytesMut::with_capacity(SIGNED_LEN + 8 + words * 8);
+        let mut buf = Vec::with_capacity(SIGNED_LEN + 8 + words * 8);
         buf.put_slice(&DATA_SIGNATURE);
         buf.put_slice(&VERSION);
         buf.put_u32_le(0);
@@ -231,7 +231,7 @@ impl<'a> Head<'a> {
                 wire::put_text(&mut buf, &[value]);
             }
         }
-        buf.freeze()
+        Bytes::from(buf)
     }
 }
 

@@ -6,8 +6,6 @@
 //!
 //! Source: <https://capnproto.org/encoding.html>.
 
-use bytes::BufMut;
-
 /// Most segments a head may have. Encoders make one; a few are tolerated.
 const SEGMENTS_MAX: usize = 16;
 
@@ -255,8 +253,11 @@ pub const fn structs_pointer(offset: usize, words: usize) -> u64 {
 }
 
 /// Writes a text with its NUL and padding.
-pub fn put_text(buf: &mut impl BufMut, parts: &[&[u8]]) {
-    let len: usize = parts.iter().map(|part| part.len()).sum();
-    parts.iter().for_each(|part| buf.put_slice(part));
-    buf.put_bytes(0, text_words(len) * 8 - len);
+pub fn put_text(buf: &mut Vec<u8>, parts: &[&[u8]]) {
+    let begin = buf.len();
+    for part in parts {
+        buf.extend_from_slice(part);
+    }
+    let len = buf.len() - begin;
+    buf.extend_from_slice(&[0; 8][..text_words(len) * 8 - len]);
 }
