@@ -4,6 +4,7 @@
 //! two Poternes, framed so that trailers pass; over HTTP/2 both are natural. The rest of the agent does not know the difference.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
@@ -18,8 +19,8 @@ use poterne_tunnel_proto::{
     stream::{self, ConnectResponse},
 };
 
-/// Largest piece taken from a QUIC stream at once, in bytes: what one wake-up may copy into a socket.
-const PIECE_BYTES_MAX: usize = 256 * 1024;
+/// Pieces taken from a QUIC stream at once. Each is as long as the packet it came in.
+const PIECES_MAX: usize = 32;
 
 /// The stream cannot be used any more: the visitor left, the connection died, or the peer broke the framing.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,7 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Empty,
-    Quic { recv: quinn::RecvStream, pending: Bytes, decoder: Option<framed::Decoder>, ended: bool },
+    Quic(Box<QuicIncoming>),
     Http2 { recv: h2::RecvStream, data_ended: bool },
 }
 
@@ -56,34 +57,7 @@ impl Incoming {
     pub(crate) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, SideError>>> {
         match self {
             Self::Empty => Poll::Ready(None),
-            Self::Quic { recv, pending, decoder, ended } => loop {
-                if *ended {
-                    return Poll::Ready(None);
-                }
-                if !pending.is_empty() {
-                    let Some(decoder) = decoder else {
-                        return Poll::Ready(Some(Ok(Part::Data(std::mem::take(pending)))));
-                    };
-                    match decoder.decode(pending) {
-                        Ok(Some(framed::Piece::Data(data))) => return Poll::Ready(Some(Ok(Part::Data(data)))),
-                        Ok(Some(framed::Piece::End(trailers))) => {
-                            *ended = true;
-                            return Poll::Ready(trailers.map(|trailers| Ok(Part::Trailers(trailers))));
-                        }
-                        Ok(None) => {}
-                        Err(error) => return Poll::Ready(Some(Err(error.into()))),
-                    }
-                }
-                match ready!(pin!(recv.read_chunk(PIECE_BYTES_MAX, true)).poll(cx)) {
-                    Ok(Some(chunk)) => *pending = chunk.bytes,
-                    Ok(None) => {
-                        *ended = true;
-                        let complete = decoder.as_ref().map_or(Ok(()), framed::Decoder::finish);
-                        return Poll::Ready(complete.err().map(|error| Err(error.into())));
-                    }
-                    Err(error) => return Poll::Ready(Some(Err(error.into()))),
-                }
-            },
+            Self::Quic(quic) => quic.poll_part(cx),
             Self::Http2 { recv, data_ended } => {
                 if !*data_ended {
                     match ready!(recv.poll_data(cx)) {
@@ -111,6 +85,59 @@ impl Incoming {
                 Ok(Part::Data(data)) => return Some(Ok(data)),
                 Ok(Part::Trailers(_)) => {}
                 Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// A request's body over QUIC.
+#[derive(Debug)]
+pub(crate) struct QuicIncoming {
+    recv: quinn::RecvStream,
+    /// Received, the first of them under the decoder's hands.
+    pieces: VecDeque<Bytes>,
+    decoder: Option<framed::Decoder>,
+    ended: bool,
+}
+
+impl QuicIncoming {
+    /// `first` came with the head.
+    pub(crate) fn new(recv: quinn::RecvStream, first: Bytes, is_framed: bool) -> Self {
+        let pieces = if first.is_empty() { VecDeque::new() } else { VecDeque::from([first]) };
+        Self { recv, pieces, decoder: is_framed.then(framed::Decoder::new), ended: false }
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, SideError>>> {
+        loop {
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            match (&mut self.decoder, self.pieces.front_mut()) {
+                (_, None) => {}
+                (None, Some(_)) => return Poll::Ready(self.pieces.pop_front().map(|data| Ok(Part::Data(data)))),
+                (Some(decoder), Some(piece)) => match decoder.decode(piece) {
+                    Ok(Some(framed::Piece::Data(data))) => return Poll::Ready(Some(Ok(Part::Data(data)))),
+                    Ok(Some(framed::Piece::End(trailers))) => {
+                        self.ended = true;
+                        return Poll::Ready(trailers.map(|trailers| Ok(Part::Trailers(trailers))));
+                    }
+                    Ok(None) => {
+                        self.pieces.pop_front();
+                        continue;
+                    }
+                    Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                },
+            }
+            let mut pieces = [const { Bytes::new() }; PIECES_MAX];
+            let read = pin!(self.recv.read_chunks(&mut pieces)).poll(cx);
+            match ready!(read) {
+                Ok(Some(count)) => self.pieces.extend(pieces.into_iter().take(count)),
+                Ok(None) => {
+                    self.ended = true;
+                    let complete = self.decoder.as_ref().map_or(Ok(()), framed::Decoder::finish);
+                    return Poll::Ready(complete.err().map(|error| Err(error.into())));
+                }
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
             }
         }
     }

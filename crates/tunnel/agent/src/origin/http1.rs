@@ -35,8 +35,10 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
 /// Interim answers (1xx) before the answer itself. A service that asks for the body and shows progress sends a handful.
 const INTERIM_MAX: usize = 64;
-/// Buffers given to one system call.
-const SLICES_MAX: usize = 8;
+/// Buffers given to one system call; pieces of a body are as long as the packets they came in.
+const SLICES_MAX: usize = 64;
+/// Bytes of a request gathered before they are written.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
 /// Why there is no answer, or not all of it.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +114,8 @@ pub(crate) struct Http1 {
 #[derive(Debug)]
 struct Upload {
     queue: VecDeque<Bytes>,
+    /// Bytes in the queue.
+    queued: usize,
     body: RequestBody,
     length: Option<u64>,
     stage: Stage,
@@ -134,6 +138,7 @@ impl Http1 {
     pub(crate) fn new(io: OriginIo) -> Self {
         let upload = Upload {
             queue: VecDeque::new(),
+            queued: 0,
             body: RequestBody::Empty,
             length: None,
             stage: Stage::Done,
@@ -155,6 +160,13 @@ impl Http1 {
     pub(crate) async fn send(&mut self, request: Outgoing) -> Result<Answer, SendError> {
         let Outgoing { head, method, body, length } = request;
         self.upload.begin(head, body, length);
+        if self.reused {
+            // Before anything is taken of the body: a connection that died in the pool shows here, and then the body is whole.
+            let head = poll_fn(|cx| self.upload.poll_write(cx, &mut self.io)).await;
+            if let Err(error) = head {
+                return Err(self.upload.failed(error.into(), false));
+            }
+        }
         let mut interim = 0;
         let answer = poll_fn(|cx| {
             let upload = self.upload.poll(cx, &mut self.io);
@@ -172,12 +184,10 @@ impl Http1 {
                 self.keep_alive = answer.keep_alive;
                 Ok(answer)
             }
-            Err(fault) => Err(SendError {
-                fault,
-                unsent: !self.upload.written,
-                body: (!self.upload.body_touched).then(|| std::mem::replace(&mut self.upload.body, RequestBody::Empty)),
-                answered: interim > 0 || !self.received.is_empty(),
-            }),
+            Err(fault) => {
+                let answered = interim > 0 || !self.received.is_empty();
+                Err(self.upload.failed(fault, answered))
+            }
         }
     }
 
@@ -279,11 +289,17 @@ impl Http1 {
 
 impl Upload {
     fn begin(&mut self, head: Bytes, body: RequestBody, length: Option<u64>) {
+        self.queued = head.len();
         self.queue.clear();
         self.queue.push_back(head);
         self.stage =
             if body.is_end_stream() && length.is_none_or(|length| length == 0) { Stage::Flushing } else { Stage::Flowing };
         (self.body, self.length, self.written, self.body_touched) = (body, length, false, false);
+    }
+
+    fn failed(&mut self, fault: Fault, answered: bool) -> SendError {
+        let body = (!self.body_touched).then(|| std::mem::replace(&mut self.body, RequestBody::Empty));
+        SendError { fault, body, unsent: !self.written, answered }
     }
 
     /// Sends as much as can be sent now; ready once all is out, or nothing more can be.
@@ -302,59 +318,89 @@ impl Upload {
 
     fn poll_out(&mut self, cx: &mut Context<'_>, io: &mut OriginIo) -> Poll<Result<(), Fault>> {
         loop {
-            while !self.queue.is_empty() {
-                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
-                    *slice = IoSlice::new(bytes);
-                }
-                let count = self.queue.len().min(SLICES_MAX);
-                match ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count]))? {
-                    0 => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
-                    written => advance(&mut self.queue, written),
-                }
-                self.written = true;
+            let dry = matches!(self.stage, Stage::Flowing) && self.poll_gather(cx)?.is_pending();
+            ready!(self.poll_write(cx, io))?;
+            if dry || matches!(self.stage, Stage::Flushing) {
+                // What TLS gathered must not wait for more.
+                ready!(Pin::new(io).poll_flush(cx))?;
+                return if dry { Poll::Pending } else { Poll::Ready(Ok(())) };
             }
-            if matches!(self.stage, Stage::Flushing) {
-                return Pin::new(io).poll_flush(cx).map_err(Fault::from);
+        }
+    }
+
+    /// Takes what the body has, up to a bound, as one chunk where it is chunked. Pending: it has no more for now.
+    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Fault> {
+        self.body_touched = true;
+        let begin = self.queue.len();
+        let mut gathered = 0;
+        let mut end = None;
+        let polled = loop {
+            if self.queued + gathered >= GATHERED_BYTES_MAX {
+                break Poll::Ready(());
             }
-            self.body_touched = true;
             match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Pending => {
-                    // What TLS gathered must not wait for more.
-                    ready!(Pin::new(io).poll_flush(cx))?;
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Fault::Visitor(error))),
-                Poll::Ready(Some(Ok(frame))) => self.take(frame)?,
-                Poll::Ready(None) => self.end(None)?,
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Some(Err(error))) => return Err(Fault::Visitor(error)),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        gathered += data.len();
+                        self.queue.push_back(data);
+                    }
+                    Err(frame) => end = Some(frame.into_trailers().ok()),
+                },
+                Poll::Ready(None) => end = end.or(Some(None)),
             }
-        }
-    }
-
-    fn take(&mut self, frame: Frame<Bytes>) -> Result<(), Fault> {
-        let data = match frame.into_data() {
-            Ok(data) => data,
-            Err(frame) => return self.end(frame.into_trailers().ok().as_ref()),
+            if end.is_some() {
+                break Poll::Ready(());
+            }
         };
+        self.queued += gathered;
         match &mut self.length {
+            Some(left) => *left = left.checked_sub(gathered as u64).ok_or(Fault::Length)?,
             // An empty chunk would be the last one.
-            _ if data.is_empty() => {}
-            None => self.queue.extend([chunk_line(data.len()), data, CHUNK_END]),
-            Some(left) => {
-                *left = left.checked_sub(data.len() as u64).ok_or(Fault::Length)?;
-                self.queue.push_back(data);
+            None if gathered == 0 => {}
+            None => {
+                let line = chunk_line(gathered);
+                self.queued += line.len() + CHUNK_END.len();
+                self.queue.insert(begin, line);
+                self.queue.push_back(CHUNK_END);
             }
         }
-        Ok(())
+        if let Some(trailers) = end {
+            match self.length {
+                None => {
+                    let last = last_chunk(trailers.as_ref());
+                    self.queued += last.len();
+                    self.queue.push_back(last);
+                }
+                Some(0) => {}
+                Some(_) => return Err(Fault::Length),
+            }
+            self.stage = Stage::Flushing;
+        }
+        Ok(polled)
     }
 
-    fn end(&mut self, trailers: Option<&http::HeaderMap>) -> Result<(), Fault> {
-        match self.length {
-            None => self.queue.push_back(last_chunk(trailers)),
-            Some(0) => {}
-            Some(_) => return Err(Fault::Length),
+    /// Writes the queue.
+    fn poll_write(&mut self, cx: &mut Context<'_>, io: &mut OriginIo) -> Poll<io::Result<()>> {
+        while !self.queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
+                *slice = IoSlice::new(bytes);
+            }
+            let count = self.queue.len().min(SLICES_MAX);
+            match ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => {
+                    self.queued -= written;
+                    advance(&mut self.queue, written);
+                }
+            }
+            self.written = true;
         }
-        self.stage = Stage::Flushing;
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,6 @@ use std::{io::Cursor, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use poterne_model::tunnel::Transport;
 use poterne_tunnel_proto::{
-    framed,
     metadata::{self, AgentRequest},
     stream::{Opening, PREAMBLE_BYTES_MAX, Parsed, parse_opening},
 };
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{EdgeCalls, Registered, goodbye, register};
 use crate::{
     Shared, proxy,
-    side::{Answer, Incoming},
+    side::{Answer, Incoming, QuicIncoming},
     supervise::{Dial, Event},
 };
 
@@ -99,8 +98,7 @@ async fn stream(shared: Arc<Shared>, mut send: quinn::SendStream, mut recv: quin
         Opened::Request(request, rest) => {
             let answer = Answer::quic(send, request.framed_response_allowed);
             let incoming = if request.has_body {
-                let decoder = request.framed_request.then(framed::Decoder::new);
-                Incoming::Quic { recv, pending: rest, decoder, ended: false }
+                Incoming::Quic(Box::new(QuicIncoming::new(recv, rest, request.framed_request)))
             } else {
                 Incoming::Empty
             };
