@@ -7,7 +7,7 @@ use clap::Parser as _;
 use poterne_node::{
     cli::{Cli, Command},
     config::{self, Config},
-    demo, serve, verbs,
+    demo, process, serve, verbs,
 };
 
 #[global_allocator]
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     // turn them off only costs memory.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(process::threads()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("the runtime could not be started")),
     };
