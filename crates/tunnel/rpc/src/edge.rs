@@ -52,22 +52,28 @@ impl registration_server::Server for Registration {
     async fn unregister_connection(
         self: CapRc<Self>,
         _: registration_server::UnregisterConnectionParams,
-        _: registration_server::UnregisterConnectionResults,
+        mut results: registration_server::UnregisterConnectionResults,
     ) -> Result<(), Error> {
         self.server.unregister_connection().await;
+        answer_with_nothing(results.get());
         Ok(())
     }
 
     async fn update_local_configuration(
         self: CapRc<Self>,
         params: registration_server::UpdateLocalConfigurationParams,
-        _: registration_server::UpdateLocalConfigurationResults,
+        mut results: registration_server::UpdateLocalConfigurationResults,
     ) -> Result<(), Error> {
         let config = Bytes::copy_from_slice(params.get()?.get_config()?);
         self.server.update_local_configuration(config).await;
+        answer_with_nothing(results.get());
         Ok(())
     }
 }
+
+/// Results without a field. To have asked for their builder makes the answer an empty struct, which stock agents are known to read;
+/// untouched it would be a null pointer.
+fn answer_with_nothing<B>(_: B) {}
 
 /// Serves a control stream. Resolves when the stream ends; the peer's orderly `rpc: shutdown` is no error.
 ///
@@ -151,12 +157,13 @@ impl session_manager::Server for Sessions {
     async fn unregister_udp_session(
         self: CapRc<Self>,
         params: session_manager::UnregisterUdpSessionParams,
-        _: session_manager::UnregisterUdpSessionResults,
+        mut results: session_manager::UnregisterUdpSessionResults,
     ) -> Result<(), Error> {
         let params = params.get()?;
         let session = convert::id(params.get_session_id()?, "the session id")?;
         let message = params.get_message()?.to_str()?.chars().take(256).collect();
         self.0.unregister_udp_session(session, message).await;
+        answer_with_nothing(results.get());
         Ok(())
     }
 }
