@@ -94,11 +94,15 @@ impl Connection {
 
     /// Whether a new request may be sent over it.
     pub(crate) fn is_usable(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed) && !self.silent.load(Ordering::Relaxed)
+        !self.is_draining() && !self.is_silent()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_silent(&self, silent: bool) {

@@ -7,6 +7,7 @@ use poterne_telemetry::{
 
 pub(crate) struct Counters {
     pub(crate) connections: Gauge,
+    pub(crate) silent: Gauge,
     pub(crate) registrations: Counter,
     pub(crate) refusals: Counter,
     pub(crate) handshakes_failed: Counter,
@@ -23,6 +24,7 @@ impl Counters {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         Self {
             connections: metrics.gauge("gateway_connections", "Registered connections of agents"),
+            silent: metrics.gauge("gateway_connections_silent", "Registered connections that are silent and get no new request"),
             registrations: metrics.counter("gateway_registrations", "Registrations accepted"),
             refusals: metrics.counter("gateway_registrations_refused", "Registrations refused"),
             handshakes_failed: metrics.counter("gateway_handshakes_failed", "Agents' handshakes that failed"),

@@ -36,24 +36,43 @@ pub(crate) fn start(inner: &Arc<Inner>) {
 
 /// Marks QUIC connections that were not heard for a while. Over HTTP/2 each connection's own pings tell.
 async fn silence(inner: Arc<Inner>) {
-    let mut heard: HashMap<ConnectionId, (u64, Instant)> = HashMap::new();
+    let mut heard = Heard::default();
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             () = inner.stop.cancelled() => return,
         }
-        let now = Instant::now();
-        let mut seen = HashMap::with_capacity(heard.len());
-        for connection in inner.registry.all() {
+        let (now, connections) = (Instant::now(), inner.registry.all());
+        heard.keep(connections.iter().map(|connection| connection.id));
+        for connection in &connections {
             let Link::Quic(quic) = &connection.link else { continue };
-            let received = quic.stats().udp_rx.datagrams;
-            let (count, at) = heard.get(&connection.id).copied().unwrap_or((received, now));
-            let at = if received == count { at } else { now };
-            connection.set_silent(now.duration_since(at) >= inner.settings.silent_after);
-            seen.insert(connection.id, (received, at));
+            let silent_for = heard.silent_for(connection.id, quic.stats().udp_rx.datagrams, now);
+            connection.set_silent(silent_for >= inner.settings.silent_after);
         }
-        heard = seen;
+        let silent = connections.iter().filter(|connection| connection.is_silent()).count();
+        inner.counters.silent.set(i64::try_from(silent).unwrap_or(i64::MAX));
+    }
+}
+
+/// When each connection was last heard: at the last look that found more packets received than the one before. Pure.
+#[derive(Default)]
+struct Heard(HashMap<ConnectionId, (u64, Instant)>);
+
+impl Heard {
+    /// Forgets all others.
+    fn keep(&mut self, connections: impl Iterator<Item = ConnectionId>) {
+        let known = std::mem::take(&mut self.0);
+        self.0 = connections.filter_map(|id| Some((id, *known.get(&id)?))).collect();
+    }
+
+    /// How long a connection has been silent that has received so many packets by now.
+    fn silent_for(&mut self, connection: ConnectionId, received: u64, now: Instant) -> Duration {
+        let last = self.0.entry(connection).or_insert((received, now));
+        if last.0 != received {
+            *last = (received, now);
+        }
+        now.saturating_duration_since(last.1)
     }
 }
 
@@ -158,4 +177,31 @@ async fn push_http2(
         answer.extend_from_slice(&chunk);
     }
     wire::parse_push_answer(&answer).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    #[test]
+    fn a_connection_is_silent_within_two_seconds_of_its_last_packet() {
+        let (settings, start) = (Settings::default(), Instant::now());
+        let (id, mut heard) = (ConnectionId::from_random_bytes([1; 16]), Heard::default());
+        // The last packet comes just after a look; an agent answers pings every half second until then.
+        let mut silent_at = None;
+        for tick in 0..20u32 {
+            let at = TICK * tick;
+            let received = u64::from(tick.min(5) / 2);
+            heard.keep([id].into_iter());
+            if silent_at.is_none() && heard.silent_for(id, received, start + at) >= settings.silent_after {
+                silent_at = Some(at);
+            }
+        }
+        let (last_packet, silent_at) = (TICK * 3, silent_at.expect("noticed"));
+        assert!(silent_at - last_packet < Duration::from_secs(2), "{silent_at:?}");
+        assert!(silent_at > TICK * 6, "an agent that answers is never called silent");
+        heard.keep(std::iter::empty());
+        assert!(heard.0.is_empty());
+    }
 }

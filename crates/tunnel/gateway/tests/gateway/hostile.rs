@@ -1,0 +1,123 @@
+//! Agents that registered and then misbehave: their own visitors read what is wrong, nobody else's notice.
+
+use http::{Method, StatusCode};
+use poterne_edge_http::Body;
+use poterne_edge_upstream::UpstreamError;
+use poterne_model::tunnel::Transport;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{
+    agent::{Agent, BOTH, Link, tls_stream},
+    edge::{Edge, eventually, read, request, soon, tunnel},
+    probe::Probe,
+    relay::Relay,
+};
+
+#[tokio::test]
+async fn answers_that_are_none_are_told_apart() {
+    for transport in BOTH {
+        let edge = Edge::start().await;
+        let probe = Probe::start(&edge).await;
+        let agent = Agent::good(&edge, transport, 0).await;
+        let error = async |path: &str| edge.get(path).await.expect_err(path);
+        assert!(matches!(error("/unreachable").await, UpstreamError::LocalService(text) if text.starts_with("Unable to reach")));
+        match transport {
+            Transport::Quic => {
+                let reset = UpstreamError::Protocol("the agent reset the stream (code 0) before its answer".into());
+                assert_eq!(error("/reset").await, reset);
+                let ended = UpstreamError::Protocol("the agent ended the stream before its answer".into());
+                assert_eq!(error("/end").await, ended);
+                assert_eq!(error("/half-head").await, ended);
+                for path in ["/garbage", "/huge-head", "/many-fields"] {
+                    assert!(matches!(error(path).await, UpstreamError::Protocol(_)), "{path}");
+                }
+            }
+            Transport::Http2 => {
+                assert!(matches!(error("/reset").await, UpstreamError::LocalService(_)));
+                assert!(matches!(error("/garbage").await, UpstreamError::Protocol(_)));
+                error("/huge-head").await;
+            }
+        }
+        assert_eq!(edge.get("/").await, Ok((StatusCode::OK, "0".into())), "the connection goes on");
+        assert_eq!(agent.log.pushes.lock().unwrap().len(), 0);
+        probe.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_never_a_whole_one() {
+    for transport in BOTH {
+        let edge = Edge::start().await;
+        let agent = Agent::good(&edge, transport, 0).await;
+        let response = edge.send(tunnel(), request(Method::GET, "/half-body", Body::empty())).await.unwrap();
+        let mut body = response.into_body();
+        let first = soon("the first piece", body.frame()).await.unwrap().unwrap();
+        assert_eq!(first.into_data().unwrap(), "ten bytes.");
+        agent.log.release.notify_one();
+        assert!(soon("the break", body.frame()).await.unwrap().is_err());
+        let response = edge.send(tunnel(), request(Method::GET, "/", Body::empty())).await.unwrap();
+        assert_eq!(read(response).await.as_deref(), Some("0"));
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_streams_and_a_storm_of_datagrams_cost_nobody_else() {
+    let edge = Edge::start().await;
+    let probe = Probe::start(&edge).await;
+    let agent = Agent::good(&edge, Transport::Quic, 0).await;
+    let Link::Quic(connection) = agent.link.clone() else { unreachable!() };
+    let storm = tokio::spawn({
+        let connection = connection.clone();
+        async move {
+            for _ in 0..20_000 {
+                connection.send_datagram(vec![0xff; 1000].into()).unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    for _ in 0..10_000 {
+        // Waits for credit: the edge grants a hundred at a time.
+        let (mut send, _recv) = soon("a stream", connection.open_bi()).await.unwrap();
+        let _ = send.write_all(b"nonsense").await;
+        let _ = send.finish();
+    }
+    soon("the storm's end", storm).await.unwrap();
+    eventually("some of the storm is counted", || edge.metric("gateway_datagrams_malformed") > 0).await;
+    assert_eq!(edge.get("/").await, Ok((StatusCode::OK, "0".into())), "it still serves");
+    probe.stop().await;
+}
+
+#[tokio::test]
+async fn half_open_handshakes_leave_registered_agents_alone() {
+    let edge = Edge::with(|settings| settings.handshakes_max = 16).await;
+    let probe = Probe::start(&edge).await;
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(tokio::net::TcpStream::connect(edge.address).await.unwrap());
+    }
+    // Nothing comes back to these: they never finish.
+    let relay = Relay::start(edge.address).await;
+    relay.stop_down();
+    let endpoint = crate::agent::endpoint(&edge);
+    let attempts: Vec<_> = (0..64).map(|_| endpoint.connect(relay.udp, "quic.cftunnel.com").unwrap()).collect();
+    for _ in 0..50 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    probe.stop().await;
+    drop((attempts, silent));
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_http_2_end_their_connection() {
+    let edge = Edge::start().await;
+    let probe = Probe::start(&edge).await;
+    // A frame larger than agreed; a stream opened towards a client; nothing but noise.
+    for said in [&[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0][..], &[0, 0, 1, 1, 5, 0, 0, 0, 2, 0x82], &[0x55; 4096]] {
+        let mut tls = tls_stream(&edge, edge.address).await;
+        tls.write_all(said).await.unwrap();
+        let mut rest = Vec::new();
+        // A reset is an end as well.
+        let _ = soon("the edge's goodbye", tls.read_to_end(&mut rest)).await;
+    }
+    probe.stop().await;
+}

@@ -1,0 +1,138 @@
+//! Registrations that are refused, and conversations that are none.
+
+use futures_util::future::join_all;
+use poterne_model::{ConnectorId, TunnelId, tunnel::Transport};
+use poterne_tunnel_proto::{registration::RegistrationError, token::Secret};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::{
+    agent::{Agent, BOTH, registration},
+    edge::{Edge, eventually, other_tunnel, soon, tunnel},
+    probe::Probe,
+    vectors::{A1, A2, bytes},
+};
+
+#[tokio::test]
+async fn every_refusal_of_credentials_reads_the_same_and_ends_the_connection() {
+    for transport in BOTH {
+        let edge = Edge::start().await;
+        edge.delete(other_tunnel());
+        let mut cases = [0, 1, 2, 3].map(registration);
+        cases[0].tunnel_secret = Secret::new(vec![1; 32]);
+        cases[1].tunnel_id = TunnelId::from_bytes([1; 16]);
+        cases[2].tunnel_id = other_tunnel();
+        cases[3].account_tag = "f".repeat(32);
+        let attempts = cases.into_iter().map(async |case| {
+            let (answer, link) = Agent::dial(&edge, transport).await.register(case).await;
+            soon("the edge's goodbye", link.closed()).await;
+            answer.expect("an answer").expect_err("a refusal")
+        });
+        for refusal in join_all(attempts).await {
+            assert_eq!(refusal, RegistrationError::unauthorized());
+        }
+        assert_eq!((edge.metric("gateway_registrations_refused"), edge.gateway.connections()), (4, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_tunnel_loses_its_connections() {
+    let edge = Edge::start().await;
+    let agents = [Agent::good(&edge, Transport::Quic, 0).await, Agent::good(&edge, Transport::Http2, 1).await];
+    edge.delete(tunnel());
+    for agent in &agents {
+        soon("the edge's goodbye", agent.link.closed()).await;
+    }
+    assert_eq!([edge.end().await, edge.end().await].iter().filter(|reason| reason.contains("deleted")).count(), 2);
+    assert!(edge.get("/").await.is_err());
+}
+
+#[tokio::test]
+async fn a_newcomer_supersedes_the_older_connection_of_its_slot_alone() {
+    for transport in BOTH {
+        let edge = Edge::start().await;
+        let old = Agent::good(&edge, transport, 0).await;
+        let beside = Agent::good(&edge, transport, 1).await;
+        let new = Agent::dial(&edge, transport).await.serve("new", registration(0)).await;
+        soon("the old one's end", old.link.closed()).await;
+        assert!(edge.end().await.contains("superseded"));
+        assert_eq!((edge.gateway.connections(), edge.metric("gateway_connections")), (2, 2));
+        for _ in 0..20 {
+            assert_ne!(edge.get("/").await.unwrap().1, "0");
+        }
+        assert!(beside.link.is_open() && new.link.is_open());
+        assert!(new.requests() > 0 && beside.requests() > 0 && old.requests() == 0);
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_has_no_more_connections_than_its_limit() {
+    for transport in BOTH {
+        let edge = Edge::with(|settings| settings.connections_per_tunnel_max = 2).await;
+        let agents = [Agent::good(&edge, transport, 0).await, Agent::good(&edge, transport, 1).await];
+        let mut third = registration(0);
+        third.options.client.client_id = ConnectorId::from_bytes([8; 16]);
+        let (answer, link) = Agent::dial(&edge, transport).await.register(third).await;
+        let refusal = answer.unwrap().unwrap_err();
+        assert!(refusal.should_retry && refusal.cause.contains("has 2 connections already, its limit"), "{refusal:?}");
+        soon("the edge's goodbye", link.closed()).await;
+        assert!(agents.iter().all(|agent| agent.link.is_open()));
+    }
+}
+
+#[tokio::test]
+async fn a_control_stream_that_is_no_conversation_ends_its_connection() {
+    let oversized = [bytes(A1), vec![0, 0, 0, 0, 1, 0x20, 0, 0]].concat();
+    let cases: [(&str, Vec<u8>); 5] = [
+        ("larger than 64 KiB", oversized),
+        ("four thousand million segments", vec![0xff; 64]),
+        ("pointers into nowhere", [vec![0, 0, 0, 0, 2, 0, 0, 0], vec![0xff; 16]].concat()),
+        ("half a registration", [bytes(A1), bytes(A2)[..100].to_vec()].concat()),
+        ("nothing at all", Vec::new()),
+    ];
+    let edge = Edge::start().await;
+    let probe = Probe::start(&edge).await;
+    for transport in BOTH {
+        for (name, said) in &cases {
+            let mut agent = Agent::dial(&edge, transport).await;
+            agent.control.writer.write_all(said).await.unwrap();
+            // The edge may have left by now.
+            let _ = agent.control.writer.shutdown().await;
+            soon(name, agent.link.closed()).await;
+        }
+    }
+    probe.stop().await;
+    assert_eq!(edge.metric("gateway_registrations"), 2, "the probe's");
+}
+
+#[tokio::test]
+async fn a_registered_agent_that_breaks_the_conversation_loses_its_connection() {
+    for transport in BOTH {
+        let edge = Edge::start().await;
+        let mut agent = Agent::dial(&edge, transport).await;
+        agent.control.writer.write_all(&[bytes(A1), bytes(A2)].concat()).await.unwrap();
+        agent.control.writer.flush().await.unwrap();
+        eventually("the registration", || edge.gateway.connections() == 1).await;
+        // More than 1 MiB in one message.
+        agent.control.writer.write_all(&[0, 0, 0, 0, 1, 0, 2, 0]).await.unwrap();
+        agent.control.writer.flush().await.unwrap();
+        soon("the edge's goodbye", agent.link.closed()).await;
+        let reason = edge.end().await;
+        assert!(reason.contains("announces 1048584 bytes, more than 1048576"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_to_another_interface_is_answered_and_the_registration_after_it_serves() {
+    for transport in BOTH {
+        let edge = Edge::start().await;
+        let mut agent = Agent::dial(&edge, transport).await;
+        let mut foreign = bytes(A2);
+        foreign[40] ^= 1; // of the interface's id
+        let mut registration = bytes(A2);
+        registration[32] = 2; // another question
+        agent.control.writer.write_all(&[bytes(A1), foreign, registration].concat()).await.unwrap();
+        agent.control.writer.flush().await.unwrap();
+        eventually("the registration", || edge.gateway.connections() == 1).await;
+        assert!(agent.link.is_open());
+    }
+}
