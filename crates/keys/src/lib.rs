@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! node key (file, 0600) ──wraps──→ data keys (in the store) ──seal──→ tunnel secrets, certificate keys, …
-//!                       └─wraps──→ the local CAs' private keys (files, 0600)
+//!                       ├─wraps──→ the local CAs' private keys (files, 0600)
+//!                       └─derives→ keys that are made again at each start
 //! ```
 //!
 //! Two layers, so that changing the node key re-wraps a handful of data keys instead of everything they seal, and a store

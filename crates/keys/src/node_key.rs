@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use zeroize::Zeroizing;
 
@@ -114,6 +115,13 @@ impl NodeKey {
         self.0.open(purpose, subject, sealed)
     }
 
+    /// A key for something that need not be kept, since whoever has this one can make it again: HMAC-SHA-256 (RFC 2104) of
+    /// `label`, which must be no other use's.
+    pub fn derive(&self, label: &str) -> Secret {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.bytes());
+        Secret::new(hmac::sign(&key, label.as_bytes()).as_ref().to_vec())
+    }
+
     fn text(&self) -> Secret {
         let key = Zeroizing::new(BASE64_STANDARD.encode(self.0.bytes()));
         Secret::new(format!("{FORMAT} {}\n", *key).into_bytes())
@@ -203,6 +211,18 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "nonsense").unwrap();
         assert!(matches!(NodeKey::load_or_create(&path), Err(KeyFileError::Malformed { .. })));
+    }
+
+    #[test]
+    fn derived_keys_are_the_same_again_and_another_for_each_label_and_key() {
+        // RFC 4231, test case 2, of a key filled up with zeros, which HMAC does itself.
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(b"Jefe");
+        let key = NodeKey(DataKey::from_bytes(bytes));
+        let derived = key.derive("what do ya want for nothing?");
+        assert_eq!(derived.expose()[..8], [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e]);
+        assert_ne!(key.derive("another").expose(), derived.expose());
+        assert_ne!(NodeKey::generate().derive("what do ya want for nothing?").expose(), derived.expose());
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Node {
             &config.node.public_addresses,
             stop.clone(),
         )?;
-        let gateway = Gateway::new(gateway_settings(&config), agents, snapshot.clone(), node.events, &metrics)?;
+        let gateway = Gateway::new(gateway_settings(&config, &trust), agents, snapshot.clone(), node.events, &metrics)?;
         config.tunnel.listen = bind_gateway(&gateway, &config.tunnel.listen).await?;
         background.spawn(obey(gateway.clone(), node.commands));
 
@@ -168,8 +168,8 @@ impl Node {
         for listener in https {
             edge.serve_https(Listener::from_std(listener.into_std()?)?);
         }
-        for socket in agents_on_https {
-            background.spawn(edge::accept_agents(socket, gateway.clone(), stop.clone()));
+        for (index, socket) in agents_on_https.into_iter().enumerate() {
+            background.spawn(edge::accept_agents(index, socket, gateway.clone(), stop.clone()));
         }
         let draining = edge.drain.clone();
         let readiness: health::Readiness = Arc::new(move || if draining.is_cancelled() { Err("draining") } else { Ok(()) });
@@ -216,12 +216,17 @@ impl Node {
     }
 }
 
-fn gateway_settings(config: &Config) -> gateway::Settings {
+fn gateway_settings(config: &Config, trust: &Trust) -> gateway::Settings {
     let congestion = match config.tunnel.congestion {
         config::Congestion::Bbr => gateway::Congestion::Bbr,
         config::Congestion::Cubic => gateway::Congestion::Cubic,
     };
-    gateway::Settings { listen: config.tunnel.listen.clone(), congestion, ..gateway::Settings::default() }
+    gateway::Settings {
+        listen: config.tunnel.listen.clone(),
+        congestion,
+        reset_key: trust.node_key.derive("poterne quic reset 1"),
+        ..gateway::Settings::default()
+    }
 }
 
 /// Opens the agents' listeners; the addresses are those in fact bound, where a port was left to the kernel.

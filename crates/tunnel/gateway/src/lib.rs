@@ -129,6 +129,12 @@ impl Gateway {
         self.0.quic.clone()
     }
 
+    /// How another endpoint for agents is set up. `name` tells it from this process's other endpoints and is the same after a restart:
+    /// were their reset keys one, an endpoint would give away the token of a connection at its neighbour (RFC 9000 §21.11).
+    pub fn endpoint_config(&self, name: &str) -> quinn::EndpointConfig {
+        listen::endpoint_config(&self.0.settings.reset_key, name)
+    }
+
     /// Takes over an agent's connection that another listener accepted, its TLS handshake done.
     pub fn accept_tls<IO>(&self, stream: tokio_rustls::server::TlsStream<IO>, peer: SocketAddr)
     where

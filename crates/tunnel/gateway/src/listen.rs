@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use aws_lc_rs::hmac;
+use poterne_keys::{Secret, random_bytes};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{Inner, http2, quic};
@@ -12,22 +14,52 @@ const PORT_ATTEMPTS: usize = 32;
 /// Wanted of the kernel for a UDP socket's buffers; it may give less.
 const UDP_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
+/// Long enough that nobody guesses one.
+const CONNECTION_ID_BYTES: usize = 8;
+
+/// Between two resets of one endpoint: after a restart a thousand agents a second learn of it. A reset is shorter than what it
+/// answers, so that a storm of packets gains nothing.
+const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);
+
 pub(crate) async fn bind(inner: &Arc<Inner>) -> io::Result<Vec<SocketAddr>> {
     let mut bound = Vec::with_capacity(inner.settings.listen.len());
-    for address in &inner.settings.listen {
+    for (index, address) in inner.settings.listen.iter().enumerate() {
         let (udp, tcp) = both(*address)?;
         let local = udp.local_addr()?;
-        let endpoint = quinn::Endpoint::new(
-            quinn::EndpointConfig::default(),
-            Some(inner.quic.clone()),
-            udp,
-            Arc::new(poterne_tunnel_transport::InTurns),
-        )?;
+        let config = endpoint_config(&inner.settings.reset_key, &format!("tunnel.listen {index}"));
+        let endpoint = quinn::Endpoint::new(config, Some(inner.quic.clone()), udp, Arc::new(poterne_tunnel_transport::InTurns))?;
         inner.tasks.spawn(accept_udp(inner.clone(), endpoint));
         inner.tasks.spawn(accept_tcp(inner.clone(), tokio::net::TcpListener::from_std(tcp)?));
         bound.push(local);
     }
     Ok(bound)
+}
+
+/// Packets of connections that this endpoint does not know are answered by resets that their agents believe, if an endpoint of the
+/// same key and name gave them their ids.
+pub(crate) fn endpoint_config(key: &Secret, name: &str) -> quinn::EndpointConfig {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
+    let own = hmac::sign(&key, name.as_bytes());
+    let mut config = quinn::EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, own.as_ref())));
+    config.cid_generator(|| Box::new(RandomIds)).min_reset_interval(RESET_INTERVAL_MIN);
+    config
+}
+
+/// Connection ids, random. quinn's own hold a check by a key that ends with its process, and ids that fail it are never reset.
+struct RandomIds;
+
+impl quinn::ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> quinn::ConnectionId {
+        quinn::ConnectionId::new(&random_bytes::<CONNECTION_ID_BYTES>())
+    }
+
+    fn cid_len(&self) -> usize {
+        CONNECTION_ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 fn both(address: SocketAddr) -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {

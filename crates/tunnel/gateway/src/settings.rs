@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use poterne_keys::Secret;
+
 /// Congestion control of our sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Congestion {
@@ -45,6 +47,10 @@ pub struct Settings {
     pub stream_window: u32,
     /// Unread bytes held for all responses of one connection. Default 128 MiB, a hundred stalled visitors.
     pub connection_window: u32,
+    /// What the keys are derived from by which a started node resets the QUIC connections of the one before it (RFC 9000 §10.3),
+    /// so that agents come back at once instead of waiting for their idle timeout. Default: random, which no agent believes
+    /// after a restart.
+    pub reset_key: Secret,
     /// Threads for RPC. Default 1: it serves thousands of connections.
     pub rpc_threads: usize,
 }
@@ -67,6 +73,7 @@ impl Default for Settings {
             dead_after: Duration::from_secs(5),
             stream_window: 1_250 * 1024,
             connection_window: 128 * 1024 * 1024,
+            reset_key: Secret::random(32),
             rpc_threads: 1,
         }
     }

@@ -3,8 +3,8 @@
 //!
 //! * [`edge`]: the gateway under test, and what is asked of it; [`agent`]: agents of both transports; [`relay`]: a path that stops;
 //! * [`vectors`]: bytes of the stock agent; [`replay`]: its transcripts, stream by stream;
-//! * [`refusals`], [`hostile`]: what bad agents get, while [`probe`] asks a good one; [`lifecycle`], [`silence`],
-//!   [`configuration`]: a connection's life.
+//! * [`refusals`], [`hostile`]: what bad agents get, while [`probe`] asks a good one; [`lifecycle`], [`restart`],
+//!   [`silence`], [`configuration`]: a connection's life.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -17,5 +17,6 @@ mod probe;
 mod refusals;
 mod relay;
 mod replay;
+mod restart;
 mod silence;
 mod vectors;
