@@ -48,6 +48,8 @@ pub(crate) struct Connection {
     pub(crate) pushed: AtomicI64,
     /// A push is under way.
     pub(crate) pushing: AtomicBool,
+    /// The tunnel is remotely managed and this agent has not answered its first configuration: it would answer 503.
+    unconfigured: AtomicBool,
     in_flight: AtomicUsize,
     draining: AtomicBool,
     silent: AtomicBool,
@@ -66,6 +68,8 @@ pub(crate) struct Introduction {
     pub(crate) peer: SocketAddr,
     pub(crate) location: String,
     pub(crate) trailers: bool,
+    /// It is told its configuration before it can serve.
+    pub(crate) remotely_managed: bool,
 }
 
 impl Connection {
@@ -85,6 +89,7 @@ impl Connection {
             link,
             pushed: AtomicI64::new(-1),
             pushing: AtomicBool::new(false),
+            unconfigured: AtomicBool::new(of.remotely_managed),
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             silent: AtomicBool::new(false),
@@ -94,7 +99,7 @@ impl Connection {
 
     /// Whether a new request may be sent over it.
     pub(crate) fn is_usable(&self) -> bool {
-        !self.is_draining() && !self.is_silent()
+        !self.is_draining() && !self.is_silent() && !self.unconfigured.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -105,10 +110,18 @@ impl Connection {
         self.silent.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_silent(&self, silent: bool) {
-        if self.silent.swap(silent, Ordering::Relaxed) != silent {
+    /// It answered its first configuration, or never will. True if that is news.
+    pub(crate) fn set_configured(&self) -> bool {
+        self.unconfigured.swap(false, Ordering::Relaxed)
+    }
+
+    /// True if that is news.
+    pub(crate) fn set_silent(&self, silent: bool) -> bool {
+        let news = self.silent.swap(silent, Ordering::Relaxed) != silent;
+        if news {
             tracing::info!(tunnel = %self.tunnel, connection = %self.id, silent, "an agent's connection {}", if silent { "is silent: no new requests" } else { "is heard again" });
         }
+        news
     }
 
     /// No new requests; running ones go on.

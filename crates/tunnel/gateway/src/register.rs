@@ -64,8 +64,10 @@ impl Registration {
     }
 
     pub(crate) fn set_silent(&self, silent: bool) {
-        if let Some(connection) = self.0.connection.get() {
-            connection.set_silent(silent);
+        if let Some(connection) = self.0.connection.get()
+            && connection.set_silent(silent)
+        {
+            self.0.inner.registry.arrived(connection);
         }
     }
 
@@ -200,6 +202,7 @@ impl State {
                 connector: client.client_id,
                 index: request.index,
                 trailers: has(&client.features, features::POTERNE_TRAILERS_1),
+                remotely_managed: tunnel.remote.is_some(),
                 version: client.version,
                 arch: client.arch,
                 features: client.features,

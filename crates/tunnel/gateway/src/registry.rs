@@ -16,7 +16,7 @@ use crate::connection::Connection;
 pub(crate) struct Tunnel {
     live: ArcSwap<Vec<Arc<Connection>>>,
     slots: Mutex<Slots<ConnectionId>>,
-    /// Told when a connection registers.
+    /// Told when a connection becomes usable.
     pub(crate) arrived: Notify,
     pub(crate) waiting: AtomicUsize,
     pub(crate) in_flight: AtomicUsize,
@@ -61,10 +61,11 @@ impl Tunnel {
         sent.max(self.in_flight.load(Ordering::Relaxed))
     }
 
-    /// Whether a connection was lost so lately that another may be on its way.
+    /// Whether a connection may become usable soon: one was lost so lately that another may be on its way, or one is there that is
+    /// not usable for now.
     pub(crate) fn may_come_back(&self, now: u64) -> bool {
         let loss = self.last_loss.load(Ordering::Relaxed);
-        loss != 0 && now.saturating_sub(loss) <= 10 || self.live.load().iter().any(|c| c.is_draining())
+        loss != 0 && now.saturating_sub(loss) <= 10 || self.live.load().iter().any(|c| !c.is_usable())
     }
 }
 
@@ -100,6 +101,13 @@ impl Registry {
         let _ = tunnel.first_connected.compare_exchange(0, connection.opened_at.max(1), Ordering::Relaxed, Ordering::Relaxed);
         tunnel.arrived.notify_waiters();
         Ok(old)
+    }
+
+    /// A connection has become usable: whoever waits for one looks again.
+    pub(crate) fn arrived(&self, connection: &Connection) {
+        if let Some(tunnel) = self.tunnel(connection.tunnel) {
+            tunnel.arrived.notify_waiters();
+        }
     }
 
     /// Forgets a connection; false if it was superseded and so forgotten already.

@@ -48,7 +48,9 @@ async fn silence(inner: Arc<Inner>) {
         for connection in &connections {
             let Link::Quic(quic) = &connection.link else { continue };
             let silent_for = heard.silent_for(connection.id, quic.stats().udp_rx.datagrams, now);
-            connection.set_silent(silent_for >= inner.settings.silent_after);
+            if connection.set_silent(silent_for >= inner.settings.silent_after) {
+                inner.registry.arrived(connection);
+            }
         }
         let silent = connections.iter().filter(|connection| connection.is_silent()).count();
         inner.counters.silent.set(i64::try_from(silent).unwrap_or(i64::MAX));
@@ -88,8 +90,7 @@ async fn generations(inner: Arc<Inner>) {
         for connection in inner.registry.all() {
             match snapshot.tunnel(connection.tunnel) {
                 None => connection.close("the tunnel was deleted"),
-                Some(tunnel) if tunnel.remote.is_some() => push(&inner, &connection),
-                Some(_) => {}
+                Some(_) => push(&inner, &connection),
             }
         }
         inner.registry.forget(|tunnel| snapshot.tunnel(tunnel).is_none());
@@ -98,7 +99,10 @@ async fn generations(inner: Arc<Inner>) {
 
 /// Brings an agent to the snapshot's configuration, unless that is being done already.
 pub(crate) fn push(inner: &Arc<Inner>, connection: &Arc<Connection>) {
-    if wanted(inner, connection).is_none() || connection.pushing.swap(true, Ordering::AcqRel) {
+    if wanted(inner, connection).is_none() {
+        return served(inner, connection);
+    }
+    if connection.pushing.swap(true, Ordering::AcqRel) {
         return;
     }
     let (inner, connection) = (inner.clone(), connection.clone());
@@ -124,12 +128,27 @@ pub(crate) fn push(inner: &Arc<Inner>, connection: &Arc<Connection>) {
                         break;
                     }
                     tokio::time::sleep(PUSH_PAUSE).await;
+                    continue;
                 }
             }
+            served(&inner, &connection);
             inner.answers.send_modify(|answers| *answers += 1);
         }
+        served(&inner, &connection);
         connection.pushing.store(false, Ordering::Release);
+        if failures < PUSH_ATTEMPTS && !connection.is_draining() {
+            // The snapshot may have moved on since the last look.
+            push(&inner, &connection);
+        }
     });
+}
+
+/// Requests may be sent to an agent that has answered, even by refusing: then it keeps the configuration before. And to one that
+/// cannot be brought to answer: what it has is better than nothing.
+fn served(inner: &Inner, connection: &Connection) {
+    if connection.set_configured() {
+        inner.registry.arrived(connection);
+    }
 }
 
 /// Whether an agent has yet to answer the snapshot's configuration.

@@ -162,8 +162,9 @@ pub(crate) struct Log {
     pub(crate) requests: AtomicUsize,
     /// Versions pushed, in order.
     pub(crate) pushes: Mutex<Vec<i32>>,
-    /// Pushes are heard and not answered.
+    /// Pushes are heard and not answered before [`Log::answer_pushes`] is told.
     pub(crate) mute: AtomicBool,
+    pub(crate) answer_pushes: Notify,
     /// So many pushes are broken off unheard.
     pub(crate) pushes_broken: AtomicUsize,
     /// Told when a request for `/held` may be answered, and one for `/half-body` broken off.
@@ -177,6 +178,7 @@ impl Log {
             requests: AtomicUsize::new(0),
             pushes: Mutex::default(),
             mute: AtomicBool::new(false),
+            answer_pushes: Notify::new(),
             pushes_broken: AtomicUsize::new(0),
             release: Notify::new(),
         }
@@ -437,10 +439,10 @@ struct Configured(Arc<Log>);
 impl AgentServer for Configured {
     fn update_configuration(&self, version: i32, _: Bytes) -> BoxFuture<'static, ConfigurationAnswer> {
         self.0.pushes.lock().unwrap().push(version);
-        let mute = self.0.mute.load(Ordering::SeqCst);
+        let log = self.0.clone();
         Box::pin(async move {
-            if mute {
-                std::future::pending::<()>().await;
+            if log.mute.load(Ordering::SeqCst) {
+                log.answer_pushes.notified().await;
             }
             ConfigurationAnswer { latest_applied_version: version, error: None }
         })
