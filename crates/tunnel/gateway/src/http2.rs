@@ -16,11 +16,10 @@ use poterne_tunnel_transport::Turns;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::OwnedSemaphorePermit,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Inner, connection::Link, register::Registration, settings::PING_INTERVAL};
+use crate::{Inner, connection::Link, newcomers::Ticket, register::Registration, settings::PING_INTERVAL};
 
 /// Largest HTTP/2 frame we accept, in bytes: large bodies come in fewer pieces.
 const FRAME_BYTES_MAX: u32 = 64 * 1024;
@@ -36,15 +35,12 @@ pub(crate) fn server_config(
     Ok(Arc::new(config))
 }
 
-pub(crate) async fn accept(inner: Arc<Inner>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+pub(crate) async fn accept(inner: Arc<Inner>, stream: TcpStream, peer: SocketAddr, ticket: Ticket) {
     // Small frames must not wait for more (Nagle); a failure costs latency only.
     let _ = stream.set_nodelay(true);
     let acceptor = tokio_rustls::TlsAcceptor::from(inner.tls.clone());
     match tokio::time::timeout(inner.settings.handshake_timeout, acceptor.accept(stream)).await {
-        Ok(Ok(tls)) => {
-            drop(permit);
-            run(inner, tls, peer).await;
-        }
+        Ok(Ok(tls)) => run(inner, tls, peer, ticket).await,
         Ok(Err(error)) => {
             inner.counters.handshakes_failed.inc();
             tracing::debug!(%peer, %error, "a TLS handshake with an agent failed");
@@ -56,7 +52,7 @@ pub(crate) async fn accept(inner: Arc<Inner>, stream: TcpStream, peer: SocketAdd
     }
 }
 
-pub(crate) async fn run<IO>(inner: Arc<Inner>, stream: tokio_rustls::server::TlsStream<IO>, peer: SocketAddr)
+pub(crate) async fn run<IO>(inner: Arc<Inner>, stream: tokio_rustls::server::TlsStream<IO>, peer: SocketAddr, ticket: Ticket)
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -75,7 +71,7 @@ where
     let Ok((response, body)) = requests.send_request(wire::control_stream_request(), false) else { return };
 
     let closed = CancellationToken::new();
-    let registration = Registration::new(inner.clone(), Link::Http2 { requests, closed: closed.clone() }, peer);
+    let registration = Registration::new(inner.clone(), Link::Http2 { requests, closed: closed.clone() }, peer, ticket);
     let timeout = inner.settings.handshake_timeout;
     let control = async {
         let response = match tokio::time::timeout(timeout, response).await {

@@ -8,6 +8,7 @@
 //! * [`settings`]: what an operator may set, and every bound;
 //! * `listen`: UDP and TCP on one port number;
 //! * `quic`, `http2`: one accepted connection of each transport, to its end;
+//! * `newcomers`: who may try, and how often;
 //! * `register`: what an agent says on its control stream;
 //! * `registry`: tunnel → live connections, chosen by power of two choices;
 //! * `watch`: silent connections, configuration pushes, deleted tunnels;
@@ -22,6 +23,7 @@ mod exchange;
 mod http2;
 mod listen;
 mod metrics;
+mod newcomers;
 mod quic;
 mod register;
 mod registry;
@@ -48,7 +50,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use crate::settings::{Congestion, Settings};
-use crate::{metrics::Counters, registry::Registry};
+use crate::{
+    metrics::Counters,
+    newcomers::{Answer, Door, Limits},
+    registry::Registry,
+};
 
 /// Names that agents ask for in their TLS handshakes; the listener's certificate carries them all.
 pub const AGENT_NAMES: [&str; 3] = ["quic.cftunnel.com", "h2.cftunnel.com", "probe.cftunnel.com"];
@@ -72,7 +78,7 @@ pub(crate) struct Inner {
     /// No new connections are accepted once this is cancelled.
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
-    pub(crate) handshakes: Arc<tokio::sync::Semaphore>,
+    pub(crate) door: Arc<Door>,
     /// Counts agents' answers to configurations.
     pub(crate) answers: tokio::sync::watch::Sender<u64>,
 }
@@ -95,7 +101,14 @@ impl Gateway {
         let tls = http2::server_config(certificates)?;
         let gateway = Self(Arc::new(Inner {
             threads: RpcThreads::new(settings.rpc_threads),
-            handshakes: Arc::new(tokio::sync::Semaphore::new(settings.handshakes_max)),
+            door: Door::new(
+                Limits {
+                    newcomers_max: settings.newcomers_max,
+                    per_source_max: settings.newcomers_per_source_max,
+                    forgiven_after: settings.refusal_forgiven_after,
+                },
+                metrics,
+            ),
             registry: Registry::default(),
             counters: Counters::new(metrics),
             settings,
@@ -140,8 +153,10 @@ impl Gateway {
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let inner = self.0.clone();
-        self.0.tasks.spawn(http2::run(inner, stream, peer));
+        // Over TCP an address cannot be forged.
+        if let Answer::Admit(ticket) = self.0.door.attempt(peer.ip(), true) {
+            self.0.tasks.spawn(http2::run(self.0.clone(), stream, peer, ticket));
+        }
     }
 
     /// Takes over an agent's connection attempt that another endpoint received.

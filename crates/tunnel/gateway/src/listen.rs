@@ -6,7 +6,7 @@ use aws_lc_rs::hmac;
 use poterne_keys::{Secret, random_bytes};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{Inner, http2, quic};
+use crate::{Inner, http2, newcomers::Answer, quic};
 
 /// How often a port that the kernel chose for UDP may be taken for TCP before we give up.
 const PORT_ATTEMPTS: usize = 32;
@@ -125,9 +125,10 @@ async fn accept_tcp(inner: Arc<Inner>, listener: tokio::net::TcpListener) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                // The backlog waits while too many handshakes are under way.
-                let Ok(permit) = inner.handshakes.clone().acquire_owned().await else { return };
-                inner.tasks.spawn(http2::accept(inner.clone(), stream, peer, permit));
+                // Over TCP an address cannot be forged. Who is refused is closed without a word.
+                if let Answer::Admit(ticket) = inner.door.attempt(peer.ip(), true) {
+                    inner.tasks.spawn(http2::accept(inner.clone(), stream, peer, ticket));
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "agents cannot be accepted for a moment; are file descriptors used up?");

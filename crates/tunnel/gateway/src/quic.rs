@@ -13,6 +13,7 @@ use quinn::{VarInt, congestion};
 use crate::{
     ALPN, Congestion, Inner, Settings,
     connection::Link,
+    newcomers::{Answer, Ticket},
     register::Registration,
     settings::{AGENT_STREAMS_MAX, DATAGRAM_BYTES_MAX, PING_INTERVAL},
 };
@@ -55,25 +56,22 @@ fn transport(settings: &Settings) -> quinn::TransportConfig {
     transport
 }
 
-/// Answers a connection attempt, or asks it to prove its address first when many are under way.
+/// Answers a connection attempt, or asks it to prove its address first.
 pub(crate) fn accept(inner: &Arc<Inner>, incoming: quinn::Incoming) {
-    let busy = inner.handshakes.available_permits() < inner.settings.handshakes_max / 2;
-    if busy && !incoming.remote_address_validated() {
-        // An attempt that may not be retried is one that has been.
-        let _ = incoming.retry();
-        return;
-    }
-    match inner.handshakes.clone().try_acquire_owned() {
-        Ok(permit) => {
+    match inner.door.attempt(incoming.remote_address().ip(), incoming.remote_address_validated()) {
+        Answer::Admit(ticket) => {
             let inner = inner.clone();
             inner.clone().tasks.spawn(async move {
                 if let Some(connection) = handshake(&inner, incoming).await {
-                    drop(permit);
-                    run(inner, connection).await;
+                    run(inner, connection, ticket).await;
                 }
             });
         }
-        Err(_) => incoming.refuse(),
+        Answer::Prove => {
+            // Only what is proved already cannot be asked to, and that is never answered so.
+            let _ = incoming.retry();
+        }
+        Answer::Refuse => incoming.refuse(),
     }
 }
 
@@ -95,7 +93,7 @@ async fn handshake(inner: &Inner, incoming: quinn::Incoming) -> Option<quinn::Co
     }
 }
 
-async fn run(inner: Arc<Inner>, connection: quinn::Connection) {
+async fn run(inner: Arc<Inner>, connection: quinn::Connection, ticket: Ticket) {
     let peer = connection.remote_address();
     // A pre-check opens no stream and closes by itself; who does neither is no agent.
     let control = tokio::time::timeout(inner.settings.handshake_timeout, connection.accept_bi());
@@ -103,7 +101,7 @@ async fn run(inner: Arc<Inner>, connection: quinn::Connection) {
         connection.close(0u32.into(), b"no control stream");
         return;
     };
-    let registration = Registration::new(inner.clone(), Link::Quic(connection.clone()), peer);
+    let registration = Registration::new(inner.clone(), Link::Quic(connection.clone()), peer, ticket);
     let control = serve_registration(&inner.threads, recv, send, registration.server(), Limits::default());
     let reason = tokio::select! {
         reason = connection.closed() => reason.to_string(),

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Inner,
     connection::{Connection, Introduction, Link},
+    newcomers::Ticket,
     watch,
 };
 
@@ -36,6 +37,8 @@ struct State {
     inner: Arc<Inner>,
     link: Link,
     peer: SocketAddr,
+    /// Held until it has registered.
+    ticket: Mutex<Option<Ticket>>,
     connection: OnceLock<Arc<Connection>>,
     refused: CancellationToken,
     registered: CancellationToken,
@@ -43,11 +46,12 @@ struct State {
 }
 
 impl Registration {
-    pub(crate) fn new(inner: Arc<Inner>, link: Link, peer: SocketAddr) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, link: Link, peer: SocketAddr, ticket: Ticket) -> Self {
         Self(Arc::new(State {
             inner,
             link,
             peer,
+            ticket: Mutex::new(Some(ticket)),
             connection: OnceLock::new(),
             refused: CancellationToken::new(),
             registered: CancellationToken::new(),
@@ -112,6 +116,7 @@ impl Registration {
 
     /// The transport is gone.
     pub(crate) async fn ended(&self, reason: &str) {
+        drop(self.0.ticket().take());
         let Some(connection) = self.0.connection.get() else {
             tracing::debug!(peer = %self.0.peer, reason, "a connection ended that never registered");
             return;
@@ -145,6 +150,9 @@ impl RegistrationServer for Server {
             let answer = state.register(request).await;
             if let Err(refusal) = &answer {
                 state.inner.counters.refusals.inc();
+                if let Some(ticket) = &*state.ticket() {
+                    ticket.refused();
+                }
                 tracing::warn!(peer = %state.peer, cause = %refusal, "an agent's registration was refused");
                 state.refused.cancel();
             }
@@ -174,6 +182,11 @@ impl RegistrationServer for Server {
 }
 
 impl State {
+    fn ticket(&self) -> std::sync::MutexGuard<'_, Option<Ticket>> {
+        // Nothing panics while it is held.
+        self.ticket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn register(&self, request: RegisterConnection) -> Result<ConnectionDetails, RegistrationError> {
         if self.connection.get().is_some() {
             return Err(RegistrationError::refused("this connection is registered already"));
@@ -224,6 +237,7 @@ impl State {
         }
         self.inner.counters.registrations.inc();
         self.registered.cancel();
+        drop(self.ticket().take());
         let info = connection.info();
         tracing::info!(tunnel = %connection.tunnel, connector = %connection.connector, connection = %id, index = connection.index, peer = %self.peer, transport = ?info.transport, version = %connection.version, "an agent registered a connection");
         let event = Event::ConnectionOpened {

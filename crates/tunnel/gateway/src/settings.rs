@@ -25,8 +25,14 @@ pub struct Settings {
     pub location: String,
     /// Longest wait for a response head, none: for ever. Default 100 s (error 524 beyond).
     pub response_timeout: Option<Duration>,
-    /// TLS or QUIC handshakes at a time; beyond, QUIC attempts must prove their address and TCP ones wait. Default 1,024.
-    pub handshakes_max: usize,
+    /// Connections that have not registered yet, their handshakes included; beyond half of it, those by QUIC must prove their address
+    /// first, beyond it all are refused. Default 2,048, worth 100 MiB at the worst.
+    pub newcomers_max: usize,
+    /// The same of one IPv4 address or IPv6 /64. Each registration that is refused takes one place away for a while. Default 256: two
+    /// and a half tunnels of 25 replicas each that come back at once from behind one address.
+    pub newcomers_per_source_max: usize,
+    /// Such a place comes back after this long. Default 200 ms: whoever hammers has five attempts a second, a thousandth of a core.
+    pub refusal_forgiven_after: Duration,
     /// A handshake, and the registration after it, may take this long each. Default 10 s.
     pub handshake_timeout: Duration,
     /// Connections of one tunnel. Default 100: 25 replicas of 4.
@@ -62,7 +68,9 @@ impl Default for Settings {
             congestion: Congestion::Bbr,
             location: "edge".into(),
             response_timeout: Some(Duration::from_secs(100)),
-            handshakes_max: 1024,
+            newcomers_max: 2_048,
+            newcomers_per_source_max: 256,
+            refusal_forgiven_after: Duration::from_millis(200),
             handshake_timeout: Duration::from_secs(10),
             connections_per_tunnel_max: 100,
             requests_per_tunnel_max: 100_000,

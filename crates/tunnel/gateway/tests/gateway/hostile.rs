@@ -88,20 +88,27 @@ async fn ten_thousand_streams_and_a_storm_of_datagrams_cost_nobody_else() {
 }
 
 #[tokio::test]
-async fn half_open_handshakes_leave_registered_agents_alone() {
-    let edge = Edge::with(|settings| settings.handshakes_max = 16).await;
+async fn half_open_handshakes_leave_everyone_else_alone() {
+    let edge = Edge::with(|settings| settings.newcomers_per_source_max = 16).await;
     let probe = Probe::start(&edge).await;
     let mut silent = Vec::new();
     for _ in 0..64 {
-        silent.push(tokio::net::TcpStream::connect(edge.address).await.unwrap());
+        // From an address of its own: 127.0.0.2.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        silent.push(socket.connect(edge.address).await.unwrap());
     }
+    eventually("its share is taken", || edge.metric("gateway_newcomers") == 16).await;
     // Nothing comes back to these: they never finish.
     let relay = Relay::start(edge.address).await;
     relay.stop_down();
     let endpoint = crate::agent::endpoint(&edge);
     let attempts: Vec<_> = (0..64).map(|_| endpoint.connect(relay.udp, "quic.cftunnel.com").unwrap()).collect();
-    for _ in 0..50 {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    // Half of the relay's share, unproved: it cannot answer the question that the rest are asked.
+    eventually("half of its share is taken", || edge.metric("gateway_newcomers") == 16 + 8).await;
+    for transport in BOTH {
+        let agent = Agent::good(&edge, transport, transport as u8).await;
+        assert!(agent.link.is_open());
     }
     probe.stop().await;
     drop((attempts, silent));

@@ -1,14 +1,17 @@
 //! Registrations that are refused, and conversations that are none.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use poterne_model::{ConnectorId, TunnelId, tunnel::Transport};
 use poterne_tunnel_proto::{registration::RegistrationError, token::Secret};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     agent::{Agent, BOTH, registration},
     edge::{Edge, eventually, other_tunnel, soon, tunnel},
     probe::Probe,
+    relay::Relay,
     vectors::{A1, A2, bytes},
 };
 
@@ -32,6 +35,53 @@ async fn every_refusal_of_credentials_reads_the_same_and_ends_the_connection() {
         }
         assert_eq!((edge.metric("gateway_registrations_refused"), edge.gateway.connections()), (4, 0));
     }
+}
+
+#[tokio::test]
+async fn who_is_refused_too_often_is_refused_at_the_door_and_nobody_else() {
+    let edge = Edge::with(|settings| {
+        settings.newcomers_per_source_max = 4;
+        settings.refusal_forgiven_after = Duration::from_secs(3600);
+    })
+    .await;
+    let good = Agent::good(&edge, Transport::Quic, 0).await;
+    for transport in [Transport::Quic, Transport::Http2, Transport::Quic, Transport::Http2] {
+        let mut wrong = registration(1);
+        wrong.tunnel_secret = Secret::new(vec![1; 32]);
+        let (answer, link) = Agent::dial(&edge, transport).await.register(wrong).await;
+        assert!(answer.unwrap().is_err());
+        link.drop_transport();
+        eventually("it is gone", || edge.metric("gateway_newcomers") == 0).await;
+    }
+    let refused = crate::agent::endpoint(&edge).connect(edge.address, "quic.cftunnel.com").unwrap().await;
+    assert!(matches!(refused, Err(quinn::ConnectionError::ConnectionClosed(_))), "{refused:?}");
+    let mut closed = tokio::net::TcpStream::connect(edge.address).await.unwrap();
+    assert_eq!(soon("the edge's goodbye", closed.read(&mut [0])).await.unwrap_or(0), 0);
+    assert_eq!(edge.metric("gateway_registrations_refused"), 4);
+    // Who is registered stays, and other addresses are none of this.
+    assert_eq!(edge.get("/").await.unwrap().1, "0");
+    assert!(good.link.is_open());
+    let relay = Relay::start_at("127.0.0.3", edge.address).await;
+    let elsewhere = Agent::dial_at(&edge, Transport::Quic, relay.udp).await.serve("elsewhere", registration(1)).await;
+    assert!(elsewhere.link.is_open());
+}
+
+#[tokio::test]
+async fn newcomers_are_counted_until_they_register_or_leave() {
+    let edge = Edge::with(|settings| settings.newcomers_max = 3).await;
+    let mut newcomers = Vec::new();
+    for transport in [Transport::Quic, Transport::Http2, Transport::Http2] {
+        newcomers.push(Agent::dial(&edge, transport).await);
+    }
+    assert_eq!((edge.metric("gateway_newcomers"), edge.metric("gateway_newcomers_max")), (3, 3));
+    let refused = crate::agent::endpoint(&edge).connect(edge.address, "quic.cftunnel.com").unwrap().await;
+    assert!(matches!(refused, Err(quinn::ConnectionError::ConnectionClosed(_))), "{refused:?}");
+    let registered = newcomers.pop().unwrap().serve("0", registration(0)).await;
+    assert_eq!(edge.metric("gateway_newcomers"), 2);
+    newcomers.pop().unwrap().link.drop_transport();
+    newcomers.pop().unwrap().link.drop_transport();
+    eventually("they are gone", || edge.metric("gateway_newcomers") == 0).await;
+    assert!(registered.link.is_open());
 }
 
 #[tokio::test]

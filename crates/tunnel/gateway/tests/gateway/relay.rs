@@ -30,12 +30,18 @@ struct Paths {
 
 impl Relay {
     pub(crate) async fn start(edge: SocketAddr) -> Self {
+        Self::start_at("127.0.0.4", edge).await
+    }
+
+    /// `source`: the address that the edge sees datagrams come from.
+    pub(crate) async fn start_at(source: &str, edge: SocketAddr) -> Self {
         let (paths, to) = (Paths::default(), Arc::new(Mutex::new(edge)));
         let inside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay = Self { udp: inside.local_addr().unwrap(), tcp: listener.local_addr().unwrap(), paths, to };
         let (paths, to) = (relay.paths.clone(), relay.to.clone());
-        tokio::spawn(datagrams(inside, to.clone(), paths.clone()));
+        let outside = UdpSocket::bind((source, 0)).await.unwrap();
+        tokio::spawn(datagrams(inside, outside, to.clone(), paths.clone()));
         tokio::spawn(async move {
             while let Ok((agent, _)) = listener.accept().await {
                 let address = *to.lock().unwrap();
@@ -65,8 +71,7 @@ impl Relay {
     }
 }
 
-async fn datagrams(inside: UdpSocket, to: Arc<Mutex<SocketAddr>>, paths: Paths) {
-    let outside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+async fn datagrams(inside: UdpSocket, outside: UdpSocket, to: Arc<Mutex<SocketAddr>>, paths: Paths) {
     let mut agent = None;
     let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
     loop {
