@@ -224,8 +224,13 @@ impl State {
             },
             self.link.clone(),
         ));
-        let superseded =
-            self.inner.registry.admit(connection.clone(), self.inner.settings.connections_per_tunnel_max, tunnel.quick)?;
+        let superseded = self
+            .inner
+            .registry
+            .admit(connection.clone(), self.inner.settings.connections_per_tunnel_max, tunnel.quick)
+            .inspect_err(|_| {
+                self.inner.counters.tunnels_full.inc();
+            })?;
         if self.connection.set(connection.clone()).is_err() {
             self.inner.registry.release(&connection);
             return Err(RegistrationError::refused("this connection is registered already"));

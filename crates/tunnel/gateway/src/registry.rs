@@ -1,8 +1,11 @@
 //! Tunnel → live connections. Requests read it without a lock; registrations, few and slow, take one per tunnel.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -12,6 +15,9 @@ use tokio::sync::Notify;
 
 use crate::connection::Connection;
 
+/// After its last loss a tunnel is expected back for this long: a stock agent's first attempts fall into it.
+const EXPECTED_BACK: Duration = Duration::from_secs(10);
+
 /// Live connections of a tunnel.
 pub(crate) struct Tunnel {
     live: ArcSwap<Vec<Arc<Connection>>>,
@@ -20,8 +26,11 @@ pub(crate) struct Tunnel {
     pub(crate) arrived: Notify,
     pub(crate) waiting: AtomicUsize,
     pub(crate) in_flight: AtomicUsize,
+    /// What people read, in seconds since the Unix epoch; 0: never.
     first_connected: AtomicU64,
     last_loss: AtomicU64,
+    /// What is decided by.
+    lost: Mutex<Option<Instant>>,
     /// Connections that make a connector whole; 1 for a quick tunnel.
     wanted: AtomicUsize,
 }
@@ -36,6 +45,7 @@ impl Tunnel {
             in_flight: AtomicUsize::new(0),
             first_connected: AtomicU64::new(0),
             last_loss: AtomicU64::new(0),
+            lost: Mutex::new(None),
             wanted: AtomicUsize::new(tunnel::connections_wanted(1, false)),
         }
     }
@@ -63,9 +73,10 @@ impl Tunnel {
 
     /// Whether a connection may become usable soon: one was lost so lately that another may be on its way, or one is there that is
     /// not usable for now.
-    pub(crate) fn may_come_back(&self, now: u64) -> bool {
-        let loss = self.last_loss.load(Ordering::Relaxed);
-        loss != 0 && now.saturating_sub(loss) <= 10 || self.live.load().iter().any(|c| !c.is_usable())
+    pub(crate) fn may_come_back(&self, now: Instant) -> bool {
+        let lost = *self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.is_some_and(|at| now.saturating_duration_since(at) <= EXPECTED_BACK)
+            || self.live.load().iter().any(|c| !c.is_usable())
     }
 }
 
@@ -120,6 +131,7 @@ impl Registry {
         if was_live {
             tunnel.live.store(Arc::new(live.iter().filter(|c| c.id != connection.id).cloned().collect()));
             tunnel.last_loss.store(crate::unix_now(), Ordering::Relaxed);
+            *tunnel.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         was_live
     }
@@ -171,5 +183,19 @@ impl Registry {
             first_connected: some(tunnel.first_connected.load(Ordering::Relaxed)),
         };
         tunnel::status(facts, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tunnel_is_expected_back_for_a_while_by_a_clock_that_nobody_sets() {
+        let (tunnel, now) = (Tunnel::new(4), Instant::now());
+        assert!(!tunnel.may_come_back(now), "it was never there");
+        *tunnel.lost.lock().unwrap() = Some(now);
+        assert!(tunnel.may_come_back(now + EXPECTED_BACK));
+        assert!(!tunnel.may_come_back(now + EXPECTED_BACK + Duration::from_millis(1)));
     }
 }

@@ -3,9 +3,12 @@
 //! A request is sent again only if no byte of the response was seen, its body can be replayed, and either its method is idempotent
 //! (RFC 9110 §9.2.2) or it provably never reached the agent. Everything else is answered at once: never a hang.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 use http::Method;
@@ -78,7 +81,11 @@ fn admit<'a>(inner: &'a Inner, route: TunnelRoute, tunnel: &'a Arc<Tunnel>) -> R
     let limit = if quick { inner.settings.requests_per_quick_tunnel_max } else { inner.settings.requests_per_tunnel_max };
     let running: usize = tunnel.running();
     let counted = Counted::new(&tunnel.in_flight, &inner.counters.in_flight);
-    if running >= limit { Err(UpstreamError::TooManyRequests(limit)) } else { Ok(counted) }
+    if running < limit {
+        return Ok(counted);
+    }
+    inner.counters.requests_refused.inc();
+    Err(UpstreamError::TooManyRequests(limit))
 }
 
 struct Counted<'a>(&'a AtomicUsize, &'a poterne_telemetry::metrics::Gauge);
@@ -108,8 +115,11 @@ async fn choose(
     if let Some(connection) = tunnel.choose(tried, crate::random()) {
         return Some(connection);
     }
-    if !tunnel.may_come_back(crate::unix_now()) || tunnel.waiting.load(Ordering::Relaxed) >= inner.settings.waiting_per_tunnel_max
-    {
+    if !tunnel.may_come_back(Instant::now()) {
+        return None;
+    }
+    if tunnel.waiting.load(Ordering::Relaxed) >= inner.settings.waiting_per_tunnel_max {
+        inner.counters.waiting_refused.inc();
         return None;
     }
     tracing::debug!(tunnel = %route.tunnel, "a request waits for the tunnel to come back");

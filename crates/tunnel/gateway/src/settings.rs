@@ -1,4 +1,4 @@
-//! What an operator may set, and every bound of the gateway.
+//! What an operator may set, and every bound of the gateway, each with the metric that tells how full it is (`poterne_` left out).
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -26,7 +26,7 @@ pub struct Settings {
     /// Longest wait for a response head, none: for ever. Default 100 s (error 524 beyond).
     pub response_timeout: Option<Duration>,
     /// Connections that have not registered yet, their handshakes included; beyond half of it, those by QUIC must prove their address
-    /// first, beyond it all are refused. Default 2,048, worth 100 MiB at the worst.
+    /// first, beyond it all are refused. Default 2,048, worth 100 MiB at the worst. Metrics `gateway_newcomers` and `…_refused`.
     pub newcomers_max: usize,
     /// The same of one IPv4 address or IPv6 /64. Each registration that is refused takes one place away for a while. Default 256: two
     /// and a half tunnels of 25 replicas each that come back at once from behind one address.
@@ -35,21 +35,23 @@ pub struct Settings {
     pub refusal_forgiven_after: Duration,
     /// A handshake, and the registration after it, may take this long each. Default 10 s.
     pub handshake_timeout: Duration,
-    /// Connections of one tunnel. Default 100: 25 replicas of 4.
+    /// Connections of one tunnel. Default 100: 25 replicas of 4. Metrics `gateway_connections` and `gateway_tunnels_full`.
     pub connections_per_tunnel_max: usize,
-    /// Requests in flight through one tunnel. Default 100,000.
+    /// Requests in flight through one tunnel. Default 100,000. Metrics `gateway_requests_in_flight` and `gateway_requests_refused`.
     pub requests_per_tunnel_max: usize,
-    /// Requests in flight through one quick tunnel (status 429 beyond). Default 200.
+    /// Requests in flight through one quick tunnel (status 429 beyond). Default 200. Metrics as above.
     pub requests_per_quick_tunnel_max: usize,
-    /// New requests that may wait for a tunnel to come back, each. Default 1,000.
+    /// New requests that may wait for a tunnel to come back, each. Default 1,000. Metrics `gateway_requests_waiting` and `…_refused`.
     pub waiting_per_tunnel_max: usize,
     /// How long they wait. Default 2 s.
     pub waiting_timeout: Duration,
     /// A connection that has been silent for this long gets no new request. Default 1.5 s; an agent answers our pings every 0.5 s.
+    /// Metric `gateway_connections_silent`.
     pub silent_after: Duration,
     /// A connection that has been silent for this long is closed. Default 5 s, the stock agent's own limit.
     pub dead_after: Duration,
-    /// Unread bytes of one response held for a slow visitor. Default 1.25 MiB: 100 Mbit/s at 100 ms.
+    /// Unread bytes of one response held for a slow visitor. Default 1.25 MiB: 100 Mbit/s at 100 ms. Flow control holds it, and the
+    /// next; neither transport tells how full it is, so that `gateway_requests_in_flight` bounds what they may hold.
     pub stream_window: u32,
     /// Unread bytes held for all responses of one connection. Default 128 MiB, a hundred stalled visitors.
     pub connection_window: u32,
@@ -87,17 +89,18 @@ impl Default for Settings {
     }
 }
 
-/// Streams that one agent may have open towards us at a time: its control stream and ended UDP sessions.
+/// Streams that one agent may have open towards us at a time: its control stream and ended UDP sessions. Metric
+/// `gateway_agent_streams`.
 pub(crate) const AGENT_STREAMS_MAX: u32 = 100;
 
 /// How often we ask an idle connection whether it lives.
 pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Bytes of received datagrams held for one connection.
+/// Bytes of received datagrams held for one connection; they are read at once. Metric `gateway_datagrams`.
 pub(crate) const DATAGRAM_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of a request body kept so that it can be sent again (design invariant 5).
 pub(crate) const REPLAY_BYTES_MAX: usize = 64 * 1024;
 
-/// Connections a request is tried on.
+/// Connections a request is tried on. Metric `gateway_requests_repeated`.
 pub(crate) const ATTEMPTS_MAX: usize = 4;
