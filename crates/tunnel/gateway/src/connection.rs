@@ -3,13 +3,14 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
 };
 
 use bytes::Bytes;
 use poterne_model::{ConnectionId, ConnectionInfo, ConnectorId, TunnelId, tunnel::Transport};
+use poterne_tunnel_proto::registration::features::DatagramVersion;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -43,9 +44,15 @@ pub(crate) struct Connection {
     pub(crate) opened_at: u64,
     /// The agent announced `poterne_trailers_1`.
     pub(crate) trailers: bool,
+    /// Which datagrams it speaks.
+    pub(crate) datagrams: DatagramVersion,
     pub(crate) link: Link,
     /// Version of the configuration that the agent has, as far as we know.
     pub(crate) pushed: AtomicI64,
+    /// Its other version of data streams was told.
+    other_version: AtomicBool,
+    /// Why we closed it.
+    pub(crate) closed_for: OnceLock<String>,
     /// A push is under way.
     pub(crate) pushing: AtomicBool,
     /// The tunnel is remotely managed and this agent has not answered its first configuration: it would answer 503.
@@ -70,6 +77,7 @@ pub(crate) struct Introduction {
     pub(crate) trailers: bool,
     /// It is told its configuration before it can serve.
     pub(crate) remotely_managed: bool,
+    pub(crate) datagrams: DatagramVersion,
 }
 
 impl Connection {
@@ -85,9 +93,12 @@ impl Connection {
             peer: of.peer,
             location: of.location,
             trailers: of.trailers,
+            datagrams: of.datagrams,
             opened_at: crate::unix_now(),
             link,
             pushed: AtomicI64::new(-1),
+            other_version: AtomicBool::new(false),
+            closed_for: OnceLock::new(),
             pushing: AtomicBool::new(false),
             unconfigured: AtomicBool::new(of.remotely_managed),
             in_flight: AtomicUsize::new(0),
@@ -124,6 +135,13 @@ impl Connection {
         news
     }
 
+    /// The agent answers with another version of data streams: nobody minds, and it is worth a line once.
+    pub(crate) fn answers_with_version(&self, version: [u8; 2]) {
+        if version != poterne_tunnel_proto::stream::VERSION && !self.other_version.swap(true, Ordering::Relaxed) {
+            tracing::info!(tunnel = %self.tunnel, connection = %self.id, agent = %self.version, version = %version.escape_ascii(), "an agent answers with another version of data streams; it is read like ours");
+        }
+    }
+
     /// No new requests; running ones go on.
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
@@ -154,6 +172,8 @@ impl Connection {
 
     pub(crate) fn close(&self, reason: &str) {
         self.start_draining();
+        // Before the transport is told, which asks for it.
+        self.closed_for.get_or_init(|| reason.to_owned());
         self.link.close(reason);
     }
 
@@ -175,6 +195,12 @@ impl Connection {
 
 /// A request in flight.
 pub(crate) struct InFlight(Arc<Connection>);
+
+impl InFlight {
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.0
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {

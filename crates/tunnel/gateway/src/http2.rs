@@ -8,7 +8,16 @@ use std::{
     task::{Context, Poll},
     time::Instant,
 };
+use tokio_util::sync::CancellationToken;
 
+use crate::{
+    Inner,
+    connection::Link,
+    goaway::{self, Lent},
+    newcomers::Ticket,
+    register::Registration,
+    settings::PING_INTERVAL,
+};
 use bytes::{Buf as _, Bytes};
 use poterne_tunnel_proto::h2 as wire;
 use poterne_tunnel_rpc::{Limits, serve_registration};
@@ -17,9 +26,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_util::sync::CancellationToken;
-
-use crate::{Inner, connection::Link, newcomers::Ticket, register::Registration, settings::PING_INTERVAL};
 
 /// Largest HTTP/2 frame we accept, in bytes: large bodies come in fewer pieces.
 const FRAME_BYTES_MAX: u32 = 64 * 1024;
@@ -56,6 +62,7 @@ pub(crate) async fn run<IO>(inner: Arc<Inner>, stream: tokio_rustls::server::Tls
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let (stream, returned) = Lent::new(stream);
     // A pre-check closes after the handshake; the first write or read then fails, silently.
     let handshake = h2::client::Builder::new()
         .initial_window_size(inner.settings.stream_window)
@@ -84,18 +91,21 @@ where
     // In turns, so that what several requests write leaves in one TLS record.
     let mut turns = Turns::default();
     let driven = poll_fn(|cx| turns.poll(cx, |cx| Pin::new(&mut connection).poll(cx)));
-    let reason = tokio::select! {
+    let (reason, listens) = tokio::select! {
         outcome = driven => match outcome {
-            Ok(()) => "the agent closed the connection".to_owned(),
-            Err(error) => error.to_string(),
+            Ok(()) => ("the agent closed the connection".to_owned(), false),
+            Err(error) => (error.to_string(), false),
         },
-        reason = registration.supervise(control) => reason,
-        () = pings(&inner, ping, &registration) => "the agent is silent".to_owned(),
-        () = closed.cancelled() => "closed by the edge".to_owned(),
+        reason = registration.supervise(control) => (reason, true),
+        () = pings(&inner, ping, &registration) => ("the agent is silent".to_owned(), false),
+        () = closed.cancelled() => (registration.closed_for().unwrap_or_default(), true),
     };
     drop(connection);
     closed.cancel();
     registration.ended(&reason).await;
+    if let (true, Ok(stream)) = (listens, returned.await) {
+        goaway::say(stream, &reason).await;
+    }
 }
 
 /// The agent has no keep-alive of its own on this transport: we ask, and leave when nobody answers.

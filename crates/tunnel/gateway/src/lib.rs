@@ -7,7 +7,7 @@
 //!
 //! * [`settings`]: what an operator may set, and every bound;
 //! * `listen`: UDP and TCP on one port number;
-//! * `quic`, `http2`: one accepted connection of each transport, to its end;
+//! * `quic`, `http2`: one accepted connection of each transport, to its end (`goaway`: over HTTP/2);
 //! * `newcomers`: who may try, and how often;
 //! * `register`: what an agent says on its control stream;
 //! * `registry`: tunnel → live connections, chosen by power of two choices;
@@ -20,6 +20,7 @@
 
 mod connection;
 mod exchange;
+mod goaway;
 mod http2;
 mod listen;
 mod metrics;

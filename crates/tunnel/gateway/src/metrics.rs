@@ -18,6 +18,8 @@ pub(crate) struct Counters {
     pub(crate) requests_refused: Counter,
     pub(crate) waiting_refused: Counter,
     pub(crate) repeated: Counter,
+    pub(crate) agent_streams: Gauge,
+    pub(crate) agent_streams_refused: Counter,
     pub(crate) datagrams: Counter,
     pub(crate) datagrams_malformed: Counter,
     pub(crate) pushes_failed: Counter,
@@ -43,6 +45,9 @@ impl Counters {
             waiting_refused: metrics
                 .counter("gateway_requests_waiting_refused", "Requests refused because their tunnel has all that may wait"),
             repeated: metrics.counter("gateway_requests_repeated", "Requests sent again on another connection"),
+            agent_streams: metrics
+                .gauge("gateway_agent_streams", "Streams opened by agents beside their control streams, at most 100 each"),
+            agent_streams_refused: metrics.counter("gateway_agent_streams_refused", "Such streams that are none"),
             datagrams: metrics.counter("gateway_datagrams", "Datagrams received and dropped: no private routes"),
             datagrams_malformed: metrics.counter("gateway_datagrams_malformed", "Datagrams that are none"),
             pushes_failed: metrics.counter("gateway_configuration_pushes_failed", "Configurations that an agent did not take"),

@@ -1,10 +1,17 @@
 //! One agent's QUIC connection, from its first packet to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use poterne_tunnel_proto::{
     datagram,
-    registration::features::{DatagramVersion, datagram_version},
+    registration::features::DatagramVersion,
     stream::{Opening, Parsed, parse_opening},
 };
 use poterne_tunnel_rpc::{Limits, SessionServer, serve_registration, serve_sessions};
@@ -104,38 +111,50 @@ async fn run(inner: Arc<Inner>, connection: quinn::Connection, ticket: Ticket) {
     let registration = Registration::new(inner.clone(), Link::Quic(connection.clone()), peer, ticket);
     let control = serve_registration(&inner.threads, recv, send, registration.server(), Limits::default());
     let reason = tokio::select! {
-        reason = connection.closed() => reason.to_string(),
+        reason = connection.closed() => registration.closed_for().unwrap_or_else(|| reason.to_string()),
         reason = registration.supervise(control) => {
             connection.close(0u32.into(), reason.as_bytes());
             reason
         }
-        () = streams(&inner, &connection) => "the agent opened a stream that is none".to_owned(),
-        () = datagrams(&inner, &connection, &registration) => "the connection is gone".to_owned(),
+        never = streams(&inner, &connection) => match never {},
+        never = datagrams(&inner, &connection, &registration) => match never {},
     };
     connection.close(0u32.into(), reason.as_bytes());
     registration.ended(&reason).await;
 }
 
 /// Streams that the agent opens beside its control stream: ended UDP sessions, by RPC. As many at a time as the agent has credit for.
-async fn streams(inner: &Arc<Inner>, connection: &quinn::Connection) {
-    while let Ok((send, mut recv)) = connection.accept_bi().await {
-        let inner = inner.clone();
-        let connection = connection.clone();
+async fn streams(inner: &Arc<Inner>, connection: &quinn::Connection) -> Infallible {
+    let warned = Arc::new(AtomicBool::new(false));
+    while let Ok((send, recv)) = connection.accept_bi().await {
+        let (inner, warned, peer) = (inner.clone(), warned.clone(), connection.remote_address());
+        inner.counters.agent_streams.inc();
         inner.clone().tasks.spawn(async move {
-            let mut first = [0; 6];
-            let opening = tokio::time::timeout(RPC_TIMEOUT, recv.read_exact(&mut first)).await;
-            let is_rpc = matches!(opening, Ok(Ok(())))
-                && matches!(parse_opening(&first), Ok(Parsed::Complete { value: Opening::Rpc, .. }));
-            if !is_rpc {
-                tracing::warn!(peer = %connection.remote_address(), "an agent opened a stream that is no RPC: its fault; closing it");
-                return;
+            if !sessions(&inner, send, recv).await {
+                inner.counters.agent_streams_refused.inc();
+                if !warned.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%peer, "an agent opened a stream that is no RPC: its fault; closing it, and counting further ones of this connection");
+                }
             }
-            let sessions: Arc<dyn SessionServer> = Arc::new(NoSessions);
-            // Its outcome is the agent's affair.
-            let _ = serve_sessions(&inner.threads, recv, send, sessions, Limits::default(), RPC_TIMEOUT).await;
+            inner.counters.agent_streams.dec();
         });
     }
-    std::future::pending::<()>().await;
+    // The connection is gone, which its own end tells.
+    std::future::pending().await
+}
+
+/// Serves one; false if it is none.
+async fn sessions(inner: &Inner, send: quinn::SendStream, mut recv: quinn::RecvStream) -> bool {
+    let mut first = [0; 6];
+    let opening = tokio::time::timeout(RPC_TIMEOUT, recv.read_exact(&mut first)).await;
+    let is_rpc =
+        matches!(opening, Ok(Ok(()))) && matches!(parse_opening(&first), Ok(Parsed::Complete { value: Opening::Rpc, .. }));
+    if is_rpc {
+        let sessions: Arc<dyn SessionServer> = Arc::new(NoSessions);
+        // Its outcome is the agent's affair.
+        let _ = serve_sessions(&inner.threads, recv, send, sessions, Limits::default(), RPC_TIMEOUT).await;
+    }
+    is_rpc
 }
 
 const RPC_TIMEOUT: Duration = Duration::from_secs(5);
@@ -150,9 +169,9 @@ impl SessionServer for NoSessions {
 }
 
 /// Datagrams are read so that they cannot pile up, counted, and dropped: there is no private route that could want them.
-async fn datagrams(inner: &Inner, connection: &quinn::Connection, registration: &Registration) {
+async fn datagrams(inner: &Inner, connection: &quinn::Connection, registration: &Registration) -> Infallible {
     while let Ok(bytes) = connection.read_datagram().await {
-        let well_formed = match datagram_version(&registration.features()) {
+        let well_formed = match registration.datagram_version() {
             DatagramVersion::V2 => datagram::v2::decode(bytes).is_ok(),
             DatagramVersion::V3 => datagram::v3::decode(bytes).is_ok(),
         };
@@ -161,5 +180,6 @@ async fn datagrams(inner: &Inner, connection: &quinn::Connection, registration: 
             inner.counters.datagrams_malformed.inc();
         }
     }
-    std::future::pending::<()>().await;
+    // As above.
+    std::future::pending().await
 }

@@ -12,7 +12,7 @@ use poterne_feed::Event;
 use poterne_model::ConnectionId;
 use poterne_tunnel_proto::registration::{
     ConnectionDetails, Edges, RegisterConnection, RegistrationError, TunnelFacts, decide,
-    features::{self, has},
+    features::{self, DatagramVersion, datagram_version, has},
 };
 use poterne_tunnel_rpc::{BoxFuture, RegistrationServer, RpcError};
 use tokio_util::sync::CancellationToken;
@@ -63,8 +63,14 @@ impl Registration {
         Arc::new(Server(self.0.clone()))
     }
 
-    pub(crate) fn features(&self) -> Vec<String> {
-        self.0.connection.get().map(|connection| connection.features.clone()).unwrap_or_default()
+    /// Which datagrams the agent speaks.
+    pub(crate) fn datagram_version(&self) -> DatagramVersion {
+        self.0.connection.get().map_or(DatagramVersion::V2, |connection| connection.datagrams)
+    }
+
+    /// Why we closed the connection, if we did.
+    pub(crate) fn closed_for(&self) -> Option<String> {
+        self.0.connection.get()?.closed_for.get().cloned()
     }
 
     pub(crate) fn set_silent(&self, silent: bool) {
@@ -216,6 +222,7 @@ impl State {
                 index: request.index,
                 trailers: has(&client.features, features::POTERNE_TRAILERS_1),
                 remotely_managed: tunnel.remote.is_some(),
+                datagrams: datagram_version(&client.features),
                 version: client.version,
                 arch: client.arch,
                 features: client.features,

@@ -110,6 +110,11 @@ pub fn parse_opening(buf: &[u8]) -> Result<Parsed<Opening>, StreamError> {
     }
 }
 
+/// The version behind the signature of a data stream whose head was read.
+pub fn version_of(head: &[u8]) -> [u8; 2] {
+    head.get(DATA_SIGNATURE.len()..).and_then(|rest| rest.first_chunk().copied()).unwrap_or(VERSION)
+}
+
 /// The message behind signature and version, once all of it is there, and where it ends.
 pub(crate) fn message(buf: &[u8]) -> Result<Option<(Message<'_>, usize)>, StreamError> {
     let Some(len) = message_len(buf)? else { return Ok(None) };

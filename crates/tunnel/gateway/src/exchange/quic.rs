@@ -13,7 +13,7 @@ use poterne_edge_upstream::UpstreamError;
 use poterne_tunnel_proto::{
     framed,
     metadata::{Answer, BodyLength, FramedBodies, RequestOptions, encode_http_request, parse_response_head},
-    stream::Parsed,
+    stream::{Parsed, version_of},
 };
 use tokio_util::io::poll_read_buf;
 
@@ -67,7 +67,7 @@ pub(crate) async fn exchange(
         Sending::Flowing(pump) => Some(pump),
         Sending::Ended(_) => None,
     };
-    let answer = patiently(timeout, sending, read_head(&mut recv, &mut buf)).await.and_then(|answer| answer);
+    let answer = patiently(timeout, sending, read_head(&mut recv, &mut buf, &guard)).await.and_then(|answer| answer);
     match answer {
         Ok(Answer::Head { parts, framed }) => {
             let mut parts = *parts;
@@ -102,7 +102,7 @@ fn refused(error: UpstreamError) -> Failure {
     Failure { error, unsent: false, broken: false, body: None }
 }
 
-async fn read_head(recv: &mut quinn::RecvStream, buf: &mut BytesMut) -> Result<Answer, UpstreamError> {
+async fn read_head(recv: &mut quinn::RecvStream, buf: &mut BytesMut, guard: &InFlight) -> Result<Answer, UpstreamError> {
     loop {
         buf.reserve(READ_BYTES_MIN);
         let read = std::future::poll_fn(|cx| poll_read_buf(Pin::new(&mut *recv), cx, buf)).await;
@@ -114,6 +114,7 @@ async fn read_head(recv: &mut quinn::RecvStream, buf: &mut BytesMut) -> Result<A
         match parse_response_head(buf) {
             Ok(Parsed::Incomplete) => {}
             Ok(Parsed::Complete { value, consumed }) => {
+                guard.connection().answers_with_version(version_of(buf));
                 buf.advance(consumed);
                 return Ok(value);
             }

@@ -372,6 +372,11 @@ async fn answer_quic(mut send: quinn::SendStream, mut recv: quinn::RecvStream, l
             }
             (encode_http_response(StatusCode::OK, &headers, false), finish)
         }
+        "/another-version" => {
+            let mut head = ok().to_vec();
+            head[6..8].copy_from_slice(b"02");
+            (head.into(), finish)
+        }
         "/unreachable" => (encode_error("Unable to reach the origin service.", false), finish),
         _ => ([ok(), Bytes::copy_from_slice(log.name.as_bytes())].concat().into(), finish),
     };

@@ -1,5 +1,7 @@
 //! Agents that registered and then misbehave: their own visitors read what is wrong, nobody else's notice.
 
+use std::sync::{Arc, Mutex};
+
 use http::{Method, StatusCode};
 use poterne_edge_http::Body;
 use poterne_edge_upstream::UpstreamError;
@@ -82,6 +84,8 @@ async fn ten_thousand_streams_and_a_storm_of_datagrams_cost_nobody_else() {
         let _ = send.finish();
     }
     soon("the storm's end", storm).await.unwrap();
+    eventually("each was refused", || edge.metric("gateway_agent_streams_refused") == 10_000).await;
+    assert_eq!(edge.metric("gateway_agent_streams"), 0);
     eventually("some of the storm is counted", || edge.metric("gateway_datagrams_malformed") > 0).await;
     assert_eq!(edge.get("/").await, Ok((StatusCode::OK, "0".into())), "it still serves");
     probe.stop().await;
@@ -127,4 +131,40 @@ async fn bytes_that_are_no_http_2_end_their_connection() {
         let _ = soon("the edge's goodbye", tls.read_to_end(&mut rest)).await;
     }
     probe.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_agent_does_again_and_again_is_logged_once() {
+    let (logs, _guard) = capture();
+    let edge = Edge::start().await;
+    let agent = Agent::good(&edge, Transport::Quic, 0).await;
+    let Link::Quic(connection) = agent.link.clone() else { unreachable!() };
+    for _ in 0..3 {
+        let (mut send, _recv) = connection.open_bi().await.unwrap();
+        send.write_all(b"nonsense").await.unwrap();
+        assert_eq!(edge.get("/another-version").await, Ok((StatusCode::OK, String::new())));
+    }
+    eventually("each was refused", || edge.metric("gateway_agent_streams_refused") == 3).await;
+    let text = String::from_utf8(logs.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.matches("a stream that is no RPC").count(), 1, "{text}");
+    assert_eq!(text.matches("another version of data streams").count(), 1, "{text}");
+}
+
+/// What this thread logs, which runs everything but RPC.
+fn capture() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    #[derive(Clone)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let logs = Arc::new(Mutex::new(Vec::new()));
+    let memory = Memory(logs.clone());
+    let subscriber = tracing_subscriber::fmt().with_writer(move || memory.clone()).finish();
+    (logs, tracing::subscriber::set_default(subscriber))
 }

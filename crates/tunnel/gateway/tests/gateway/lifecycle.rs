@@ -15,10 +15,12 @@ use poterne_edge_http::Body;
 use poterne_edge_upstream::UpstreamError;
 use poterne_feed::Command;
 use poterne_model::{ConnectorId, tunnel::Transport};
+use tokio::io::{AsyncReadExt, AsyncWriteExt as _};
 
 use crate::{
     agent::{Agent, BOTH, Serving, endpoint, registration, tls_stream},
     edge::{Edge, PATIENCE, eventually, read, request, send, soon, tunnel},
+    vectors::{A1, A2, bytes},
 };
 
 /// A request that the agent answers when it is told.
@@ -77,7 +79,7 @@ async fn an_edge_that_drains_ends_what_it_has_and_takes_nothing_new() {
         soon("the drain's end", draining).await.unwrap();
         soon("the edge's goodbye", agent.link.closed()).await;
         assert_eq!(edge.gateway.connections(), 0);
-        assert!(edge.end().await.contains(if transport == Transport::Quic { "shutting down" } else { "closed" }));
+        assert!(edge.end().await.contains("shutting down"));
     }
 }
 
@@ -164,4 +166,44 @@ async fn what_may_not_be_repeated_fails_at_once_when_its_connection_is_lost() {
         assert!(matches!(asked.await.unwrap(), Err(UpstreamError::ConnectionLost(_))));
         assert_eq!(other.requests(), 0);
     }
+}
+
+/// A frame's type, stream and payload.
+async fn frame(io: &mut (impl AsyncReadExt + Unpin)) -> (u8, u32, Vec<u8>) {
+    let mut head = [0; 9];
+    soon("a frame", io.read_exact(&mut head)).await.unwrap();
+    let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+    soon("its payload", io.read_exact(&mut payload)).await.unwrap();
+    (head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload)
+}
+
+fn framed(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[tokio::test]
+async fn an_http_2_agent_is_told_that_its_connection_is_closed_and_why() {
+    let edge = Edge::start().await;
+    let mut tls = tls_stream(&edge, edge.address).await;
+    let mut preface = [0; 24];
+    soon("the preface", tls.read_exact(&mut preface)).await.unwrap();
+    let control = loop {
+        if let (1, stream, _) = frame(&mut tls).await {
+            break stream;
+        }
+    };
+    // SETTINGS, the answer 200 (index 8 of the static table, RFC 7541), then the recorded registration.
+    let registration = [bytes(A1), bytes(A2)].concat();
+    let said = [framed(4, 0, 0, &[]), framed(1, 4, control, &[0x88]), framed(0, 0, control, &registration)].concat();
+    tls.write_all(&said).await.unwrap();
+    eventually("the registration", || edge.gateway.connections() == 1).await;
+    edge.gateway.command(&Command::DropConnections { tunnel: tunnel(), connector: None });
+    let goaway = loop {
+        if let (7, 0, payload) = frame(&mut tls).await {
+            break payload;
+        }
+    };
+    assert_eq!((&goaway[..8], &goaway[8..]), (&[0; 8][..], &b"dropped by the operator"[..]));
+    assert_eq!(soon("the end", tls.read(&mut [0])).await.unwrap(), 0, "TLS is closed in order");
 }
