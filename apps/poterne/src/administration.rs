@@ -132,7 +132,7 @@ pub(crate) async fn open_app(
         nodes: 1,
         activate: config.control.activate.iter().map(ToString::to_string).collect(),
     };
-    let app = App::open(store.clone(), node_key, settings, system_clock()).await?;
+    let app = App::open(store.clone(), node_key, settings, system_clock(), state.last_alive()).await?;
     Ok((store, app))
 }
 

@@ -5,6 +5,7 @@ use std::{
     io::{Read as _, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 /// The directory, held. Dropping it gives it free.
@@ -13,7 +14,8 @@ pub struct StateDir {
     path: PathBuf,
     /// Whether it was there before.
     found: bool,
-    _lock: File,
+    last_alive: Option<SystemTime>,
+    lock: File,
 }
 
 /// Why the directory cannot be had.
@@ -51,6 +53,9 @@ pub enum StateError {
     },
 }
 
+/// How often a node notes that it is alive. No disk is waited for.
+pub const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
 impl StateDir {
     /// Makes the directory where it is missing, closes it to others, and holds it.
     pub fn hold(path: &Path) -> Result<Self, StateError> {
@@ -85,8 +90,9 @@ impl StateDir {
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
         let found = path.join(STORE).exists();
+        let last_alive = lock.metadata().and_then(|metadata| metadata.modified()).ok().filter(|_| found);
         lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(unusable)?;
-        Ok(Self { path, found, _lock: lock })
+        Ok(Self { path, found, last_alive, lock })
     }
 
     /// Where it is, absolute.
@@ -97,6 +103,17 @@ impl StateDir {
     /// Whether there was a store in it already.
     pub fn found(&self) -> bool {
         self.found
+    }
+
+    /// When its former holder was alive for the last time, within [`ALIVE_INTERVAL`]; none if there was none.
+    pub fn last_alive(&self) -> Option<SystemTime> {
+        self.last_alive
+    }
+
+    /// Notes that its holder is alive, as the time of the lock file: whoever starts after a `kill -9` knows when that was.
+    pub fn note_alive(&self) {
+        // It is for a status that people read: without it the loss of a killed node's connections is dated later.
+        let _ = self.lock.set_modified(SystemTime::now());
     }
 
     /// A file in it.
@@ -152,6 +169,23 @@ mod tests {
         fs::write(path.join(STORE), b"").unwrap();
         drop(held);
         assert!(StateDir::hold(&path).unwrap().found());
+    }
+
+    #[test]
+    fn whoever_comes_next_knows_when_the_holder_was_alive() {
+        let outer = tempfile::tempdir().unwrap();
+        let held = StateDir::hold(outer.path()).unwrap();
+        assert_eq!(held.last_alive(), None);
+        fs::write(outer.path().join(STORE), b"").unwrap();
+        let killed_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        held.lock.set_modified(killed_at).unwrap();
+        drop(held);
+        let next = StateDir::hold(outer.path()).unwrap();
+        assert_eq!(next.last_alive(), Some(killed_at));
+        next.lock.set_modified(killed_at).unwrap();
+        next.note_alive();
+        drop(next);
+        assert!(StateDir::hold(outer.path()).unwrap().last_alive() > Some(killed_at));
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl Node {
         let gateway = Gateway::new(gateway_settings(&config, &trust), agents, snapshot.clone(), node.events, &metrics)?;
         config.tunnel.listen = bind_gateway(&gateway, &config.tunnel.listen).await?;
         background.spawn(obey(gateway.clone(), node.commands));
+        background.spawn(note_alive(Arc::clone(&state), stop.clone()));
 
         // Control.
         let (store, app) = administration::open_app(&state, &config, &trust.node_key, pin).await?;
@@ -236,6 +237,13 @@ async fn bind_gateway(gateway: &Gateway, addresses: &[SocketAddr]) -> Result<Vec
         let address = addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
         BindError { setting: "tunnel.listen", address, error }
     })
+}
+
+/// Leaves a trace of when this node was alive, until told to stop.
+async fn note_alive(state: Arc<StateDir>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(state::ALIVE_INTERVAL)).await.is_some() {
+        state.note_alive();
+    }
 }
 
 /// Hands control's orders to the gateway, until the feed ends.

@@ -28,7 +28,7 @@ async fn node(quick_domain: Option<&str>) -> (tempfile::TempDir, Router) {
         quick_domain: quick_domain.map(|domain| Name::parse(domain).unwrap()),
         ..Settings::default()
     };
-    let app = App::open(store, &NodeKey::generate(), settings, Arc::new(|| UNIX_EPOCH)).await.unwrap();
+    let app = App::open(store, &NodeKey::generate(), settings, Arc::new(|| UNIX_EPOCH), None).await.unwrap();
     (dir, router(app))
 }
 

@@ -63,7 +63,16 @@ pub(crate) struct Inner {
 impl App {
     /// Opens the application over a store. The first time it makes the account, the one for quick tunnels, and a data key;
     /// every time it puts zones named by `activate` in force and forgets connections of a former run.
-    pub async fn open(store: Store, node_key: &NodeKey, settings: Settings, clock: Clock) -> Result<Self, AppError> {
+    ///
+    /// Connections still on record were lost with a node that was killed: at `last_alive`, where that is known, and not only now. A
+    /// tunnel whose node died an hour ago is down, since then.
+    pub async fn open(
+        store: Store,
+        node_key: &NodeKey,
+        settings: Settings,
+        clock: Clock,
+        last_alive: Option<SystemTime>,
+    ) -> Result<Self, AppError> {
         let now = micros(clock());
         let mut session = store.write().await?;
         let keys = data_keys(&mut session, node_key, now).await?;
@@ -75,7 +84,7 @@ impl App {
                 session.set_zone_status(zone.id, ZoneStatus::Active, now).await?;
             }
         }
-        session.forget_connections(now).await?;
+        session.forget_connections(last_alive.map_or(now, |at| micros(at).min(now))).await?;
         session.commit().await?;
         Ok(Self(Arc::new(Inner {
             store,

@@ -56,7 +56,7 @@ impl Node {
         let now = Arc::new(AtomicU64::new(1_800_000_000));
         let clock = now.clone();
         let clock = Arc::new(move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::SeqCst)));
-        let app = App::open(store.clone(), &node_key, settings, clock).await.unwrap();
+        let app = App::open(store.clone(), &node_key, settings, clock, None).await.unwrap();
         let keeper = Keeper::open(&dir.join("snapshot")).unwrap();
         let handle = keeper.handle();
         let (control, node) = poterne_feed::in_process();
@@ -222,6 +222,31 @@ async fn a_restart_serves_from_disk_and_publishes_nothing_new() {
     node.app.tunnel_token(&OPERATOR, "web").await.unwrap();
     node.app.zone_add(&OPERATOR, "second.test").await.unwrap();
     assert_eq!(node.handle.load().generation(), generation + 1, "one change, of the new zone alone");
+}
+
+#[tokio::test]
+async fn connections_end_with_the_node_that_held_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let tunnel = node.tunnel("web").await;
+    node.connect(tunnel, 0).await;
+    node.connect(tunnel, 1).await;
+    // kill -9: nobody is told. The next one knows when the node was alive.
+    let killed = node.now.load(Ordering::SeqCst) + 100;
+    let node_key = NodeKey::load_or_create(&dir.path().join("node.key")).unwrap();
+    let started = |now: u64| {
+        let clock = Arc::new(move || UNIX_EPOCH + Duration::from_secs(now));
+        let last_alive = Some(UNIX_EPOCH + Duration::from_secs(killed));
+        App::open(node.store.clone(), &node_key, Settings::default(), clock, last_alive)
+    };
+    let status = async |app: App| {
+        let info = app.tunnel_info(&OPERATOR, "web").await.unwrap();
+        assert!(info.connectors.is_empty());
+        (info.status, info.since)
+    };
+    // A restart within a minute is forgiven as any loss is; after an hour nothing is left to forgive.
+    assert_eq!(status(started(killed + 3).await.unwrap()).await, (TunnelStatus::Degraded, Some(killed)));
+    assert_eq!(status(started(killed + 3600).await.unwrap()).await, (TunnelStatus::Down, Some(killed)));
 }
 
 #[tokio::test]

@@ -67,8 +67,12 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets every connection: after a start none of those on record is alive, since no node has told of one yet.
+    /// Forgets every connection: after a start none of those on record is alive, since no node has told of one yet. `at`: when
+    /// their node was last known to be alive; the last of them to open knows better.
     pub async fn forget_connections(&mut self, at: Micros) -> Result<(), StoreError> {
+        let row =
+            sqlx::query("SELECT max(?, ifnull(max(opened_at), 0)) AS at FROM connection").bind(at).fetch_one(self.connection());
+        let at = cell::<i64>(&row.await?, "at")?;
         let done = sqlx::query("DELETE FROM connection").execute(self.connection()).await?;
         if done.rows_affected() > 0 {
             self.after_loss(None, at).await?;

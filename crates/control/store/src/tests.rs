@@ -269,6 +269,10 @@ async fn connections_come_and_go_and_the_tunnel_remembers() {
     session.forget_connections(120_000_000).await.unwrap();
     assert_eq!(facts(session.tunnel(TUNNEL).await.unwrap().unwrap()), (None, seconds(120), seconds(100), seconds(120)));
     assert_eq!(session.connection_count(TUNNEL).await.unwrap(), 0);
+    session.open_connection(TUNNEL, &connector, &connection(2, 130)).await.unwrap();
+    session.forget_connections(125_000_000).await.unwrap();
+    let lost = session.tunnel(TUNNEL).await.unwrap().unwrap().last_loss_at;
+    assert_eq!(lost, seconds(130), "no connection is lost before it is opened");
     session.delete_tunnel(TUNNEL, 10).await.unwrap();
     assert!(!session.open_connection(TUNNEL, &connector, &connection(3, 1)).await.unwrap(), "a deleted tunnel takes none");
 }
