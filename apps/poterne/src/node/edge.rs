@@ -120,7 +120,8 @@ pub(super) fn udp_beside(listeners: &[TcpListener]) -> anyhow::Result<Vec<std::n
 ///
 /// `index`: of the port among `edge.https`.
 pub(super) async fn accept_agents(index: usize, socket: std::net::UdpSocket, gateway: Gateway, stop: CancellationToken) {
-    let (runtime, config) = (Arc::new(poterne_tunnel_transport::InTurns), gateway.endpoint_config(&format!("edge.https {index}")));
+    let (runtime, config) =
+        (Arc::new(poterne_tunnel_transport::InTurns), gateway.endpoint_config(&format!("edge.https {index}")));
     let endpoint = match quinn::Endpoint::new(config, Some(gateway.quic_config()), socket, runtime) {
         Ok(endpoint) => endpoint,
         Err(error) => return tracing::error!(%error, "agents are not received over QUIC on the visitors' port"),

@@ -52,6 +52,9 @@ pub(crate) async fn exchange(
             let (head, recv) = response.into_parts();
             match wire::response_head(&head, websocket) {
                 Ok(Answer::Head { parts, .. }) => {
+                    if let Some(pump) = &pump {
+                        pump.answered();
+                    }
                     let body = ResponseBody { recv, unreleased: 0, data_ended: false, _pump: pump, _guard: guard };
                     return Ok(Response::from_parts(*parts, Body::flow(body)));
                 }

@@ -31,6 +31,8 @@ pub(crate) trait Sink: Send + 'static {
 /// A running body; dropping it breaks the body off if it has not ended.
 pub(crate) struct Pump {
     stop: CancellationToken,
+    /// The response has begun: the body will not be wanted again.
+    answered: CancellationToken,
     /// Pieces sent so far.
     sent: Arc<AtomicU64>,
     task: JoinHandle<Option<Body>>,
@@ -38,10 +40,15 @@ pub(crate) struct Pump {
 
 impl Pump {
     pub(crate) fn start(body: Body, sink: impl Sink) -> Self {
-        let stop = CancellationToken::new();
+        let (stop, answered) = (CancellationToken::new(), CancellationToken::new());
         let sent = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(run(body, sink, stop.clone(), sent.clone()));
-        Self { stop, sent, task }
+        let task = tokio::spawn(run(body, sink, stop.clone(), answered.clone(), sent.clone()));
+        Self { stop, answered, sent, task }
+    }
+
+    /// Lets go of what was kept for another attempt: there will be none once a byte of the response was seen.
+    pub(crate) fn answered(&self) {
+        self.answered.cancel();
     }
 
     /// Pieces sent so far: whether the body still moves.
@@ -62,13 +69,27 @@ impl Drop for Pump {
     }
 }
 
-async fn run(mut body: Body, mut sink: impl Sink, stop: CancellationToken, sent: Arc<AtomicU64>) -> Option<Body> {
+async fn run(
+    mut body: Body,
+    mut sink: impl Sink,
+    stop: CancellationToken,
+    answered: CancellationToken,
+    sent: Arc<AtomicU64>,
+) -> Option<Body> {
     // What was taken of the body, as long as it is little: pieces are shared, not copied.
     let mut taken = Some(VecDeque::new());
     let mut taken_bytes = 0;
     let flow = async {
         let mut trailers = None;
-        while let Some(frame) = body.frame().await {
+        loop {
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                () = answered.cancelled(), if taken.is_some() => {
+                    taken = None;
+                    continue;
+                }
+            };
+            let Some(frame) = frame else { break };
             match frame.map(http_body::Frame::into_data) {
                 Ok(Ok(data)) if data.is_empty() => {}
                 Ok(Ok(data)) => {
@@ -101,9 +122,12 @@ async fn run(mut body: Body, mut sink: impl Sink, stop: CancellationToken, sent:
     }
     if outcome.is_ok() {
         // The agent has it all; it may still be wanted for another attempt.
-        stop.cancelled().await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = answered.cancelled() => {}
+        }
     }
-    taken.map(|taken| Body::flow(Replay { taken, rest: body }))
+    taken.filter(|_| !answered.is_cancelled()).map(|taken| Body::flow(Replay { taken, rest: body }))
 }
 
 /// What was taken, then the rest.

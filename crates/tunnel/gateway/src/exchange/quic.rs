@@ -70,6 +70,9 @@ pub(crate) async fn exchange(
     let answer = patiently(timeout, sending, read_head(&mut recv, &mut buf, &guard)).await.and_then(|answer| answer);
     match answer {
         Ok(Answer::Head { parts, framed }) => {
+            if let Sending::Flowing(pump) = &pump {
+                pump.answered();
+            }
             let mut parts = *parts;
             parts.extensions.clear();
             let body = ResponseBody {

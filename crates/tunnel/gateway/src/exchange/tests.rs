@@ -81,3 +81,14 @@ async fn what_was_sent_comes_back_whole() {
     }
     assert_eq!(all, b"piecepiecepiece");
 }
+
+#[tokio::test]
+async fn once_answered_nothing_is_kept() {
+    let (allow, allowed) = mpsc::channel(4);
+    let pump = Pump::start(Body::flow(Three(0)), Slow(allowed));
+    for _ in 0..3 {
+        allow.send(()).await.expect("the pump waits");
+    }
+    pump.answered();
+    assert!(pump.take_back().await.is_none());
+}
