@@ -54,6 +54,8 @@ const STREAMS_MAX: u32 = 4096;
 /// What the edge may send unread: on one stream 50 ms at 1 Gbit/s, and on all of a connection twice that.
 const STREAM_WINDOW: u32 = 6 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 12 * 1024 * 1024;
+/// Wanted of the kernel for the UDP socket's buffers; it may give less.
+const UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// What we keep unacknowledged: 50 ms at 1 Gbit/s.
 const SEND_WINDOW: u64 = 8 * 1024 * 1024;
 
@@ -232,6 +234,9 @@ impl Dialer {
         }
         let any: IpAddr = if is_ipv4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = std::net::UdpSocket::bind(SocketAddr::new(self.bind.unwrap_or(any), 0))?;
+        // What the kernel's limits leave is good enough; only speed suffers.
+        let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(UDP_BUFFER_BYTES);
+        let _ = socket2::SockRef::from(&socket).set_send_buffer_size(UDP_BUFFER_BYTES);
         let made = quinn::Endpoint::new(quinn::EndpointConfig::default(), None, socket, Arc::new(InTurns))?;
         Ok(endpoint.insert(made).clone())
     }
