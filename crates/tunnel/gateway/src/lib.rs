@@ -110,7 +110,7 @@ impl Gateway {
                 },
                 metrics,
             ),
-            registry: Registry::default(),
+            registry: Registry::new(Instant::now()),
             counters: Counters::new(metrics),
             settings,
             snapshot,

@@ -15,7 +15,8 @@ use tokio::sync::Notify;
 
 use crate::connection::Connection;
 
-/// After its last loss a tunnel is expected back for this long: a stock agent's first attempts fall into it.
+/// After its last loss, or the start of this node, a tunnel is expected back for this long: a stock agent's first attempts fall into
+/// it.
 const EXPECTED_BACK: Duration = Duration::from_secs(10);
 
 /// Live connections of a tunnel.
@@ -36,7 +37,7 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    fn new(connections_max: usize) -> Self {
+    fn new(connections_max: usize, expected_since: Instant) -> Self {
         Self {
             live: ArcSwap::default(),
             slots: Mutex::new(Slots::new(connections_max)),
@@ -45,7 +46,7 @@ impl Tunnel {
             in_flight: AtomicUsize::new(0),
             first_connected: AtomicU64::new(0),
             last_loss: AtomicU64::new(0),
-            lost: Mutex::new(None),
+            lost: Mutex::new(Some(expected_since)),
             wanted: AtomicUsize::new(tunnel::connections_wanted(1, false)),
         }
     }
@@ -80,13 +81,29 @@ impl Tunnel {
     }
 }
 
-/// All tunnels that ever connected since the start.
-#[derive(Default)]
+/// All tunnels that ever connected since the start, or were asked for just after it.
 pub(crate) struct Registry {
     tunnels: papaya::HashMap<TunnelId, Arc<Tunnel>>,
+    started: Instant,
 }
 
 impl Registry {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { tunnels: papaya::HashMap::new(), started: now }
+    }
+
+    /// A tunnel that has not connected yet, as long as its agents may be on their way back to a node that was started anew. The
+    /// caller knows that there is such a tunnel: nothing else may be remembered.
+    pub(crate) fn expected(&self, id: TunnelId, connections_max: usize, now: Instant) -> Option<Arc<Tunnel>> {
+        let is_early = now.saturating_duration_since(self.started) <= EXPECTED_BACK;
+        is_early.then(|| self.entry(id, connections_max))
+    }
+
+    fn entry(&self, id: TunnelId, connections_max: usize) -> Arc<Tunnel> {
+        let new = || Arc::new(Tunnel::new(connections_max, self.started));
+        self.tunnels.pin().get_or_insert_with(id, new).clone()
+    }
+
     pub(crate) fn tunnel(&self, id: TunnelId) -> Option<Arc<Tunnel>> {
         self.tunnels.pin().get(&id).cloned()
     }
@@ -98,7 +115,7 @@ impl Registry {
         connections_max: usize,
         quick: bool,
     ) -> Result<Option<Arc<Connection>>, RegistrationError> {
-        let tunnel = self.tunnels.pin().get_or_insert_with(connection.tunnel, || Arc::new(Tunnel::new(connections_max))).clone();
+        let tunnel = self.entry(connection.tunnel, connections_max);
         let mut slots = tunnel.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let superseded = slots.admit(connection.connector, connection.index, connection.id)?;
         let mut live = Vec::clone(&tunnel.live.load());
@@ -192,10 +209,20 @@ mod tests {
 
     #[test]
     fn a_tunnel_is_expected_back_for_a_while_by_a_clock_that_nobody_sets() {
-        let (tunnel, now) = (Tunnel::new(4), Instant::now());
-        assert!(!tunnel.may_come_back(now), "it was never there");
+        let start = Instant::now();
+        let now = start + Duration::from_secs(3600);
+        let tunnel = Tunnel::new(4, start);
+        assert!(tunnel.may_come_back(start) && !tunnel.may_come_back(now));
         *tunnel.lost.lock().unwrap() = Some(now);
         assert!(tunnel.may_come_back(now + EXPECTED_BACK));
         assert!(!tunnel.may_come_back(now + EXPECTED_BACK + Duration::from_millis(1)));
+    }
+    #[test]
+    fn only_a_node_just_started_expects_tunnels_it_has_not_seen() {
+        let (registry, start) = (Registry::new(Instant::now()), Instant::now());
+        let id = TunnelId::from_bytes([1; 16]);
+        assert!(registry.expected(id, 4, start + EXPECTED_BACK + Duration::from_secs(1)).is_none());
+        assert!(registry.tunnel(id).is_none(), "nothing is left behind");
+        assert!(registry.expected(id, 4, start).is_some_and(|tunnel| tunnel.may_come_back(start)));
     }
 }

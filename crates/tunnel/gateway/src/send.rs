@@ -28,7 +28,8 @@ impl Tunnels for Gateway {
     async fn send(&self, route: TunnelRoute, request: Request) -> Result<Response, UpstreamError> {
         let inner = &*self.0;
         inner.counters.requests.inc();
-        let tunnel = inner.registry.tunnel(route.tunnel).ok_or_else(|| absent(inner, route))?;
+        let tunnel = inner.registry.tunnel(route.tunnel).or_else(|| expected(inner, route));
+        let tunnel = tunnel.ok_or_else(|| absent(inner, route))?;
         let _counted = admit(inner, route, &tunnel)?;
         let (head, body) = request.into_parts();
         let kind = head.extensions.get::<Kind>().copied().unwrap_or(Kind::Http);
@@ -61,6 +62,12 @@ impl Tunnels for Gateway {
             body = failure.body;
         }
     }
+}
+
+/// After a start of this node, a tunnel whose agents are on their way back.
+fn expected(inner: &Inner, route: TunnelRoute) -> Option<Arc<Tunnel>> {
+    inner.snapshot.load().tunnel(route.tunnel)?;
+    inner.registry.expected(route.tunnel, inner.settings.connections_per_tunnel_max, Instant::now())
 }
 
 fn absent(inner: &Inner, route: TunnelRoute) -> UpstreamError {
