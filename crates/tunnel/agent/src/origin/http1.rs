@@ -15,12 +15,16 @@ use std::{
     io::{self, IoSlice},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use http_body::{Body as _, Frame};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 use tokio_util::io::poll_read_buf;
 
 use self::{
@@ -34,7 +38,9 @@ use crate::side::SideError;
 const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
 /// Interim answers (1xx) before the answer itself. A service that asks for the body and shows progress sends a handful.
-const INTERIM_MAX: usize = 64;
+const INTERIM_MAX: usize = 16;
+/// How long a service may think about `Expect: 100-continue`; many never answer it. The stock agent's value.
+const CONTINUE_AFTER: Duration = Duration::from_secs(1);
 /// Buffers given to one system call; pieces of a body are as long as the packets they came in.
 const SLICES_MAX: usize = 64;
 /// Bytes of a request gathered before they are written.
@@ -93,6 +99,8 @@ pub(crate) struct Outgoing {
     pub(crate) body: RequestBody,
     /// Of the body, if the head says it; otherwise the body is chunked.
     pub(crate) length: Option<u64>,
+    /// The head says `Expect: 100-continue`: the body waits for the service's word (RFC 9110 §10.1.1).
+    pub(crate) expects: bool,
 }
 
 /// One connection.
@@ -125,6 +133,8 @@ struct Upload {
 
 #[derive(Debug)]
 enum Stage {
+    /// The body waits for `100 Continue`, or for the time after which it goes without.
+    Expecting(Pin<Box<Sleep>>),
     /// The body is asked for more.
     Flowing,
     /// All is in the queue.
@@ -158,8 +168,8 @@ impl Http1 {
 
     /// Sends, and waits for the head of the answer; interim ones are dropped.
     pub(crate) async fn send(&mut self, request: Outgoing) -> Result<Answer, SendError> {
-        let Outgoing { head, method, body, length } = request;
-        self.upload.begin(head, body, length);
+        let Outgoing { head, method, body, length, expects } = request;
+        self.upload.begin(head, body, length, expects);
         if self.reused {
             // Before anything is taken of the body: a connection that died in the pool shows here, and then the body is whole.
             let head = poll_fn(|cx| self.upload.poll_write(cx, &mut self.io)).await;
@@ -169,12 +179,19 @@ impl Http1 {
         }
         let mut interim = 0;
         let answer = poll_fn(|cx| {
-            let upload = self.upload.poll(cx, &mut self.io);
-            match (self.poll_answer(cx, &method, &mut interim), upload) {
-                (Poll::Ready(answer), _) => Poll::Ready(answer),
-                // The service does not read any more. It may have said why; else its silence tells.
-                (Poll::Pending, Poll::Ready(Err(fault @ (Fault::Visitor(_) | Fault::Length)))) => Poll::Ready(Err(fault)),
-                (Poll::Pending, _) => Poll::Pending,
+            loop {
+                let upload = self.upload.poll(cx, &mut self.io);
+                let seen = interim;
+                match (self.poll_answer(cx, &method, &mut interim), upload) {
+                    (Poll::Ready(answer), _) => return Poll::Ready(answer),
+                    // What was waited for may have been said just now.
+                    (Poll::Pending, Poll::Pending) if interim > seen => {}
+                    // The service does not read any more. It may have said why; else its silence tells.
+                    (Poll::Pending, Poll::Ready(Err(fault @ (Fault::Visitor(_) | Fault::Length)))) => {
+                        return Poll::Ready(Err(fault));
+                    }
+                    (Poll::Pending, _) => return Poll::Pending,
+                }
             }
         })
         .await;
@@ -196,6 +213,9 @@ impl Http1 {
             match take_answer(&mut self.received, method)? {
                 Some(answer) if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS => {
                     *interim += 1;
+                    if answer.status == StatusCode::CONTINUE {
+                        self.upload.go_on();
+                    }
                     if *interim > INTERIM_MAX {
                         return Poll::Ready(Err(Fault::Interim));
                     }
@@ -288,13 +308,23 @@ impl Http1 {
 }
 
 impl Upload {
-    fn begin(&mut self, head: Bytes, body: RequestBody, length: Option<u64>) {
+    fn begin(&mut self, head: Bytes, body: RequestBody, length: Option<u64>, expects: bool) {
         self.queued = head.len();
         self.queue.clear();
         self.queue.push_back(head);
-        self.stage =
-            if body.is_end_stream() && length.is_none_or(|length| length == 0) { Stage::Flushing } else { Stage::Flowing };
+        self.stage = match expects {
+            _ if body.is_end_stream() && length.is_none_or(|length| length == 0) => Stage::Flushing,
+            true => Stage::Expecting(Box::pin(sleep(CONTINUE_AFTER))),
+            false => Stage::Flowing,
+        };
         (self.body, self.length, self.written, self.body_touched) = (body, length, false, false);
+    }
+
+    /// The service wants the body.
+    fn go_on(&mut self) {
+        if matches!(self.stage, Stage::Expecting(_)) {
+            self.stage = Stage::Flowing;
+        }
     }
 
     fn failed(&mut self, fault: Fault, answered: bool) -> SendError {
@@ -317,6 +347,14 @@ impl Upload {
     }
 
     fn poll_out(&mut self, cx: &mut Context<'_>, io: &mut OriginIo) -> Poll<Result<(), Fault>> {
+        if let Stage::Expecting(in_vain) = &mut self.stage {
+            if in_vain.as_mut().poll(cx).is_pending() {
+                ready!(self.poll_write(cx, io))?;
+                ready!(Pin::new(io).poll_flush(cx))?;
+                return Poll::Pending;
+            }
+            self.stage = Stage::Flowing;
+        }
         loop {
             let dry = matches!(self.stage, Stage::Flowing) && self.poll_gather(cx)?.is_pending();
             ready!(self.poll_write(cx, io))?;

@@ -148,7 +148,10 @@ mod tests {
             service
         });
         let head = Bytes::from_static(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-        connection.send(Outgoing { head, method: Method::GET, body: RequestBody::Empty, length: None }).await.unwrap();
+        connection
+            .send(Outgoing { head, method: Method::GET, body: RequestBody::Empty, length: None, expects: false })
+            .await
+            .unwrap();
         while poll_fn(|cx| connection.poll_frame(cx)).await.is_some() {}
         (connection, answering.await.unwrap())
     }

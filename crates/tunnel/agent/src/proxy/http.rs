@@ -200,9 +200,10 @@ async fn exchange(
     let (parts, mut body) = request.into_parts();
     let head = encode_request(&parts);
     let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let expects = parts.headers.contains_key(header::EXPECT);
     let kept = if websocket { None } else { service.pool.take(server_name, Instant::now()).await };
     if let Some(mut connection) = kept {
-        let outgoing = Outgoing { head: head.clone(), method: parts.method.clone(), body, length };
+        let outgoing = Outgoing { head: head.clone(), method: parts.method.clone(), body, length, expects };
         match connection.send(outgoing).await {
             Ok(answer) => return Ok(answered(connection, answer)),
             Err(error) => body = error.again(parts.method.is_idempotent())?,
@@ -210,7 +211,7 @@ async fn exchange(
     }
     match Box::pin(connect(service, server_name, websocket)).await? {
         Connected::Http1(mut connection) => {
-            let outgoing = Outgoing { head, method: parts.method, body, length };
+            let outgoing = Outgoing { head, method: parts.method, body, length, expects };
             let answer = connection.send(outgoing).await.map_err(|error| error.fault)?;
             Ok(answered(connection, answer))
         }

@@ -13,7 +13,7 @@ async fn pair() -> (Http1, TcpStream) {
 }
 
 fn outgoing(method: Method, body: RequestBody, length: Option<u64>) -> Outgoing {
-    Outgoing { head: Bytes::from_static(b"X / HTTP/1.1\r\nHost: x\r\n\r\n"), method, body, length }
+    Outgoing { head: Bytes::from_static(b"X / HTTP/1.1\r\nHost: x\r\n\r\n"), method, body, length, expects: false }
 }
 
 fn get() -> Outgoing {
@@ -100,6 +100,41 @@ async fn an_early_answer_is_heard_while_the_body_waits() {
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(!connection.is_reusable(), "the request was not sent whole");
     visitor.send_data(Bytes::new(), true).unwrap();
+}
+
+#[tokio::test]
+async fn an_expected_body_waits_for_the_services_word() {
+    let expecting = || Outgoing { expects: true, ..outgoing(Method::PUT, whole("hello"), Some(5)) };
+    let (mut connection, mut service) = pair().await;
+    let (answer, ()) = tokio::join!(connection.send(expecting()), async {
+        heard(&mut service, "\r\n\r\n").await;
+        service.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
+        assert_eq!(heard(&mut service, "hello").await, "hello");
+        service.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    });
+    assert_eq!(answer.unwrap().status, StatusCode::NO_CONTENT);
+    assert!(connection.is_reusable());
+
+    let (answer, ()) = tokio::join!(connection.send(expecting()), async {
+        heard(&mut service, "\r\n\r\n").await;
+        service.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    });
+    assert_eq!(answer.unwrap().status, StatusCode::UNAUTHORIZED);
+    assert!(!connection.is_reusable(), "the service may still expect the body");
+    let mut byte = [0];
+    assert_eq!(service.try_read(&mut byte).unwrap_err().kind(), io::ErrorKind::WouldBlock, "nothing of the body was sent");
+}
+
+#[tokio::test]
+async fn a_service_that_says_nothing_gets_the_body_all_the_same() {
+    let (mut connection, mut service) = pair().await;
+    tokio::time::pause();
+    let expecting = Outgoing { expects: true, ..outgoing(Method::PUT, whole("hello"), Some(5)) };
+    let (answer, ()) = tokio::join!(connection.send(expecting), async {
+        heard(&mut service, "hello").await;
+        service.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    });
+    assert_eq!(answer.unwrap().status, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
