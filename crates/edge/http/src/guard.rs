@@ -25,7 +25,7 @@ pub struct Guard {
     at: At,
     /// The part of the present line that came with earlier reads; empty for a line that came whole, as most do.
     line: Vec<u8>,
-    /// Bytes of the present head (or trailer section) so far.
+    /// Bytes of the present head (or trailer section) so far; none between chunks.
     head_bytes: usize,
     fields: usize,
     request_line_seen: bool,
@@ -115,7 +115,8 @@ impl Guard {
         }
         let bound = if self.at == At::ChunkLine { CHUNK_LINE_BYTES_MAX } else { limits.head_bytes_max };
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
-            if self.head_bytes + self.line.len() + rest.len() > bound {
+            // One byte more may be the CR, which is not counted.
+            if self.head_bytes + self.line.len() + rest.len() >= bound + 2 {
                 return Err(self.too_large(limits, self.line.len() + rest.len()));
             }
             self.line.extend_from_slice(rest);
@@ -219,7 +220,10 @@ impl Guard {
             _ if self.chunked && self.length.is_some() => {
                 return Err(Refusal::Malformed("both Transfer-Encoding and Content-Length"));
             }
-            _ if self.chunked => self.at = At::ChunkLine,
+            _ if self.chunked => {
+                self.at = At::ChunkLine;
+                self.head_bytes = 0;
+            }
             _ => self.at = self.length.filter(|length| *length > 0).map_or(At::Between, At::Length),
         }
         Ok(())
@@ -373,6 +377,20 @@ mod tests {
         }
         let long = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;{}\r\n", "x".repeat(300));
         assert!(is_refused(&long));
+    }
+
+    #[test]
+    fn a_chunk_line_is_bounded_by_itself() {
+        let head = format!("POST / HTTP/1.1\r\nX: {}\r\nTransfer-Encoding: chunked\r\n\r\n", "a".repeat(1000));
+        let extensions = |bytes: usize| format!("{head}5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(bytes));
+        for (bytes, passes) in [(1, true), (CHUNK_LINE_BYTES_MAX - 2, true), (CHUNK_LINE_BYTES_MAX - 1, false)] {
+            let text = extensions(bytes);
+            assert_eq!(scan(&text).is_ok(), passes, "{bytes}");
+            // Byte by byte, the CR apart from the LF.
+            let mut guard = Guard::default();
+            let in_pieces = text.as_bytes().iter().try_for_each(|byte| guard.scan(std::slice::from_ref(byte), &Limits::default()));
+            assert_eq!(in_pieces.is_ok(), passes, "{bytes}");
+        }
     }
 
     #[test]
