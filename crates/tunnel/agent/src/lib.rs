@@ -27,7 +27,6 @@ mod side;
 mod status;
 pub mod supervise;
 pub mod trust;
-mod websocket;
 
 use std::{
     collections::BTreeMap,

@@ -10,7 +10,8 @@
 //! * [`registration`]: what is said at registration, what the edge decides, how long an agent waits to try again;
 //! * [`config`]: the tunnel's configuration (ingress rules, origin parameters), remote JSON and local YAML, validated and matched;
 //! * [`datagram`]: UDP and ICMP framing, versions 2 and 3;
-//! * [`token`]: tunnel tokens and credentials files.
+//! * [`token`]: tunnel tokens and credentials files;
+//! * [`websocket`]: the frames that carry TCP when the service behind a WebSocket is no WebSocket server.
 #![forbid(unsafe_code)]
 
 pub mod config;
@@ -22,4 +23,5 @@ pub mod metadata;
 pub mod registration;
 pub mod stream;
 pub mod token;
+pub mod websocket;
 pub mod wire;

@@ -10,7 +10,11 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use poterne_tunnel_proto::{h2::Source, metadata::AgentRequest};
+use poterne_tunnel_proto::{
+    h2::Source,
+    metadata::AgentRequest,
+    websocket::{self, Control, Unwrap},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::mpsc,
@@ -24,7 +28,6 @@ use crate::{
     origin::connect::{self, ConnectOptions},
     rules::{IpPolicy, is_allowed},
     side::{Answer, Incoming, SideError},
-    websocket::{self, Control, Unwrap},
 };
 
 /// One read from a service, in bytes; also the largest frame sent.

@@ -4,13 +4,17 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use poterne_tunnel_proto::{h2::Source, metadata::AgentRequest, stream::ConnectionType};
+use poterne_tunnel_proto::{
+    h2::Source,
+    metadata::AgentRequest,
+    stream::ConnectionType,
+    websocket::{self, Control, Unwrap},
+};
 
 use super::flow::switch;
 use crate::{
     Shared,
     side::{Answer, Incoming},
-    websocket::{self, Control, Unwrap},
 };
 
 const PAGE: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Poterne</title>\n\

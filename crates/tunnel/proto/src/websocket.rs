@@ -7,11 +7,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// How often an idle carrier is pinged, as the stock agent does (reference §4.4).
-pub(crate) const PING_EVERY: std::time::Duration = std::time::Duration::from_secs(54);
+pub const PING_EVERY: std::time::Duration = std::time::Duration::from_secs(54);
 
 /// A frame that ends the conversation; the peer is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FrameError {
+pub enum FrameError {
     /// RFC 6455 §5.1.
     #[error("the client sent an unmasked frame")]
     Unmasked,
@@ -25,7 +25,7 @@ pub(crate) enum FrameError {
 
 /// What a client said besides data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Control {
+pub enum Control {
     /// To be answered by a pong with the same payload.
     Ping(Vec<u8>),
     /// The conversation is over.
@@ -33,12 +33,12 @@ pub(crate) enum Control {
 }
 
 /// `Sec-WebSocket-Accept` for this key (RFC 6455 §4.2.2).
-pub(crate) fn accept_key(key: &[u8]) -> String {
+pub fn accept_key(key: &[u8]) -> String {
     STANDARD.encode(sha1(&[key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat()))
 }
 
 /// The header of one unmasked server frame with this much payload.
-pub(crate) fn frame_header(opcode: u8, payload_len: usize) -> Bytes {
+pub fn frame_header(opcode: u8, payload_len: usize) -> Bytes {
     let mut header = BytesMut::with_capacity(10);
     header.put_u8(0x80 | opcode);
     if let Ok(short @ 0..=125) = u8::try_from(payload_len) {
@@ -53,15 +53,18 @@ pub(crate) fn frame_header(opcode: u8, payload_len: usize) -> Bytes {
     header.freeze()
 }
 
-/// Opcodes of RFC 6455 §5.2.
-pub(crate) const BINARY: u8 = 2;
-pub(crate) const CLOSE: u8 = 8;
-pub(crate) const PING: u8 = 9;
-pub(crate) const PONG: u8 = 10;
+/// Data as bytes; this and the next three are opcodes of RFC 6455 §5.2.
+pub const BINARY: u8 = 2;
+/// The conversation is over.
+pub const CLOSE: u8 = 8;
+/// To be answered by [`PONG`].
+pub const PING: u8 = 9;
+/// The answer to [`PING`].
+pub const PONG: u8 = 10;
 
 /// Takes client frames apart, in whatever pieces they arrive. Holds at most one header and one control payload (125 bytes).
 #[derive(Debug, Default)]
-pub(crate) struct Unwrap {
+pub struct Unwrap {
     header: [u8; 14],
     have: usize,
     body: Option<Body>,
@@ -78,7 +81,10 @@ struct Body {
 
 impl Unwrap {
     /// Feeds `input`; payload is appended to `out`, control frames to `controls` in order.
-    pub(crate) fn push(&mut self, mut input: &[u8], out: &mut BytesMut, controls: &mut Vec<Control>) -> Result<(), FrameError> {
+    ///
+    /// # Errors
+    /// The client broke the protocol; nothing more may be fed.
+    pub fn push(&mut self, mut input: &[u8], out: &mut BytesMut, controls: &mut Vec<Control>) -> Result<(), FrameError> {
         while !input.is_empty() {
             if let Some(body) = &mut self.body {
                 let take = usize::try_from(body.remaining).unwrap_or(usize::MAX).min(input.len());
@@ -208,9 +214,9 @@ fn sha1(message: &[u8]) -> [u8; 20] {
     digest
 }
 
-/// A client's frame, for tests here and over real sockets.
+/// A client's frame.
 #[cfg(test)]
-pub(crate) fn client_frame(opcode: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
+fn client_frame(opcode: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
     let mut frame = frame_header(opcode, payload.len()).to_vec();
     frame[1] |= 0x80;
     frame.extend_from_slice(&mask);
