@@ -388,7 +388,8 @@ mod tests {
             assert_eq!(scan(&text).is_ok(), passes, "{bytes}");
             // Byte by byte, the CR apart from the LF.
             let mut guard = Guard::default();
-            let in_pieces = text.as_bytes().iter().try_for_each(|byte| guard.scan(std::slice::from_ref(byte), &Limits::default()));
+            let in_pieces =
+                text.as_bytes().iter().try_for_each(|byte| guard.scan(std::slice::from_ref(byte), &Limits::default()));
             assert_eq!(in_pieces.is_ok(), passes, "{bytes}");
         }
     }

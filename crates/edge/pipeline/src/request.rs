@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header, uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header, uri};
 use ipnet::IpNet;
 use poterne_edge_http::{Connection, Request, Scheme};
 
@@ -56,8 +56,14 @@ pub(crate) fn prepare(
     let forwarded = forwarded_for(request.headers(), &connection.peer_value);
     let looped = loop_value(request.headers(), token);
     let length = http_body::Body::size_hint(request.body()).exact();
+    // RFC 9110 §10.1.1: nothing is expected without a body, nor by HTTP/1.0. The codec let no other expectation pass.
+    let expects = length != Some(0) && request.version() > Version::HTTP_10 && request.headers().contains_key(header::EXPECT);
     let headers = request.headers_mut();
     strip(headers);
+    if expects {
+        // The local service may refuse the body before the agent sends it on.
+        headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+    }
     // For all that follows at once: a map that grows step by step hashes every name again at each step.
     headers.reserve(FIELDS_ADDED);
 
@@ -128,8 +134,7 @@ fn is_dropped(name: &HeaderName) -> bool {
         | header::PROXY_AUTHENTICATE
         | header::PROXY_AUTHORIZATION
         | header::FORWARDED
-        // Met by the edge's own codec.
-        | header::EXPECT => true,
+        | header::EXPECT => true, // ours to say, where it means something
         _ => is_reserved(name.as_str()),
     }
 }
@@ -230,11 +235,15 @@ mod tests {
     fn prepared(uri: &str, fields: &[(&str, &str)]) -> Request {
         let mut request =
             fields.iter().fold(http::Request::builder().uri(uri), |r, (n, v)| r.header(*n, *v)).body(Body::empty()).unwrap();
+        prepare_for_test(&mut request);
+        request
+    }
+
+    fn prepare_for_test(request: &mut Request) {
         let address = "192.0.2.7:1".parse().unwrap();
         let connection = Connection::new(address, address, Scheme::Https, None);
         let host = Host { name: "a.test".into(), value: HeaderValue::from_static("a.test") };
-        prepare(&mut request, host, &connection, None, &RayId::new(&Site::new("X")), &HeaderValue::from_static("poterne-1"));
-        request
+        prepare(request, host, &connection, None, &RayId::new(&Site::new("X")), &HeaderValue::from_static("poterne-1"));
     }
 
     fn value<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
@@ -310,6 +319,20 @@ mod tests {
             assert!(!request.headers().contains_key(name), "{name}");
         }
         assert!(request.headers().values().all(|value| value != "forged"));
+    }
+
+    #[test]
+    fn an_expectation_goes_with_a_body_alone() {
+        let told = |version, body: Body| {
+            let mut request = http::Request::put("/").version(version).header("expect", "100-Continue").body(body).unwrap();
+            prepare_for_test(&mut request);
+            request.headers().get("expect").cloned()
+        };
+        let upload = || Body::full("x");
+        assert_eq!(told(Version::HTTP_11, upload()), Some(HeaderValue::from_static("100-continue")));
+        assert_eq!(told(Version::HTTP_2, upload()), Some(HeaderValue::from_static("100-continue")));
+        assert_eq!(told(Version::HTTP_10, upload()), None);
+        assert_eq!(told(Version::HTTP_11, Body::empty()), None);
     }
 
     #[test]

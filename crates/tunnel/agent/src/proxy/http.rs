@@ -71,6 +71,8 @@ enum ServiceError {
     TlsTimeout(std::time::Duration),
     #[error("{0:?} cannot be a TLS server name; set originServerName")]
     ServerName(String),
+    #[error("it answered 101 (Switching Protocols) to a request that asked for no switch")]
+    Unasked,
     #[error("{0}")]
     Http1(#[from] Fault),
     #[error("{}", chain(.0))]
@@ -90,6 +92,10 @@ pub(super) async fn serve(
     let server_name = service.tls.is_some().then(|| sni(service, &head.headers)).flatten();
     let mut request = Request::from_parts(head, RequestBody::Empty);
     prepare(shared, service, websocket, request.headers_mut());
+    if !has_body || websocket || service.buffer_chunked {
+        // Nothing is left to expect.
+        request.headers_mut().remove(header::EXPECT);
+    }
     if has_body && !websocket {
         match body(service, request.headers_mut(), incoming).await {
             Ok(body) => *request.body_mut() = body,
@@ -104,7 +110,12 @@ pub(super) async fn serve(
         let exchange = pin!(exchange(service, server_name.as_deref(), request, websocket));
         answer.unless_gone(exchange).await
     };
+    let unasked = |response: &Response<()>| response.status() == StatusCode::SWITCHING_PROTOCOLS && !websocket;
     let (mut link, response) = match sent {
+        Ok(Ok((_, response))) if unasked(&response) => {
+            unreachable(shared, ray, &service.name, &ServiceError::Unasked, &mut answer).await;
+            return;
+        }
         Ok(Ok(exchanged)) => exchanged,
         Ok(Err(error)) => {
             unreachable(shared, ray, &service.name, &error, &mut answer).await;
@@ -243,6 +254,8 @@ async fn send_http2(
         *request.uri_mut() = uri;
     }
     request.headers_mut().remove(header::TRANSFER_ENCODING);
+    // A refusal stops the body by itself here (RST_STREAM).
+    request.headers_mut().remove(header::EXPECT);
     *request.version_mut() = Version::HTTP_2;
     let (head, body) = sender.send_request(request).await?.into_parts();
     Ok((Link::Http2(Box::new(body)), Response::from_parts(head, ())))

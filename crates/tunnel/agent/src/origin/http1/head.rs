@@ -14,6 +14,9 @@ use super::body::Framing;
 /// Twice what edge-behaviour §2.9 lets a visitor's answer have, since interim answers count, too.
 pub(crate) const HEAD_BYTES_MAX: usize = 128 * 1024;
 
+/// What every answer begins with.
+const PREFIX: &[u8] = b"HTTP/1.";
+
 /// Why an answer cannot be used. Culprit: the local service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeadError {
@@ -44,6 +47,11 @@ pub(crate) struct Answer {
 
 /// Reads the head at the start of `buf` and removes it from there; none while it is incomplete.
 pub(crate) fn take_answer(buf: &mut BytesMut, method: &Method) -> Result<Option<Answer>, HeadError> {
+    // What is no HTTP is told at once: it may say no more, and wait for us.
+    let known = buf.len().min(PREFIX.len());
+    if buf[..known] != PREFIX[..known] {
+        return Err(HeadError::StatusLine);
+    }
     let Some(end) = end_of_head(buf) else {
         return if buf.len() > HEAD_BYTES_MAX { Err(HeadError::TooLarge) } else { Ok(None) };
     };
@@ -65,7 +73,10 @@ pub(crate) fn take_answer(buf: &mut BytesMut, method: &Method) -> Result<Option<
     }
     let framing = framing(status, is_http_10, &headers, method)?;
     let says = |token: &str| has_token(&headers, &header::CONNECTION, token);
-    let keep_alive = framing != Framing::UntilClose && if is_http_10 { says("keep-alive") } else { !says("close") };
+    // A body that must not be there (RFC 9110 §15.3.5) may still come, and would be taken for the next answer.
+    let strays = status == StatusCode::NO_CONTENT
+        && (headers.contains_key(header::TRANSFER_ENCODING) || headers.get(header::CONTENT_LENGTH).is_some_and(|n| n != "0"));
+    let keep_alive = framing != Framing::UntilClose && !strays && if is_http_10 { says("keep-alive") } else { !says("close") };
     Ok(Some(Answer { status, headers, framing, keep_alive }))
 }
 
