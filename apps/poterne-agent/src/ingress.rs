@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use poterne_tunnel_agent::local_file;
-use poterne_tunnel_proto::config::{LocalFile, Matcher};
+use poterne_tunnel_proto::config::{LocalFile, Matcher, Service};
 
 use crate::print;
 
@@ -14,10 +14,21 @@ pub(crate) fn validate(config: Option<&Path>) -> anyhow::Result<ExitCode> {
     for key in &file.unknown {
         eprintln!("warning: {key} is not known and has no effect");
     }
-    for (at, rule) in file.config.ingress.iter().enumerate() {
+    for (number, rule) in (1..).zip(&file.config.ingress) {
+        if let Service::Tcp { scheme, .. } = &rule.service
+            && !["tcp", "ssh", "rdp", "smb"].contains(&scheme.as_str())
+        {
+            eprintln!(
+                "warning: ingress rule {number} ({}): the scheme {scheme} is not known and taken for tcp, which carries bytes inside a \
+                 WebSocket; for a web service write http or https",
+                rule.service
+            );
+        }
+    }
+    for (number, rule) in (1..).zip(&file.config.ingress) {
         if rule.origin_request.access.as_ref().is_some_and(|access| access.required) {
             eprintln!(
-                "warning: rule {at} ({}): access.required asks for tokens that only their issuer can verify; this agent answers 403",
+                "warning: ingress rule {number} ({}): access.required asks for tokens that only their issuer can verify; this agent answers 403",
                 rule.service
             );
         }
@@ -48,7 +59,12 @@ fn load(config: Option<&Path>) -> anyhow::Result<LocalFile> {
     let Some(path) = local_file::find(config)? else { bail!("no config.yml was found; give --config PATH") };
     let file = local_file::read(&path)?;
     if file.config.ingress.is_empty() {
-        bail!("{} has no ingress rules; write at least `ingress:` with one `- service: http://localhost:8080`", path.display());
+        let keys: Vec<&str> = file.others.iter().map(|(key, _)| key.as_str()).collect();
+        let keys = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
+        bail!(
+            "{} has no ingress rules (its other keys: {keys}); write at least `ingress:` with one `- service: http://localhost:8080`",
+            path.display()
+        );
     }
     Ok(file)
 }

@@ -36,7 +36,7 @@ impl Settings {
             fill(&mut flags, &mut tunnel, key, value).with_context(|| format!("config.yml: key {key:?}"))?;
         }
         for path in file.iter().flat_map(|file| &file.unknown) {
-            tracing::warn!(key = path, "config.yml: this key is not known and has no effect");
+            tracing::warn!("{path} is not known and has no effect");
         }
         Ok(Self { flags, file, tunnel })
     }

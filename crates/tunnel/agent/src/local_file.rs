@@ -9,6 +9,7 @@ use poterne_tunnel_proto::config::{ConfigError, Document, LocalFile};
 
 /// Longest file read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const YAML_REMEDY: &str = "keys of one list item or map begin in the same column, and a colon is followed by a space";
 
 /// A file that cannot be used; always the operator's to repair.
 #[derive(Debug, thiserror::Error)]
@@ -21,26 +22,32 @@ pub enum LocalFileError {
         /// What the system said.
         reason: String,
     },
-    /// It is not YAML; the parser's words hold line and column.
-    #[error(
-        "{path} is not valid YAML: {reason}; check the indentation (spaces, not tabs) and that `key: value` has a space after the colon"
-    )]
+    /// It is not YAML.
+    #[error("{path}{}: {reason}: {remedy}", at(*line))]
     Yaml {
         /// The file.
         path: String,
-        /// The parser's words.
+        /// Where the parser gave up.
+        line: Option<u64>,
+        /// Its words, or ours where they are plainer.
         reason: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// It is YAML, and cannot be obeyed.
-    #[error("{path}{}: {error}", line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    #[error("{path}{}: {error}", at(*line))]
     Config {
         /// The file.
         path: String,
         /// Where it says so, as far as that can be told.
-        line: Option<usize>,
+        line: Option<u64>,
         /// Rule, key, remedy.
         error: ConfigError,
     },
+}
+
+fn at(line: Option<u64>) -> String {
+    line.map(|line| format!(", line {line}")).unwrap_or_default()
 }
 
 /// Ours before the stock agent's (reference §7.5).
@@ -89,16 +96,51 @@ pub fn parse(text: &str, path: &str) -> Result<LocalFile, LocalFileError> {
     let document: Document = if text.trim().is_empty() {
         Document::Map(Vec::new())
     } else {
-        serde_saphyr::from_str(text).map_err(|error| LocalFileError::Yaml { path: path.to_owned(), reason: error.to_string() })?
+        serde_saphyr::from_str(text).map_err(|error| not_yaml(&error, path))?
     };
-    LocalFile::from_document(document).map_err(|error| {
+    let mut file = LocalFile::from_document(document).map_err(|error| {
         let line = line_of(text, &error.to_string());
         LocalFileError::Config { path: path.to_owned(), line, error }
-    })
+    })?;
+    for key in &mut file.unknown {
+        *key = format!("{path}{}: {key}", at(line_of(text, &format!("{key}: "))));
+    }
+    Ok(file)
 }
 
-/// The line of the key a message names: words of the message that are keys, within the rule it numbers (from 1) if it numbers one.
-fn line_of(text: &str, message: &str) -> Option<usize> {
+/// The mistakes that people make, in words that say what to do; the parser's own words speak of its grammar and its options.
+fn not_yaml(error: &serde_saphyr::Error, path: &str) -> LocalFileError {
+    use serde_saphyr::Error;
+    let error = error.without_snippet();
+    let (reason, remedy) = match error {
+        Error::DuplicateMappingKey { key, .. } => {
+            (format!("the key {} is there twice", key.as_deref().unwrap_or("of a list or a map")), "keep one of them")
+        }
+        Error::UnknownAnchor { .. } => (
+            "a value that begins with * refers to something else in YAML".to_owned(),
+            "put it in quotes, as in \"*.example.org\"",
+        ),
+        Error::MultipleDocuments { .. } => ("a second document begins here".to_owned(), "remove the line `---`"),
+        other => {
+            // The place is told apart.
+            let words = other.to_string();
+            let words = words.split(" at line ").next().unwrap_or_default();
+            if words.contains("tabs disallowed") {
+                ("a tab in the indentation".to_owned(), "indent with spaces, which YAML asks for")
+            } else {
+                (format!("this is not YAML ({words})"), YAML_REMEDY)
+            }
+        }
+    };
+    let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
+    LocalFileError::Yaml { path: path.to_owned(), line, reason, remedy }
+}
+
+/// The line of the key a message names: its words that are keys, one below the other as in `originRequest: connectTimeout`, within
+/// the rule it numbers (from 1) if it numbers one.
+fn line_of(text: &str, message: &str) -> Option<u64> {
+    // The last part is the remedy, which has words of its own.
+    let message = message.rsplit_once(": ").map_or(message, |(place, _)| place);
     let words: Vec<&str> = message.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).collect();
     let rule = words.windows(2).find(|pair| pair[0] == "rule").and_then(|pair| pair[1].parse::<usize>().ok()?.checked_sub(1));
     let lines: Vec<&str> = text.lines().collect();
@@ -107,8 +149,18 @@ fn line_of(text: &str, message: &str) -> Option<usize> {
         let line = line.trim_start().trim_start_matches("- ").trim_start();
         line.split_once(':').map(|(key, _)| key.trim().trim_matches('"').to_owned())
     };
-    let named = range.clone().find(|at| key_of(lines[*at]).is_some_and(|key| key != "ingress" && words.contains(&key.as_str())));
-    named.or(rule.map(|_| range.start)).map(|at| at + 1)
+    let is_top = |line: &str| !line.starts_with([' ', '-']);
+    let mut named = None;
+    for word in words {
+        let begin = named.map_or(range.start, |at| at + 1);
+        let is_it = |at: &usize| {
+            // A message about a rule names the list it is in; one about the whole file begins with a key of the whole file.
+            key_of(lines[*at]).is_some_and(|key| key == word)
+                && if rule.is_some() { word != "ingress" } else { named.is_some() || is_top(lines[*at]) }
+        };
+        named = (begin..range.end).find(is_it).or(named);
+    }
+    named.or(rule.map(|_| range.start)).and_then(|at| u64::try_from(at + 1).ok())
 }
 
 /// Lines of the `rule`th item of `ingress:`, from 0.
@@ -150,18 +202,97 @@ mod tests {
         assert!(file.unknown[0].contains("colour"), "{:?}", file.unknown);
     }
 
+    /// File, line, key and remedy of the mistakes that people make, word for word.
     #[test]
-    fn what_is_not_yaml_names_line_and_column() {
-        let error = parse("ingress:\n  - service: [http://x\n", "config.yml").unwrap_err().to_string();
-        assert!(error.starts_with("config.yml is not valid YAML") && error.contains("line"), "{error}");
+    fn mistakes_are_named_with_their_line_and_a_remedy() {
+        let rules = |first: &str| format!("tunnel: x\ningress:\n{first}  - service: http_status:404\n");
+        let rule = |fields: &str| rules(&format!("  - hostname: a.example.org\n{fields}"));
+        for (text, said) in [
+            (
+                "tunnel: x\ningress:\n\t- service: http_status:404\n".to_owned(),
+                "line 3: a tab in the indentation: indent with spaces, which YAML asks for",
+            ),
+            (
+                rule("   service: http://localhost:8080\n"),
+                "line 4: this is not YAML (while parsing a block collection, did not find expected '-' indicator): keys of one list item or map begin in the same column, and a colon is followed by a space",
+            ),
+            (
+                "tunnel:x\ningress:\n".to_owned(),
+                "line 2: this is not YAML (mapping values are not allowed in this context): keys of one list item or map begin in the same column, and a colon is followed by a space",
+            ),
+            (
+                rule("    service: http://localhost:1\n    service: http://localhost:2\n"),
+                "line 5: the key service is there twice: keep one of them",
+            ),
+            (
+                rules("  - hostname: *.example.org\n    service: http://localhost:1\n"),
+                "line 3: a value that begins with * refers to something else in YAML: put it in quotes, as in \"*.example.org\"",
+            ),
+            ("tunnel: x\n---\ningress:\n".to_owned(), "line 3: a second document begins here: remove the line `---`"),
+            (
+                "ingress:\n  hostname: a.example.org\n  service: http://localhost:1\n".to_owned(),
+                "line 1: ingress is keys and values: write a list, each item after a dash",
+            ),
+            (
+                rule("    service: localhost:8080\n"),
+                "line 4: ingress rule 1: service: \"localhost:8080\" is no address of a service: it needs a scheme and a host name, as in http://localhost:8080",
+            ),
+            (
+                rule("    service: http://localhost:8080/app\n"),
+                "line 4: ingress rule 1: service: \"http://localhost:8080/app\" has a path: the visitor's own path is used, so write it without",
+            ),
+            (
+                rules("  - hostname: a.example.org\n"),
+                "line 3: ingress rule 1: service: a service is missing: say where requests go, as in http://localhost:8080",
+            ),
+            (
+                "ingress:\n  - hostname: a.example.org\n    service: http://localhost:8080\n".to_owned(),
+                "line 2: ingress rule 1 (a.example.org): the last rule must match every request: add one with only a service, as in http_status:404",
+            ),
+            (
+                rules("  - service: http://localhost:8080\n"),
+                "line 3: ingress rule 1: it matches every request, so the rules after it are never reached: move it to the end",
+            ),
+            (
+                rule("    service: http://localhost:8080\n    path: (.jpg\n"),
+                "line 5: ingress rule 1 (a.example.org): path is no regular expression (\"(.jpg\": unclosed group): write one, as in ^/api/",
+            ),
+            (
+                rules("  - hostname: a.example.org:443\n    service: http://localhost:8080\n"),
+                "line 3: ingress rule 1 (a.example.org:443): hostname has a port: write the name alone",
+            ),
+            (
+                "originRequest:\n  noTLSVerify: true\n  connectTimeout: 30\n".to_owned(),
+                "line 3: originRequest: connectTimeout is a whole number: write a duration with its unit, as in 30s",
+            ),
+            (
+                rule("    service: http://localhost:8080\n    originRequest:\n      noTLSVerify: yes please\n"),
+                "line 6: ingress rule 1: originRequest: noTLSVerify is a text: write true or false",
+            ),
+            (
+                "ingress:\n  - service: http_status:9999\n".to_owned(),
+                "line 2: ingress rule 1: service: \"http_status:9999\" needs a status from 100 to 999, as in http_status:404",
+            ),
+        ] {
+            let error = parse(&text, "config.yml").unwrap_err().to_string();
+            assert_eq!(error, format!("config.yml, {said}"), "{text}");
+        }
     }
 
     #[test]
-    fn a_refused_rule_names_its_line_and_key() {
-        let text = "tunnel: x\ningress:\n  - hostname: a.example\n    service: http://localhost:1\n  - hostname: b.example\n    service: http_status:9999\n  - service: http_status:404\n";
-        let error = parse(text, "config.yml").unwrap_err().to_string();
-        assert!(error.starts_with("config.yml, line 6: "), "{error}");
-        assert!(error.contains("9999"), "{error}");
+    fn unknown_keys_are_named_with_their_line() {
+        let text = "ingress:\n  - service: http_status:404\n    originRequest:\n      noTLSVerfy: true\n    orignRequest: {}\n";
+        let file = parse(text, "config.yml").unwrap();
+        let said =
+            ["config.yml, line 4: ingress rule 1: originRequest: noTLSVerfy", "config.yml, line 5: ingress rule 1: orignRequest"];
+        assert_eq!(file.unknown, said);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in "([ \\-#:]{0,4}(ingress|service|hostname|path|originRequest|http://a|\\*|&a|[a-z'\"{}\\[\\]]{0,3})[: \\n\\t]{0,3}){0,20}") {
+            let _ = parse(&text, "config.yml");
+        }
     }
 
     #[test]

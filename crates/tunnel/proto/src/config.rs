@@ -125,7 +125,11 @@ impl TunnelConfig {
                 return wrong("hostname has a '*' that is not its first label: write *.example.org".into());
             }
             if let Some(error) = rule.path.as_deref().and_then(|path| matcher::compile(path).err()) {
-                return wrong(format!("path is no regular expression: {error}"));
+                // The parser draws the expression over several lines; its last says what is wrong.
+                let error = error.to_string();
+                let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                let path = rule.path.as_deref().unwrap_or_default();
+                return wrong(format!("path is no regular expression ({path:?}: {reason}): write one, as in ^/api/"));
             }
             for ip_rule in rule.origin_request.ip_rules.iter().flatten() {
                 if !is_cidr(&ip_rule.prefix) {

@@ -63,7 +63,7 @@ impl Reader {
         match value {
             Document::List(list) => Ok(list),
             Document::Null => Ok(Vec::new()),
-            other => Err(Self::wrong(at, "a list", &other)),
+            other => Err(Self::wrong(at, "a list, each item after a dash", &other)),
         }
     }
 
