@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -97,6 +97,8 @@ fn must_be_root(verb: &str) -> anyhow::Result<()> {
 fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     let options = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     let mut file = options.with_context(|| format!("cannot write {}", path.display()))?;
+    // A file that was already there keeps the mode it had.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(text.as_bytes())?;
     Ok(file.sync_all()?)
 }
@@ -144,11 +146,14 @@ mod tests {
 
     #[test]
     fn secrets_are_for_their_owner_alone() {
-        use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         write_secret(&path, "secret").unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        write_secret(&path, "another").unwrap();
+        assert_eq!((mode(), fs::read_to_string(&path).unwrap().as_str()), (0o600, "another"));
     }
 
     #[test]
