@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: searching for inputs that break a parser. What was found is replayed by ordinary tests; searching needs a
-//! nightly toolchain and is a command of its own.
+//! `cargo xtask fuzz`: searching for inputs that break a parser. What was found is replayed by ordinary tests (`fuzz/corpus`, each
+//! crate's `tests/corpus.rs`); searching needs cargo-fuzz and a C++ compiler, and is a command of its own.
 
 use std::fs;
 
@@ -33,13 +33,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         targets = vec![wanted.clone()];
     }
     if !run::succeeds(run::cargo().args(["fuzz", "--version"])) {
-        bail!("cargo-fuzz is not here: cargo install --locked cargo-fuzz (and rustup toolchain install nightly)");
+        bail!("cargo-fuzz is not here: cargo install --locked cargo-fuzz");
     }
     for target in targets {
-        let mut command = std::process::Command::new("cargo");
-        // The outer cargo's choice of toolchain must not reach the inner one.
-        command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-        command.args(["+nightly", "fuzz", "run", &target, &format!("fuzz/corpus/{target}"), "--"]);
+        let found = run::root().join("fuzz/target/found").join(&target);
+        fs::create_dir_all(&found).with_context(|| format!("{} cannot be created", found.display()))?;
+        let mut command = run::cargo();
+        // The compiler of every other build; only fuzzing asks it for its unstable flags.
+        command.current_dir(run::root()).env("RUSTC_BOOTSTRAP", "1");
+        // libFuzzer writes what it finds into the first directory, and only reads the others.
+        command.args(["fuzz", "run", &target]).arg(found).arg(format!("fuzz/corpus/{target}")).arg("--");
         run::must(command.args([format!("-max_total_time={}", options.secs), "-max_len=65536".into()]))?;
     }
     Ok(())
