@@ -9,6 +9,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body as _;
 
+use crate::serve::DisplayChain;
+
 /// One piece of a body.
 pub type Frame = http_body::Frame<Bytes>;
 
@@ -16,7 +18,7 @@ pub type Frame = http_body::Frame<Bytes>;
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// The visitor went away, or broke the framing.
-    #[error("the visitor ended the request body early: {0}")]
+    #[error("the visitor broke off the request body: {0}")]
     Visitor(String),
     /// The origin, or the tunnel to it, broke off.
     #[error("the response was cut off: {0}")]
@@ -70,7 +72,7 @@ impl http_body::Body for Body {
             Inner::Empty => Poll::Ready(None),
             Inner::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Inner::Visitor(body) => {
-                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|r| r.map_err(|e| BodyError::Visitor(e.to_string()))))
+                Pin::new(body).poll_frame(cx).map_err(|error| BodyError::Visitor(DisplayChain(&error).to_string()))
             }
             Inner::Flow(body) => body.as_mut().poll_frame(cx),
         }

@@ -20,26 +20,36 @@ pub(crate) struct Guarded<IO> {
     refusal: Option<Refusal>,
 }
 
+/// Where a visitor broke the rules.
+pub(crate) enum Refused {
+    /// In a request's head: nothing will answer it but us.
+    Head(Refusal),
+    /// In the body of a request that its handler answers, or has answered.
+    Body,
+}
+
 impl<IO> Guarded<IO> {
     pub(crate) fn new(inner: IO, watch: Arc<Watch>, limits: Arc<Limits>) -> Self {
         Self { inner, guard: Guard::default(), watch, limits, refusal: None }
     }
 
-    /// The stream itself, and why it was refused, if it was.
-    pub(crate) fn into_parts(self) -> (IO, Option<Refusal>) {
-        (self.inner, self.refusal)
+    /// The stream itself, and whether and how it was refused.
+    pub(crate) fn into_parts(self) -> (IO, Option<Refused>) {
+        // The guard stands where it refused.
+        let in_head = self.guard.in_head();
+        (self.inner, self.refusal.map(|refusal| if in_head { Refused::Head(refusal) } else { Refused::Body }))
     }
 
-    fn refused() -> io::Error {
-        io::Error::new(io::ErrorKind::InvalidData, "the visitor broke the rules of HTTP/1.1")
+    fn refused(refusal: Refusal) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, refusal)
     }
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.refusal.is_some() {
-            return Poll::Ready(Err(Self::refused()));
+        if let Some(refusal) = this.refusal {
+            return Poll::Ready(Err(Self::refused(refusal)));
         }
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
@@ -55,7 +65,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
             buf.set_filled(before + stop.pass);
             // An empty read would mean that the visitor closed.
             if stop.pass == 0 {
-                return Poll::Ready(Err(Self::refused()));
+                return Poll::Ready(Err(Self::refused(stop.refusal)));
             }
         }
         this.watch.set_in_head(this.guard.in_head());

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Body, BodyError, Connection, Frame, Kind, Limits, Request, Response,
-    io::Guarded,
+    io::{Guarded, Refused},
     strict::{self, Refusal},
     watch::{Exchange, Verdict, Watch},
     websocket::{self, Handover},
@@ -100,19 +100,21 @@ where
     let end = run(&mut codec, |codec| codec.graceful_shutdown(), &shared, shared.limits.idle_timeout, drain).await;
 
     let parts = codec.into_parts();
-    let (io, refusal) = parts.io.into_inner().into_parts();
-    let refusal = match end {
-        End::Slow => Some(Refusal::Slow),
+    let (io, refused) = parts.io.into_inner().into_parts();
+    let refused = match end {
+        End::Slow => Some(Refused::Head(Refusal::Slow)),
         End::Idle => None,
         End::Codec => match shared.watch.take_handover() {
             Some(handover) => return Box::pin(go_on_raw(io, parts.read_buf, handover)).await,
-            None => refusal,
+            None => refused,
         },
     };
-    if let Some(refusal) = refusal
-        && shared.watch.in_flight() == 0
-    {
-        Box::pin(refuse_and_close(io, &shared, refusal)).await;
+    match refused {
+        Some(Refused::Head(refusal)) if shared.watch.in_flight() == 0 => {
+            Box::pin(refuse_and_close(io, &shared, refusal)).await;
+        }
+        Some(Refused::Body) => Box::pin(close(io, &[])).await,
+        _ => {}
     }
 }
 
@@ -210,7 +212,7 @@ fn ended_codec<E: std::error::Error>(ended: Result<(), E>, connection: &Connecti
 }
 
 /// An error with its causes on one line.
-struct DisplayChain<'a>(&'a dyn std::error::Error);
+pub(crate) struct DisplayChain<'a>(pub(crate) &'a dyn std::error::Error);
 
 impl std::fmt::Display for DisplayChain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -304,19 +306,23 @@ async fn go_on_raw<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, early: Bytes, han
     }
 }
 
-/// Writes an answer that the codec could not, then closes in a way that lets the visitor read it: a socket closed with
-/// bytes unread is reset, and the answer with it (RFC 9112 §9.6).
-async fn refuse_and_close<IO: AsyncRead + AsyncWrite + Unpin, H: Handler>(mut io: IO, shared: &Shared<H>, refusal: Refusal) {
-    const DRAIN_BYTES_MAX: usize = 64 * 1024;
-    const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+/// Writes an answer that the codec could not, and closes.
+async fn refuse_and_close<IO: AsyncRead + AsyncWrite + Unpin, H: Handler>(io: IO, shared: &Shared<H>, refusal: Refusal) {
     let mut response = shared.handler.refuse(&shared.connection, None, refusal);
     let mut body = BytesMut::new();
     while let Some(Ok(frame)) = response.body_mut().frame().await {
         body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
     }
-    let bytes = write_response(&response, &body);
+    close(io, &write_response(&response, &body)).await;
+}
+
+/// Closes, after these last bytes, in a way that lets the visitor read its answer: a socket closed with bytes unread is reset, and the
+/// answer with it (RFC 9112 §9.6).
+async fn close<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, last: &[u8]) {
+    const DRAIN_BYTES_MAX: usize = 64 * 1024;
+    const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, async {
-        io.write_all(&bytes).await?;
+        io.write_all(last).await?;
         io.shutdown().await?;
         let mut rest = [0; 2048];
         let mut left = DRAIN_BYTES_MAX;

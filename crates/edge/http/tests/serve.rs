@@ -162,6 +162,15 @@ async fn ambiguous_framing_never_reaches_the_handler_and_closes() {
 }
 
 #[tokio::test]
+async fn a_bad_chunk_breaks_the_body_and_gets_one_answer() {
+    let mut visit = visit(Protocol::Http1);
+    visit.send("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\nxyz\r\nmore").await;
+    let answer = visit.rest().await;
+    assert!(answer.contains("error: ") && answer.contains("a chunk size is no hexadecimal number"), "{answer:?}");
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_smuggled_second_request_is_not_seen() {
     let mut visit = visit(Protocol::Http1);
     visit.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n").await;

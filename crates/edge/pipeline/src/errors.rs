@@ -116,7 +116,7 @@ impl Failure {
                 UpstreamError::ConnectionLost(_) => (502, 502, Agent),
                 UpstreamError::Protocol(_) => (520, 520, Agent),
                 UpstreamError::Timeout(_) => (524, 524, LocalService),
-                // Nobody reads it: nginx's 499 cannot be sent, 400 is what a codec would say.
+                // Whoever left does not read it; whoever broke the framing should.
                 UpstreamError::Visitor(_) => (400, 400, Visitor),
             },
         };

@@ -56,7 +56,7 @@ pub enum UpstreamError {
     /// No response head within the read timeout. Culprit: the local service. Status 524.
     #[error("no response within {0} seconds")]
     Timeout(u64),
-    /// The visitor ended its request body early: nothing is answered.
-    #[error("the visitor went away: {0}")]
+    /// The visitor broke off its request body, by leaving or by bad framing. Culprit: the visitor. Status 400.
+    #[error("the visitor broke off the request body: {0}")]
     Visitor(String),
 }

@@ -70,6 +70,7 @@ pub(crate) async fn exchange(
         Ok(Err(error)) => (UpstreamError::ConnectionLost(error.to_string()), error.reason() == Some(h2::Reason::REFUSED_STREAM)),
         Err(timeout) => (timeout, false),
     };
+    let error = pump.as_ref().and_then(Pump::blame).unwrap_or(error);
     let broken = matches!(error, UpstreamError::ConnectionLost(_));
     let body = match pump {
         Some(pump) if broken => pump.take_back().await,

@@ -54,9 +54,22 @@ pub(crate) fn length_of(body: &Body) -> BodyLength {
 /// How long an agent may take to grant a stream: none waits longer than it takes to try another connection.
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Waits for a response head. The limit holds while nothing moves: a request body that still goes up starts it anew, since a service
-/// may answer only after the whole of it.
+/// Waits for a response head, and no longer once the visitor has broken its request off. The limit holds while nothing moves: a
+/// request body that still goes up starts it anew, since a service may answer only after the whole of it.
 pub(crate) async fn patiently<T>(
+    limit: Option<Duration>,
+    pump: Option<&pump::Pump>,
+    head: impl Future<Output = T>,
+) -> Result<T, UpstreamError> {
+    let Some(pump) = pump else { return within(limit, None, head).await };
+    tokio::select! {
+        biased;
+        blame = pump.broken() => Err(blame),
+        head = within(limit, Some(pump), head) => head,
+    }
+}
+
+async fn within<T>(
     limit: Option<Duration>,
     pump: Option<&pump::Pump>,
     head: impl Future<Output = T>,

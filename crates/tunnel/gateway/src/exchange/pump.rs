@@ -13,7 +13,8 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use poterne_edge_http::{Body, BodyError};
-use tokio::task::JoinHandle;
+use poterne_edge_upstream::UpstreamError;
+use tokio::{sync::SetOnce, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::REPLAY_BYTES_MAX;
@@ -35,6 +36,8 @@ pub(crate) struct Pump {
     answered: CancellationToken,
     /// Pieces sent so far.
     sent: Arc<AtomicU64>,
+    /// Why the visitor broke its body off, if it did.
+    broken: Arc<SetOnce<String>>,
     task: JoinHandle<Option<Body>>,
 }
 
@@ -42,8 +45,9 @@ impl Pump {
     pub(crate) fn start(body: Body, sink: impl Sink) -> Self {
         let (stop, answered) = (CancellationToken::new(), CancellationToken::new());
         let sent = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(run(body, sink, stop.clone(), answered.clone(), sent.clone()));
-        Self { stop, answered, sent, task }
+        let broken = Arc::new(SetOnce::new());
+        let task = tokio::spawn(run(body, sink, stop.clone(), answered.clone(), sent.clone(), Arc::clone(&broken)));
+        Self { stop, answered, sent, broken, task }
     }
 
     /// Lets go of what was kept for another attempt: there will be none once a byte of the response was seen.
@@ -54,6 +58,16 @@ impl Pump {
     /// Pieces sent so far: whether the body still moves.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when the visitor breaks its body off.
+    pub(crate) async fn broken(&self) -> UpstreamError {
+        UpstreamError::Visitor(self.broken.wait().await.clone())
+    }
+
+    /// Why there is no answer, if it is the visitor's doing: whatever else failed then failed because of it.
+    pub(crate) fn blame(&self) -> Option<UpstreamError> {
+        self.broken.get().cloned().map(UpstreamError::Visitor)
     }
 
     /// Stops, and gives the body back if all that was taken of it is still here.
@@ -75,6 +89,7 @@ async fn run(
     stop: CancellationToken,
     answered: CancellationToken,
     sent: Arc<AtomicU64>,
+    broken: Arc<SetOnce<String>>,
 ) -> Option<Body> {
     // What was taken of the body, as long as it is little: pieces are shared, not copied.
     let mut taken = Some(VecDeque::new());
@@ -105,9 +120,12 @@ async fn run(
                 }
                 Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
                 Err(error) => {
-                    // The visitor is gone: nobody wants this request any more.
+                    // The visitor's fault, and known as such before the agent hears of it: what it then answers says less.
                     taken = None;
-                    return Err(error.to_string());
+                    let (BodyError::Visitor(reason) | BodyError::Upstream(reason)) = error;
+                    // It is set here alone, and here once.
+                    let _ = broken.set(reason.clone());
+                    return Err(reason);
                 }
             }
         }

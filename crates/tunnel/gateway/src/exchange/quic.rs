@@ -90,6 +90,7 @@ pub(crate) async fn exchange(
         Ok(Answer::Error { flow_limited: true, .. }) => Err(refused(UpstreamError::FlowLimited)),
         Ok(Answer::Error { text, .. }) => Err(refused(UpstreamError::LocalService(text))),
         Err(error) => {
+            let error = sending.and_then(Pump::blame).unwrap_or(error);
             let broken = matches!(error, UpstreamError::ConnectionLost(_));
             let body = match pump {
                 Sending::Flowing(pump) if broken => pump.take_back().await,

@@ -67,6 +67,27 @@ async fn without_a_body_the_limit_holds_from_the_start() {
 }
 
 #[tokio::test]
+async fn a_request_that_its_visitor_breaks_off_waits_for_no_answer() {
+    struct Broken;
+    impl http_body::Body for Broken {
+        type Data = Bytes;
+        type Error = poterne_edge_http::BodyError;
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Ready(Some(Err(poterne_edge_http::BodyError::Visitor("a bad chunk".into()))))
+        }
+    }
+    let pump = Pump::start(Body::flow(Broken), Slow(mpsc::channel(1).1));
+    let outcome = patiently(None, Some(&pump), std::future::pending::<()>()).await;
+    assert_eq!(outcome, Err(UpstreamError::Visitor("a bad chunk".into())));
+    // The agent's own end of it may be there by then.
+    let outcome = patiently(None, Some(&pump), std::future::ready(())).await;
+    assert_eq!(outcome, Err(UpstreamError::Visitor("a bad chunk".into())));
+}
+
+#[tokio::test]
 async fn what_was_sent_comes_back_whole() {
     let (allow, allowed) = mpsc::channel(4);
     let pump = Pump::start(Body::flow(Three(0)), Slow(allowed));
