@@ -18,7 +18,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, Version, header};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{body::Incoming, ext::ReasonPhrase, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -251,11 +251,27 @@ async fn answer<H: Handler>(
     }
     let response = shared.handler.handle(Request::from_parts(head, Body::visitor(incoming))).await;
     let mut response = response.map(|body| Answered { body, _exchange: exchange });
+    if version < Version::HTTP_2 && response.status().canonical_reason().is_none() {
+        // The codec would write "<none>".
+        let reason = ReasonPhrase::from_static(reason(response.status()).as_bytes());
+        response.extensions_mut().insert(reason);
+    }
     if response.status().is_informational() {
         // The pipeline never lets one through; the codec would close the connection without a word.
         *response.status_mut() = StatusCode::BAD_GATEWAY;
     }
     Ok(response)
+}
+
+/// The words of a status line. A status that nobody registered has none of its own (RFC 9112 §4 allows that), but those that edges
+/// answer with by custom (edge-behaviour §2.4) are told in words too, for whoever reads a bare status line.
+fn reason(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        520 => "Invalid Response From Origin",
+        524 => "Origin Timeout",
+        530 => "Origin Not Reachable",
+        _ => status.canonical_reason().unwrap_or(""),
+    }
 }
 
 async fn open_websocket<H: Handler>(
@@ -340,7 +356,7 @@ async fn close<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, last: &[u8]) {
 fn write_response(response: &Response, body: &[u8]) -> BytesMut {
     let mut bytes = BytesMut::with_capacity(512 + body.len());
     let status = response.status();
-    bytes.extend_from_slice(format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("")).as_bytes());
+    bytes.extend_from_slice(format!("HTTP/1.1 {} {}\r\n", status.as_str(), reason(status)).as_bytes());
     for (name, value) in response.headers() {
         if name != header::CONTENT_LENGTH && name != header::CONNECTION {
             bytes.extend_from_slice(name.as_str().as_bytes());

@@ -54,6 +54,9 @@ impl Handler for Origin {
             }
             "/refuses-ws" => Response::new(Body::full("no")),
             "/never" => std::future::pending().await,
+            status if status.starts_with("/status/") => {
+                http::Response::builder().status(&status["/status/".len()..]).body(Body::empty()).unwrap()
+            }
             "/ignores" => Response::new(Body::full("early")),
             _ => {
                 let (mut text, mut trailers) = (Vec::new(), HeaderMap::new());
@@ -168,6 +171,20 @@ async fn a_bad_chunk_breaks_the_body_and_gets_one_answer() {
     let answer = visit.rest().await;
     assert!(answer.contains("error: ") && answer.contains("a chunk size is no hexadecimal number"), "{answer:?}");
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_status_without_a_registered_reason_has_one_of_ours_or_none() {
+    for (status, line) in [
+        ("530", "HTTP/1.1 530 Origin Not Reachable\r\n"),
+        ("520", "HTTP/1.1 520 Invalid Response From Origin\r\n"),
+        ("599", "HTTP/1.1 599 \r\n"),
+        ("404", "HTTP/1.1 404 Not Found\r\n"),
+    ] {
+        let mut visit = visit(Protocol::Http1);
+        visit.send(&format!("GET /status/{status} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(visit.until("\r\n").await, line);
+    }
 }
 
 #[tokio::test]
