@@ -41,9 +41,20 @@ pub(crate) fn finish(response: &mut Response, ray: &RayId, quick: bool) {
         headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
     }
     // RFC 9110 §15.3.5 and §15.4.5, whatever came after the head.
-    if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+    if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || is_trailers_only(response.headers()) {
         *response.body_mut() = Body::empty();
     }
+}
+
+/// gRPC's "Trailers-Only": a call's status in the head is its end. Clients want the HTTP/2 frame of the head to say so itself, and a
+/// body whose end a tunnel tells only later makes it two.
+fn is_trailers_only(headers: &HeaderMap) -> bool {
+    let is_grpc = |value: &HeaderValue| {
+        let rest = value.as_bytes().strip_prefix(b"application/grpc");
+        // Others that begin so, like application/grpc-web, have a framing of their own.
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    };
+    headers.contains_key("grpc-status") && headers.get(header::CONTENT_TYPE).is_some_and(is_grpc)
 }
 
 /// What every answer bears, the edge's own included.
@@ -156,6 +167,21 @@ mod tests {
             let mut response = response(status, &[]);
             finish(&mut response, &RayId::new(&Site::new("X")), false);
             assert!(http_body::Body::is_end_stream(response.body()));
+        }
+    }
+
+    #[test]
+    fn a_call_whose_status_is_in_the_head_ends_there() {
+        for (kind, status, ends) in [
+            ("application/grpc", "grpc-status", true),
+            ("application/grpc+proto", "grpc-status", true),
+            ("application/grpc", "x-status", false),
+            ("application/grpc-web", "grpc-status", false),
+            ("text/plain", "grpc-status", false),
+        ] {
+            let mut response = response(200, &[("content-type", kind), (status, "5")]);
+            finish(&mut response, &RayId::new(&Site::new("X")), false);
+            assert_eq!(http_body::Body::is_end_stream(response.body()), ends, "{kind} with {status}");
         }
     }
 }
