@@ -153,13 +153,14 @@ impl RegistrationServer for Server {
     ) -> BoxFuture<'static, Result<ConnectionDetails, RegistrationError>> {
         let state = self.0.clone();
         Box::pin(async move {
+            let tunnel = request.tunnel_id;
             let answer = state.register(request).await;
             if let Err(refusal) = &answer {
                 state.inner.counters.refusals.inc();
                 if let Some(ticket) = &*state.ticket() {
                     ticket.refused();
                 }
-                tracing::warn!(peer = %state.peer, cause = %refusal, "an agent's registration was refused");
+                tracing::warn!(peer = %state.peer, %tunnel, cause = %refusal, "an agent's registration was refused");
                 state.refused.cancel();
             }
             answer

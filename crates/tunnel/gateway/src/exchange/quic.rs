@@ -131,7 +131,8 @@ async fn read_head(recv: &mut quinn::RecvStream, buf: &mut BytesMut, guard: &InF
 fn lost(error: &std::io::Error) -> UpstreamError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<quinn::ReadError>()) {
         Some(quinn::ReadError::Reset(code)) => {
-            UpstreamError::Protocol(format!("the agent reset the stream (code {code}) before its answer"))
+            // It has no other way to say that the local service broke off before anything was sent on.
+            UpstreamError::LocalService(format!("it broke off before its answer (the agent reset the stream, code {code})"))
         }
         _ => UpstreamError::ConnectionLost(error.to_string()),
     }
