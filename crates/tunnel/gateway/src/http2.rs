@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::Duration,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -109,27 +109,46 @@ where
 }
 
 /// The agent has no keep-alive of its own on this transport: we ask, and leave when nobody answers.
-async fn pings(inner: &Inner, mut ping: h2::PingPong, registration: &Registration) {
-    let mut heard = Instant::now();
+async fn pings(inner: &Inner, ping: h2::PingPong, registration: &Registration) {
+    let settings = &inner.settings;
+    listen(ping, |silent| registration.set_silent(silent), settings.silent_after, settings.dead_after).await;
+}
+
+/// Somebody who can be asked whether they live.
+trait Asked {
+    /// Resolves with the answer; an error says that the connection has ended.
+    fn ask(&mut self) -> impl Future<Output = Result<(), h2::Error>> + Send;
+}
+
+impl Asked for h2::PingPong {
+    async fn ask(&mut self) -> Result<(), h2::Error> {
+        self.ping(h2::Ping::opaque()).await.map(drop)
+    }
+}
+
+/// Asks again and again; returns when there was no answer for `dead_after`.
+///
+/// Silence is counted in the waits that were granted, not read off a clock: while this process itself stood still (a machine that was
+/// paused, a processor that was busy elsewhere), nobody else was silent.
+async fn listen(mut peer: impl Asked, set_silent: impl Fn(bool), silent_after: Duration, dead_after: Duration) {
+    const WAIT: Duration = Duration::from_millis(250);
     loop {
         tokio::time::sleep(PING_INTERVAL).await;
-        let mut pong = std::pin::pin!(ping.ping(h2::Ping::opaque()));
+        let mut silent_for = PING_INTERVAL;
+        let mut answer = std::pin::pin!(peer.ask());
         loop {
-            let silent_for = heard.elapsed();
-            if silent_for >= inner.settings.dead_after {
+            match tokio::time::timeout(WAIT, &mut answer).await {
+                Ok(Ok(())) => break,
+                // The connection has ended, and whoever drives it knows.
+                Ok(Err(_)) => return std::future::pending().await,
+                Err(_) => silent_for += WAIT,
+            }
+            if silent_for >= dead_after {
                 return;
             }
-            registration.set_silent(silent_for >= inner.settings.silent_after);
-            match tokio::time::timeout(PING_INTERVAL / 2, &mut pong).await {
-                Ok(Ok(_)) => {
-                    heard = Instant::now();
-                    registration.set_silent(false);
-                    break;
-                }
-                Ok(Err(_)) => return std::future::pending().await,
-                Err(_) => {}
-            }
+            set_silent(silent_for >= silent_after);
         }
+        set_silent(false);
     }
 }
 
@@ -186,5 +205,67 @@ impl AsyncWrite for Writer {
         // The stream may have ended already.
         let _ = self.0.send_data(Bytes::new(), true);
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const SILENT: Duration = Duration::from_millis(1500);
+    const DEAD: Duration = Duration::from_secs(5);
+
+    struct Mute;
+
+    impl Asked for Mute {
+        async fn ask(&mut self) -> Result<(), h2::Error> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_silent_and_then_dead() {
+        let silent_at = std::cell::Cell::new(None);
+        let start = tokio::time::Instant::now();
+        let note = |silent: bool| {
+            if silent && silent_at.get().is_none() {
+                silent_at.set(Some(start.elapsed()));
+            }
+        };
+        listen(Mute, note, SILENT, DEAD).await;
+        assert_eq!((silent_at.get(), start.elapsed()), (Some(SILENT), DEAD));
+    }
+
+    /// Says that it was asked, and answers when the test says so.
+    struct Slow {
+        asked: mpsc::Sender<()>,
+        answers: mpsc::Receiver<()>,
+    }
+
+    impl Asked for Slow {
+        async fn ask(&mut self) -> Result<(), h2::Error> {
+            self.asked.send(()).await.expect("the test listens");
+            self.answers.recv().await.expect("the test answers");
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_stood_still_does_not_take_others_for_dead() {
+        let (answer, answers) = mpsc::channel(1);
+        let (asked, mut questions) = mpsc::channel(1);
+        let listening = listen(Slow { asked, answers }, |silent| assert!(!silent), SILENT, DEAD);
+        let still = async {
+            questions.recv().await;
+            tokio::time::advance(Duration::from_secs(60)).await;
+            answer.send(()).await.expect("it listens still");
+            questions.recv().await.expect("it asks again");
+        };
+        tokio::select! {
+            () = listening => panic!("taken for dead"),
+            () = still => {}
+        }
     }
 }
