@@ -1,7 +1,7 @@
 //! What the tests need beyond cargo: which of it is here, and how to get the rest.
 //!
-//! The end-to-end tests talk to real servers and clients. Each is a *peer* that can be left out by name; the tests that use a peer
-//! carry its name in theirs, so leaving it out is a filter and nextest's own summary counts what was skipped.
+//! The end-to-end tests talk to real servers and clients. Each is a *peer* that can be left out by name. The first segment of a
+//! test's name says which peers it needs (`curl_nginx::quic::pages_and_bodies`), so leaving one out is a filter, and an exact one.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -26,11 +26,10 @@ enum Source {
 }
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 7] = [
+pub(crate) const PEERS: [Peer; 6] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: "python", source: Source::Debian { program: "python3", package: "python3" } },
-    Peer { name: "capnp", source: Source::Debian { program: "capnp", package: "capnproto" } },
     Peer { name: "websockets", source: Source::Python { module: "websockets", package: "websockets>=13" } },
     Peer { name: "aiohttp", source: Source::Python { module: "aiohttp", package: "aiohttp>=3.10" } },
     Peer { name: "grpc", source: Source::Python { module: "grpc", package: "grpcio>=1.60" } },
@@ -41,15 +40,25 @@ pub(crate) fn python() -> PathBuf {
     run::target().join("e2e-python/bin/python3")
 }
 
-/// Installs what is missing (as root), or says how and stops before anything was run.
-pub(crate) fn provide(without: &[String]) -> anyhow::Result<()> {
+/// The version of cargo-nextest that is built where there is none; a newer one may want a newer Rust.
+const CARGO_NEXTEST: &str = "0.9.143";
+
+/// The peers that these names leave out: themselves, and without Python all that is written in it.
+pub(crate) fn left_out(without: &[String]) -> anyhow::Result<Vec<&'static Peer>> {
     for name in without {
         if !PEERS.iter().any(|peer| peer.name == name) {
             let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
             bail!("--without {name}: there is no such peer; known are {}", known.join(", "));
         }
     }
-    let wanted = || PEERS.iter().filter(|peer| !without.iter().any(|name| name == peer.name));
+    let named = |name: &str| without.iter().any(|other| other == name);
+    let is_out = |peer: &&Peer| named(peer.name) || matches!(peer.source, Source::Python { .. }) && named("python");
+    Ok(PEERS.iter().filter(is_out).collect())
+}
+
+/// Installs what is missing (as root), or says how and stops before anything was run.
+pub(crate) fn provide(left_out: &[&Peer]) -> anyhow::Result<()> {
+    let wanted = || PEERS.iter().filter(|peer| !left_out.iter().any(|out| out.name == peer.name));
     let python_wanted = wanted().any(|peer| matches!(peer.source, Source::Python { .. }));
 
     let mut debian: Vec<&str> = wanted().filter_map(Peer::missing_debian_package).collect();
@@ -69,7 +78,7 @@ pub(crate) fn provide(without: &[String]) -> anyhow::Result<()> {
     }
     if !succeeds(run::cargo().args(["nextest", "--version"])) {
         eprintln!("cargo-nextest is not here and is built once; this takes some minutes");
-        must(run::cargo().args(["install", "--locked", "cargo-nextest"]))?;
+        must(run::cargo().args(["install", "--locked", "cargo-nextest", "--version", CARGO_NEXTEST]))?;
     }
     Ok(())
 }
