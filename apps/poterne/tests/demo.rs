@@ -95,6 +95,7 @@ fn the_url_works_the_end_is_clean_and_the_second_run_finds_the_state() {
     assert_eq!(demo.text("zone"), "poterne.localhost");
     assert!(demo.ready.get("dns").is_none() && demo.ready.get("dashboard").is_none());
     let (hostname, tunnel_id) = (demo.text("hostname").to_owned(), demo.text("tunnel_id").to_owned());
+    let zone_id = demo.text("zone_id").to_owned();
     let answer = demo.get(&hostname, "/");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("You came in through the gate"), "{answer}");
@@ -106,7 +107,7 @@ fn the_url_works_the_end_is_clean_and_the_second_run_finds_the_state() {
     assert_eq!(demo.interrupt().code(), Some(0));
 
     let demo = Demo::start(dir.path(), &[]);
-    assert_eq!(demo.text("tunnel_id"), tunnel_id);
+    assert_eq!((demo.text("tunnel_id"), demo.text("zone_id")), (tunnel_id.as_str(), zone_id.as_str()));
     assert_eq!(std::fs::read_to_string(demo.text("ca_file")).unwrap(), ca);
     assert!(demo.get(&hostname, "/").starts_with("HTTP/1.1 200"));
     assert_eq!(demo.interrupt().code(), Some(0));

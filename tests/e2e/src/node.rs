@@ -1,0 +1,182 @@
+//! A node, and its verbs as its operator types them.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    Curl, Running,
+    curl::Answered,
+    process::{eventually, program},
+};
+
+/// A running node in a directory of its own.
+pub struct Node {
+    /// What it wrote when it was ready.
+    pub line: Value,
+    /// The hostname that leads to the service under test.
+    pub hostname: String,
+    /// Its tunnel.
+    pub tunnel: String,
+    /// All an agent needs.
+    pub token: String,
+    /// The process.
+    pub process: Running,
+    dir: TempDir,
+}
+
+impl Node {
+    /// `poterne demo --no-agent`: its hostname leads to the demo's sample site.
+    pub fn demo() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = program("POTERNE_BIN");
+        command.args(["demo", "--json", "--no-agent", "--port-base", "0", "--state-dir"]).arg(dir.path().join("state"));
+        let (process, line) = start(command, dir.path());
+        let text = |key: &str| line[key].as_str().unwrap().to_owned();
+        let (hostname, tunnel, token) = (text("hostname"), text("tunnel_id"), text("tunnel_token"));
+        Self { line, hostname, tunnel, token, process, dir }
+    }
+
+    /// The same, its hostname led to this service.
+    pub fn leading_to(url: &str) -> Self {
+        let node = Self::demo();
+        node.route(&node.hostname, url);
+        node
+    }
+
+    /// `poterne serve` with ports that the kernel chose, and a zone, a tunnel and a hostname made by its verbs.
+    pub fn serve(url: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ports: Vec<_> = LISTENERS.iter().map(|(setting, _)| format!("{setting}=127.0.0.1:0")).collect();
+        let (process, line) = serve(dir.path(), &ports);
+        let hostname = "app.site.test".to_owned();
+        let mut node = Self { line, hostname, tunnel: String::new(), token: String::new(), process, dir };
+        node.verb(&["zone", "add", "site.test"]).unwrap();
+        node.verb(&["zone", "activate", "site.test"]).unwrap();
+        let created: Value = serde_json::from_str(&node.verb(&["tunnel", "create", "home", "--json"]).unwrap()).unwrap();
+        node.tunnel = created["tunnel"]["id"].as_str().unwrap().to_owned();
+        node.token = created["token"].as_str().unwrap().to_owned();
+        node.route(&node.hostname, url);
+        node
+    }
+
+    /// `kill -9`, then the same node again on the same ports and the same state.
+    pub fn kill_and_restart(&mut self) {
+        self.process.kill();
+        let ports: Vec<_> = LISTENERS
+            .iter()
+            .map(|(setting, key)| {
+                let address = self.text(key).trim_start_matches("http://").trim_end_matches("/client/v4");
+                format!("{setting}={address}")
+            })
+            .collect();
+        (self.process, self.line) = serve(self.dir.path(), &ports);
+    }
+
+    /// A key of the ready line.
+    pub fn text(&self, key: &str) -> &str {
+        self.line[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", self.line))
+    }
+
+    /// The node's API at its root: where quick tunnels are asked for.
+    pub fn quick_service(&self) -> &str {
+        self.text("api").trim_end_matches("/client/v4")
+    }
+
+    /// A file in the node's own directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// What `poterne WORDS` printed, or the error it ended with.
+    pub fn verb(&self, words: &[&str]) -> Result<String, String> {
+        let output = program("POTERNE_BIN").args(words).args(["--state-dir", self.text("state_dir")]).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    /// `poterne tunnel route`.
+    pub fn route(&self, hostname: &str, url: &str) {
+        self.verb(&["tunnel", "route", hostname, &self.tunnel, url]).unwrap();
+    }
+
+    /// `poterne tunnel info`, in JSON.
+    pub fn info(&self) -> Value {
+        serde_json::from_str(&self.verb(&["tunnel", "info", &self.tunnel, "--json"]).unwrap()).unwrap()
+    }
+
+    /// A request in clear for the node's hostname.
+    pub fn get(&self, path: &str) -> Answered {
+        Curl::http(self, &self.hostname, path).run()
+    }
+
+    /// Waits until the tunnel answers.
+    pub fn wait_for_agents(&self, count: usize) {
+        eventually("the agents are connected", || self.connectors() == count);
+    }
+
+    /// Agents connected now, each with all its connections.
+    pub fn connectors(&self) -> usize {
+        let info = self.info();
+        let connectors = info["connectors"].as_array().map_or(&[][..], Vec::as_slice);
+        connectors.iter().filter(|connector| connector["connections"].as_array().is_some_and(|all| all.len() == 4)).count()
+    }
+
+    /// What the node logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.file("node.log")).unwrap()
+    }
+}
+
+/// Settings of the listeners, and the keys of the ready line that say what they became.
+const LISTENERS: [(&str, &str); 5] = [
+    ("edge.http", "http"),
+    ("edge.https", "https"),
+    ("tunnel.listen", "tunnel"),
+    ("control.listen", "api"),
+    ("control.metrics", "metrics"),
+];
+
+fn serve(dir: &Path, settings: &[String]) -> (Running, Value) {
+    let mut command = program("POTERNE_BIN");
+    command
+        .args(["serve", "--ready-fd", "1", "--config"])
+        .arg(dir.join("poterne.toml"))
+        .arg("--state-dir")
+        .arg(dir.join("state"));
+    fs::write(dir.join("poterne.toml"), "version = 1\n").unwrap();
+    command.args(["--set", "node.public_addresses=127.0.0.1"]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    start(command, dir)
+}
+
+/// Starts a node and waits for its one line; its log goes to a file that a failed test shows.
+fn start(mut command: std::process::Command, dir: &Path) -> (Running, Value) {
+    let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("node.log")).unwrap();
+    let mut process = Running::start(command.env("POTERNE_LOG", "info").stdout(Stdio::piped()).stderr(log));
+    let mut line = String::new();
+    BufReader::new(process.stdout()).read_line(&mut line).unwrap();
+    let line = serde_json::from_str(&line)
+        .unwrap_or_else(|_| panic!("no node: {line:?} {}", fs::read_to_string(dir.join("node.log")).unwrap()));
+    (process, line)
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for entry in
+                fs::read_dir(self.dir.path()).unwrap().flatten().filter(|entry| entry.path().extension() == Some("log".as_ref()))
+            {
+                eprintln!("== {}\n{}", entry.path().display(), fs::read_to_string(entry.path()).unwrap_or_default());
+            }
+        }
+    }
+}

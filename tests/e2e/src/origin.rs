@@ -1,0 +1,96 @@
+//! Local services.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    thread,
+};
+
+use crate::process::{Running, eventually};
+
+/// A real nginx with a few files.
+pub struct Nginx {
+    /// Where it listens.
+    pub url: String,
+    _process: Running,
+}
+
+impl Nginx {
+    /// Serves `dir/www`.
+    pub fn start(dir: &Path) -> Self {
+        // nginx cannot be handed a socket, so this port was only free a moment ago.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let www = dir.join("www");
+        fs::create_dir_all(&www).unwrap();
+        fs::write(www.join("hello"), "Hello, world\n").unwrap();
+        fs::write(www.join("big"), vec![7; 16 << 20]).unwrap();
+        let d = dir.display();
+        let config = format!(
+            "daemon off; master_process off; pid {d}/pid; error_log {d}/nginx.log;
+            events {{ worker_connections 512; }}
+            http {{ access_log off; client_max_body_size 0; default_type text/plain;
+              client_body_temp_path {d}/b; proxy_temp_path {d}/p; fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
+              server {{ listen 127.0.0.1:{port}; root {d}/www;
+                location = /host {{ return 200 \"$host|$http_x_forwarded_proto|$http_cf_connecting_ip\"; }} }} }}"
+        );
+        let file = dir.join("nginx.conf");
+        fs::write(&file, config).unwrap();
+        let nginx = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("nginx");
+        let mut command = Command::new(nginx);
+        command.arg("-c").arg(&file).arg("-p").arg(dir).stdin(Stdio::null()).stderr(Stdio::null());
+        let process = Running::start(&mut command);
+        eventually("nginx answers", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Self { url: format!("http://127.0.0.1:{port}"), _process: process }
+    }
+}
+
+/// A service that writes whatever a test wants on the wire: one request a connection.
+pub struct Raw {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Raw {
+    /// Answers each request, given its path, on a thread of its own; the connection closes when `answer` returns.
+    pub fn start(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = Arc::new(answer);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let answer = Arc::clone(&answer);
+                thread::spawn(move || serve(stream, &*answer));
+            }
+        });
+        Self { address }
+    }
+
+    /// One that says this text to everybody.
+    pub fn saying(text: &'static str) -> Self {
+        Self::start(move |_, stream| {
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len());
+        })
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+fn serve(mut stream: TcpStream, answer: &dyn Fn(&str, &mut TcpStream)) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    answer(head.split(' ').nth(1).unwrap_or_default(), &mut stream);
+}

@@ -1,0 +1,33 @@
+//! The end-to-end table, a row for each thing that must work, a column for each agent and transport.
+//!
+//! A test is called `PEERS::COLUMN::ROW`: the first segment names the peers that it needs, joined by `_` (`ours`: none but our own
+//! programs), and a column that begins with `stock` needs the stock agent. `cargo xtask test --without` filters by these words.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+
+/// Makes a test of each row for each agent and transport; the rows after `ours alone` are promises of our own agent's.
+macro_rules! columns {
+    ($($row:ident),+ $(,)? $(; ours alone: $($own:ident),+ $(,)?)?) => {
+        columns!(@ quic, false, "quic", $($row),+ $(, $($own),+)?);
+        columns!(@ http2, false, "http2", $($row),+ $(, $($own),+)?);
+        columns!(@ stock_quic, true, "quic", $($row),+);
+        columns!(@ stock_http2, true, "http2", $($row),+);
+    };
+    (@ $column:ident, $stock:literal, $protocol:literal, $($row:ident),+) => {
+        mod $column {
+            $(
+                #[test]
+                fn $row() {
+                    super::$row(poterne_e2e::Kind { stock: $stock, protocol: $protocol });
+                }
+            )+
+        }
+    };
+}
+
+mod aiohttp;
+mod curl;
+mod curl_nginx;
+mod grpc;
+mod ours;
+mod websockets;
