@@ -18,14 +18,14 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command, IngressVerb, ServiceVerb, TunnelVerb};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: poterne_allocator::Allocator = poterne_allocator::Allocator;
 
 /// One thread carries some Gbit/s. A second would wake the first for each request: a fifth more CPU on two cores (measured), for
 /// throughput that a home's line does not have.
 const WORKERS: usize = 1;
 
 fn main() -> ExitCode {
-    // The allocator asks for huge pages where the machine offers them: 40 MiB more resident for an idle agent (measured), for nothing.
+    // Some machines give huge pages to all who do not refuse: up to 40 MiB more resident for an idle agent (measured), for nothing.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let cli = Cli::parse();
     let done = match cli.command {

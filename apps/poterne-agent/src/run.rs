@@ -42,7 +42,11 @@ pub(crate) fn tunnel(root: &RootFlags, flags: TunnelFlags, run: Option<RunFlags>
     let files = raise_nofile();
     tracing::info!(files, requests = files.saturating_sub(64), "open files allowed, and with them requests at once");
     let settings = Settings::new(flags, file)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .on_thread_park(poterne_allocator::give_back)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let pidfile = settings.flags.pidfile.clone();
         let config = match &run {

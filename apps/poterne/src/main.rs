@@ -11,14 +11,19 @@ use poterne_node::{
 };
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: poterne_allocator::Allocator = poterne_allocator::Allocator;
 
 fn main() -> ExitCode {
-    // The allocator asks for huge pages where the machine offers them, which an idle node would hold for nothing. A kernel that cannot
-    // turn them off only costs memory.
+    // Some machines give huge pages to all who do not refuse, which an idle node would hold for nothing. A kernel that cannot turn them
+    // off only costs memory.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(process::threads()).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(process::threads())
+        .on_thread_park(poterne_allocator::give_back)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("the runtime could not be started")),
     };

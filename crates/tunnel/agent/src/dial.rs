@@ -48,9 +48,10 @@ const QUIC_NAME: &str = "quic.cftunnel.com";
 const HTTP2_NAME: &str = "h2.cftunnel.com";
 /// Where agents are also accepted, tcp alone.
 const FALLBACK_PORT: u16 = 443;
-/// Streams the edge may hold open on one connection, which is requests in flight. quinn keeps an entry of some ten bytes for each
-/// it may see; beyond, the edge waits or takes another connection.
-const STREAMS_MAX: u32 = 4096;
+/// Streams the edge may hold open on one connection, which is requests in flight; beyond, the edge waits or takes another connection.
+/// quinn keeps some 70 bytes for each it may see, so a connection begins with few and is granted more while it uses them.
+pub(crate) const STREAMS_MAX: u32 = 4096;
+pub(crate) const STREAMS_AT_FIRST: u32 = 256;
 /// What the edge may send unread: on one stream 50 ms at 1 Gbit/s, and on all of a connection twice that.
 const STREAM_WINDOW: u32 = 6 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 12 * 1024 * 1024;
@@ -304,7 +305,7 @@ fn split(edge: &str) -> Option<(&str, u16)> {
 fn transport(congestion: Congestion) -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(STREAMS_MAX.into())
+        .max_concurrent_bidi_streams(STREAMS_AT_FIRST.into())
         .max_concurrent_uni_streams(0u32.into())
         .keep_alive_interval(Some(Duration::from_secs(1)))
         .max_idle_timeout(Some(Duration::from_secs(5).try_into().expect("five seconds fit a QUIC varint")))

@@ -342,6 +342,18 @@ async fn built_in_services_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_are_granted_while_they_are_used() {
+    let running = running(vec![rule("", "http_status:404")]).await;
+    let mut held = Vec::new();
+    // More than are granted at first. Each has begun to say what it is for, so that the agent sees and holds it.
+    for _ in 0..1000 {
+        let (mut send, recv) = soon("a stream", running.connection.open_bi()).await.unwrap();
+        send.write_all(&[0x0a]).await.unwrap();
+        held.push((send, recv));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_means_nothing_is_reset_and_the_others_go_on() {
     let running = running(vec![rule("", "http_status:204")]).await;
     for garbage in [

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EdgeCalls, Registered, goodbye, register};
 use crate::{
-    Shared, proxy,
+    Shared,
+    dial::{STREAMS_AT_FIRST, STREAMS_MAX},
+    proxy,
     side::{Answer, Incoming, QuicIncoming},
     supervise::{Dial, Event},
 };
@@ -68,9 +70,20 @@ async fn registered(
 }
 
 async fn accept(shared: Arc<Shared>, connection: quinn::Connection) {
+    let mut granted = STREAMS_AT_FIRST;
+    // Held once by each stream being served.
+    let open = Arc::new(());
     while let Ok((send, recv)) = connection.accept_bi().await {
+        if granted < STREAMS_MAX && Arc::strong_count(&open) > granted as usize / 2 {
+            granted = (granted * 2).min(STREAMS_MAX);
+            connection.set_max_concurrent_bi_streams(granted.into());
+        }
+        let (shared, held) = (shared.clone(), open.clone());
         // Boxed: a task moves its future several times, and aligns it so that the allocator takes its slow way.
-        tokio::spawn(Box::pin(stream(shared.clone(), send, recv)));
+        tokio::spawn(Box::pin(async move {
+            stream(shared, send, recv).await;
+            drop(held);
+        }));
     }
 }
 
