@@ -1,7 +1,8 @@
 //! The allocator of both programs, and when it gives memory back.
 //!
-//! mimalloc keeps what a thread freed for that thread's next allocations, and looks for whole pages to give back to the kernel only while it allocates.
-//! After a burst an idle program would hold its peak for ever. So each worker, about to sleep, collects its own heap now and then: [`give_back`].
+//! mimalloc keeps what a thread freed for that thread's next allocations, and looks for whole pages to give back to the kernel only
+//! while it allocates. After a burst an idle program would hold its peak for ever. So each worker, about to sleep, collects its own heap
+//! now and then: [`give_back`].
 //!
 //! The one `unsafe` block of our crates is here: `mi_collect` is a C function. It takes no pointer, touches only the calling thread's
 //! heap and what no thread owns, and may be called at any time outside the allocator itself.
