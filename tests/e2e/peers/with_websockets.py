@@ -26,6 +26,9 @@ async def origin(ws):
         try:
             async for message in ws:
                 await ws.send(message)
+        except ConnectionClosed:
+            # Any code but 1000 and 1001 ends the loop so; which one it was is the row's to judge.
+            pass
         finally:
             await closes.put((path, ws.close_code, ws.close_reason))
 
