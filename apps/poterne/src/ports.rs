@@ -1,6 +1,6 @@
 //! The demo's ports: numbers chosen so that the whole set is free, and moved together when it is not.
 //!
-//! Well-known ports become base + port, others are shifted with the base (10000 leaves them as they are).
+//! Well-known ports become base + port (10088 instead of 10080, docs/decisions/0007), others are shifted with the base (10000 leaves them as they are).
 //! What is probed here is released again before the node binds it: whoever takes it in between makes the node's own bind fail,
 //! and the demo asks for the next set.
 
@@ -12,6 +12,9 @@ pub const BASE: u16 = 10_000;
 pub const BASE_MAX: u16 = 56_000;
 /// How far a set moves when one of its ports is taken.
 pub const STEP: u16 = 1000;
+/// Browsers open no page on this port, whoever listens there: it was once a backup service's (Fetch standard, "bad port"). It is the only
+/// one of theirs that a set could have.
+const BLOCKED_BY_BROWSERS: u16 = 10_080;
 /// Tries to find a number that is free for TCP and UDP both, where the system chooses.
 const TRIES: usize = 64;
 
@@ -74,7 +77,8 @@ impl Ports {
     /// The set of a base of at least [`BASE`].
     pub const fn at(base: u16) -> Self {
         let shift = base - BASE;
-        Self { http: base + 80, https: base + 443, tunnel: 7844 + shift, api: 8600 + shift, metrics: 8601 + shift }
+        let http = if base + 80 == BLOCKED_BY_BROWSERS { base + 88 } else { base + 80 };
+        Self { http, https: base + 443, tunnel: 7844 + shift, api: 8600 + shift, metrics: 8601 + shift }
     }
 
     /// One port of the set that somebody holds.
@@ -121,9 +125,14 @@ mod tests {
 
     #[test]
     fn the_sets_are_those_of_the_design() {
-        assert_eq!(Ports::at(10_000), Ports { http: 10_080, https: 10_443, tunnel: 7844, api: 8600, metrics: 8601 });
+        assert_eq!(Ports::at(10_000), Ports { http: 10_088, https: 10_443, tunnel: 7844, api: 8600, metrics: 8601 });
         assert_eq!(Ports::at(12_000), Ports { http: 12_080, https: 12_443, tunnel: 9844, api: 10_600, metrics: 10_601 });
         assert_eq!(Ports::at(BASE_MAX).https, 56_443);
+    }
+
+    #[test]
+    fn no_set_has_a_port_that_browsers_refuse() {
+        assert!((BASE..=BASE_MAX).all(|base| ![Ports::at(base).http, Ports::at(base).https].contains(&BLOCKED_BY_BROWSERS)));
     }
 
     #[test]

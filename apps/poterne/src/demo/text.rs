@@ -211,7 +211,7 @@ mod tests {
             &Facts {
                 program: "target/release/poterne",
                 hostname: "demo.poterne.localhost",
-                http: at(10_080),
+                http: at(10_088),
                 https: at(10_443),
                 tunnel: at(7844),
                 api: at(8600),
@@ -230,12 +230,12 @@ mod tests {
     fn both_urls_are_there_the_clear_one_first() {
         for language in [Language::English, Language::French] {
             let text = text(language, Some(Published::Sample("127.0.0.1:4".parse().unwrap())), false);
-            let http = text.find("http://demo.poterne.localhost:10080/").unwrap();
+            let http = text.find("http://demo.poterne.localhost:10088/").unwrap();
             let https = text.find("https://demo.poterne.localhost:10443/").unwrap();
             assert!(http < https);
             for part in [
                 "curl --resolve demo.poterne.localhost:10443:127.0.0.1 --cacert '/s t/ca.pem' https://demo.poterne.localhost:10443/\n",
-                "ssh -N -L 10080:127.0.0.1:10080 -L 10443:127.0.0.1:10443 me@host\n",
+                "ssh -N -L 10088:127.0.0.1:10088 -L 10443:127.0.0.1:10443 me@host\n",
                 "target/release/poterne demo --url http://localhost:3000\n",
                 "'/s t/visitors-ca.pem'",
                 "--quick-service http://127.0.0.1:8600",

@@ -117,6 +117,11 @@ pub(super) async fn serve(
             return;
         }
         Ok(Ok(exchanged)) => exchanged,
+        Ok(Err(ServiceError::Http1(fault @ (Fault::Visitor(_) | Fault::Length)))) => {
+            // Nobody is there to be told, and the service is not to blame.
+            tracing::debug!(ray, service = service.name, %fault, "a request ended before it was whole");
+            return;
+        }
         Ok(Err(error)) => {
             unreachable(shared, ray, &service.name, &error, &mut answer).await;
             return;
