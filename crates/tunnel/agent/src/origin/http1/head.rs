@@ -14,6 +14,9 @@ use super::body::Framing;
 /// Twice what edge-behaviour §2.9 lets a visitor's answer have, since interim answers count, too.
 pub(crate) const HEAD_BYTES_MAX: usize = 128 * 1024;
 
+/// Most fields in it: as many as a head on a QUIC stream has room for, less what is ours.
+const FIELDS_MAX: usize = poterne_tunnel_proto::stream::METADATA_MAX - 24;
+
 /// What every answer begins with.
 const PREFIX: &[u8] = b"HTTP/1.";
 
@@ -26,6 +29,8 @@ pub(crate) enum HeadError {
     Field,
     #[error("the head of the service's answer exceeds {HEAD_BYTES_MAX} bytes")]
     TooLarge,
+    #[error("the head of the service's answer has more than {FIELDS_MAX} fields")]
+    TooMany,
     #[error("the service sent both Transfer-Encoding and Content-Length")]
     TwoLengths,
     #[error("the service sent a Content-Length that is no number, or several that differ")]
@@ -69,6 +74,9 @@ pub(crate) fn take_answer(buf: &mut BytesMut, method: &Method) -> Result<Option<
         let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| HeadError::Field)?;
         let value = line[colon + 1..].trim_ascii();
         let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(|_| HeadError::Field)?;
+        if headers.len() == FIELDS_MAX {
+            return Err(HeadError::TooMany);
+        }
         headers.try_append(name, value).map_err(|_| HeadError::TooLarge)?;
     }
     let framing = framing(status, is_http_10, &headers, method)?;
@@ -220,8 +228,9 @@ mod tests {
         }
         let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(HEAD_BYTES_MAX));
         assert_eq!(answer(&endless).unwrap_err(), HeadError::TooLarge);
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(5_000));
-        assert_eq!(answer(&many).unwrap().unwrap().headers.len(), 5_000);
+        let many = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(count));
+        assert_eq!(answer(&many(FIELDS_MAX)).unwrap().unwrap().headers.len(), 1_000);
+        assert_eq!(answer(&many(FIELDS_MAX + 1)).unwrap_err(), HeadError::TooMany);
     }
 
     #[test]
