@@ -23,10 +23,9 @@ async fn answers_that_are_none_are_told_apart() {
         let agent = Agent::good(&edge, transport, 0).await;
         let error = async |path: &str| edge.get(path).await.expect_err(path);
         assert!(matches!(error("/unreachable").await, UpstreamError::LocalService(text) if text.starts_with("Unable to reach")));
+        assert!(matches!(error("/reset").await, UpstreamError::LocalService(text) if text.contains("broke off")));
         match transport {
             Transport::Quic => {
-                let reset = UpstreamError::Protocol("the agent reset the stream (code 0) before its answer".into());
-                assert_eq!(error("/reset").await, reset);
                 let ended = UpstreamError::Protocol("the agent ended the stream before its answer".into());
                 assert_eq!(error("/end").await, ended);
                 assert_eq!(error("/half-head").await, ended);
@@ -35,7 +34,6 @@ async fn answers_that_are_none_are_told_apart() {
                 }
             }
             Transport::Http2 => {
-                assert!(matches!(error("/reset").await, UpstreamError::LocalService(_)));
                 assert!(matches!(error("/garbage").await, UpstreamError::Protocol(_)));
                 error("/huge-head").await;
             }
