@@ -77,6 +77,11 @@ impl Guard {
         self.at == At::Head
     }
 
+    /// Whether a request's body has begun and is not complete.
+    pub fn in_body(&self) -> bool {
+        !matches!(self.at, At::Between | At::Head)
+    }
+
     /// Judges the bytes that were just read.
     pub fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), Stop> {
         let mut done = 0;

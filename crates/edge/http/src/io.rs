@@ -40,6 +40,11 @@ impl<IO> Guarded<IO> {
         (self.inner, self.refusal.map(|refusal| if in_head { Refused::Head(refusal) } else { Refused::Body }))
     }
 
+    /// Whether the visitor is still to send the rest of a body.
+    pub(crate) fn in_body(&self) -> bool {
+        self.guard.in_body()
+    }
+
     fn refused(refusal: Refusal) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, refusal)
     }

@@ -100,8 +100,10 @@ where
     let end = run(&mut codec, |codec| codec.graceful_shutdown(), &shared, shared.limits.idle_timeout, drain).await;
 
     let parts = codec.into_parts();
-    let (io, refused) = parts.io.into_inner().into_parts();
-    let refused = match end {
+    let guarded = parts.io.into_inner();
+    let in_body = guarded.in_body();
+    let (io, refused) = guarded.into_parts();
+    let refused = match &end {
         End::Slow => Some(Refused::Head(Refusal::Slow)),
         End::Idle => None,
         End::Codec => match shared.watch.take_handover() {
@@ -114,6 +116,8 @@ where
             Box::pin(refuse_and_close(io, &shared, refusal)).await;
         }
         Some(Refused::Body) => Box::pin(close(io, &[])).await,
+        // Answered before the whole request was read, as when an upload is refused.
+        None if in_body && matches!(end, End::Codec) => Box::pin(close(io, &[])).await,
         _ => {}
     }
 }
@@ -335,7 +339,8 @@ async fn refuse_and_close<IO: AsyncRead + AsyncWrite + Unpin, H: Handler>(io: IO
 /// Closes, after these last bytes, in a way that lets the visitor read its answer: a socket closed with bytes unread is reset, and the
 /// answer with it (RFC 9112 §9.6).
 async fn close<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, last: &[u8]) {
-    const DRAIN_BYTES_MAX: usize = 64 * 1024;
+    // What both kernels hold of an upload that was refused while it ran, and what comes before the visitor has read so.
+    const DRAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
     const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, async {
         io.write_all(last).await?;

@@ -268,6 +268,28 @@ async fn a_body_is_invited_when_it_is_wanted() {
 }
 
 #[tokio::test]
+async fn an_answer_to_an_upload_that_was_not_read_is_not_lost() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (seen, _paths) = mpsc::unbounded_channel();
+    let serving = tokio::spawn(async move {
+        let (stream, peer) = listener.accept().await.unwrap();
+        let connection = Arc::new(Connection::new(peer, peer, Scheme::Http, None));
+        let handler = Arc::new(Origin { seen, pieces: std::sync::Mutex::default() });
+        serve_connection(stream, Protocol::Http1, connection, handler, Arc::default(), CancellationToken::new()).await;
+    });
+    let (mut answer, mut upload) = tokio::net::TcpStream::connect(address).await.unwrap().into_split();
+    upload.write_all(b"PUT /ignores HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4000000\r\n\r\n").await.unwrap();
+    // All of it goes out before a byte of the answer is read; a reset would take the answer away.
+    upload.write_all(&vec![b'x'; 3_999_999]).await.unwrap();
+    let mut text = String::new();
+    answer.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("early"), "{text}");
+    drop((upload, answer));
+    serving.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_websocket_is_raw_only_after_its_101() {
     const OPENING: &str = "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let mut visit = visit(Protocol::Http1);
