@@ -279,9 +279,11 @@ async fn an_answer_to_an_upload_that_was_not_read_is_not_lost() {
         serve_connection(stream, Protocol::Http1, connection, handler, Arc::default(), CancellationToken::new()).await;
     });
     let (mut answer, mut upload) = tokio::net::TcpStream::connect(address).await.unwrap().into_split();
-    upload.write_all(b"PUT /ignores HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4000000\r\n\r\n").await.unwrap();
-    // All of it goes out before a byte of the answer is read; a reset would take the answer away.
-    upload.write_all(&vec![b'x'; 3_999_999]).await.unwrap();
+    upload.write_all(b"PUT /ignores HTTP/1.1\r\nHost: a.test\r\nContent-Length: 12000000\r\n\r\n").await.unwrap();
+    // More than the kernels hold: a reset would break the upload, and a client that cannot write looks for no answer.
+    for _ in 0..1199 {
+        upload.write_all(&[b'x'; 10_000]).await.unwrap();
+    }
     let mut text = String::new();
     answer.read_to_string(&mut text).await.unwrap();
     assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("early"), "{text}");
