@@ -20,7 +20,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use poterne_tunnel_transport::InTurns;
+use poterne_tunnel_transport::{InTurns, Route, mtu::PAYLOAD_MAX};
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::{
@@ -80,7 +80,7 @@ pub(crate) enum DialError {
 /// All that dialling needs; shared by the agent's connections.
 pub(crate) struct Dialer {
     tls: ArcSwap<Tls>,
-    transport: Arc<quinn::TransportConfig>,
+    congestion: Congestion,
     protocol: Protocol,
     post_quantum: bool,
     ip_version: IpVersion,
@@ -120,7 +120,7 @@ impl Dialer {
     pub(crate) fn new(settings: DialSettings<'_>) -> Result<Self, TrustError> {
         Ok(Self {
             tls: ArcSwap::from_pointee(Tls::new(settings.trust, settings.post_quantum)?),
-            transport: Arc::new(transport(settings.congestion)),
+            congestion: settings.congestion,
             // Post-quantum is a promise about QUIC (edge-behaviour §6.6), and holds for TCP here as well.
             protocol: settings.protocol,
             post_quantum: settings.post_quantum,
@@ -206,7 +206,7 @@ impl Dialer {
         let dialled = async {
             let endpoint = self.endpoint(address.is_ipv4()).map_err(|e| e.to_string())?;
             let mut config = quinn::ClientConfig::new(self.tls.load().quic.clone());
-            config.transport_config(self.transport.clone());
+            config.transport_config(Arc::new(transport(self.congestion, Route::to(address))));
             let connecting = endpoint.connect_with(config, address, QUIC_NAME).map_err(|error| {
                 if matches!(error, quinn::ConnectError::EndpointStopping) {
                     // Its socket failed for good: the next try makes another.
@@ -238,7 +238,9 @@ impl Dialer {
         // What the kernel's limits leave is good enough; only speed suffers.
         let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(UDP_BUFFER_BYTES);
         let _ = socket2::SockRef::from(&socket).set_send_buffer_size(UDP_BUFFER_BYTES);
-        let made = quinn::Endpoint::new(quinn::EndpointConfig::default(), None, socket, Arc::new(InTurns))?;
+        let mut config = quinn::EndpointConfig::default();
+        config.max_udp_payload_size(PAYLOAD_MAX).expect("more than RFC 9000 §18.2 asks for at least");
+        let made = quinn::Endpoint::new(config, None, socket, Arc::new(InTurns))?;
         Ok(endpoint.insert(made).clone())
     }
 
@@ -302,7 +304,7 @@ fn split(edge: &str) -> Option<(&str, u16)> {
     Some((host, port.parse().ok()?)).filter(|(host, _)| !host.is_empty())
 }
 
-fn transport(congestion: Congestion) -> quinn::TransportConfig {
+fn transport(congestion: Congestion, route: Route) -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(STREAMS_AT_FIRST.into())
@@ -311,7 +313,8 @@ fn transport(congestion: Congestion) -> quinn::TransportConfig {
         .max_idle_timeout(Some(Duration::from_secs(5).try_into().expect("five seconds fit a QUIC varint")))
         .stream_receive_window(STREAM_WINDOW.into())
         .receive_window(CONNECTION_WINDOW.into())
-        .send_window(SEND_WINDOW);
+        .send_window(SEND_WINDOW)
+        .mtu_discovery_config(Some(route.discovery()));
     match congestion {
         Congestion::Bbr => transport.congestion_controller_factory(Arc::new(quinn::congestion::BbrConfig::default())),
         Congestion::Cubic => transport.congestion_controller_factory(Arc::new(quinn::congestion::CubicConfig::default())),

@@ -74,7 +74,7 @@ pub(crate) struct Inner {
     pub(crate) threads: RpcThreads,
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
-    pub(crate) quic: quinn::ServerConfig,
+    pub(crate) quic: quic::Configs,
     pub(crate) tls: Arc<rustls::ServerConfig>,
     /// No new connections are accepted once this is cancelled.
     pub(crate) stop: CancellationToken,
@@ -98,7 +98,7 @@ impl Gateway {
         events: mpsc::Sender<Event>,
         metrics: &Metrics,
     ) -> Result<Self, rustls::Error> {
-        let quic = quic::server_config(&settings, certificates.clone())?;
+        let quic = quic::server_configs(&settings, certificates.clone())?;
         let tls = http2::server_config(certificates)?;
         let gateway = Self(Arc::new(Inner {
             threads: RpcThreads::new(settings.rpc_threads),
@@ -140,7 +140,7 @@ impl Gateway {
 
     /// QUIC for agents that come on another endpoint.
     pub fn quic_config(&self) -> quinn::ServerConfig {
-        self.0.quic.clone()
+        self.0.quic.ordinary.clone()
     }
 
     /// How another endpoint for agents is set up. `name` tells it from this process's other endpoints and is the same after a restart:

@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::hmac;
 use poterne_keys::{Secret, random_bytes};
+use poterne_tunnel_transport::mtu::PAYLOAD_MAX;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{Inner, http2, newcomers::Answer, quic};
@@ -27,7 +28,8 @@ pub(crate) async fn bind(inner: &Arc<Inner>) -> io::Result<Vec<SocketAddr>> {
         let (udp, tcp) = both(*address)?;
         let local = udp.local_addr()?;
         let config = endpoint_config(&inner.settings.reset_key, &format!("tunnel.listen {index}"));
-        let endpoint = quinn::Endpoint::new(config, Some(inner.quic.clone()), udp, Arc::new(poterne_tunnel_transport::InTurns))?;
+        let endpoint =
+            quinn::Endpoint::new(config, Some(inner.quic.ordinary.clone()), udp, Arc::new(poterne_tunnel_transport::InTurns))?;
         inner.tasks.spawn(accept_udp(inner.clone(), endpoint));
         inner.tasks.spawn(accept_tcp(inner.clone(), tokio::net::TcpListener::from_std(tcp)?));
         bound.push(local);
@@ -41,7 +43,11 @@ pub(crate) fn endpoint_config(key: &Secret, name: &str) -> quinn::EndpointConfig
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
     let own = hmac::sign(&key, name.as_bytes());
     let mut config = quinn::EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, own.as_ref())));
-    config.cid_generator(|| Box::new(RandomIds)).min_reset_interval(RESET_INTERVAL_MIN);
+    config
+        .cid_generator(|| Box::new(RandomIds))
+        .min_reset_interval(RESET_INTERVAL_MIN)
+        .max_udp_payload_size(PAYLOAD_MAX)
+        .expect("more than RFC 9000 §18.2 asks for at least");
     config
 }
 

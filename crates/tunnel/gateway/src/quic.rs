@@ -15,6 +15,7 @@ use poterne_tunnel_proto::{
     stream::{Opening, Parsed, parse_opening},
 };
 use poterne_tunnel_rpc::{Limits, SessionServer, serve_registration, serve_sessions};
+use poterne_tunnel_transport::Route;
 use quinn::{VarInt, congestion};
 
 use crate::{
@@ -25,10 +26,17 @@ use crate::{
     settings::{AGENT_STREAMS_MAX, DATAGRAM_BYTES_MAX, PING_INTERVAL},
 };
 
-pub(crate) fn server_config(
+/// How agents are met.
+pub(crate) struct Configs {
+    pub(crate) ordinary: quinn::ServerConfig,
+    /// For those on a way with large packets.
+    large: Arc<quinn::ServerConfig>,
+}
+
+pub(crate) fn server_configs(
     settings: &Settings,
     certificates: Arc<dyn rustls::server::ResolvesServerCert>,
-) -> Result<quinn::ServerConfig, rustls::Error> {
+) -> Result<Configs, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -37,14 +45,16 @@ pub(crate) fn server_config(
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let tls = quinn::crypto::rustls::QuicServerConfig::try_from(tls)
         .map_err(|_| rustls::Error::General("no cipher suite for QUIC".into()))?;
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
-    config.transport_config(Arc::new(transport(settings)));
+    let mut ordinary = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    ordinary.transport_config(Arc::new(transport(settings, Route::Ordinary)));
     // An agent that changes its address (a home router's new lease) keeps its connection.
-    config.migration(true);
-    Ok(config)
+    ordinary.migration(true);
+    let mut large = ordinary.clone();
+    large.transport_config(Arc::new(transport(settings, Route::Large)));
+    Ok(Configs { ordinary, large: Arc::new(large) })
 }
 
-fn transport(settings: &Settings) -> quinn::TransportConfig {
+fn transport(settings: &Settings, route: Route) -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
     transport
         .max_idle_timeout(settings.dead_after.try_into().ok())
@@ -55,7 +65,8 @@ fn transport(settings: &Settings) -> quinn::TransportConfig {
         .receive_window(settings.connection_window.into())
         .send_window(u64::from(settings.stream_window) * 8)
         .datagram_receive_buffer_size(Some(DATAGRAM_BYTES_MAX))
-        .datagram_send_buffer_size(DATAGRAM_BYTES_MAX);
+        .datagram_send_buffer_size(DATAGRAM_BYTES_MAX)
+        .mtu_discovery_config(Some(route.discovery()));
     match settings.congestion {
         Congestion::Bbr => transport.congestion_controller_factory(Arc::new(congestion::BbrConfig::default())),
         Congestion::Cubic => transport.congestion_controller_factory(Arc::new(congestion::CubicConfig::default())),
@@ -84,7 +95,11 @@ pub(crate) fn accept(inner: &Arc<Inner>, incoming: quinn::Incoming) {
 
 async fn handshake(inner: &Inner, incoming: quinn::Incoming) -> Option<quinn::Connection> {
     let peer = incoming.remote_address();
-    let connecting = incoming.accept().ok()?;
+    let connecting = match Route::to(peer) {
+        Route::Ordinary => incoming.accept(),
+        Route::Large => incoming.accept_with(inner.quic.large.clone()),
+    };
+    let connecting = connecting.ok()?;
     match tokio::time::timeout(inner.settings.handshake_timeout, connecting).await {
         Ok(Ok(connection)) => Some(connection),
         Ok(Err(error)) => {

@@ -5,10 +5,12 @@
 //! together, in one packet or at least in one system call. An idle process loses nothing but a look at its sockets.
 //!
 //! * [`turns`]: the waiting itself;
-//! * [`runtime`]: the same for all that quinn drives.
+//! * [`runtime`]: the same for all that quinn drives;
+//! * [`mtu`]: how large its packets may become.
 #![forbid(unsafe_code)]
 
+pub mod mtu;
 pub mod runtime;
 pub mod turns;
 
-pub use crate::{runtime::InTurns, turns::Turns};
+pub use crate::{mtu::Route, runtime::InTurns, turns::Turns};
