@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod needs;
+mod postgres;
 mod run;
 mod schema;
 mod sources;

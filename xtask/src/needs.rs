@@ -1,13 +1,17 @@
 //! What the tests need beyond cargo: which of it is here, and how to get the rest.
 //!
-//! The end-to-end tests talk to real servers and clients. Each is a *peer* that can be left out by name. The first segment of a
-//! test's name says which peers it needs (`curl_nginx::quic::pages_and_bodies`), so leaving one out is a filter, and an exact one.
+//! The end-to-end tests talk to real servers and clients, the store's to a real PostgreSQL. Each is a *peer* that can be left out by
+//! name. A segment of a test's name says which peers it needs (`curl_nginx::quic::pages_and_bodies`, the first of an end-to-end test;
+//! `tests::postgres::…` elsewhere), so leaving one out is a filter, and an exact one.
 
 use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, bail};
 
-use crate::run::{self, must, on_path, succeeds};
+use crate::{
+    postgres,
+    run::{self, must, on_path, succeeds},
+};
 
 /// One thing that tests use and this repository does not contain.
 #[derive(Debug)]
@@ -21,14 +25,20 @@ pub(crate) struct Peer {
 enum Source {
     /// A program, and the Debian package that has it.
     Debian { program: &'static str, package: &'static str },
+    /// PostgreSQL's server, which is not on PATH; Debian's package is called alike.
+    Postgres,
     /// A Python module, and what pip installs.
     Python { module: &'static str, package: &'static str },
 }
 
+/// The peer that is a database server.
+pub(crate) const POSTGRES: &str = "postgres";
+
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 6] = [
+pub(crate) const PEERS: [Peer; 7] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
+    Peer { name: POSTGRES, source: Source::Postgres },
     Peer { name: "python", source: Source::Debian { program: "python3", package: "python3" } },
     Peer { name: "websockets", source: Source::Python { module: "websockets", package: "websockets>=13" } },
     Peer { name: "aiohttp", source: Source::Python { module: "aiohttp", package: "aiohttp>=3.10" } },
@@ -87,6 +97,7 @@ impl Peer {
     fn missing_debian_package(&self) -> Option<&'static str> {
         match self.source {
             Source::Debian { program, package } if !on_path(program) => Some(package),
+            Source::Postgres if postgres::programs().is_none() => Some("postgresql"),
             _ => None,
         }
     }
@@ -94,7 +105,7 @@ impl Peer {
     fn python_package(&self) -> Option<(&'static str, &'static str)> {
         match self.source {
             Source::Python { module, package } => Some((module, package)),
-            Source::Debian { .. } => None,
+            Source::Debian { .. } | Source::Postgres => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::{
     needs,
     needs::Peer,
-    run,
+    postgres, run,
     run::{cargo, must},
 };
 
@@ -40,6 +40,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let peers = needs::left_out(&options.without)?;
     needs::provide(&peers)?;
     must(cargo().args(["build", "--package", "poterne", "--package", "poterne-agent"]))?;
+    let is_out = |name: &str| peers.iter().any(|peer| peer.name == name);
+    let postgres = (!is_out(needs::POSTGRES)).then(postgres::Server::start).transpose()?;
     let built = run::target().join("debug");
     let left_out = left_out(&peers, stock.is_some());
 
@@ -51,7 +53,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .env("POTERNE_BIN", built.join("poterne"))
         .env("POTERNE_AGENT_BIN", built.join("poterne-agent"))
         .env("POTERNE_E2E_PYTHON", needs::python());
+    if let Some(server) = &postgres {
+        command.env("POTERNE_POSTGRES", server.url());
+    }
     let outcome = must(&mut command);
+    drop(postgres);
 
     for LeftOut { tests, why } in left_out {
         match count(&tests)? {
@@ -79,8 +85,11 @@ fn left_out(peers: &[&Peer], stock: bool) -> Vec<LeftOut> {
     all
 }
 
-/// The first segment of a test's name joins the peers that it needs by `_`.
+/// The first segment of an end-to-end test's name joins the peers that it needs by `_`; other tests name the one that they may need.
 fn needs_peer(name: &str) -> String {
+    if name == needs::POSTGRES {
+        return format!("test(/(^|::){name}(_[a-z]+)*::/)");
+    }
     format!("(package(poterne-e2e) and test(/^([a-z]+_)*{name}(_[a-z]+)*::/))")
 }
 
@@ -126,7 +135,7 @@ mod tests {
     #[test]
     fn an_unknown_peer_is_told_with_the_known_ones() {
         let error = needs::left_out(&["ngnix".into()]).unwrap_err().to_string();
-        assert!(error.contains("ngnix") && error.contains("curl, nginx, python"), "{error}");
+        assert!(error.contains("ngnix") && error.contains("curl, nginx, postgres, python"), "{error}");
     }
 
     /// Else `--without` would leave its tests in.

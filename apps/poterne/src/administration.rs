@@ -121,7 +121,10 @@ pub(crate) async fn open_app(
     node_key: &NodeKey,
     pin: [u8; 32],
 ) -> anyhow::Result<(Store, App)> {
-    let store = Store::open(&state.join(state::STORE)).await?;
+    let store = match config.control.store.as_str() {
+        "sqlite" => Store::open(&state.join(state::STORE)).await?,
+        url => Store::connect(url).await?,
+    };
     let settings = Settings {
         edges: config.agents_dial(),
         pin,

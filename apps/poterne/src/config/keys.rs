@@ -113,7 +113,7 @@ pub const KEYS: &[Key] = &[
     key!("control" "aliases" List Is("[]"),
         "Other names of the API, for clients that are led here by DNS."),
     key!("control" "store" Text Is(r#""sqlite""#),
-        "The database. \"sqlite\" keeps it in the state directory."),
+        "The database. \"sqlite\" keeps it in the state directory; postgres://USER:PASSWORD@HOST/DATABASE uses a PostgreSQL server."),
     key!("control" "activate" List Is("[]"),
         "Zones that you, who run this node, declare active without waiting for their delegation: names, or \"*.test\" for all below."),
     key!("control" "rate_limit" Number Is("1200"),

@@ -272,8 +272,12 @@ impl Config {
                  Names can be led here by any other name server meanwhile",
             );
         }
-        if !self.control.store.eq("sqlite") {
-            return wrong("[control] store is not \"sqlite\": this version keeps its state in SQLite only");
+        if !(self.control.store == "sqlite"
+            || self.control.store.starts_with("postgres://")
+            || self.control.store.starts_with("postgresql://"))
+        {
+            // It may hold a password, so it is not shown.
+            return wrong("[control] store is neither \"sqlite\" nor a URL such as postgres://poterne@localhost/poterne");
         }
         if !self.node.roles.contains(&Role::Control) || !self.node.roles.contains(&Role::Edge) {
             return wrong("[node] roles: this version runs control and edge in one process; take [\"control\", \"edge\"]");

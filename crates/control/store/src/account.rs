@@ -1,11 +1,12 @@
 //! Accounts, and the data keys that seal what is theirs.
 
 use poterne_model::AccountId;
-use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Micros, Session, StoreError,
-    rows::{cell, parsed},
+    database::{Row, query},
+    rows::{cell, inserted, parsed},
+    touched::Touched,
 };
 
 /// What an account is for.
@@ -42,13 +43,15 @@ impl AccountKind {
 impl Session {
     /// Every account, oldest first.
     pub async fn accounts(&mut self) -> Result<Vec<Account>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM account ORDER BY created_at, id").fetch_all(self.connection()).await?;
+        let rows = query("SELECT * FROM account ORDER BY created_at, id").fetch_all(self.connection()).await?;
         rows.iter().map(account).collect()
     }
 
-    /// A new account.
+    /// A new account. Conflict when there is one of that id.
     pub async fn insert_account(&mut self, account: &Account) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO account (id, name, kind, created_at, modified_at) VALUES (?, ?, ?, ?, ?)")
+        let statement = "INSERT INTO account (id, name, kind, created_at, modified_at) VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT DO NOTHING";
+        let done = query(statement)
             .bind(account.id.to_string())
             .bind(&account.name)
             .bind(account.kind.word())
@@ -56,13 +59,14 @@ impl Session {
             .bind(account.created_at)
             .execute(self.connection())
             .await?;
-        Ok(())
+        inserted(done, "account")?;
+        self.touch(&Touched::Account(account.id)).await
     }
 
     /// The wrapped data keys with their ids, oldest first.
     pub async fn data_keys(&mut self) -> Result<Vec<([u8; 8], Vec<u8>)>, StoreError> {
-        let rows = sqlx::query("SELECT id, wrapped FROM data_key ORDER BY created_at, id").fetch_all(self.connection()).await?;
-        let read = |row: &SqliteRow| {
+        let rows = query("SELECT id, wrapped FROM data_key ORDER BY created_at, id").fetch_all(self.connection()).await?;
+        let read = |row: &Row| {
             let id = cell::<Vec<u8>>(row, "id")?.try_into();
             let id = id.map_err(|_| StoreError::Damaged { what: "data key", why: "its id has not eight bytes".into() })?;
             Ok((id, cell(row, "wrapped")?))
@@ -72,14 +76,14 @@ impl Session {
 
     /// Adds a wrapped data key, or replaces its wrapping.
     pub async fn put_data_key(&mut self, id: [u8; 8], wrapped: &[u8], now: Micros) -> Result<(), StoreError> {
-        let statement = "INSERT INTO data_key (id, wrapped, created_at) VALUES (?, ?, ?)
+        let statement = "INSERT INTO data_key (id, wrapped, created_at) VALUES ($1, $2, $3)
             ON CONFLICT (id) DO UPDATE SET wrapped = excluded.wrapped";
-        sqlx::query(statement).bind(id.as_slice()).bind(wrapped).bind(now).execute(self.connection()).await?;
+        query(statement).bind(id.as_slice()).bind(wrapped).bind(now).execute(self.connection()).await?;
         Ok(())
     }
 }
 
-fn account(row: &SqliteRow) -> Result<Account, StoreError> {
+fn account(row: &Row) -> Result<Account, StoreError> {
     let kind = match cell(row, "kind")? {
         "standard" => AccountKind::Standard,
         "quick" => AccountKind::Quick,

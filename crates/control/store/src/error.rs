@@ -1,15 +1,15 @@
 //! What the store answers when it cannot.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why the store did not do it. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file cannot be used at all.
-    #[error("the store {path} cannot be opened: {error}")]
+    /// It cannot be used at all.
+    #[error("the store {what} cannot be opened: {error}")]
     Open {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database.
+        what: String,
         /// Why.
         error: String,
     },
@@ -27,6 +27,12 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// Writers wait in a long line.
+    #[error("the store is busy: other changes took too long; try again")]
+    Busy,
+    /// It was written, and could not be made durable.
+    #[error("the change was not kept: {0}")]
+    Commit(Arc<StoreError>),
     /// The disk is full, the file locked, or the like.
     #[error("the store did not answer: {0}")]
     Database(sqlx::Error),

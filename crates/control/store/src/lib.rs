@@ -1,15 +1,17 @@
 //! The only crate that knows the database.
 //!
 //! Reads and writes happen within a [`Session`]: one transaction that sees one state. A verb opens a writing session, asks what it
-//! must know, writes, and commits; what it was told cannot have changed meanwhile, because SQLite lets one writer in at a time.
-//! A commit returns once the disk has it (`synchronous=FULL`), adds one to the `change` counter, and wakes whoever waits on
-//! [`Store::changes`].
+//! must know, writes, and commits; what it was told cannot have changed meanwhile, because one writer is let in at a time
+//! (`writer`). A commit returns once the disk has it, adds one to the `change` counter, and wakes whoever waits on
+//! [`Store::changes`]; those that wait together share one. SQLite by default, PostgreSQL by URL, the same queries for both
+//! (`database`).
 //!
 //! What is not here: who may do what (`control/app`), and what a secret is (`keys`: only sealed bytes and digests come in).
 #![forbid(unsafe_code)]
 
 mod account;
 mod connection;
+mod database;
 mod error;
 mod open;
 mod record;
@@ -17,7 +19,9 @@ mod rows;
 mod session;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod tunnel;
+mod writer;
 mod zone;
 
 pub use account::{Account, AccountKind};
@@ -25,6 +29,7 @@ pub use error::StoreError;
 pub use open::Store;
 pub use record::Record;
 pub use session::Session;
+pub use touched::Touched;
 pub use tunnel::{ConfigSource, Configuration, SealedSecret, Tunnel};
 pub use zone::Zone;
 

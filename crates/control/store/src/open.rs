@@ -1,38 +1,65 @@
-//! Opening the store: file, settings, migrations.
+//! Opening the store: where it is, its settings, its migrations.
 
-use std::{os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    str::FromStr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use sqlx::{
-    SqlitePool,
+    PgPool, SqlitePool,
     migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, Notify, watch};
 
-use crate::{Session, StoreError};
+use crate::{
+    Session, StoreError,
+    writer::{Way, Writer},
+};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
-/// Connections that read; SQLite readers in WAL mode do not wait for the writer.
+/// Connections that read; neither engine makes readers wait for the writer.
 const READERS_MAX: u32 = 4;
 
-/// How long a statement waits for another process's lock (a backup, a curious `sqlite3`).
+/// How long a statement waits for another process's lock (a backup, a curious `sqlite3`), and a reader for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a session waits for its turn to write.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The store. Clones share it.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 pub(crate) struct Inner {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    pub(crate) change: watch::Sender<u64>,
+    writer: Arc<Mutex<Writer>>,
+    readers: Readers,
+    /// Woken when a session is over.
+    pub(crate) committer: Arc<Notify>,
+    change: watch::Sender<u64>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.committer.notify_one();
+    }
+}
+
+enum Readers {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
 }
 
 impl Store {
-    /// Opens the file, made if absent (mode 0600), and brings its tables up to date.
+    /// Opens the SQLite file, made if absent (mode 0600), and brings its tables up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let wrong = |error: String| StoreError::Open { path: path.to_owned(), error };
+        let wrong = |error: String| StoreError::Open { what: path.display().to_string(), error };
         // Made before SQLite does, which would leave it to the umask.
         std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| wrong(error.to_string()))?;
         let options = SqliteConnectOptions::new()
@@ -42,24 +69,53 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
         let pool = |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
-        let writer = pool(1).connect_with(options.clone()).await.map_err(|error| wrong(error.to_string()))?;
-        MIGRATIONS.run(&writer).await.map_err(|error| wrong(error.to_string()))?;
-        let readers = pool(READERS_MAX).connect_lazy_with(options.read_only(true));
-        let store = Self(Arc::new(Inner { writer, readers, change: watch::Sender::new(0) }));
+        let first = pool(1).connect_with(options.clone()).await.map_err(|error| wrong(error.to_string()))?;
+        SQLITE.run(&first).await.map_err(|error| wrong(error.to_string()))?;
+        first.close().await;
+        let readers = pool(READERS_MAX).connect_lazy_with(options.clone().read_only(true));
+        Self::begin(Way::Sqlite(Box::new(options)), Readers::Sqlite(readers)).await
+    }
+
+    /// Opens a PostgreSQL database by its URL (`postgres://user@host/database`) and brings its tables up to date.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        // The URL may hold a password: only the host and the database are ever named.
+        let wrong = |what: &str, error: String| StoreError::Open { what: what.to_owned(), error };
+        let options = PgConnectOptions::from_str(url).map_err(|error| wrong("[control] store", error.to_string()))?;
+        let named = format!("postgres://{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or(""));
+        let pool = |connections: u32| PgPoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
+        let first = pool(1).connect_with(options.clone()).await.map_err(|error| wrong(&named, error.to_string()))?;
+        POSTGRES.run(&first).await.map_err(|error| wrong(&named, error.to_string()))?;
+        first.close().await;
+        let readers = pool(READERS_MAX).connect_lazy_with(options.clone());
+        Self::begin(Way::Postgres(Box::new(options)), Readers::Postgres(readers)).await
+    }
+
+    async fn begin(way: Way, readers: Readers) -> Result<Self, StoreError> {
+        let change = watch::Sender::new(0);
+        let writer = Arc::new(Mutex::new(Writer::new(way, change.clone())));
+        let store = Self(Arc::new(Inner { writer, readers, committer: Arc::default(), change }));
         let change = store.read().await?.change().await?;
         store.0.change.send_replace(change);
+        tokio::spawn(commit_groups(Arc::downgrade(&store.0), store.0.writer.clone(), store.0.committer.clone()));
         Ok(store)
     }
 
     /// A session that reads one state.
     pub async fn read(&self) -> Result<Session, StoreError> {
-        Ok(Session::new(self.0.readers.begin().await?, None))
+        Ok(match &self.0.readers {
+            Readers::Sqlite(pool) => Session::reads_sqlite(pool.begin().await?),
+            Readers::Postgres(pool) => {
+                Session::reads_postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+        })
     }
 
-    /// A session that may write; waits until no other does.
+    /// A session that may write; waits until those before it are through.
     pub async fn write(&self) -> Result<Session, StoreError> {
-        let transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Session::new(transaction, Some(self.0.clone())))
+        let turn = tokio::time::timeout(TURN_TIMEOUT, self.0.writer.clone().lock_owned());
+        let mut writer = turn.await.map_err(|_| StoreError::Busy)?;
+        writer.begin().await?;
+        Ok(Session::writes(writer, self.0.clone()))
     }
 
     /// The number of the last committed change, as it goes up.
@@ -67,9 +123,23 @@ impl Store {
         self.0.change.subscribe()
     }
 
-    /// Waits for sessions under way and closes the file.
+    /// Waits for sessions under way and closes the store.
     pub async fn close(&self) {
-        self.0.readers.close().await;
-        self.0.writer.close().await;
+        match &self.0.readers {
+            Readers::Sqlite(pool) => pool.close().await,
+            Readers::Postgres(pool) => pool.close().await,
+        }
+        self.0.writer.lock().await.close().await;
+    }
+}
+
+/// Ends groups: queues up behind the sessions that wait when one is over, and commits what they have released by then.
+async fn commit_groups(store: Weak<Inner>, writer: Arc<Mutex<Writer>>, woken: Arc<Notify>) {
+    loop {
+        woken.notified().await;
+        writer.lock().await.commit().await;
+        if store.strong_count() == 0 {
+            break;
+        }
     }
 }

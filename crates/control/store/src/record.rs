@@ -1,11 +1,12 @@
 //! Records, one row each; a record set is the rows of one name and type.
 
 use poterne_model::{AccountId, Name, RecordData, RecordId, RecordSet, RecordType, ZoneId, name::ancestors};
-use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Micros, Session, StoreError, Zone,
-    rows::{cell, number, parse, parsed},
+    database::{Row, query},
+    rows::{cell, inserted, number, parse, parsed},
+    touched::Touched,
 };
 
 /// A record as the API will show it.
@@ -77,8 +78,8 @@ impl Session {
     pub async fn insert_record(&mut self, record: &Record) -> Result<(), StoreError> {
         let statement =
             "INSERT INTO record (id, zone, name, type, content, ttl, proxied, comment, tags, managed_by, created_at, modified_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        sqlx::query(statement)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+        let done = query(statement)
             .bind(record.id.to_string())
             .bind(record.zone.to_string())
             .bind(record.name.as_str())
@@ -93,18 +94,20 @@ impl Session {
             .bind(record.modified_at)
             .execute(self.connection())
             .await?;
-        Ok(())
+        inserted(done, "record")?;
+        self.touch(&Touched::Name(record.zone, record.name.clone())).await
     }
 
     /// Takes a record away.
     pub async fn delete_record(&mut self, id: RecordId) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM record WHERE id = ?").bind(id.to_string()).execute(self.connection()).await?;
-        if done.rows_affected() == 0 { Err(StoreError::NotFound("record")) } else { Ok(()) }
+        let row = query("DELETE FROM record WHERE id = $1 RETURNING zone, name").bind(id.to_string());
+        let row = row.fetch_optional(self.connection()).await?.ok_or(StoreError::NotFound("record"))?;
+        self.touch(&Touched::Name(parsed(&row, "zone")?, parsed(&row, "name")?)).await
     }
 
     /// The records at exactly this name.
     pub async fn records_at(&mut self, zone: ZoneId, name: &str) -> Result<Vec<Record>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM record WHERE zone = ? AND name = ? ORDER BY type, content, id")
+        let rows = query("SELECT * FROM record WHERE zone = $1 AND name = $2 ORDER BY type, content, id")
             .bind(zone.to_string())
             .bind(name)
             .fetch_all(self.connection())
@@ -114,16 +117,19 @@ impl Session {
 
     /// Every record of every zone, or of one, by zone and name.
     pub async fn records(&mut self, zone: Option<ZoneId>) -> Result<Vec<Record>, StoreError> {
-        let statement = "SELECT * FROM record WHERE ?1 IS NULL OR zone = ?1 ORDER BY zone, name, type, content, id";
-        let rows = sqlx::query(statement).bind(zone.map(|id| id.to_string())).fetch_all(self.connection()).await?;
+        let statement = match zone {
+            Some(zone) => query("SELECT * FROM record WHERE zone = $1 ORDER BY name, type, content, id").bind(zone.to_string()),
+            None => query("SELECT * FROM record ORDER BY zone, name, type, content, id"),
+        };
+        let rows = statement.fetch_all(self.connection()).await?;
         rows.iter().map(record).collect()
     }
 
     /// The account's CNAME records that lead straight to this name.
     pub async fn cnames_to(&mut self, account: AccountId, target: &Name) -> Result<Vec<Record>, StoreError> {
         let statement = "SELECT record.* FROM record JOIN zone ON zone.id = record.zone
-            WHERE zone.account = ? AND record.type = 'CNAME' AND record.content = ? ORDER BY record.name, record.id";
-        let rows = sqlx::query(statement).bind(account.to_string()).bind(target.as_str()).fetch_all(self.connection()).await?;
+            WHERE zone.account = $1 AND record.type = 'CNAME' AND record.content = $2 ORDER BY record.name, record.id";
+        let rows = query(statement).bind(account.to_string()).bind(target.as_str()).fetch_all(self.connection()).await?;
         rows.iter().map(record).collect()
     }
 
@@ -146,13 +152,14 @@ impl Session {
 
     async fn has_names_below(&mut self, zone: ZoneId, name: &str) -> Result<bool, StoreError> {
         let suffix = format!(".{name}");
-        let statement = "SELECT 1 FROM record WHERE zone = ?1 AND substr(name, -length(?2)) = ?2 LIMIT 1";
-        let found = sqlx::query(statement).bind(zone.to_string()).bind(suffix).fetch_optional(self.connection()).await?;
+        let statement =
+            "SELECT 1 AS one FROM record WHERE zone = $1 AND substr(name, length(name) - length($2) + 1) = $2 LIMIT 1";
+        let found = query(statement).bind(zone.to_string()).bind(suffix).fetch_optional(self.connection()).await?;
         Ok(found.is_some())
     }
 }
 
-fn record(row: &SqliteRow) -> Result<Record, StoreError> {
+fn record(row: &Row) -> Result<Record, StoreError> {
     let tags = serde_json::from_str(cell(row, "tags")?);
     Ok(Record {
         id: parsed(row, "id")?,

@@ -2,21 +2,18 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use sqlx::{ColumnIndex, Decode, Row, Sqlite, Type, sqlite::SqliteRow};
+use crate::{
+    StoreError,
+    database::{Cell, Row},
+};
 
-use crate::StoreError;
-
-/// A cell as SQLite keeps it.
-pub(crate) fn cell<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>
-where
-    T: Decode<'r, Sqlite> + Type<Sqlite>,
-    &'static str: ColumnIndex<SqliteRow>,
-{
+/// A cell as it is kept.
+pub(crate) fn cell<'r, T: Cell<'r>>(row: &'r Row, column: &'static str) -> Result<T, StoreError> {
     row.try_get(column).map_err(StoreError::Database)
 }
 
 /// A text cell as what it means.
-pub(crate) fn parsed<T>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError>
+pub(crate) fn parsed<T>(row: &Row, column: &'static str) -> Result<T, StoreError>
 where
     T: FromStr,
     T::Err: Display,
@@ -34,7 +31,7 @@ where
 }
 
 /// A text cell that may be absent, as what it means.
-pub(crate) fn parsed_optional<T>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, StoreError>
+pub(crate) fn parsed_optional<T>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError>
 where
     T: FromStr,
     T::Err: Display,
@@ -43,7 +40,17 @@ where
 }
 
 /// A non-negative number of a narrower kind.
-pub(crate) fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+pub(crate) fn number<T: TryFrom<i64>>(row: &Row, column: &'static str) -> Result<T, StoreError> {
     let value: i64 = cell(row, column)?;
     T::try_from(value).map_err(|_| StoreError::Damaged { what: column, why: format!("{value} is out of range") })
+}
+
+/// What an insert that meets an equal row, and does nothing, has to say.
+pub(crate) fn inserted(rows: u64, what: &'static str) -> Result<(), StoreError> {
+    if rows == 0 { Err(StoreError::Conflict(what)) } else { Ok(()) }
+}
+
+/// What an update of a row that is not there has to say.
+pub(crate) fn changed(rows: u64, what: &'static str) -> Result<(), StoreError> {
+    if rows == 0 { Err(StoreError::NotFound(what)) } else { Ok(()) }
 }

@@ -1,17 +1,43 @@
-//! One transaction.
+//! One transaction, as a verb sees it.
 
 use std::sync::Arc;
 
 use poterne_feed::Command;
 use serde::{Deserialize, Serialize};
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Postgres, Sqlite, Transaction};
+use tokio::sync::OwnedMutexGuard;
 
-use crate::{Micros, StoreError, open::Inner, rows::cell};
+use crate::{
+    Micros, StoreError,
+    database::{Connection, Row, query},
+    open::Inner,
+    rows::cell,
+    writer::Writer,
+};
 
 /// One transaction. Dropped without [`Session::commit`], it leaves no trace.
-pub struct Session {
-    transaction: Transaction<'static, Sqlite>,
-    writes: Option<Arc<Inner>>,
+pub struct Session(Kind);
+
+enum Kind {
+    ReadsSqlite(Transaction<'static, Sqlite>),
+    ReadsPostgres(Transaction<'static, Postgres>),
+    Writes(Turn),
+}
+
+/// A session's turn at the writer.
+struct Turn {
+    /// None once the turn is over.
+    writer: Option<OwnedMutexGuard<Writer>>,
+    store: Arc<Inner>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.abandon();
+            self.store.committer.notify_one();
+        }
+    }
 }
 
 /// A [`Command`] as it waits in the outbox.
@@ -24,40 +50,60 @@ struct DropConnections {
 const DROP_CONNECTIONS: &str = "drop_connections";
 
 impl Session {
-    pub(crate) fn new(transaction: Transaction<'static, Sqlite>, writes: Option<Arc<Inner>>) -> Self {
-        Self { transaction, writes }
+    pub(crate) fn reads_sqlite(transaction: Transaction<'static, Sqlite>) -> Self {
+        Self(Kind::ReadsSqlite(transaction))
     }
 
-    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+    pub(crate) fn reads_postgres(transaction: Transaction<'static, Postgres>) -> Self {
+        Self(Kind::ReadsPostgres(transaction))
+    }
+
+    pub(crate) fn writes(writer: OwnedMutexGuard<Writer>, store: Arc<Inner>) -> Self {
+        Self(Kind::Writes(Turn { writer: Some(writer), store }))
+    }
+
+    pub(crate) fn connection(&mut self) -> Connection<'_> {
+        match &mut self.0 {
+            Kind::ReadsSqlite(transaction) => Connection::Sqlite(transaction),
+            Kind::ReadsPostgres(transaction) => Connection::Postgres(transaction),
+            Kind::Writes(turn) => turn.writer.as_mut().expect("a turn ends with its session").connection(),
+        }
     }
 
     /// The number of the last committed change this session sees.
     pub async fn change(&mut self) -> Result<u64, StoreError> {
-        let row = sqlx::query("SELECT change FROM state").fetch_one(self.connection()).await?;
+        let row = query("SELECT change FROM state").fetch_one(self.connection()).await?;
         Ok(cell::<i64>(&row, "change")?.unsigned_abs())
     }
 
     /// Makes all of it durable and wakes publish; returns the change's number. A reading session has nothing to commit.
     pub async fn commit(mut self) -> Result<u64, StoreError> {
-        if self.writes.is_some() {
-            sqlx::query("UPDATE state SET change = change + 1").execute(self.connection()).await?;
+        if !matches!(self.0, Kind::Writes(_)) {
+            return self.change().await;
         }
-        let change = self.change().await?;
-        self.transaction.commit().await?;
-        if let Some(store) = self.writes {
-            store.change.send_if_modified(|last| {
-                let newer = change > *last;
-                *last = change.max(*last);
-                newer
-            });
-        }
+        let row = query("UPDATE state SET change = change + 1 RETURNING change").fetch_one(self.connection()).await?;
+        let change = cell::<i64>(&row, "change")?.unsigned_abs();
+        self.finish(Some(change)).await?;
         Ok(change)
     }
 
     /// Commits what changes nothing a node obeys (connections come and go): no number is given, publish sleeps on.
     pub async fn commit_silently(self) -> Result<(), StoreError> {
-        Ok(self.transaction.commit().await?)
+        self.finish(None).await
+    }
+
+    async fn finish(self, change: Option<u64>) -> Result<(), StoreError> {
+        let Kind::Writes(mut turn) = self.0 else { return Ok(()) };
+        let Some(mut writer) = turn.writer.take() else { return Ok(()) };
+        let mut outcome = writer.release(change).await?;
+        drop(writer);
+        turn.store.committer.notify_one();
+        let told = outcome.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+        match told {
+            Ok(Some(Ok(()))) => Ok(()),
+            Ok(Some(Err(error))) => Err(StoreError::Commit(error)),
+            Ok(None) | Err(_) => Err(StoreError::Database(sqlx::Error::PoolClosed)),
+        }
     }
 
     /// Leaves an order for publish to send after this commit.
@@ -66,7 +112,7 @@ impl Session {
         let payload = DropConnections { tunnel: *tunnel, connector: *connector };
         let payload =
             serde_json::to_string(&payload).map_err(|error| StoreError::Damaged { what: "command", why: error.to_string() })?;
-        sqlx::query("INSERT INTO outbox (kind, payload, created_at) VALUES (?, ?, ?)")
+        query("INSERT INTO outbox (kind, payload, created_at) VALUES ($1, $2, $3)")
             .bind(DROP_CONNECTIONS)
             .bind(payload)
             .bind(now)
@@ -77,9 +123,8 @@ impl Session {
 
     /// Orders that wait, oldest first, at most 1,000.
     pub async fn outbox(&mut self) -> Result<Vec<(i64, Command)>, StoreError> {
-        let rows =
-            sqlx::query("SELECT id, kind, payload FROM outbox ORDER BY id LIMIT 1000").fetch_all(self.connection()).await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
+        let rows = query("SELECT id, kind, payload FROM outbox ORDER BY id LIMIT 1000").fetch_all(self.connection()).await?;
+        let read = |row: &Row| {
             let kind: &str = cell(row, "kind")?;
             let damaged = |why| StoreError::Damaged { what: "outbox entry", why };
             if kind != DROP_CONNECTIONS {
@@ -95,7 +140,7 @@ impl Session {
 
     /// Forgets orders that were sent, up to and including `last`.
     pub async fn outbox_sent(&mut self, last: i64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM outbox WHERE id <= ?").bind(last).execute(self.connection()).await?;
+        query("DELETE FROM outbox WHERE id <= $1").bind(last).execute(self.connection()).await?;
         Ok(())
     }
 }

@@ -1,14 +1,17 @@
 //! What the store keeps, refuses and survives.
 
-use std::{net::IpAddr, os::unix::fs::MetadataExt, path::Path};
+use std::{net::IpAddr, os::unix::fs::MetadataExt};
 
 use poterne_feed::Command;
 use poterne_model::{
     AccountId, ConnectionId, ConnectionInfo, ConnectorId, ConnectorInfo, Name, RecordId, RecordType, TunnelId, ZoneId,
     ZoneStatus, tunnel::Transport,
 };
+use sqlx::Connection as _;
 
-use crate::{Account, AccountKind, ConfigSource, Configuration, Record, SealedSecret, Session, Store, StoreError, Tunnel, Zone};
+use crate::{
+    Account, AccountKind, ConfigSource, Configuration, Record, SealedSecret, Session, Store, StoreError, Touched, Tunnel, Zone,
+};
 
 const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
 const OTHER: AccountId = AccountId::from_bytes([2; 16]);
@@ -71,8 +74,7 @@ fn connection(id: u8, at: u64) -> ConnectionInfo {
     }
 }
 
-async fn begun(path: &Path) -> Store {
-    let store = Store::open(path).await.unwrap();
+async fn filled(store: Store) -> Store {
     let mut session = store.write().await.unwrap();
     for (id, kind) in [(ACCOUNT, AccountKind::Standard), (OTHER, AccountKind::Quick)] {
         session.insert_account(&Account { id, name: "one".into(), kind, created_at: 7 }).await.unwrap();
@@ -80,6 +82,70 @@ async fn begun(path: &Path) -> Store {
     session.insert_zone(&zone(3, ACCOUNT, "example.com", ZoneStatus::Active)).await.unwrap();
     session.commit().await.unwrap();
     store
+}
+
+#[derive(Clone, Copy)]
+enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// A store of its own; with PostgreSQL a database of the server that `POTERNE_POSTGRES` names.
+struct Fixture {
+    store: Store,
+    url: Option<String>,
+    _dir: Option<tempfile::TempDir>,
+}
+
+async fn begun(engine: Engine) -> Fixture {
+    match engine {
+        Engine::Sqlite => {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&dir.path().join("store.sqlite")).await.unwrap();
+            Fixture { store: filled(store).await, url: None, _dir: Some(dir) }
+        }
+        Engine::Postgres => {
+            let server =
+                std::env::var("POTERNE_POSTGRES").expect("POTERNE_POSTGRES names a server: `cargo xtask test` starts one");
+            let mut admin = sqlx::PgConnection::connect(&server).await.unwrap();
+            let database = format!("test_{}_{:x}", std::process::id(), std::ptr::from_ref(&admin).addr());
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {database}"))).execute(&mut admin).await.unwrap();
+            let url = server.replacen("/postgres?", &format!("/{database}?"), 1);
+            let store = Store::connect(&url).await.unwrap();
+            Fixture { store: filled(store).await, url: Some(url), _dir: None }
+        }
+    }
+}
+
+/// Each of these, once an engine.
+macro_rules! on_both {
+    ($($test:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Engine::Sqlite).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Engine::Postgres).await;
+            })*
+        }
+    };
+}
+
+on_both! {
+    a_session_that_is_dropped_leaves_nothing_and_wakes_nobody,
+    a_reader_keeps_its_state_while_another_writes,
+    identities_conflict_and_deleted_names_are_free,
+    the_records_that_answer_are_those_of_rfc_4592,
+    secrets_and_versions_are_kept_in_order_and_go_with_their_tunnel,
+    connections_come_and_go_and_the_tunnel_remembers,
+    orders_wait_in_the_outbox_until_they_are_sent,
+    groups_are_durable_together_and_told_apart,
+    a_turn_that_fails_takes_nothing_of_the_others,
+    what_changed_is_known_until_it_is_forgotten,
 }
 
 async fn all(session: &mut Session) -> (Vec<Account>, Vec<Zone>, Vec<Record>, Vec<Tunnel>) {
@@ -95,7 +161,7 @@ async fn all(session: &mut Session) -> (Vec<Account>, Vec<Zone>, Vec<Record>, Ve
 async fn what_was_acknowledged_is_there_after_a_process_that_never_closed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.sqlite");
-    let store = begun(&path).await;
+    let store = filled(Store::open(&path).await.unwrap()).await;
     let mut session = store.write().await.unwrap();
     session.insert_record(&record(1, "app.example.com", RecordType::Cname, "x.example.org")).await.unwrap();
     session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
@@ -121,7 +187,7 @@ async fn what_was_acknowledged_is_there_after_a_process_that_never_closed() {
 async fn migrations_run_once_and_the_file_is_private() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.sqlite");
-    begun(&path).await.close().await;
+    filled(Store::open(&path).await.unwrap()).await.close().await;
     let again = Store::open(&path).await.unwrap();
     assert_eq!(all(&mut again.read().await.unwrap()).await.0.len(), 2);
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
@@ -136,10 +202,8 @@ async fn a_file_that_is_no_store_is_named() {
     assert!(error.contains("store.sqlite"), "{error}");
 }
 
-#[tokio::test]
-async fn a_session_that_is_dropped_leaves_nothing_and_wakes_nobody() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = begun(&dir.path().join("store.sqlite")).await;
+async fn a_session_that_is_dropped_leaves_nothing_and_wakes_nobody(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
     let mut changes = store.changes();
     changes.borrow_and_update();
     let mut session = store.write().await.unwrap();
@@ -154,10 +218,8 @@ async fn a_session_that_is_dropped_leaves_nothing_and_wakes_nobody() {
     assert!(changes.has_changed().unwrap());
 }
 
-#[tokio::test]
-async fn a_reader_keeps_its_state_while_another_writes() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = begun(&dir.path().join("store.sqlite")).await;
+async fn a_reader_keeps_its_state_while_another_writes(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
     let mut reader = store.read().await.unwrap();
     assert!(reader.tunnels(None).await.unwrap().is_empty());
     let mut writer = store.write().await.unwrap();
@@ -167,10 +229,8 @@ async fn a_reader_keeps_its_state_while_another_writes() {
     assert_eq!(store.read().await.unwrap().tunnels(None).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn identities_conflict_and_deleted_names_are_free() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = begun(&dir.path().join("store.sqlite")).await;
+async fn identities_conflict_and_deleted_names_are_free(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
     let mut session = store.write().await.unwrap();
     let second = TunnelId::from_bytes([5; 16]);
     session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
@@ -196,10 +256,8 @@ async fn identities_conflict_and_deleted_names_are_free() {
     session.commit().await.unwrap();
 }
 
-#[tokio::test]
-async fn the_records_that_answer_are_those_of_rfc_4592() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = begun(&dir.path().join("store.sqlite")).await;
+async fn the_records_that_answer_are_those_of_rfc_4592(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
     let mut session = store.write().await.unwrap();
     for (id, owner) in ["*.example.com", "sub.example.com", "deep.ent.example.com"].into_iter().enumerate() {
         session.insert_record(&record(u8::try_from(id).unwrap(), owner, RecordType::A, "192.0.2.1")).await.unwrap();
@@ -219,10 +277,8 @@ async fn the_records_that_answer_are_those_of_rfc_4592() {
     }
 }
 
-#[tokio::test]
-async fn secrets_and_versions_are_kept_in_order_and_go_with_their_tunnel() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = begun(&dir.path().join("store.sqlite")).await;
+async fn secrets_and_versions_are_kept_in_order_and_go_with_their_tunnel(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
     let mut session = store.write().await.unwrap();
     session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
     for number in [1, 2] {
@@ -240,10 +296,8 @@ async fn secrets_and_versions_are_kept_in_order_and_go_with_their_tunnel() {
     assert!(session.configurations().await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn connections_come_and_go_and_the_tunnel_remembers() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = begun(&dir.path().join("store.sqlite")).await;
+async fn connections_come_and_go_and_the_tunnel_remembers(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
     let mut session = store.write().await.unwrap();
     session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
     let connector = ConnectorInfo {
@@ -277,10 +331,8 @@ async fn connections_come_and_go_and_the_tunnel_remembers() {
     assert!(!session.open_connection(TUNNEL, &connector, &connection(3, 1)).await.unwrap(), "a deleted tunnel takes none");
 }
 
-#[tokio::test]
-async fn orders_wait_in_the_outbox_until_they_are_sent() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = begun(&dir.path().join("store.sqlite")).await;
+async fn orders_wait_in_the_outbox_until_they_are_sent(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
     let mut session = store.write().await.unwrap();
     let order = Command::DropConnections { tunnel: TUNNEL, connector: Some(ConnectorId::from_bytes([6; 16])) };
     session.send_command(&order, 1).await.unwrap();
@@ -291,4 +343,104 @@ async fn orders_wait_in_the_outbox_until_they_are_sent() {
     session.outbox_sent(waiting[0].0).await.unwrap();
     session.commit_silently().await.unwrap();
     assert!(store.read().await.unwrap().outbox().await.unwrap().is_empty());
+}
+
+/// As many writers as wait at once.
+async fn groups_are_durable_together_and_told_apart(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let before = *store.changes().borrow();
+    let writers = (0..64u8).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut session = store.write().await.unwrap();
+            session.insert_tunnel(&tunnel(TunnelId::from_bytes([number; 16]), &format!("tunnel {}", number / 2))).await?;
+            session.commit().await
+        })
+    });
+    let mut changes = Vec::new();
+    for writer in writers.collect::<Vec<_>>() {
+        match writer.await.unwrap() {
+            Ok(change) => changes.push(change),
+            // The second of a name: refused by itself, its neighbours in the group are not disturbed.
+            Err(StoreError::Conflict("tunnel")) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    changes.sort_unstable();
+    assert_eq!(changes, (before + 1..=before + 32).collect::<Vec<_>>());
+    assert_eq!(*store.changes().borrow(), before + 32);
+    assert_eq!(store.read().await.unwrap().tunnels(None).await.unwrap().len(), 32);
+}
+
+async fn a_turn_that_fails_takes_nothing_of_the_others(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let first = store.clone();
+    let first = tokio::spawn(async move {
+        let mut session = first.write().await.unwrap();
+        session.insert_tunnel(&tunnel(TUNNEL, "kept")).await.unwrap();
+        session.commit().await
+    });
+    let second = store.clone();
+    let second = tokio::spawn(async move {
+        let mut session = second.write().await.unwrap();
+        session.insert_tunnel(&tunnel(TunnelId::from_bytes([5; 16]), "left")).await.unwrap();
+        // A zone that is not there: the engine itself refuses it.
+        let mut orphan = record(1, "a.example.com", RecordType::A, "192.0.2.1");
+        orphan.zone = ZoneId::from_bytes([99; 16]);
+        let error = session.insert_record(&orphan).await.unwrap_err();
+        assert!(matches!(error, StoreError::Database(_)), "{error}");
+    });
+    first.await.unwrap().unwrap();
+    second.await.unwrap();
+    let mut session = store.write().await.unwrap();
+    session.insert_tunnel(&tunnel(TunnelId::from_bytes([6; 16]), "after")).await.unwrap();
+    session.commit().await.unwrap();
+    let names: Vec<_> = store.read().await.unwrap().tunnels(None).await.unwrap().into_iter().map(|tunnel| tunnel.name).collect();
+    assert_eq!(names, ["kept", "after"]);
+}
+
+async fn what_changed_is_known_until_it_is_forgotten(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let begun = *store.changes().borrow();
+    let mut session = store.write().await.unwrap();
+    let one = record(1, "a.example.com", RecordType::A, "192.0.2.1");
+    session.insert_record(&one).await.unwrap();
+    let first = session.commit().await.unwrap();
+    let mut session = store.write().await.unwrap();
+    session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+    session.delete_record(one.id).await.unwrap();
+    session.commit().await.unwrap();
+    let mut session = store.read().await.unwrap();
+    let name = Touched::Name(ZONE, one.name.clone());
+    let since = session.touched_since(begun, 10).await.unwrap().unwrap();
+    assert!(since.len() == 2 && since.contains(&name) && since.contains(&Touched::Tunnel(TUNNEL)), "{since:?}");
+    assert_eq!(session.touched_since(first, 10).await.unwrap().unwrap().len(), 2, "the name was touched again");
+    assert_eq!(session.touched_since(begun, 1).await.unwrap(), None);
+    drop(session);
+    let mut session = store.write().await.unwrap();
+    session.forget_touched(first).await.unwrap();
+    session.commit_silently().await.unwrap();
+    assert_eq!(store.read().await.unwrap().touched_since(0, 10).await.unwrap().unwrap().len(), 2);
+}
+
+mod postgres_alone {
+    use super::*;
+
+    /// What an operator does when he restarts his database.
+    #[tokio::test]
+    async fn a_server_that_hung_up_is_found_again() {
+        let fixture = begun(Engine::Postgres).await;
+        let store = &fixture.store;
+        let mut admin = sqlx::PgConnection::connect(fixture.url.as_deref().unwrap()).await.unwrap();
+        let hang_up = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        sqlx::raw_sql(hang_up).execute(&mut admin).await.unwrap();
+        let mut session = store.write().await.unwrap();
+        session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+        // In the middle of a turn: told, and nothing kept.
+        sqlx::raw_sql(hang_up).execute(&mut admin).await.unwrap();
+        assert!(session.commit().await.is_err());
+        let mut session = store.write().await.unwrap();
+        session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+        session.commit().await.unwrap();
+    }
 }

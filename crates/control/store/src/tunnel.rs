@@ -1,11 +1,12 @@
 //! Tunnels, their secrets and configurations.
 
 use poterne_model::{AccountId, ConnectorId, TunnelId};
-use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Micros, Session, StoreError,
-    rows::{cell, number, parsed},
+    database::{Row, query},
+    rows::{cell, changed, inserted, number, parsed},
+    touched::Touched,
 };
 
 /// Where a tunnel's configuration lives, by the API's words.
@@ -80,8 +81,9 @@ impl Session {
     /// A new tunnel. Conflict when a live one of the account has the name.
     pub async fn insert_tunnel(&mut self, tunnel: &Tunnel) -> Result<(), StoreError> {
         let statement =
-            "INSERT INTO tunnel (id, account, name, config_src, created_at, quick, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
-        sqlx::query(statement)
+            "INSERT INTO tunnel (id, account, name, config_src, created_at, quick, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+            ON CONFLICT DO NOTHING";
+        let done = query(statement)
             .bind(tunnel.id.to_string())
             .bind(tunnel.account.to_string())
             .bind(&tunnel.name)
@@ -91,18 +93,19 @@ impl Session {
             .bind(tunnel.expires_at)
             .execute(self.connection())
             .await?;
-        Ok(())
+        inserted(done, "tunnel")?;
+        self.touch(&Touched::Tunnel(tunnel.id)).await
     }
 
     /// A tunnel, deleted ones included.
     pub async fn tunnel(&mut self, id: TunnelId) -> Result<Option<Tunnel>, StoreError> {
-        let row = sqlx::query("SELECT * FROM tunnel WHERE id = ?").bind(id.to_string()).fetch_optional(self.connection()).await?;
+        let row = query("SELECT * FROM tunnel WHERE id = $1").bind(id.to_string()).fetch_optional(self.connection()).await?;
         row.as_ref().map(tunnel).transpose()
     }
 
     /// The account's live tunnel of this name.
     pub async fn tunnel_named(&mut self, account: AccountId, name: &str) -> Result<Option<Tunnel>, StoreError> {
-        let row = sqlx::query("SELECT * FROM tunnel WHERE account = ? AND name = ? AND deleted_at IS NULL")
+        let row = query("SELECT * FROM tunnel WHERE account = $1 AND name = $2 AND deleted_at IS NULL")
             .bind(account.to_string())
             .bind(name)
             .fetch_optional(self.connection())
@@ -112,14 +115,14 @@ impl Session {
 
     /// Live tunnels of an account, or of all, oldest first.
     pub async fn tunnels(&mut self, account: Option<AccountId>) -> Result<Vec<Tunnel>, StoreError> {
-        let statement = "SELECT * FROM tunnel WHERE deleted_at IS NULL AND (?1 IS NULL OR account = ?1) ORDER BY created_at, id";
-        let rows = sqlx::query(statement).bind(account.map(|id| id.to_string())).fetch_all(self.connection()).await?;
+        let statement = "SELECT * FROM tunnel WHERE deleted_at IS NULL AND (CAST($1 AS TEXT) IS NULL OR account = $1) ORDER BY created_at, id";
+        let rows = query(statement).bind(account.map(|id| id.to_string())).fetch_all(self.connection()).await?;
         rows.iter().map(tunnel).collect()
     }
 
     /// Live tunnels whose time is over.
     pub async fn tunnels_expired(&mut self, now: Micros) -> Result<Vec<Tunnel>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM tunnel WHERE deleted_at IS NULL AND expires_at <= ?")
+        let rows = query("SELECT * FROM tunnel WHERE deleted_at IS NULL AND expires_at <= $1")
             .bind(now)
             .fetch_all(self.connection())
             .await?;
@@ -128,21 +131,20 @@ impl Session {
 
     /// Marks a live tunnel deleted; its secrets go at once, so that no later mistake can admit it.
     pub async fn delete_tunnel(&mut self, id: TunnelId, now: Micros) -> Result<(), StoreError> {
-        let done = sqlx::query("UPDATE tunnel SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL")
+        let done = query("UPDATE tunnel SET deleted_at = $1 WHERE id = $2 AND deleted_at IS NULL")
             .bind(now)
             .bind(id.to_string())
             .execute(self.connection())
             .await?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::NotFound("tunnel"));
-        }
-        sqlx::query("DELETE FROM tunnel_secret WHERE tunnel = ?").bind(id.to_string()).execute(self.connection()).await?;
+        changed(done, "tunnel")?;
+        self.touch(&Touched::Tunnel(id)).await?;
+        query("DELETE FROM tunnel_secret WHERE tunnel = $1").bind(id.to_string()).execute(self.connection()).await?;
         Ok(())
     }
 
     /// A tunnel's secrets, oldest first.
     pub async fn secrets(&mut self, tunnel: TunnelId) -> Result<Vec<SealedSecret>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM tunnel_secret WHERE tunnel = ? ORDER BY created_at, rowid")
+        let rows = query("SELECT * FROM tunnel_secret WHERE tunnel = $1 ORDER BY number")
             .bind(tunnel.to_string())
             .fetch_all(self.connection())
             .await?;
@@ -151,7 +153,7 @@ impl Session {
 
     /// The digests of every live tunnel's secrets, oldest first within a tunnel.
     pub async fn secret_digests(&mut self) -> Result<Vec<(TunnelId, [u8; 32])>, StoreError> {
-        let rows = sqlx::query("SELECT tunnel, digest, sealed, created_at FROM tunnel_secret ORDER BY tunnel, created_at, rowid")
+        let rows = query("SELECT tunnel, digest, sealed, created_at FROM tunnel_secret ORDER BY tunnel, number")
             .fetch_all(self.connection())
             .await?;
         rows.iter().map(|row| Ok((parsed(row, "tunnel")?, secret(row)?.digest))).collect()
@@ -159,38 +161,41 @@ impl Session {
 
     /// Adds a secret.
     pub async fn insert_secret(&mut self, tunnel: TunnelId, secret: &SealedSecret) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO tunnel_secret (tunnel, digest, sealed, created_at) VALUES (?, ?, ?, ?)")
+        let statement = "INSERT INTO tunnel_secret (tunnel, digest, sealed, created_at, number)
+            SELECT $1, $2, $3, $4, coalesce(max(number), 0) + 1 FROM tunnel_secret WHERE tunnel = $1";
+        query(statement)
             .bind(tunnel.to_string())
             .bind(secret.digest.as_slice())
             .bind(&secret.sealed)
             .bind(secret.created_at)
             .execute(self.connection())
             .await?;
-        Ok(())
+        self.touch(&Touched::Tunnel(tunnel)).await
     }
 
     /// Takes a secret away.
     pub async fn delete_secret(&mut self, tunnel: TunnelId, digest: &[u8; 32]) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM tunnel_secret WHERE tunnel = ? AND digest = ?")
+        query("DELETE FROM tunnel_secret WHERE tunnel = $1 AND digest = $2")
             .bind(tunnel.to_string())
             .bind(digest.as_slice())
             .execute(self.connection())
             .await?;
-        Ok(())
+        self.touch(&Touched::Tunnel(tunnel)).await
     }
 
     /// The newest configuration, if any was ever set.
     pub async fn configuration(&mut self, tunnel: TunnelId) -> Result<Option<Configuration>, StoreError> {
-        let statement = "SELECT version, config FROM tunnel_configuration WHERE tunnel = ? ORDER BY version DESC LIMIT 1";
-        let row = sqlx::query(statement).bind(tunnel.to_string()).fetch_optional(self.connection()).await?;
+        let statement = "SELECT version, config FROM tunnel_configuration WHERE tunnel = $1 ORDER BY version DESC LIMIT 1";
+        let row = query(statement).bind(tunnel.to_string()).fetch_optional(self.connection()).await?;
         row.as_ref().map(configuration).transpose()
     }
 
     /// The newest configuration of every live tunnel that has one.
     pub async fn configurations(&mut self) -> Result<Vec<(TunnelId, Configuration)>, StoreError> {
-        let statement = "SELECT tunnel, max(version) AS version, config FROM tunnel_configuration
-            JOIN tunnel ON tunnel.id = tunnel_configuration.tunnel WHERE tunnel.deleted_at IS NULL GROUP BY tunnel";
-        let rows = sqlx::query(statement).fetch_all(self.connection()).await?;
+        let statement = "SELECT one.tunnel, one.version, one.config FROM tunnel_configuration AS one
+            JOIN tunnel ON tunnel.id = one.tunnel WHERE tunnel.deleted_at IS NULL AND one.version =
+            (SELECT max(version) FROM tunnel_configuration AS other WHERE other.tunnel = one.tunnel) ORDER BY one.tunnel";
+        let rows = query(statement).fetch_all(self.connection()).await?;
         rows.iter().map(|row| Ok((parsed(row, "tunnel")?, configuration(row)?))).collect()
     }
 
@@ -201,14 +206,17 @@ impl Session {
         configuration: &Configuration,
         now: Micros,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO tunnel_configuration (tunnel, version, config, created_at) VALUES (?, ?, ?, ?)")
+        let statement = "INSERT INTO tunnel_configuration (tunnel, version, config, created_at) VALUES ($1, $2, $3, $4)
+            ON CONFLICT DO NOTHING";
+        let done = query(statement)
             .bind(tunnel.to_string())
             .bind(configuration.version)
             .bind(&configuration.json)
             .bind(now)
             .execute(self.connection())
             .await?;
-        Ok(())
+        inserted(done, "configuration")?;
+        self.touch(&Touched::Tunnel(tunnel)).await
     }
 
     /// What an agent told of a locally managed tunnel. A tunnel that is gone is no error: the agent may be slower than its owner.
@@ -220,9 +228,9 @@ impl Session {
         now: Micros,
     ) -> Result<(), StoreError> {
         let statement = "INSERT INTO tunnel_local_configuration (tunnel, connector, config, told_at)
-            SELECT id, ?2, ?3, ?4 FROM tunnel WHERE id = ?1
+            SELECT id, $2, $3, $4 FROM tunnel WHERE id = $1
             ON CONFLICT (tunnel) DO UPDATE SET connector = excluded.connector, config = excluded.config, told_at = excluded.told_at";
-        sqlx::query(statement)
+        query(statement)
             .bind(tunnel.to_string())
             .bind(connector.to_string())
             .bind(config)
@@ -234,7 +242,7 @@ impl Session {
 
     /// What its agent last told of a locally managed tunnel's configuration.
     pub async fn local_configuration(&mut self, tunnel: TunnelId) -> Result<Option<String>, StoreError> {
-        let row = sqlx::query("SELECT config FROM tunnel_local_configuration WHERE tunnel = ?")
+        let row = query("SELECT config FROM tunnel_local_configuration WHERE tunnel = $1")
             .bind(tunnel.to_string())
             .fetch_optional(self.connection())
             .await?;
@@ -242,7 +250,7 @@ impl Session {
     }
 }
 
-fn tunnel(row: &SqliteRow) -> Result<Tunnel, StoreError> {
+fn tunnel(row: &Row) -> Result<Tunnel, StoreError> {
     let config_source = match cell(row, "config_src")? {
         "cloudflare" => ConfigSource::Remote,
         "local" => ConfigSource::Local,
@@ -264,12 +272,12 @@ fn tunnel(row: &SqliteRow) -> Result<Tunnel, StoreError> {
     })
 }
 
-fn secret(row: &SqliteRow) -> Result<SealedSecret, StoreError> {
+fn secret(row: &Row) -> Result<SealedSecret, StoreError> {
     let digest = cell::<Vec<u8>>(row, "digest")?.try_into();
     let digest = digest.map_err(|_| StoreError::Damaged { what: "tunnel secret", why: "its digest has not 32 bytes".into() })?;
     Ok(SealedSecret { digest, sealed: cell(row, "sealed")?, created_at: cell(row, "created_at")? })
 }
 
-fn configuration(row: &SqliteRow) -> Result<Configuration, StoreError> {
+fn configuration(row: &Row) -> Result<Configuration, StoreError> {
     Ok(Configuration { version: number(row, "version")?, json: cell(row, "config")? })
 }

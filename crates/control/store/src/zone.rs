@@ -1,11 +1,12 @@
 //! Zones.
 
 use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, name::ancestors};
-use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Micros, Session, StoreError,
-    rows::{cell, parsed, parsed_optional},
+    database::{Row, query},
+    rows::{cell, changed, inserted, parsed, parsed_optional},
+    touched::Touched,
 };
 
 /// A zone without its records.
@@ -32,8 +33,8 @@ impl Session {
     pub async fn insert_zone(&mut self, zone: &Zone) -> Result<(), StoreError> {
         let statement =
             "INSERT INTO zone (id, account, name, status, name_server_1, name_server_2, created_at, modified_at, activated_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        sqlx::query(statement)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+        let done = query(statement)
             .bind(zone.id.to_string())
             .bind(zone.account.to_string())
             .bind(zone.apex.as_str())
@@ -45,19 +46,20 @@ impl Session {
             .bind(zone.activated_at)
             .execute(self.connection())
             .await?;
-        Ok(())
+        inserted(done, "zone")?;
+        self.touch(&Touched::Zone(zone.id)).await
     }
 
     /// Every zone of an account, or of all, by name.
     pub async fn zones(&mut self, account: Option<AccountId>) -> Result<Vec<Zone>, StoreError> {
-        let statement = "SELECT * FROM zone WHERE ?1 IS NULL OR account = ?1 ORDER BY name, id";
-        let rows = sqlx::query(statement).bind(account.map(|id| id.to_string())).fetch_all(self.connection()).await?;
+        let statement = "SELECT * FROM zone WHERE CAST($1 AS TEXT) IS NULL OR account = $1 ORDER BY name, id";
+        let rows = query(statement).bind(account.map(|id| id.to_string())).fetch_all(self.connection()).await?;
         rows.iter().map(zone).collect()
     }
 
     /// An account's zone of exactly this name.
     pub async fn zone_named(&mut self, account: AccountId, apex: &Name) -> Result<Option<Zone>, StoreError> {
-        let row = sqlx::query("SELECT * FROM zone WHERE account = ? AND name = ?")
+        let row = query("SELECT * FROM zone WHERE account = $1 AND name = $2")
             .bind(account.to_string())
             .bind(apex.as_str())
             .fetch_optional(self.connection())
@@ -68,7 +70,7 @@ impl Session {
     /// The account's most specific zone that a name lies in, serving or not.
     pub async fn zone_of_account_over(&mut self, account: AccountId, name: &Name) -> Result<Option<Zone>, StoreError> {
         for ancestor in ancestors(name.as_str()) {
-            let found = sqlx::query("SELECT * FROM zone WHERE account = ? AND name = ?")
+            let found = query("SELECT * FROM zone WHERE account = $1 AND name = $2")
                 .bind(account.to_string())
                 .bind(ancestor)
                 .fetch_optional(self.connection())
@@ -83,7 +85,7 @@ impl Session {
     /// The most specific serving zone of any account that a name lies in.
     pub async fn serving_zone_over(&mut self, name: &Name) -> Result<Option<Zone>, StoreError> {
         for ancestor in ancestors(name.as_str()) {
-            let found = sqlx::query("SELECT * FROM zone WHERE name = ? AND status IN ('active', 'moved')")
+            let found = query("SELECT * FROM zone WHERE name = $1 AND status IN ('active', 'moved')")
                 .bind(ancestor)
                 .fetch_optional(self.connection())
                 .await?;
@@ -96,14 +98,22 @@ impl Session {
 
     /// Changes a zone's status. Conflict when another account's zone of that name serves.
     pub async fn set_zone_status(&mut self, id: ZoneId, status: ZoneStatus, now: Micros) -> Result<(), StoreError> {
-        let statement = "UPDATE zone SET status = ?1, modified_at = ?2,
-            activated_at = CASE WHEN ?1 = 'active' THEN ifnull(activated_at, ?2) ELSE activated_at END WHERE id = ?3";
-        let done = sqlx::query(statement).bind(status.as_str()).bind(now).bind(id.to_string()).execute(self.connection()).await?;
-        if done.rows_affected() == 0 { Err(StoreError::NotFound("zone")) } else { Ok(()) }
+        if status.serves() {
+            let statement = "SELECT 1 AS one FROM zone AS other JOIN zone ON zone.name = other.name
+                WHERE zone.id = $1 AND other.id <> zone.id AND other.status IN ('active', 'moved')";
+            if query(statement).bind(id.to_string()).fetch_optional(self.connection()).await?.is_some() {
+                return Err(StoreError::Conflict("zone"));
+            }
+        }
+        let statement = "UPDATE zone SET status = $1, modified_at = $2,
+            activated_at = CASE WHEN $1 = 'active' THEN coalesce(activated_at, $2) ELSE activated_at END WHERE id = $3";
+        let done = query(statement).bind(status.as_str()).bind(now).bind(id.to_string()).execute(self.connection()).await?;
+        changed(done, "zone")?;
+        self.touch(&Touched::Zone(id)).await
     }
 }
 
-fn zone(row: &SqliteRow) -> Result<Zone, StoreError> {
+fn zone(row: &Row) -> Result<Zone, StoreError> {
     let status = match cell(row, "status")? {
         "pending" => ZoneStatus::Pending,
         "active" => ZoneStatus::Active,

@@ -1,0 +1,157 @@
+//! Two engines, one set of queries.
+//!
+//! Statements number their parameters (`$1`), which both engines read, and keep to the SQL they share: `coalesce`, `RETURNING`,
+//! `ON CONFLICT`. Whole numbers are `BIGINT`, truth values are `BOOLEAN` (`INTEGER` in SQLite), ids and JSON are text, and text is
+//! compared by its bytes (`COLLATE "C"` in PostgreSQL; SQLite's own way). What they do not share is in `migrations/`, one folder each.
+//!
+//! A statement that fails leaves a PostgreSQL transaction unusable, so nothing may be tried to see whether it works: an insert that
+//! may meet an equal row says `ON CONFLICT DO NOTHING` and counts what it did.
+
+use sqlx::{
+    Decode, Executor, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection, Type, postgres::PgRow, sqlite::SqliteRow,
+};
+
+use crate::StoreError;
+
+/// A connection within a transaction.
+pub(crate) enum Connection<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+/// A row of either engine.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+/// What a parameter may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Int(Option<i64>),
+    Bool(bool),
+    Text(Option<String>),
+    Blob(Vec<u8>),
+}
+
+/// A statement and its parameters.
+pub(crate) struct Query {
+    sql: &'static str,
+    values: Vec<Value>,
+}
+
+/// A statement.
+pub(crate) fn query(sql: &'static str) -> Query {
+    Query { sql, values: Vec::new() }
+}
+
+macro_rules! run {
+    ($query:expr, $connection:expr, $method:ident, $sqlite:expr, $postgres:expr) => {{
+        let Query { sql, values } = $query;
+        match $connection {
+            Connection::Sqlite(connection) => {
+                let mut query = sqlx::query::<Sqlite>(sql);
+                for value in values {
+                    query = match value {
+                        Value::Int(value) => query.bind(value),
+                        Value::Bool(value) => query.bind(value),
+                        Value::Text(value) => query.bind(value),
+                        Value::Blob(value) => query.bind(value),
+                    };
+                }
+                connection.$method(query).await.map($sqlite)
+            }
+            Connection::Postgres(connection) => {
+                let mut query = sqlx::query::<Postgres>(sql);
+                for value in values {
+                    query = match value {
+                        Value::Int(value) => query.bind(value),
+                        Value::Bool(value) => query.bind(value),
+                        Value::Text(value) => query.bind(value),
+                        Value::Blob(value) => query.bind(value),
+                    };
+                }
+                connection.$method(query).await.map($postgres)
+            }
+        }
+    }};
+}
+
+impl Query {
+    /// The next parameter.
+    pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// How many rows it changed.
+    pub(crate) async fn execute(self, connection: Connection<'_>) -> Result<u64, StoreError> {
+        let affected = run!(self, connection, execute, |done| done.rows_affected(), |done| done.rows_affected());
+        Ok(affected?)
+    }
+
+    /// All rows.
+    pub(crate) async fn fetch_all(self, connection: Connection<'_>) -> Result<Vec<Row>, StoreError> {
+        let rows = run!(self, connection, fetch_all, |rows| rows.into_iter().map(Row::Sqlite).collect::<Vec<_>>(), |rows| rows
+            .into_iter()
+            .map(Row::Postgres)
+            .collect());
+        Ok(rows?)
+    }
+
+    /// The first row, if there is one.
+    pub(crate) async fn fetch_optional(self, connection: Connection<'_>) -> Result<Option<Row>, StoreError> {
+        let row = run!(self, connection, fetch_optional, |row| row.map(Row::Sqlite), |row| row.map(Row::Postgres));
+        Ok(row?)
+    }
+
+    /// The one row there is.
+    pub(crate) async fn fetch_one(self, connection: Connection<'_>) -> Result<Row, StoreError> {
+        self.fetch_optional(connection).await?.ok_or(StoreError::Database(sqlx::Error::RowNotFound))
+    }
+}
+
+/// What a column may be read as.
+pub(crate) trait Cell<'r>: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres> {}
+
+impl<'r, T> Cell<'r> for T where T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres> {}
+
+impl Row {
+    pub(crate) fn try_get<'r, T: Cell<'r>>(&'r self, column: &str) -> Result<T, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+}
+
+macro_rules! values {
+    ($($from:ty => $variant:ident($convert:expr)),* $(,)?) => {
+        $(impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                let convert: fn($from) -> _ = $convert;
+                Self::$variant(convert(value))
+            }
+        })*
+    };
+}
+
+values! {
+    i64 => Int(Some),
+    i32 => Int(|value| Some(value.into())),
+    u32 => Int(|value| Some(value.into())),
+    u16 => Int(|value| Some(value.into())),
+    u8 => Int(|value| Some(value.into())),
+    Option<i64> => Int(|value| value),
+    Option<u16> => Int(|value| value.map(Into::into)),
+    bool => Bool(|value| value),
+    String => Text(Some),
+    &String => Text(|value| Some(value.clone())),
+    &str => Text(|value| Some(value.to_owned())),
+    Option<String> => Text(|value| value),
+    &Option<String> => Text(Clone::clone),
+    Option<&str> => Text(|value| value.map(str::to_owned)),
+    Vec<u8> => Blob(|value| value),
+    &Vec<u8> => Blob(Clone::clone),
+    &[u8] => Blob(<[u8]>::to_vec),
+}

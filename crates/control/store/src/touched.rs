@@ -1,0 +1,69 @@
+//! What changed, so that publish need not read everything to find out.
+//!
+//! Whatever writes a row that nodes obey says so, in the same transaction, under the number that its commit will take. Said twice, the
+//! later number stays: the table is as long as the number of things that ever changed since publish last forgot.
+
+use poterne_model::{AccountId, Name, TunnelId, ZoneId};
+
+use crate::{
+    Session, StoreError,
+    database::{Row, query},
+    rows::{cell, parse, parsed},
+};
+
+/// Something that nodes obey and that is not as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Touched {
+    /// An account's own words and lists.
+    Account(AccountId),
+    /// A zone's head: its status, settings and rulesets; or the zone is gone.
+    Zone(ZoneId),
+    /// The records at one owner name.
+    Name(ZoneId, Name),
+    /// A tunnel, its secrets or its configuration.
+    Tunnel(TunnelId),
+}
+
+impl Session {
+    pub(crate) async fn touch(&mut self, what: &Touched) -> Result<(), StoreError> {
+        let (kind, id, name) = match what {
+            Touched::Account(id) => ("account", id.to_string(), ""),
+            Touched::Zone(id) => ("zone", id.to_string(), ""),
+            Touched::Name(id, name) => ("name", id.to_string(), name.as_str()),
+            Touched::Tunnel(id) => ("tunnel", id.to_string(), ""),
+        };
+        let statement = "INSERT INTO touched (kind, id, name, change) SELECT $1, $2, $3, change + 1 FROM state WHERE one = 1
+            ON CONFLICT (kind, id, name) DO UPDATE SET change = excluded.change";
+        query(statement).bind(kind).bind(id).bind(name).execute(self.connection()).await?;
+        Ok(())
+    }
+
+    /// What changed after that change, in the order it did; at most `rows_max`, and none when there is more.
+    pub async fn touched_since(&mut self, change: u64, rows_max: u32) -> Result<Option<Vec<Touched>>, StoreError> {
+        let since = i64::try_from(change).unwrap_or(i64::MAX);
+        let statement = "SELECT kind, id, name FROM touched WHERE change > $1 ORDER BY change LIMIT $2";
+        let rows = query(statement).bind(since).bind(i64::from(rows_max) + 1).fetch_all(self.connection()).await?;
+        if rows.len() > rows_max as usize {
+            return Ok(None);
+        }
+        rows.iter().map(touched).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Forgets what changed up to and including that change: every node obeys it.
+    pub async fn forget_touched(&mut self, change: u64) -> Result<(), StoreError> {
+        let up_to = i64::try_from(change).unwrap_or(i64::MAX);
+        query("DELETE FROM touched WHERE change <= $1").bind(up_to).execute(self.connection()).await?;
+        Ok(())
+    }
+}
+
+fn touched(row: &Row) -> Result<Touched, StoreError> {
+    let id: &str = cell(row, "id")?;
+    Ok(match cell(row, "kind")? {
+        "account" => Touched::Account(parse(id, "touched account")?),
+        "zone" => Touched::Zone(parse(id, "touched zone")?),
+        "name" => Touched::Name(parse(id, "touched zone")?, parsed(row, "name")?),
+        "tunnel" => Touched::Tunnel(parse(id, "touched tunnel")?),
+        other => return Err(StoreError::Damaged { what: "touched", why: format!("kind {other:?} is not known") }),
+    })
+}
