@@ -137,6 +137,10 @@ uuid_ids! {
     ConnectorId = "connector id";
     /// One transport connection of a connector.
     ConnectionId = "connection id";
+    /// A private network led through a tunnel.
+    RouteId = "route id";
+    /// A virtual network: what keeps routes of equal addresses apart.
+    VirtualNetworkId = "virtual network id";
 }
 
 hex_ids! {
@@ -146,6 +150,26 @@ hex_ids! {
     ZoneId = "zone id";
     /// One record of a record set, as the v4 API numbers them.
     RecordId = "record id";
+    /// A user.
+    UserId = "user id";
+    /// An API token; not its secret.
+    TokenId = "token id";
+    /// One policy of a token.
+    PolicyId = "policy id";
+    /// A permission group.
+    PermissionGroupId = "permission group id";
+    /// A ruleset.
+    RulesetId = "ruleset id";
+    /// One rule of a ruleset.
+    RuleId = "rule id";
+    /// A list that rules refer to.
+    ListId = "list id";
+    /// One item of a list.
+    ListItemId = "list item id";
+    /// The writing of a list, as clients ask after it.
+    ListOperationId = "bulk operation id";
+    /// An access rule.
+    AccessRuleId = "access rule id";
 }
 
 fn hex_digit(c: u8) -> Option<u8> {

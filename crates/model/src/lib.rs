@@ -7,18 +7,26 @@
 //! * [`name`]: owner names and host names, parsed once;
 //! * [`record`]: what a zone holds;
 //! * [`chain`]: where a proxied name leads, by walking its CNAMEs;
-//! * [`tunnel`]: tunnels, their connectors, and the status anyone may ask for.
+//! * [`tunnel`]: tunnels, their connectors, and the status anyone may ask for;
+//! * [`setting`]: the settings of a zone;
+//! * [`time`]: an instant of the calendar;
+//! * [`shape`]: a JSON tree, looked at with its place. What an engine will read one day is kept as the tree it came as.
 #![forbid(unsafe_code)]
 
 pub mod chain;
 pub mod id;
 pub mod name;
 pub mod record;
+pub mod setting;
+pub mod shape;
+pub mod time;
 pub mod tunnel;
 pub mod zone;
 
 pub use id::{AccountId, ConnectionId, ConnectorId, RecordId, TunnelId, ZoneId};
 pub use name::{Name, NameError};
 pub use record::{RecordData, RecordSet, RecordType};
+pub use shape::{At, ShapeError};
+pub use time::Timestamp;
 pub use tunnel::{ConnectionInfo, ConnectorInfo, TunnelStatus};
 pub use zone::ZoneStatus;
