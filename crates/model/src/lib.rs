@@ -8,6 +8,8 @@
 //! * [`record`]: what a zone holds;
 //! * [`chain`]: where a proxied name leads, by walking its CNAMEs;
 //! * [`tunnel`]: tunnels, their connectors, and the status anyone may ask for;
+//! * [`network`]: addresses and networks in one spelling;
+//! * [`list`]: addresses, hosts, networks and redirects that rules refer to by name;
 //! * [`setting`]: the settings of a zone;
 //! * [`time`]: an instant of the calendar;
 //! * [`shape`]: a JSON tree, looked at with its place. What an engine will read one day is kept as the tree it came as.
@@ -15,16 +17,23 @@
 
 pub mod chain;
 pub mod id;
+pub mod list;
 pub mod name;
+pub mod network;
 pub mod record;
 pub mod setting;
 pub mod shape;
 pub mod time;
 pub mod tunnel;
+mod word;
 pub mod zone;
 
-pub use id::{AccountId, ConnectionId, ConnectorId, RecordId, TunnelId, ZoneId};
+pub use id::{
+    AccessRuleId, AccountId, ConnectionId, ConnectorId, ListId, ListItemId, ListOperationId, PermissionGroupId, PolicyId,
+    RecordId, RouteId, RuleId, RulesetId, TokenId, TunnelId, UserId, VirtualNetworkId, ZoneId,
+};
 pub use name::{Name, NameError};
+pub use network::{Network, NetworkError};
 pub use record::{RecordData, RecordSet, RecordType};
 pub use shape::{At, ShapeError};
 pub use time::Timestamp;
