@@ -8,6 +8,7 @@
 //! * [`record`]: what a zone holds;
 //! * [`chain`]: where a proxied name leads, by walking its CNAMEs;
 //! * [`tunnel`]: tunnels, their connectors, and the status anyone may ask for;
+//! * [`ruleset`]: rules in phases, and how they are edited;
 //! * [`network`]: addresses and networks in one spelling;
 //! * [`list`]: addresses, hosts, networks and redirects that rules refer to by name;
 //! * [`setting`]: the settings of a zone;
@@ -21,6 +22,7 @@ pub mod list;
 pub mod name;
 pub mod network;
 pub mod record;
+pub mod ruleset;
 pub mod setting;
 pub mod shape;
 pub mod time;
