@@ -11,11 +11,13 @@
 //! * [`ruleset`]: rules in phases, and how they are edited;
 //! * [`network`]: addresses and networks in one spelling;
 //! * [`list`]: addresses, hosts, networks and redirects that rules refer to by name;
+//! * [`access_rule`]: one culprit or friend, let in or kept out;
 //! * [`setting`]: the settings of a zone;
 //! * [`time`]: an instant of the calendar;
 //! * [`shape`]: a JSON tree, looked at with its place. What an engine will read one day is kept as the tree it came as.
 #![forbid(unsafe_code)]
 
+pub mod access_rule;
 pub mod chain;
 pub mod id;
 pub mod list;
