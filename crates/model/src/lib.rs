@@ -13,6 +13,7 @@
 //! * [`list`]: addresses, hosts, networks and redirects that rules refer to by name;
 //! * [`access_rule`]: one culprit or friend, let in or kept out;
 //! * [`private_network`]: routes through tunnels, and virtual networks;
+//! * [`permission`]: what a verb needs, and whether a token's policies give it;
 //! * [`setting`]: the settings of a zone;
 //! * [`time`]: an instant of the calendar;
 //! * [`shape`]: a JSON tree, looked at with its place. What an engine will read one day is kept as the tree it came as.
@@ -24,6 +25,7 @@ pub mod id;
 pub mod list;
 pub mod name;
 pub mod network;
+pub mod permission;
 pub mod private_network;
 pub mod record;
 pub mod ruleset;
