@@ -1,15 +1,27 @@
 //! The v4 API's shapes, both directions: `control/api` writes them, `poterne-agent` reads them.
 //!
-//! * [`query`]: what stands behind the `?`: pages, orders, filters.
+//! * [`query`]: what stands behind the `?`: pages, orders, filters;
+//! * [`refusal`]: the model's errors in the API's words;
+//! * [`setting`], [`ruleset`], [`list`], [`access_rule`], [`private_network`], [`token`], [`tunnel_configuration`]: the objects. What
+//!   a body may say is read by the model itself, which knows the rules; instants are read and written here.
 //!
 //! What is not here: routes and permissions (`control/api`, `control/app`), and the HTTP client that carries them.
 #![forbid(unsafe_code)]
 
+pub mod access_rule;
 mod envelope;
+pub mod list;
+pub mod private_network;
 pub mod query;
 mod quick;
+pub mod refusal;
+pub mod ruleset;
+pub mod setting;
 mod timestamp;
+pub mod token;
+pub mod tunnel_configuration;
 
 pub use envelope::{ApiError, Envelope, codes};
 pub use quick::{ANSWER_BYTES_MAX, Edges, QuickAnswerError, QuickTunnel, parse_quick_answer};
+pub use refusal::Refusal;
 pub use timestamp::{TimeError, WireTime};

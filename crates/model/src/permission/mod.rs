@@ -3,7 +3,8 @@
 //! * a [`Permission`] is a [`Subject`] and a [`Right`]; a verb names one, over a [`Target`];
 //! * [`group`]: the bundles that policies name;
 //! * [`resource`]: what a policy is given over;
-//! * [`policy`]: allowing and denying, and the one decision.
+//! * [`policy`]: allowing and denying, and the one decision;
+//! * [`token`]: what carries policies.
 //!
 //! A token gives nothing its owner has not: whether its user is a member of the account, and in which role, is decided beside
 //! this, by whoever knows the members.
@@ -13,12 +14,14 @@ pub mod policy;
 pub mod resource;
 #[cfg(test)]
 mod tests;
+pub mod token;
 
 use std::fmt;
 
 pub use group::{GROUPS, PermissionGroup};
 pub use policy::{Condition, Effect, Policy, Terms};
 pub use resource::{Resource, Selector};
+pub use token::{ApiToken, TokenStatus};
 
 use crate::{AccountId, UserId, ZoneId, ruleset, word::words};
 

@@ -1,0 +1,151 @@
+//! Zone settings on the wire (api-v4 §10).
+
+use poterne_model::{
+    At, ShapeError,
+    setting::{ManagedHeaders, SettingView, find, managed},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::WireTime;
+
+/// Most settings in one call.
+const ITEMS_MAX: usize = 200;
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettingObject {
+    /// Which.
+    pub id: String,
+    /// What it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// The same, of the few settings that say it so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Always true: there are no plans.
+    pub editable: bool,
+    /// Null: never changed.
+    pub modified_on: Option<WireTime>,
+    /// Of development mode alone, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_remaining: Option<i64>,
+}
+
+impl From<SettingView> for SettingObject {
+    fn from(view: SettingView) -> Self {
+        let enabled = view.value.as_bool().filter(|_| view.is_switch);
+        Self {
+            id: view.id.to_owned(),
+            value: (!view.is_switch).then_some(view.value),
+            enabled,
+            editable: true,
+            modified_on: view.modified_on.map(WireTime),
+            time_remaining: view.time_remaining,
+        }
+    }
+}
+
+/// What the body of a PATCH of one setting says: its `value`, or `enabled` where the setting has that. A setting that is not known
+/// is refused later, by its own error.
+///
+/// # Errors
+/// It says neither.
+pub fn read_value<'a>(id: &str, body: &At<'a>) -> Result<At<'a>, ShapeError> {
+    let is_switch = find(id).is_ok_and(|setting| setting.kind.default_value().is_boolean());
+    let (first, second) = if is_switch { ("enabled", "value") } else { ("value", "enabled") };
+    body.object()?;
+    body.member(first).or_else(|| body.member(second).filter(|_| is_switch)).map_or_else(|| body.required(first), Ok)
+}
+
+/// What the body of a PATCH of many says, as `{"items": [{"id", "value"}]}`.
+///
+/// # Errors
+/// An item says neither which setting nor what.
+pub fn read_items<'a>(body: &At<'a>) -> Result<Vec<(&'a str, At<'a>)>, ShapeError> {
+    let items = body.required("items")?.items(ITEMS_MAX)?;
+    items
+        .map(|item| {
+            let id = item.required("id")?.text(64)?;
+            Ok((id, read_value(id, &item)?))
+        })
+        .collect()
+}
+
+/// What is added to or removed from requests and responses by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagedHeadersObject {
+    /// On the way to the origin.
+    pub managed_request_headers: Vec<ManagedHeader>,
+    /// On the way to the visitor.
+    pub managed_response_headers: Vec<ManagedHeader>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagedHeader {
+    /// Which.
+    pub id: String,
+    /// Whether it is on.
+    pub enabled: bool,
+}
+
+impl From<&ManagedHeaders> for ManagedHeadersObject {
+    fn from(headers: &ManagedHeaders) -> Self {
+        let list = |ids: &[&str]| {
+            ids.iter().map(|id| ManagedHeader { id: (*id).to_owned(), enabled: headers.is_on(id) }).collect::<Vec<_>>()
+        };
+        Self { managed_request_headers: list(managed::REQUEST), managed_response_headers: list(managed::RESPONSE) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poterne_model::{Timestamp, setting::ZoneSettings};
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn told(settings: &ZoneSettings, id: &str) -> Value {
+        serde_json::to_value(SettingObject::from(settings.get(find(id).unwrap(), NOW.plus_secs(60)))).unwrap()
+    }
+
+    #[test]
+    fn settings_are_told_as_clients_expect() {
+        let mut settings = ZoneSettings::default();
+        assert_eq!(told(&settings, "ssl"), json!({"id": "ssl", "value": "full", "editable": true, "modified_on": null}));
+        assert_eq!(told(&settings, "development_mode")["time_remaining"], 0);
+        let body = json!({"value": "on", "id": "development_mode"});
+        let value = read_value("development_mode", &At::body(&body)).unwrap();
+        settings.set("development_mode", &value, NOW).unwrap();
+        let expected = json!({"id": "development_mode", "value": "on", "editable": true,
+            "modified_on": "2027-01-15T08:00:00.000000Z", "time_remaining": 10_740});
+        assert_eq!(told(&settings, "development_mode"), expected);
+        let recommender = json!({"id": "ssl_recommender", "enabled": false, "editable": true, "modified_on": null});
+        assert_eq!(told(&settings, "ssl_recommender"), recommender);
+    }
+
+    #[test]
+    fn bodies_of_one_and_of_many_are_read() {
+        let body = json!({"items": [{"id": "brotli", "value": "off"}, {"id": "ssl_recommender", "enabled": true}]});
+        let items = read_items(&At::body(&body)).unwrap();
+        assert_eq!(
+            items.iter().map(|(id, at)| (*id, at.pointer())).collect::<Vec<_>>(),
+            [("brotli", "/items/0/value"), ("ssl_recommender", "/items/1/enabled")]
+        );
+        assert_eq!(read_value("brotli", &At::body(&json!({"enabled": true}))).unwrap_err().pointer, "/value");
+        assert_eq!(read_items(&At::body(&json!({"items": [{"value": 1}]}))).unwrap_err().pointer, "/items/0/id");
+        assert!(read_value("brotli", &At::body(&json!([]))).is_err());
+    }
+
+    #[test]
+    fn managed_headers_are_told_whole() {
+        let body = json!({"managed_response_headers": [{"id": "add_security_headers", "enabled": true}]});
+        let headers = ManagedHeaders::default().patched(&At::body(&body)).unwrap();
+        let object = ManagedHeadersObject::from(&headers);
+        assert_eq!(object.managed_request_headers.len(), managed::REQUEST.len());
+        assert_eq!(object.managed_response_headers[0], ManagedHeader { id: "add_security_headers".into(), enabled: true });
+    }
+}
