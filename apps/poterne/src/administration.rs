@@ -10,7 +10,7 @@ use poterne_tunnel_gateway::Gateway;
 
 use crate::{
     admin::{
-        protocol::{Answer, Connector, Tunnel, Verb, Zone},
+        protocol::{Answer, ApiToken, Connector, Tunnel, Verb, Zone},
         server::Administrator,
     },
     config::Config,
@@ -101,7 +101,31 @@ impl Administration {
                 let names = |names: &[poterne_model::Name]| names.iter().map(ToString::to_string).collect();
                 Answer::Deleted { tunnel: tunnel(&deleted.tunnel), removed: names(&deleted.removed), left: names(&deleted.left) }
             }
+            Verb::TokenCreate { name, permissions } => {
+                let (token, secret) = app.api_token_of_operator(OPERATOR, &name, &permissions).await?;
+                Answer::ApiToken { token: self.api_token(&token), secret }
+            }
+            Verb::TokenList {} => {
+                Answer::ApiTokens(app.api_tokens_of_operator(OPERATOR).await?.iter().map(|token| self.api_token(token)).collect())
+            }
+            Verb::TokenDelete { id } => {
+                let parsed = id
+                    .parse()
+                    .map_err(|error: poterne_model::IdError| AppError::Invalid { what: "id", why: error.to_string() })?;
+                app.api_token_of_operator_delete(OPERATOR, parsed).await?;
+                Answer::ApiTokenDeleted { id }
+            }
         })
+    }
+
+    fn api_token(&self, token: &poterne_control_app::ApiToken) -> ApiToken {
+        let told = token.told();
+        ApiToken {
+            id: told.id.to_string(),
+            name: told.name.clone(),
+            status: told.status(self.app.instant()).to_string(),
+            last_used: token.last_used_at.and_then(date),
+        }
     }
 }
 
@@ -139,6 +163,10 @@ pub(crate) async fn open_app(
     Ok((store, app))
 }
 
+fn date(micros: i64) -> Option<String> {
+    jiff::Timestamp::from_microsecond(micros).ok().map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
 fn zone(zone: &poterne_control_app::Zone) -> Zone {
     Zone { id: zone.id.to_string(), name: zone.apex.to_string(), status: zone.status.as_str().into() }
 }
@@ -149,9 +177,7 @@ fn tunnel(tunnel: &poterne_control_app::Tunnel) -> Tunnel {
         name: tunnel.name.clone(),
         status: None,
         since: None,
-        created_at: jiff::Timestamp::from_microsecond(tunnel.created_at)
-            .ok()
-            .map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        created_at: date(tunnel.created_at),
         hostnames: Vec::new(),
         connectors: Vec::new(),
     }

@@ -29,6 +29,9 @@ pub enum Command {
     /// Tunnels: ways in that are opened from inside
     #[command(subcommand, arg_required_else_help = true)]
     Tunnel(TunnelVerb),
+    /// API tokens: what lets programs drive this node
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(TokenVerb),
     /// The configuration file: its documented template, and whether one is right
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigVerb),
@@ -169,6 +172,37 @@ pub enum TunnelVerb {
         /// Delete it although agents are connected
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+}
+
+/// `poterne token …`.
+#[derive(Debug, Subcommand)]
+pub enum TokenVerb {
+    /// Make an API token and show it, this once
+    Create {
+        /// What you call it
+        #[arg(long)]
+        name: String,
+        /// Permission groups, as in "Zone Read,DNS Write"; `all` for everything in the account
+        #[arg(long, value_delimiter = ',', required = true)]
+        permissions: Vec<String>,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// List the API tokens
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Delete an API token; it is worth nothing from then on
+    Delete {
+        /// Its id, as the list shows it
+        id: String,
         #[command(flatten)]
         #[allow(missing_docs)]
         admin: Admin,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::admin::protocol::{Answer, Tunnel, Zone};
+use crate::admin::protocol::{Answer, ApiToken, Tunnel, Zone};
 
 /// An answer as text; always ends with a line break. `now` is in seconds since the Unix epoch.
 pub fn render(answer: &Answer, now: u64) -> String {
@@ -47,12 +47,27 @@ pub fn render(answer: &Answer, now: u64) -> String {
             }
             text
         }
+        Answer::ApiToken { token, secret } => format!(
+            "API token {} is there, its id is {}. This is its text, told this once and as secret as a password:\n\n{secret}\n\n\
+             As in:  curl -H \"Authorization: Bearer TOKEN\" http://127.0.0.1:8600/client/v4/user/tokens/verify\n",
+            token.name, token.id
+        ),
+        Answer::ApiTokens(tokens) if tokens.is_empty() => {
+            "No API token yet. Make one: poterne token create --name ci --permissions \"Zone Read,DNS Write\"\n".into()
+        }
+        Answer::ApiTokens(tokens) => table(["NAME", "STATUS", "LAST USED", "ID"], tokens.iter().map(api_token_row)),
+        Answer::ApiTokenDeleted { id } => format!("API token {id} is gone.\n"),
         Answer::Refused { message } => format!("{message}\n"),
     }
 }
 
 fn zone_row(zone: &Zone) -> [String; 3] {
     [zone.name.clone(), zone.status.clone(), zone.id.clone()]
+}
+
+fn api_token_row(token: &ApiToken) -> [String; 4] {
+    let used = token.last_used.clone().unwrap_or_else(|| "never".into());
+    [token.name.clone(), token.status.clone(), used, token.id.clone()]
 }
 
 fn tunnel_row(tunnel: &Tunnel) -> [String; 4] {

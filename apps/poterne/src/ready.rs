@@ -40,6 +40,8 @@ pub struct Ready {
 pub struct DemoReady {
     /// Its account.
     pub account_id: String,
+    /// May do everything in that account; another one with every start.
+    pub api_token: String,
     /// Its zone's id.
     pub zone_id: String,
     /// Its zone.

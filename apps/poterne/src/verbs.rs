@@ -1,4 +1,4 @@
-//! `poterne zone …` and `poterne tunnel …`: asked of the running node; where none runs, done on its state under the same lock.
+//! `poterne zone …`, `poterne tunnel …` and `poterne token …`: asked of the running node; where none runs, done on its state under the same lock.
 
 use std::{
     io::Write as _,
@@ -16,7 +16,7 @@ use crate::{
         server::Administrator as _,
     },
     administration::Administration,
-    cli::{Admin, TunnelVerb, ZoneVerb},
+    cli::{Admin, TokenVerb, TunnelVerb, ZoneVerb},
     config::Config,
     print, state,
     state::StateDir,
@@ -42,6 +42,15 @@ pub async fn tunnel(verb: TunnelVerb) -> anyhow::Result<ExitCode> {
         TunnelVerb::List { admin } => run(Verb::TunnelList {}, admin).await,
         TunnelVerb::Info { tunnel, admin } => run(Verb::TunnelInfo { tunnel }, admin).await,
         TunnelVerb::Delete { tunnel, force, admin } => run(Verb::TunnelDelete { tunnel, force }, admin).await,
+    }
+}
+
+/// `poterne token …`.
+pub async fn token(verb: TokenVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        TokenVerb::Create { name, permissions, admin } => run(Verb::TokenCreate { name, permissions }, admin).await,
+        TokenVerb::List { admin } => run(Verb::TokenList {}, admin).await,
+        TokenVerb::Delete { id, admin } => run(Verb::TokenDelete { id }, admin).await,
     }
 }
 

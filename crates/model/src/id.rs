@@ -152,6 +152,10 @@ hex_ids! {
     RecordId = "record id";
     /// A user.
     UserId = "user id";
+    /// A user in an account.
+    MembershipId = "membership id";
+    /// One entry of the audit log.
+    AuditId = "audit log id";
     /// An API token; not its secret.
     TokenId = "token id";
     /// One policy of a token.

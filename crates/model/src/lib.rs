@@ -37,8 +37,8 @@ mod word;
 pub mod zone;
 
 pub use id::{
-    AccessRuleId, AccountId, ConnectionId, ConnectorId, ListId, ListItemId, ListOperationId, PermissionGroupId, PolicyId,
-    RecordId, RouteId, RuleId, RulesetId, TokenId, TunnelId, UserId, VirtualNetworkId, ZoneId,
+    AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, IdError, ListId, ListItemId, ListOperationId, MembershipId,
+    PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, TokenId, TunnelId, UserId, VirtualNetworkId, ZoneId,
 };
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};

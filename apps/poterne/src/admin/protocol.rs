@@ -26,6 +26,9 @@ pub enum Verb {
     TunnelList {},
     TunnelInfo { tunnel: String },
     TunnelDelete { tunnel: String, force: bool },
+    TokenCreate { name: String, permissions: Vec<String> },
+    TokenList {},
+    TokenDelete { id: String },
 }
 
 /// What is answered.
@@ -41,6 +44,9 @@ pub enum Answer {
     Tunnels(Vec<Tunnel>),
     Tunnel(Tunnel),
     Deleted { tunnel: Tunnel, removed: Vec<String>, left: Vec<String> },
+    ApiToken { token: ApiToken, secret: String },
+    ApiTokens(Vec<ApiToken>),
+    ApiTokenDeleted { id: String },
     Refused { message: String },
 }
 
@@ -53,6 +59,20 @@ pub struct Zone {
     pub name: String,
     /// `pending`, `active` or `moved`.
     pub status: String,
+}
+
+/// An API token, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// Its id; not its secret.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `active`, `disabled` or `expired`.
+    pub status: String,
+    /// When it was last used, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<String>,
 }
 
 /// A tunnel, as it is shown.

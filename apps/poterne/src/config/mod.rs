@@ -334,7 +334,6 @@ impl Config {
         tell(self.acme != defaults.acme, "[acme]");
         tell(self.mail != defaults.mail, "[mail]");
         tell(self.control.url.is_some(), "[control] url");
-        tell(self.control.rate_limit != defaults.control.rate_limit, "[control] rate_limit");
         tell(self.edge.origins_allowed != defaults.edge.origins_allowed, "[edge] origins_allowed");
         keys
     }

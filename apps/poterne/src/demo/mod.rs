@@ -45,6 +45,9 @@ const QUICK_DOMAIN: &str = "quick.poterne.localhost";
 const NODE_NAME: &str = "node.poterne.localhost";
 /// The demo's tunnel.
 const TUNNEL: &str = "demo";
+
+/// What its API token is called.
+const API_TOKEN: &str = "demo";
 /// What the demo's visitors' authority may vouch for.
 const VISITORS_UNDER: &[&str] = &["localhost"];
 /// How long what is under way gets to end.
@@ -99,6 +102,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
         let https = ready.https.context("the demo always listens for TLS")?;
         ready.demo = Some(DemoReady {
             account_id: node.administration().app().account().to_string(),
+            api_token: things.api_token.clone(),
             zone_id: things.zone.id.clone(),
             zone: things.zone.name.clone(),
             hostname: HOSTNAME.into(),
@@ -238,6 +242,7 @@ struct Things {
     zone: Zone,
     tunnel: Tunnel,
     token: String,
+    api_token: String,
 }
 
 /// Makes zone, tunnel and route, or finds them from an earlier run, over the same verbs that an operator uses.
@@ -263,7 +268,14 @@ async fn publish(node: &Node, service: &str) -> anyhow::Result<Things> {
     let Answer::Token { token, .. } = ask(Verb::TunnelToken { tunnel: tunnel.id.clone() }).await? else {
         bail!("the token is none")
     };
-    Ok(Things { zone, tunnel, token })
+    // A token's text is told once: each start has its own, and the last one's is worth nothing any more.
+    let Answer::ApiTokens(tokens) = ask(Verb::TokenList {}).await? else { bail!("the list of API tokens is none") };
+    for old in tokens.into_iter().filter(|token| token.name == API_TOKEN) {
+        ask(Verb::TokenDelete { id: old.id }).await?;
+    }
+    let made = ask(Verb::TokenCreate { name: API_TOKEN.into(), permissions: vec!["all".into()] }).await?;
+    let Answer::ApiToken { secret: api_token, .. } = made else { bail!("the API token is none") };
+    Ok(Things { zone, tunnel, token, api_token })
 }
 
 /// The program as it was called, so that a line can be pasted.

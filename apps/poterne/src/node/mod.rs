@@ -131,7 +131,7 @@ impl Node {
         app.wait_for(publisher.live());
         background.spawn(record(app.clone(), control.events, stop.clone()));
         background.spawn(publisher.run(stop.clone()));
-        let api = poterne_control_api::router(app.clone());
+        let api = poterne_control_api::router(app.clone(), config.control.rate_limit);
         let administration = Arc::new(Administration::new(app, gateway.clone()));
 
         // The visitors' side.

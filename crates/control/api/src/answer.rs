@@ -2,12 +2,16 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use poterne_control_app::AppError;
-use poterne_control_wire::{ApiError, Envelope, codes};
+use poterne_control_wire::{ApiError, Envelope, Refusal, Source, codes, query::QueryError};
+use poterne_model::ShapeError;
 use serde::Serialize;
+
+/// Tells SDKs that another try would end the same way (api-v4 §0.15).
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// A status, an envelope, and perhaps when to come back.
 pub(crate) struct Answer<T> {
@@ -16,15 +20,47 @@ pub(crate) struct Answer<T> {
     retry_secs: Option<u64>,
 }
 
+/// What a handler gives.
+pub(crate) type Answered<T> = Result<Answer<T>, Answer<()>>;
+
 impl<T> Answer<T> {
     pub(crate) fn success(result: T) -> Self {
         Self { status: StatusCode::OK, envelope: Envelope::success(result), retry_secs: None }
+    }
+
+    /// Part of a list.
+    pub(crate) fn part(result: T, info: impl Serialize) -> Self {
+        let mut answer = Self::success(result);
+        answer.envelope.result_info = serde_json::to_value(info).ok();
+        answer
     }
 }
 
 impl Answer<()> {
     pub(crate) fn failure(status: StatusCode, envelope: Envelope<()>) -> Self {
         Self { status, envelope, retry_secs: None }
+    }
+
+    /// One error.
+    pub(crate) fn error(status: StatusCode, code: i64, message: impl Into<String>) -> Self {
+        Self::failure(status, Envelope::failure(vec![ApiError::new(code, message)]))
+    }
+
+    /// The answer for whatever is not there.
+    pub(crate) fn no_route(path: &str) -> Self {
+        Self::failure(StatusCode::NOT_FOUND, Envelope::no_route(path))
+    }
+
+    pub(crate) fn retry_after(mut self, secs: u64) -> Self {
+        self.retry_secs = Some(secs);
+        self
+    }
+
+    /// Its errors' codes, with what lies beneath.
+    #[cfg(test)]
+    pub(crate) fn codes(&self) -> Vec<i64> {
+        let beneath = |error: &ApiError| error.error_chain.iter().map(|error| error.code).collect::<Vec<_>>();
+        self.envelope.errors.iter().flat_map(|error| std::iter::once(error.code).chain(beneath(error))).collect()
     }
 }
 
@@ -33,20 +69,61 @@ impl From<AppError> for Answer<()> {
         let (status, code) = match &error {
             AppError::QuickTunnelsOff => (StatusCode::NOT_FOUND, codes::QUICK_TUNNELS_OFF),
             AppError::QuickTunnelsLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED),
+            AppError::UnknownToken | AppError::Unusable(_) => (StatusCode::FORBIDDEN, codes::UNAUTHORIZED),
+            AppError::UnknownKey => (StatusCode::FORBIDDEN, codes::UNKNOWN_KEY),
+            AppError::Forbidden { .. } | AppError::OperatorOnly => (StatusCode::FORBIDDEN, codes::FORBIDDEN),
+            AppError::NotFound("record") => (StatusCode::NOT_FOUND, codes::RECORD_NOT_FOUND),
+            AppError::NotFound(_) | AppError::ZoneNotFound(_) | AppError::TunnelNotFound(_) => {
+                (StatusCode::NOT_FOUND, codes::NO_SUCH_OBJECT)
+            }
+            AppError::ZoneExists(_) => (StatusCode::BAD_REQUEST, codes::ZONE_EXISTS),
+            AppError::ZoneName { .. } => (StatusCode::BAD_REQUEST, codes::NOT_A_DOMAIN),
+            AppError::TunnelExists(_) => (StatusCode::CONFLICT, codes::TUNNEL_EXISTS),
+            AppError::TunnelConnected { .. } => (StatusCode::BAD_REQUEST, codes::TUNNEL_CONNECTED),
+            AppError::RecordExists { .. } | AppError::HostExists(_) => (StatusCode::BAD_REQUEST, codes::HOST_EXISTS),
+            AppError::Name(_)
+            | AppError::Exists(_)
+            | AppError::Invalid { .. }
+            | AppError::Hostname { .. }
+            | AppError::Chain(_)
+            | AppError::TunnelName { .. }
+            | AppError::NoZone { .. }
+            | AppError::ZoneServedElsewhere(_)
+            | AppError::QuickDomainTaken(_)
+            | AppError::Configuration(_) => (StatusCode::BAD_REQUEST, codes::INVALID_VALUE),
+            AppError::Shape(error) => return Refusal::from(error.clone()).into(),
             // What is left are our own failures: the log has the reason, strangers do not.
-            _ => {
+            AppError::Keys(_) | AppError::Store(_) => {
                 tracing::error!(%error, "a request to the API failed");
-                let message = "the node could not do it; its log says why".to_owned();
-                let envelope = Envelope::failure(vec![ApiError { code: codes::INTERNAL, message }]);
-                return Self::failure(StatusCode::INTERNAL_SERVER_ERROR, envelope);
+                let message = "the node could not do it; its log says why";
+                return Self::error(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, message);
             }
         };
-        let retry_secs = match &error {
-            AppError::QuickTunnelsLimited { retry_secs, .. } => Some(*retry_secs),
-            _ => None,
-        };
-        let envelope = Envelope::failure(vec![ApiError { code, message: error.to_string() }]);
-        Self { status, envelope, retry_secs }
+        let answer = Self::error(status, code, error.to_string());
+        match &error {
+            AppError::QuickTunnelsLimited { retry_secs, .. } => answer.retry_after(*retry_secs),
+            _ => answer,
+        }
+    }
+}
+
+impl From<Refusal> for Answer<()> {
+    fn from(Refusal { status, code, message, pointer }: Refusal) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+        let source = pointer.filter(|pointer| !pointer.is_empty()).map(|pointer| Source { pointer });
+        Self::failure(status, Envelope::failure(vec![ApiError { source, ..ApiError::new(code, message) }]))
+    }
+}
+
+impl From<ShapeError> for Answer<()> {
+    fn from(error: ShapeError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+impl From<QueryError> for Answer<()> {
+    fn from(error: QueryError) -> Self {
+        Refusal::from(error).into()
     }
 }
 
@@ -55,11 +132,15 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         let body = serde_json::to_vec(&self.envelope).expect("the wire's types are always JSON");
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
+        let headers = response.headers_mut();
         // Exactly this: stock agents read an error's body only without a charset (tunnel-protocol §9.4).
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::CONFLICT {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
         if let Some(retry_secs) = self.retry_secs {
-            response.headers_mut().insert(header::RETRY_AFTER, retry_secs.into());
+            headers.insert(header::RETRY_AFTER, retry_secs.into());
         }
         response
     }

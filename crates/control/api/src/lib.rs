@@ -1,39 +1,64 @@
 //! The REST endpoints, one `IntoResponse` for the envelope.
 //!
-//! Open today: `POST /tunnel` at the root (tunnel-protocol §9.7), for whoever asks, where the operator has set a quick domain. All
-//! else is answered as the v4 API answers what is not there, never with a pretended success.
+//! Everything under `/client/v4` asks for a token or a key ([`credential`]) but the question whether a token is valid. `POST /tunnel`
+//! at the root (tunnel-protocol §9.7) is for whoever asks, where the operator has set a quick domain. What is not there is answered
+//! as the v4 API answers it, never with a pretended success.
 #![forbid(unsafe_code)]
 
 mod answer;
+mod body;
+mod credential;
+mod door;
+mod limit;
+mod path;
 mod quick;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod tunnels;
+mod user;
+mod zones;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use axum::{Router, extract::DefaultBodyLimit, http::Uri, routing::post};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware,
+    routing::post,
+};
 use poterne_control_app::App;
-use poterne_control_wire::Envelope;
+use tower::ServiceExt;
 
-use crate::answer::Answer;
+use crate::{door::Door, limit::Limiter};
 
-/// Longest request body read, in bytes. `POST /tunnel` has none to speak of.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longest request body read, in bytes: a zone file, or 3,500 records in one batch.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How many requests a token may make in a minute, unless `[control] rate_limit` says otherwise.
+pub const RATE_LIMIT: u32 = 1200;
 
 /// Who asks, as the listener has made sure: an extension of the request. Without it creations count for one common source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientIp(pub IpAddr);
 
-/// All routes, for `127.0.0.1:8600` and for the node's own names.
-pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/tunnel", post(quick::create).fallback(no_route))
-        .route("/tunnel/", post(quick::create).fallback(no_route))
-        .fallback(no_route)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+/// All routes, for `127.0.0.1:8600` and for the node's own names. `rate_limit`: requests a minute and token; 0: without limit.
+pub fn router(app: App, rate_limit: u32) -> Router {
+    let door = Door { app: app.clone(), limiter: Arc::new(Limiter::new(rate_limit)) };
+    let identified = Router::new().merge(tokens::routes()).merge(user::routes()).merge(zones::routes()).merge(tunnels::routes());
+    let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
+    let v4 = identified.merge(tokens::verify_routes()).with_state(door);
+    let routes = Router::new()
+        .route("/tunnel", post(quick::create).fallback(door::no_route))
         .with_state(app)
-}
-
-async fn no_route(uri: Uri) -> Answer<()> {
-    Answer::failure(axum::http::StatusCode::NOT_FOUND, Envelope::no_route(uri.path()))
+        .nest("/client/v4", v4)
+        .method_not_allowed_fallback(door::method_not_allowed)
+        .fallback(door::no_route)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(door::ray));
+    // Before routing: a layer of the router itself would come too late to change the path.
+    Router::new().fallback(async move |request: Request| match routes.oneshot(door::without_slash(request)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    })
 }

@@ -2,19 +2,48 @@
 
 use poterne_control_store::StoreError;
 use poterne_keys::EnvelopeError;
-use poterne_model::{Name, NameError, chain::ChainError};
+use poterne_model::{Name, NameError, ShapeError, chain::ChainError};
 
-use crate::Permission;
+use crate::access::Permission;
 
 /// Why a verb did nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The caller lacks the permission.
-    #[error("this needs the permission {permission:?}")]
+    #[error("this needs the permission {permission}")]
     Forbidden {
         /// Which.
         permission: Permission,
     },
+    /// Only the operator of the node may.
+    #[error("only the operator of the node can do this, with `poterne` on its machine")]
+    OperatorOnly,
+    /// Not there, or not for this caller to see.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// There already.
+    #[error("{0}")]
+    Exists(String),
+    /// A token nobody has.
+    #[error("this API token is not known: it was mistyped, deleted, or is another instance's")]
+    UnknownToken,
+    /// A token that may not be used.
+    #[error("this API token cannot be used: {0}")]
+    Unusable(&'static str),
+    /// An address and key nobody has.
+    #[error("no user has this X-Auth-Email and X-Auth-Key")]
+    UnknownKey,
+    /// A value that cannot be.
+    #[error("{what}: {why}")]
+    Invalid {
+        /// Which value.
+        what: &'static str,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// A member of a body that cannot be.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
     /// A name that is none.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -57,6 +86,9 @@ pub enum AppError {
         /// The name.
         hostname: Name,
     },
+    /// Records stand at the name, and were not to be replaced.
+    #[error("An A, AAAA, or CNAME record with that host already exists: {0}")]
+    HostExists(Name),
     /// The chain of CNAMEs is wrong.
     #[error(transparent)]
     Chain(#[from] ChainError),

@@ -6,22 +6,35 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+mod accounts;
+mod api_tokens;
+mod audit;
 mod chain;
 mod error;
 mod events;
+mod identity;
 mod ingress;
 mod open;
+mod people;
 mod quick;
+pub mod role;
 mod route;
+mod route_dns;
 mod secrets;
+mod tunnel_objects;
 mod tunnels;
 mod zones;
 
-pub use access::{Caller, Permission};
+pub use access::{Caller, Identity, Request};
+pub use api_tokens::TokenText;
 pub use error::AppError;
+pub use identity::Credentials;
 pub use open::{App, Clock, Settings, system_clock};
-pub use poterne_control_store::{ConfigSource, Tunnel, Zone};
+pub use poterne_control_store::{
+    Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Person, TokenOwner, Tunnel, Zone,
+};
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};
 pub use route::{RecordOutcome, Routed};
+pub use route_dns::NameRouted;
 pub use secrets::{Rotation, Token};
 pub use tunnels::{Deleted, NewTunnel, TunnelInfo};

@@ -7,10 +7,10 @@ use std::{
 
 use poterne_control_store::{Account, AccountKind, Micros, Session, Store, Zone};
 use poterne_keys::{DataKey, KeyRing, NodeKey, random_bytes};
-use poterne_model::{AccountId, Name, ZoneId, ZoneStatus};
+use poterne_model::{AccountId, Name, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::watch;
 
-use crate::{AppError, quick::Limiter};
+use crate::{AppError, identity::Remembered, people, quick::Limiter};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -57,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) account: AccountId,
     pub(crate) quick_account: AccountId,
     pub(crate) limiter: Mutex<Limiter>,
+    pub(crate) identities: Remembered,
     live: OnceLock<watch::Receiver<u64>>,
 }
 
@@ -77,6 +78,8 @@ impl App {
         let mut session = store.write().await?;
         let keys = data_keys(&mut session, node_key, now).await?;
         let account = account(&mut session, AccountKind::Standard, "default", now).await?;
+        let host = settings.node_names.first().map_or("poterne.localhost", Name::as_str);
+        people::first(&mut session, account, &format!("admin@{host}"), now).await?;
         let quick_account = account_of_quick_tunnels(&mut session, &settings, now).await?;
         for zone in session.zones(None).await? {
             let named = zone.status == ZoneStatus::Pending && is_named(&settings.activate, &zone.apex);
@@ -94,6 +97,7 @@ impl App {
             account,
             quick_account,
             limiter: Mutex::default(),
+            identities: Remembered::default(),
             live: OnceLock::new(),
         })))
     }
@@ -122,6 +126,11 @@ impl App {
 
     pub(crate) fn now(&self) -> Micros {
         micros((self.0.clock)())
+    }
+
+    /// The instant, as objects carry it.
+    pub fn instant(&self) -> Timestamp {
+        Timestamp::from_micros(self.now())
     }
 
     /// Makes a verb's writes durable, then waits until this node obeys them.
@@ -188,7 +197,9 @@ async fn account_of_quick_tunnels(session: &mut Session, settings: &Settings, no
                 apex: domain.clone(),
                 status: ZoneStatus::Active,
                 name_servers: settings.nameservers.iter().take(2).cloned().collect(),
+                paused: false,
                 created_at: now,
+                modified_at: now,
                 activated_at: Some(now),
             };
             session.insert_zone(&zone).await?;

@@ -7,7 +7,11 @@ use poterne_model::{
     chain::{Destination, TUNNEL_SUFFIX},
 };
 
-use crate::{App, AppError, Caller, Permission, chain, ingress};
+use crate::{
+    App, AppError, Caller,
+    access::{Subject, Target},
+    chain, ingress,
+};
 
 /// The mark on records that a tunnel's verbs made, and may take away.
 pub(crate) const MANAGED_BY_TUNNEL: &str = "tunnel";
@@ -41,8 +45,7 @@ pub enum RecordOutcome {
 impl App {
     /// Leads a hostname, a wildcard or a zone's apex to `service` through a tunnel (a name or an id).
     pub async fn tunnel_route(&self, caller: &Caller, hostname: &str, tunnel: &str, service: &str) -> Result<Routed, AppError> {
-        caller.needs(Permission::DnsEdit)?;
-        caller.needs(Permission::TunnelEdit)?;
+        caller.needs(Subject::Tunnels.to_edit(), Target::Account(self.account()))?;
         let hostname = Name::parse(hostname)?;
         self.check_hostname(&hostname)?;
         let now = self.now();
@@ -53,6 +56,7 @@ impl App {
             let suggestion = labels.into_iter().rev().collect::<Vec<_>>().join(".");
             return Err(AppError::NoZone { hostname, suggestion });
         };
+        caller.needs(Subject::DnsRecords.to_edit(), Target::Zone(zone.account, zone.id))?;
         let record = self.put_cname(&mut session, &zone, &hostname, tunnel.id, MANAGED_BY_TUNNEL).await?;
         let config_version = match tunnel.config_source {
             ConfigSource::Local => None,
@@ -63,8 +67,8 @@ impl App {
                 match json {
                     None => Some(version),
                     Some(json) => {
-                        let next = Configuration { version: version + 1, json };
-                        session.insert_configuration(tunnel.id, &next, now).await?;
+                        let next = Configuration { version: version + 1, json, created_at: now };
+                        session.insert_configuration(tunnel.id, &next).await?;
                         Some(next.version)
                     }
                 }
@@ -120,7 +124,7 @@ impl App {
         Ok(outcome)
     }
 
-    fn check_hostname(&self, hostname: &Name) -> Result<(), AppError> {
+    pub(crate) fn check_hostname(&self, hostname: &Name) -> Result<(), AppError> {
         let wrong = |why| Err(AppError::Hostname { hostname: hostname.clone(), why });
         let settings = self.settings();
         if settings.node_names.contains(hostname) {

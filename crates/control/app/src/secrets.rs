@@ -8,7 +8,10 @@ use poterne_keys::{EnvelopeError, Purpose, Secret};
 use poterne_model::TunnelId;
 use poterne_tunnel_proto::token::{Poterne, Secret as WireSecret, TunnelToken};
 
-use crate::{App, AppError, Caller, Permission};
+use crate::{
+    App, AppError, Caller,
+    access::{Subject, Target},
+};
 
 /// Bytes of a tunnel's secret; the wire asks for at least 32 (edge-behaviour §6.2).
 const SECRET_BYTES: usize = 32;
@@ -50,7 +53,7 @@ impl fmt::Debug for Token {
 impl App {
     /// The token of a tunnel, with its newest secret.
     pub async fn tunnel_token(&self, caller: &Caller, tunnel: &str) -> Result<Token, AppError> {
-        caller.needs(Permission::TunnelToken)?;
+        caller.needs(Subject::Tunnels.to_edit(), Target::Account(self.account()))?;
         let mut session = self.0.store.read().await?;
         let tunnel = self.find_tunnel(&mut session, tunnel).await?;
         let secret = self.newest_secret(&mut session, tunnel.id).await?;
@@ -59,8 +62,7 @@ impl App {
 
     /// Takes a step in rotating a tunnel's secret; returns the token to install from now on.
     pub async fn tunnel_rotate(&self, caller: &Caller, tunnel: &str, step: Rotation) -> Result<Token, AppError> {
-        caller.needs(Permission::TunnelEdit)?;
-        caller.needs(Permission::TunnelToken)?;
+        caller.needs(Subject::Tunnels.to_edit(), Target::Account(self.account()))?;
         let mut session = self.0.store.write().await?;
         let tunnel = self.find_tunnel(&mut session, tunnel).await?;
         if step != Rotation::Finish {
@@ -82,14 +84,19 @@ impl App {
 
     /// Gives a tunnel one more secret.
     pub(crate) async fn add_secret(&self, session: &mut Session, tunnel: TunnelId) -> Result<Secret, AppError> {
-        let secret = Secret::random(SECRET_BYTES);
-        let sealed = self.0.keys.seal(Purpose::TunnelSecret, tunnel.as_bytes(), secret.expose());
-        let row = SealedSecret { digest: secret.digest(), sealed, created_at: self.now() };
-        session.insert_secret(tunnel, &row).await?;
+        let secret = new_secret();
+        self.keep_secret(session, tunnel, &secret).await?;
         Ok(secret)
     }
 
-    async fn newest_secret(&self, session: &mut Session, tunnel: TunnelId) -> Result<Secret, AppError> {
+    /// Keeps a secret for a tunnel.
+    pub(crate) async fn keep_secret(&self, session: &mut Session, tunnel: TunnelId, secret: &Secret) -> Result<(), AppError> {
+        let sealed = self.0.keys.seal(Purpose::TunnelSecret, tunnel.as_bytes(), secret.expose());
+        let row = SealedSecret { digest: secret.digest(), sealed, created_at: self.now() };
+        Ok(session.insert_secret(tunnel, &row).await?)
+    }
+
+    pub(crate) async fn newest_secret(&self, session: &mut Session, tunnel: TunnelId) -> Result<Secret, AppError> {
         let newest = session.secrets(tunnel).await?.pop().ok_or(EnvelopeError::Format)?;
         Ok(self.0.keys.open(Purpose::TunnelSecret, tunnel.as_bytes(), &newest.sealed)?)
     }
@@ -110,4 +117,9 @@ impl App {
         let settings = self.settings();
         (!settings.edges.is_empty()).then_some(Poterne { edges: settings.edges, pin: settings.pin })
     }
+}
+
+/// A secret as a tunnel is given one.
+pub(crate) fn new_secret() -> Secret {
+    Secret::random(SECRET_BYTES)
 }

@@ -2,15 +2,20 @@
 
 use poterne_control_store::{ConfigSource, Session, StoreError, Tunnel};
 use poterne_feed::Command;
-use poterne_keys::random_bytes;
+use poterne_keys::{Secret, random_bytes};
 use poterne_model::{
-    ConnectorInfo, Name, TunnelId, TunnelStatus,
+    AccountId, ConnectorInfo, Name, TunnelId, TunnelStatus,
     tunnel::{StatusFacts, connections_wanted, status},
 };
+use serde_json::json;
 
 use crate::{
-    App, AppError, Caller, Permission, Token, ingress,
+    App, AppError, Caller, Token,
+    access::{Subject, Target},
+    audit::Traced,
+    ingress,
     route::{MANAGED_BY_TUNNEL, tunnel_name},
+    secrets::new_secret,
 };
 
 /// Longest name of a tunnel, in characters.
@@ -23,6 +28,8 @@ pub struct NewTunnel {
     pub tunnel: Tunnel,
     /// Its token.
     pub token: Token,
+    /// Its secret, told this once.
+    pub secret: Secret,
 }
 
 /// A tunnel as it stands.
@@ -52,14 +59,26 @@ pub struct Deleted {
 }
 
 impl App {
-    /// Makes a tunnel. Its name is unique among the account's live ones.
+    /// Makes a tunnel in the node's first account.
     pub async fn tunnel_create(&self, caller: &Caller, name: &str, config_source: ConfigSource) -> Result<NewTunnel, AppError> {
-        caller.needs(Permission::TunnelEdit)?;
+        self.tunnel_create_in(caller, self.account(), name, config_source, None).await
+    }
+
+    /// Makes a tunnel. Its name is unique among the account's live ones; without a secret it is given one.
+    pub async fn tunnel_create_in(
+        &self,
+        caller: &Caller,
+        account: AccountId,
+        name: &str,
+        config_source: ConfigSource,
+        secret: Option<Secret>,
+    ) -> Result<NewTunnel, AppError> {
+        caller.needs(Subject::Tunnels.to_edit(), Target::Account(account))?;
         check_tunnel_name(name)?;
         let mut session = self.0.store.write().await?;
         let tunnel = Tunnel {
             id: TunnelId::from_random_bytes(random_bytes()),
-            account: self.account(),
+            account,
             name: name.to_owned(),
             config_source,
             created_at: self.now(),
@@ -75,16 +94,18 @@ impl App {
             Err(StoreError::Conflict(_)) => return Err(AppError::TunnelExists(name.to_owned())),
             done => done?,
         }
-        let secret = self.add_secret(&mut session, tunnel.id).await?;
+        let secret = secret.unwrap_or_else(new_secret);
+        self.keep_secret(&mut session, tunnel.id, &secret).await?;
+        self.trace(&mut session, caller, traced("create", &tunnel, None, Some(shown(&tunnel)))).await?;
         self.finish(session).await?;
         tracing::info!(tunnel = %tunnel.id, name, account = %tunnel.account, "tunnel created");
         let token = self.token(&tunnel, &secret);
-        Ok(NewTunnel { tunnel, token })
+        Ok(NewTunnel { tunnel, token, secret })
     }
 
     /// The account's live tunnels, oldest first.
     pub async fn tunnel_list(&self, caller: &Caller) -> Result<Vec<TunnelInfo>, AppError> {
-        caller.needs(Permission::TunnelRead)?;
+        caller.needs(Subject::Tunnels.to_read(), Target::Account(self.account()))?;
         let mut session = self.0.store.read().await?;
         let mut infos = Vec::new();
         for tunnel in session.tunnels(Some(self.account())).await? {
@@ -95,7 +116,7 @@ impl App {
 
     /// A tunnel, by name or id.
     pub async fn tunnel_info(&self, caller: &Caller, tunnel: &str) -> Result<TunnelInfo, AppError> {
-        caller.needs(Permission::TunnelRead)?;
+        caller.needs(Subject::Tunnels.to_read(), Target::Account(self.account()))?;
         let mut session = self.0.store.read().await?;
         let tunnel = self.find_tunnel(&mut session, tunnel).await?;
         self.info(&mut session, tunnel).await
@@ -103,7 +124,7 @@ impl App {
 
     /// Deletes a tunnel and the records this instance made for it. Refused while agents are connected, unless `force` drops them.
     pub async fn tunnel_delete(&self, caller: &Caller, tunnel: &str, force: bool) -> Result<Deleted, AppError> {
-        caller.needs(Permission::TunnelEdit)?;
+        caller.needs(Subject::Tunnels.to_edit(), Target::Account(self.account()))?;
         let mut session = self.0.store.write().await?;
         let tunnel = self.find_tunnel(&mut session, tunnel).await?;
         let connections = session.connection_count(tunnel.id).await?;
@@ -111,6 +132,7 @@ impl App {
             return Err(AppError::TunnelConnected { name: tunnel.name, connections });
         }
         let deleted = self.delete_in(&mut session, tunnel, MANAGED_BY_TUNNEL).await?;
+        self.trace(&mut session, caller, traced("delete", &deleted.tunnel, Some(shown(&deleted.tunnel)), None)).await?;
         self.finish(session).await?;
         tracing::info!(tunnel = %deleted.tunnel.id, name = deleted.tunnel.name, "tunnel deleted");
         Ok(deleted)
@@ -147,12 +169,26 @@ impl App {
         found.ok_or_else(|| AppError::TunnelNotFound(tunnel.chars().take(TUNNEL_NAME_MAX).collect()))
     }
 
-    async fn info(&self, session: &mut Session, tunnel: Tunnel) -> Result<TunnelInfo, AppError> {
+    pub(crate) async fn info(&self, session: &mut Session, tunnel: Tunnel) -> Result<TunnelInfo, AppError> {
         let connectors = session.connectors(tunnel.id).await?;
         let hostnames = session.configuration(tunnel.id).await?.map(|config| ingress::hostnames(&config.json));
         let (status, since) = status(facts(&tunnel, &connectors, self.settings().nodes), seconds(self.now()));
         Ok(TunnelInfo { tunnel, status, since, connectors, hostnames: hostnames.unwrap_or_default() })
     }
+}
+
+/// A tunnel for the trace; its secret is no part of it.
+pub(crate) fn shown(tunnel: &Tunnel) -> serde_json::Value {
+    json!({ "name": tunnel.name, "config_src": tunnel.config_source.as_str() })
+}
+
+pub(crate) fn traced(
+    action: &'static str,
+    tunnel: &Tunnel,
+    old: Option<serde_json::Value>,
+    new: Option<serde_json::Value>,
+) -> Traced {
+    Traced { account: Some(tunnel.account), action, kind: "tunnel", id: tunnel.id.to_string(), old, new, ..Traced::default() }
 }
 
 fn facts(tunnel: &Tunnel, connectors: &[ConnectorInfo], nodes: usize) -> StatusFacts {
@@ -170,7 +206,7 @@ fn seconds(micros: i64) -> u64 {
     micros.max(0).unsigned_abs() / 1_000_000
 }
 
-fn check_tunnel_name(name: &str) -> Result<(), AppError> {
+pub(crate) fn check_tunnel_name(name: &str) -> Result<(), AppError> {
     let wrong = |why| Err(AppError::TunnelName { name: name.chars().take(TUNNEL_NAME_MAX).collect(), why });
     if name.trim().is_empty() || name.trim() != name {
         return wrong("it is empty, or begins or ends with a space");

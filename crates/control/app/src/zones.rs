@@ -1,44 +1,129 @@
 //! Zones: adding, putting in force, listing.
 
-use poterne_control_store::{StoreError, Zone};
-use poterne_keys::random_bytes;
-use poterne_model::{Name, ZoneId, ZoneStatus, chain::TUNNEL_SUFFIX, name};
+use std::collections::HashMap;
 
-use crate::{App, AppError, Caller, Permission, Settings, open::is_named};
+use poterne_control_store::{Account, AccountKind, Session, StoreError, Zone};
+use poterne_keys::random_bytes;
+use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, chain::TUNNEL_SUFFIX, name};
+use serde_json::json;
+
+use crate::{
+    App, AppError, Caller, Settings,
+    access::{Permission, Subject, Target},
+    audit::Traced,
+    open::is_named,
+};
 
 impl App {
+    /// Adds a zone to the node's first account.
+    pub async fn zone_add(&self, caller: &Caller, name: &str) -> Result<Zone, AppError> {
+        self.zone_create(caller, self.account(), name).await
+    }
+
     /// Adds a zone. It is pending, and serves nothing, until its delegation is seen or the operator activates it; a zone the
     /// node's configuration names under `[control] activate` is born active.
-    pub async fn zone_add(&self, caller: &Caller, name: &str) -> Result<Zone, AppError> {
-        caller.needs(Permission::ZoneEdit)?;
+    pub async fn zone_create(&self, caller: &Caller, account: AccountId, name: &str) -> Result<Zone, AppError> {
+        caller.needs(Subject::Zones.to_edit(), Target::NewZone(account))?;
         let apex = Name::parse(name)?;
         let settings = self.settings();
         check_zone_name(&apex, &settings)?;
         let now = self.now();
         let mut session = self.0.store.write().await?;
-        if session.zone_named(self.account(), &apex).await?.is_some() {
+        if session.zone_named(account, &apex).await?.is_some() {
             return Err(AppError::ZoneExists(apex));
         }
         let taken = session.serving_zone_over(&apex).await?.is_some_and(|zone| zone.apex == apex);
         let active = is_named(&settings.activate, &apex) && !taken;
         let zone = Zone {
             id: ZoneId::from_bytes(random_bytes()),
-            account: self.account(),
+            account,
             apex,
             status: if active { ZoneStatus::Active } else { ZoneStatus::Pending },
             name_servers: settings.nameservers.iter().take(2).cloned().collect(),
+            paused: false,
             created_at: now,
+            modified_at: now,
             activated_at: active.then_some(now),
         };
         session.insert_zone(&zone).await?;
+        self.trace(&mut session, caller, traced("add", &zone, None, Some(shown(&zone)))).await?;
         self.finish(session).await?;
         tracing::info!(zone = %zone.apex, account = %zone.account, status = zone.status.as_str(), "zone added");
         Ok(zone)
     }
 
+    /// A zone, with the account it belongs to.
+    pub async fn zone_get(&self, caller: &Caller, id: ZoneId) -> Result<(Zone, Account), AppError> {
+        let mut session = self.0.store.read().await?;
+        let zone = self.seen_zone(&mut session, caller, id, Subject::Zones.to_read()).await?;
+        let account = session.account(zone.account).await?.ok_or(AppError::NotFound("account"))?;
+        Ok((zone, account))
+    }
+
+    /// Every zone the caller may see, by name, with its account. With `name` given, the ones of exactly that name.
+    pub async fn zone_search(&self, caller: &Caller, name: Option<&str>) -> Result<Vec<(Zone, Account)>, AppError> {
+        let mut session = self.0.store.read().await?;
+        let zones = match name {
+            // Not the name of a zone: nobody has it.
+            Some(name) => match Name::parse(name) {
+                Ok(apex) => session.zones_named(&apex).await?,
+                Err(_) => Vec::new(),
+            },
+            None => session.zones(None).await?,
+        };
+        let accounts: HashMap<_, _> = session.accounts().await?.into_iter().map(|account| (account.id, account)).collect();
+        let seen = |zone: &Zone| caller.may(Subject::Zones.to_read(), Target::Zone(zone.account, zone.id));
+        let known = |zone: Zone| accounts.get(&zone.account).cloned().map(|account| (zone, account));
+        Ok(zones
+            .into_iter()
+            .filter(seen)
+            .filter_map(known)
+            .filter(|(_, account)| account.kind == AccountKind::Standard)
+            .collect())
+    }
+
+    /// Stops proxying a zone's names, or goes on with it.
+    pub async fn zone_pause(&self, caller: &Caller, id: ZoneId, paused: bool) -> Result<(Zone, Account), AppError> {
+        let mut session = self.0.store.write().await?;
+        let mut zone = self.seen_zone(&mut session, caller, id, Subject::Zones.to_edit()).await?;
+        let account = session.account(zone.account).await?.ok_or(AppError::NotFound("account"))?;
+        if zone.paused != paused {
+            let (old, now) = (shown(&zone), self.now());
+            session.set_zone_paused(id, paused, now).await?;
+            (zone.paused, zone.modified_at) = (paused, now);
+            self.trace(&mut session, caller, traced("update", &zone, Some(old), Some(shown(&zone)))).await?;
+            self.finish(session).await?;
+        }
+        Ok((zone, account))
+    }
+
+    /// Takes a zone away, with all its records.
+    pub async fn zone_delete(&self, caller: &Caller, id: ZoneId) -> Result<Zone, AppError> {
+        let mut session = self.0.store.write().await?;
+        let zone = self.seen_zone(&mut session, caller, id, Subject::Zones.to_edit()).await?;
+        session.delete_zone(id).await?;
+        self.trace(&mut session, caller, traced("delete", &zone, Some(shown(&zone)), None)).await?;
+        self.finish(session).await?;
+        tracing::info!(zone = %zone.apex, account = %zone.account, "zone deleted");
+        Ok(zone)
+    }
+
+    /// The zone, if the caller has that permission over it.
+    pub(crate) async fn seen_zone(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        id: ZoneId,
+        permission: Permission,
+    ) -> Result<Zone, AppError> {
+        let zone = session.zone(id).await?.ok_or(AppError::NotFound("zone"))?;
+        caller.needs(permission, Target::Zone(zone.account, zone.id))?;
+        Ok(zone)
+    }
+
     /// Puts a zone in force without waiting for its delegation. Doing it twice changes nothing.
     pub async fn zone_activate(&self, caller: &Caller, name: &str) -> Result<Zone, AppError> {
-        caller.needs(Permission::ZoneActivate)?;
+        caller.needs_operator()?;
         let apex = Name::parse(name)?;
         let now = self.now();
         let mut session = self.0.store.write().await?;
@@ -61,9 +146,18 @@ impl App {
 
     /// The account's zones, by name.
     pub async fn zone_list(&self, caller: &Caller) -> Result<Vec<Zone>, AppError> {
-        caller.needs(Permission::ZoneRead)?;
+        caller.needs(Subject::Zones.to_read(), Target::NewZone(self.account()))?;
         Ok(self.0.store.read().await?.zones(Some(self.account())).await?)
     }
+}
+
+fn shown(zone: &Zone) -> serde_json::Value {
+    json!({ "name": zone.apex.as_str(), "status": zone.status.as_str(), "paused": zone.paused })
+}
+
+fn traced(action: &'static str, zone: &Zone, old: Option<serde_json::Value>, new: Option<serde_json::Value>) -> Traced {
+    let named = Some((zone.id, zone.apex.to_string()));
+    Traced { account: Some(zone.account), zone: named, action, kind: "zone", id: zone.id.to_string(), old, new }
 }
 
 fn check_zone_name(apex: &Name, settings: &Settings) -> Result<(), AppError> {

@@ -126,7 +126,7 @@ impl<'a> World<'a> {
         let mut serving: Vec<ServingZone> = Vec::new();
         let mut by_apex = HashMap::new();
         let mut by_id = HashMap::new();
-        for zone in intent.zones.iter().filter(|zone| zone.status.serves()) {
+        for zone in intent.zones.iter().filter(|zone| zone.status.serves() && !zone.paused) {
             by_apex.insert(zone.apex.clone(), serving.len());
             by_id.insert(zone.id, serving.len());
             let existing = HashSet::from([zone.apex.clone()]);

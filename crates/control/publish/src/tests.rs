@@ -199,7 +199,7 @@ async fn refusals_name_their_reason_and_write_nothing() {
         assert!(error.contains(expected), "{error:?} lacks {expected:?}");
     }
     assert_eq!(*node.store.changes().borrow(), before);
-    assert!(matches!(node.app.zone_list(&Caller::Anybody).await, Err(AppError::Forbidden { .. })));
+    assert!(matches!(node.app.zone_list(&Caller::Anybody).await, Err(AppError::NotFound("zone"))));
 }
 
 #[tokio::test]

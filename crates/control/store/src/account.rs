@@ -5,7 +5,7 @@ use poterne_model::AccountId;
 use crate::{
     Micros, Session, StoreError,
     database::{Row, query},
-    rows::{cell, inserted, parsed},
+    rows::{cell, changed, inserted, parsed},
     touched::Touched,
 };
 
@@ -61,6 +61,19 @@ impl Session {
             .await?;
         inserted(done, "account")?;
         self.touch(&Touched::Account(account.id)).await
+    }
+
+    /// An account by id.
+    pub async fn account(&mut self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        let row = query("SELECT * FROM account WHERE id = $1").bind(id.to_string()).fetch_optional(self.connection()).await?;
+        row.as_ref().map(account).transpose()
+    }
+
+    /// Calls an account otherwise.
+    pub async fn rename_account(&mut self, id: AccountId, name: &str, now: Micros) -> Result<(), StoreError> {
+        let statement = query("UPDATE account SET name = $2, modified_at = $3 WHERE id = $1").bind(id.to_string());
+        changed(statement.bind(name).bind(now).execute(self.connection()).await?, "account")?;
+        self.touch(&Touched::Account(id)).await
     }
 
     /// The wrapped data keys with their ids, oldest first.

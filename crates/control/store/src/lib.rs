@@ -10,10 +10,13 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod api_token;
+mod audit;
 mod connection;
 mod database;
 mod error;
 mod open;
+mod person;
 mod record;
 mod rows;
 mod session;
@@ -25,8 +28,11 @@ mod writer;
 mod zone;
 
 pub use account::{Account, AccountKind};
+pub use api_token::{ApiToken, TokenOwner};
+pub use audit::{Actor, AuditEvent, AuditFilter};
 pub use error::StoreError;
 pub use open::Store;
+pub use person::{Membership, MembershipStatus, Person};
 pub use record::Record;
 pub use session::Session;
 pub use touched::Touched;

@@ -25,7 +25,17 @@ fn name(text: &str) -> Name {
 fn zone(id: u8, account: AccountId, apex: &str, status: ZoneStatus) -> Zone {
     let activated_at = (status == ZoneStatus::Active).then_some(7);
     let name_servers = vec![name("ns1.example.net"), name("ns2.example.net")];
-    Zone { id: ZoneId::from_bytes([id; 16]), account, apex: name(apex), status, name_servers, created_at: 7, activated_at }
+    Zone {
+        id: ZoneId::from_bytes([id; 16]),
+        account,
+        apex: name(apex),
+        status,
+        name_servers,
+        paused: false,
+        created_at: 7,
+        modified_at: 7,
+        activated_at,
+    }
 }
 
 fn record(id: u8, owner: &str, kind: RecordType, content: &str) -> Record {
@@ -284,13 +294,16 @@ async fn secrets_and_versions_are_kept_in_order_and_go_with_their_tunnel(engine:
     for number in [1, 2] {
         let secret = SealedSecret { digest: [number; 32], sealed: vec![number; 5], created_at: 9 };
         session.insert_secret(TUNNEL, &secret).await.unwrap();
-        let configuration = Configuration { version: number.into(), json: format!("{{\"v\":{number}}}") };
-        session.insert_configuration(TUNNEL, &configuration, 9).await.unwrap();
-        assert!(matches!(session.insert_configuration(TUNNEL, &configuration, 9).await, Err(StoreError::Conflict(_))));
+        let configuration = Configuration { version: number.into(), json: format!("{{\"v\":{number}}}"), created_at: 9 };
+        session.insert_configuration(TUNNEL, &configuration).await.unwrap();
+        assert!(matches!(session.insert_configuration(TUNNEL, &configuration).await, Err(StoreError::Conflict(_))));
     }
     assert_eq!(session.secrets(TUNNEL).await.unwrap().iter().map(|secret| secret.digest[0]).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(session.configuration(TUNNEL).await.unwrap().unwrap().version, 2);
-    assert_eq!(session.configurations().await.unwrap(), [(TUNNEL, Configuration { version: 2, json: "{\"v\":2}".into() })]);
+    assert_eq!(
+        session.configurations().await.unwrap(),
+        [(TUNNEL, Configuration { version: 2, json: "{\"v\":2}".into(), created_at: 9 })]
+    );
     session.delete_tunnel(TUNNEL, 10).await.unwrap();
     assert!(session.secret_digests().await.unwrap().is_empty());
     assert!(session.configurations().await.unwrap().is_empty());

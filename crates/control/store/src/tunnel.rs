@@ -65,6 +65,8 @@ pub struct Configuration {
     pub version: i32,
     /// JSON as the agent reads it.
     pub json: String,
+    /// When it was set.
+    pub created_at: Micros,
 }
 
 impl ConfigSource {
@@ -118,6 +120,29 @@ impl Session {
         let statement = "SELECT * FROM tunnel WHERE deleted_at IS NULL AND (CAST($1 AS TEXT) IS NULL OR account = $1) ORDER BY created_at, id";
         let rows = query(statement).bind(account.map(|id| id.to_string())).fetch_all(self.connection()).await?;
         rows.iter().map(tunnel).collect()
+    }
+
+    /// Every tunnel of an account, deleted ones included, oldest first.
+    pub async fn tunnels_ever(&mut self, account: AccountId) -> Result<Vec<Tunnel>, StoreError> {
+        let statement = query("SELECT * FROM tunnel WHERE account = $1 ORDER BY created_at, id").bind(account.to_string());
+        statement.fetch_all(self.connection()).await?.iter().map(tunnel).collect()
+    }
+
+    /// Calls a live tunnel otherwise. Conflict when another of the account has the name.
+    pub async fn rename_tunnel(&mut self, account: AccountId, id: TunnelId, name: &str) -> Result<(), StoreError> {
+        if self.tunnel_named(account, name).await?.is_some_and(|other| other.id != id) {
+            return Err(StoreError::Conflict("tunnel"));
+        }
+        let statement = query("UPDATE tunnel SET name = $2 WHERE id = $1 AND deleted_at IS NULL").bind(id.to_string()).bind(name);
+        changed(statement.execute(self.connection()).await?, "tunnel")?;
+        self.touch(&Touched::Tunnel(id)).await
+    }
+
+    /// From now on a tunnel's configuration is kept here.
+    pub async fn manage_tunnel_remotely(&mut self, id: TunnelId) -> Result<(), StoreError> {
+        let statement = query("UPDATE tunnel SET config_src = 'cloudflare' WHERE id = $1 AND deleted_at IS NULL");
+        changed(statement.bind(id.to_string()).execute(self.connection()).await?, "tunnel")?;
+        self.touch(&Touched::Tunnel(id)).await
     }
 
     /// Live tunnels whose time is over.
@@ -185,14 +210,15 @@ impl Session {
 
     /// The newest configuration, if any was ever set.
     pub async fn configuration(&mut self, tunnel: TunnelId) -> Result<Option<Configuration>, StoreError> {
-        let statement = "SELECT version, config FROM tunnel_configuration WHERE tunnel = $1 ORDER BY version DESC LIMIT 1";
+        let statement =
+            "SELECT version, config, created_at FROM tunnel_configuration WHERE tunnel = $1 ORDER BY version DESC LIMIT 1";
         let row = query(statement).bind(tunnel.to_string()).fetch_optional(self.connection()).await?;
         row.as_ref().map(configuration).transpose()
     }
 
     /// The newest configuration of every live tunnel that has one.
     pub async fn configurations(&mut self) -> Result<Vec<(TunnelId, Configuration)>, StoreError> {
-        let statement = "SELECT one.tunnel, one.version, one.config FROM tunnel_configuration AS one
+        let statement = "SELECT one.tunnel, one.version, one.config, one.created_at FROM tunnel_configuration AS one
             JOIN tunnel ON tunnel.id = one.tunnel WHERE tunnel.deleted_at IS NULL AND one.version =
             (SELECT max(version) FROM tunnel_configuration AS other WHERE other.tunnel = one.tunnel) ORDER BY one.tunnel";
         let rows = query(statement).fetch_all(self.connection()).await?;
@@ -200,19 +226,14 @@ impl Session {
     }
 
     /// Adds a version. Conflict when it exists.
-    pub async fn insert_configuration(
-        &mut self,
-        tunnel: TunnelId,
-        configuration: &Configuration,
-        now: Micros,
-    ) -> Result<(), StoreError> {
+    pub async fn insert_configuration(&mut self, tunnel: TunnelId, configuration: &Configuration) -> Result<(), StoreError> {
         let statement = "INSERT INTO tunnel_configuration (tunnel, version, config, created_at) VALUES ($1, $2, $3, $4)
             ON CONFLICT DO NOTHING";
         let done = query(statement)
             .bind(tunnel.to_string())
             .bind(configuration.version)
             .bind(&configuration.json)
-            .bind(now)
+            .bind(configuration.created_at)
             .execute(self.connection())
             .await?;
         inserted(done, "configuration")?;
@@ -279,5 +300,5 @@ fn secret(row: &Row) -> Result<SealedSecret, StoreError> {
 }
 
 fn configuration(row: &Row) -> Result<Configuration, StoreError> {
-    Ok(Configuration { version: number(row, "version")?, json: cell(row, "config")? })
+    Ok(Configuration { version: number(row, "version")?, json: cell(row, "config")?, created_at: cell(row, "created_at")? })
 }

@@ -22,8 +22,12 @@ pub struct Zone {
     pub status: ZoneStatus,
     /// The name servers assigned to it: two, or none while this instance has no names for them.
     pub name_servers: Vec<Name>,
+    /// Its names are answered, and not proxied.
+    pub paused: bool,
     /// When it was added.
     pub created_at: Micros,
+    /// When it was last changed.
+    pub modified_at: Micros,
     /// When it began to serve.
     pub activated_at: Option<Micros>,
 }
@@ -32,8 +36,8 @@ impl Session {
     /// A new zone. Conflict when the account has it already, or when it is born serving and another serves that name.
     pub async fn insert_zone(&mut self, zone: &Zone) -> Result<(), StoreError> {
         let statement =
-            "INSERT INTO zone (id, account, name, status, name_server_1, name_server_2, created_at, modified_at, activated_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+            "INSERT INTO zone (id, account, name, status, name_server_1, name_server_2, created_at, modified_at, activated_at, paused)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
         let done = query(statement)
             .bind(zone.id.to_string())
             .bind(zone.account.to_string())
@@ -42,8 +46,9 @@ impl Session {
             .bind(zone.name_servers.first().map(Name::as_str))
             .bind(zone.name_servers.get(1).map(Name::as_str))
             .bind(zone.created_at)
-            .bind(zone.created_at)
+            .bind(zone.modified_at)
             .bind(zone.activated_at)
+            .bind(zone.paused)
             .execute(self.connection())
             .await?;
         inserted(done, "zone")?;
@@ -96,6 +101,32 @@ impl Session {
         Ok(None)
     }
 
+    /// A zone by id.
+    pub async fn zone(&mut self, id: ZoneId) -> Result<Option<Zone>, StoreError> {
+        let row = query("SELECT * FROM zone WHERE id = $1").bind(id.to_string()).fetch_optional(self.connection()).await?;
+        row.as_ref().map(zone).transpose()
+    }
+
+    /// Every zone of exactly this name, of whichever account.
+    pub async fn zones_named(&mut self, apex: &Name) -> Result<Vec<Zone>, StoreError> {
+        let statement = query("SELECT * FROM zone WHERE name = $1 ORDER BY id").bind(apex.as_str());
+        statement.fetch_all(self.connection()).await?.iter().map(zone).collect()
+    }
+
+    /// Pauses a zone, or goes on with it.
+    pub async fn set_zone_paused(&mut self, id: ZoneId, paused: bool, now: Micros) -> Result<(), StoreError> {
+        let statement = query("UPDATE zone SET paused = $2, modified_at = $3 WHERE id = $1").bind(id.to_string());
+        changed(statement.bind(paused).bind(now).execute(self.connection()).await?, "zone")?;
+        self.touch(&Touched::Zone(id)).await
+    }
+
+    /// Takes a zone away with all that is in it.
+    pub async fn delete_zone(&mut self, id: ZoneId) -> Result<(), StoreError> {
+        let done = query("DELETE FROM zone WHERE id = $1").bind(id.to_string()).execute(self.connection()).await?;
+        changed(done, "zone")?;
+        self.touch(&Touched::Zone(id)).await
+    }
+
     /// Changes a zone's status. Conflict when another account's zone of that name serves.
     pub async fn set_zone_status(&mut self, id: ZoneId, status: ZoneStatus, now: Micros) -> Result<(), StoreError> {
         if status.serves() {
@@ -127,7 +158,9 @@ fn zone(row: &Row) -> Result<Zone, StoreError> {
         apex: parsed(row, "name")?,
         status,
         name_servers: name_servers.into_iter().flatten().collect(),
+        paused: cell(row, "paused")?,
         created_at: cell(row, "created_at")?,
+        modified_at: cell(row, "modified_at")?,
         activated_at: cell(row, "activated_at")?,
     })
 }

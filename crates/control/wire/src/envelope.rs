@@ -6,6 +6,46 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub mod codes {
     /// Too many requests.
     pub const RATE_LIMITED: i64 = 971;
+    /// A token that nobody knows, as `/verify` says it.
+    pub const INVALID_TOKEN: i64 = 1000;
+    /// No such object, or no way to do this with these credentials.
+    pub const INVALID_OBJECT: i64 = 1001;
+    /// A record of that name exists, as `route dns` says it.
+    pub const HOST_EXISTS: i64 = 1003;
+    /// A record or another value is not valid; what exactly is in `error_chain`.
+    pub const INVALID_VALUE: i64 = 1004;
+    /// The token may see it, not change it.
+    pub const READ_ONLY: i64 = 1009;
+    /// A tunnel of that name exists.
+    pub const TUNNEL_EXISTS: i64 = 1013;
+    /// The tunnel has connections.
+    pub const TUNNEL_CONNECTED: i64 = 1022;
+    /// Not the name of a domain.
+    pub const NOT_A_DOMAIN: i64 = 1049;
+    /// The zone exists.
+    pub const ZONE_EXISTS: i64 = 1061;
+    /// A header is not of the form it must have; which one is in `error_chain`.
+    pub const INVALID_HEADERS: i64 = 6003;
+    /// Beneath [`INVALID_HEADERS`]: `X-Auth-Email`.
+    pub const INVALID_EMAIL_HEADER: i64 = 6102;
+    /// Beneath [`INVALID_HEADERS`]: `X-Auth-Key`.
+    pub const INVALID_KEY_HEADER: i64 = 6103;
+    /// Beneath [`INVALID_HEADERS`]: `Authorization`.
+    pub const INVALID_AUTHORIZATION_HEADER: i64 = 6111;
+    /// The body is not the JSON it must be.
+    pub const INVALID_BODY: i64 = 6007;
+    /// No such e-mail or key.
+    pub const UNKNOWN_KEY: i64 = 9103;
+    /// No credentials at all.
+    pub const NO_CREDENTIALS: i64 = 9106;
+    /// A token that is not valid, or not for this.
+    pub const UNAUTHORIZED: i64 = 9109;
+    /// Not allowed.
+    pub const FORBIDDEN: i64 = 10000;
+    /// The phase has no ruleset.
+    pub const NO_ENTRY_POINT: i64 = 10003;
+    /// The record does not exist.
+    pub const RECORD_NOT_FOUND: i64 = 81044;
     /// No such route.
     pub const NO_ROUTE: i64 = 7000;
     /// No such route, or an identifier of the wrong form; sent together with [`NO_ROUTE`].
@@ -32,10 +72,13 @@ pub struct Envelope<T> {
     /// Always sent, `null` on failure: some clients fail where it is absent.
     #[serde(default = "Option::default")]
     pub result: Option<T>,
+    /// Beside a list: which part of it this is.
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    pub result_info: Option<serde_json::Value>,
 }
 
 /// One error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiError {
     /// See [`codes`]. Sent as a number; some servers send a text, which is read too.
     #[serde(deserialize_with = "code")]
@@ -43,19 +86,39 @@ pub struct ApiError {
     /// For a person.
     #[serde(default)]
     pub message: String,
+    /// Where in the body, as a JSON pointer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// What lies beneath; older clients print it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub error_chain: Vec<ApiError>,
+}
+
+/// Where an error lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// A JSON pointer into the body (RFC 6901).
+    pub pointer: String,
+}
+
+impl ApiError {
+    /// An error by itself.
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), ..Self::default() }
+    }
 }
 
 impl<T> Envelope<T> {
     /// A success.
     pub fn success(result: T) -> Self {
-        Self { success: true, errors: Vec::new(), messages: Vec::new(), result: Some(result) }
+        Self { success: true, errors: Vec::new(), messages: Vec::new(), result: Some(result), result_info: None }
     }
 }
 
 impl Envelope<()> {
     /// A failure.
     pub fn failure(errors: Vec<ApiError>) -> Self {
-        Self { success: false, errors, messages: Vec::new(), result: None }
+        Self { success: false, errors, messages: Vec::new(), result: None, result_info: None }
     }
 
     /// The answer for everything that is not there.
@@ -63,7 +126,7 @@ impl Envelope<()> {
         let path: String = path.chars().take(200).collect();
         let first = format!("Could not route to {path}, perhaps your object identifier is invalid?");
         let errors = [(codes::NO_SUCH_OBJECT, first), (codes::NO_ROUTE, "No route for that URI".to_owned())];
-        Self::failure(errors.into_iter().map(|(code, message)| ApiError { code, message }).collect())
+        Self::failure(errors.into_iter().map(|(code, message)| ApiError::new(code, message)).collect())
     }
 }
 

@@ -21,7 +21,7 @@ mod timestamp;
 pub mod token;
 pub mod tunnel_configuration;
 
-pub use envelope::{ApiError, Envelope, codes};
+pub use envelope::{ApiError, Envelope, Source, codes};
 pub use quick::{ANSWER_BYTES_MAX, Edges, QuickAnswerError, QuickTunnel, parse_quick_answer};
 pub use refusal::Refusal;
 pub use timestamp::{TimeError, WireTime};

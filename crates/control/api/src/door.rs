@@ -1,0 +1,149 @@
+//! What every request passes: its path as written by any client, a Ray id, who asks, and how often.
+//!
+//! ```text
+//! slash → ray → route → identify → limit → handler
+//! ```
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    Extension,
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, request::Parts, uri::PathAndQuery},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use poterne_control_app::{App, Caller, access};
+use poterne_control_wire::codes;
+use poterne_keys::random_bytes;
+use poterne_model::{TokenId, UserId};
+
+use crate::{
+    ClientIp,
+    answer::Answer,
+    credential,
+    limit::{Limiter, Standing, WINDOW_SECS},
+};
+
+/// What the routes share.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) app: App,
+    pub(crate) limiter: Arc<Limiter<(Option<UserId>, Option<TokenId>)>>,
+}
+
+/// A request's id, in its answer and in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Ray(pub(crate) String);
+
+const RAY: HeaderName = HeaderName::from_static("cf-ray");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The site that Ray ids end in: an API answers from one place.
+const SITE: &str = "API";
+
+/// A slash at the end says nothing: some clients write one (api-v4 §0.7).
+pub(crate) fn without_slash(mut request: Request) -> Request {
+    let path = request.uri().path();
+    if path.len() > 1 && path.ends_with('/') {
+        let bare = path.trim_end_matches('/');
+        let rewritten = match request.uri().query() {
+            Some(query) => format!("{bare}?{query}"),
+            None => bare.to_owned(),
+        };
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        // What came as a path is one without its end, too.
+        parts.path_and_query = rewritten.parse::<PathAndQuery>().ok().or_else(|| Some(PathAndQuery::from_static("/")));
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_else(|_| Uri::from_static("/"));
+    }
+    request
+}
+
+/// Gives the request its Ray id, and the answer too.
+pub(crate) async fn ray(mut request: Request, next: Next) -> Response {
+    let id = random_bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let ray = format!("{id}-{SITE}");
+    request.extensions_mut().insert(Ray(ray.clone()));
+    let mut response = next.run(request).await;
+    if let Ok(value) = HeaderValue::try_from(ray) {
+        response.headers_mut().entry(RAY).or_insert(value);
+    }
+    response
+}
+
+/// Finds out who asks, and whether not too often.
+pub(crate) async fn identify(State(door): State<Door>, request: Request, next: Next) -> Response {
+    match identified(&door, request).await {
+        Ok((request, standing)) => {
+            let mut response = next.run(request).await;
+            if let Some(standing) = standing {
+                tell(&mut response, standing);
+            }
+            response
+        }
+        Err(refused) => *refused,
+    }
+}
+
+async fn identified(door: &Door, request: Request) -> Result<(Request, Option<Standing>), Box<Response>> {
+    let (mut parts, body) = request.into_parts();
+    let refuse = |answer: Answer<()>| Box::new(answer.into_response());
+    let credentials = credential::read(&parts.headers).map_err(refuse)?;
+    let ip = parts.extensions.get::<ClientIp>().map_or(IpAddr::from([0, 0, 0, 0]), |ClientIp(ip)| *ip);
+    let ray = parts.extensions.get::<Ray>().map_or_else(String::new, |Ray(ray)| ray.clone());
+    let now = door.app.instant();
+    let context = access::Request { ip, now, ray };
+    let caller = door.app.identify(credentials, context).await.map_err(|error| refuse(error.into()))?;
+    let Caller::Identified(identity, _) = &caller else { unreachable!("credentials identify somebody, or are refused") };
+    let standing = door.limiter.count(identity.key(), now.as_secs().max(0).unsigned_abs());
+    if let Some(standing) = standing.filter(|standing| !standing.admitted) {
+        let message = format!(
+            "Please wait and consider throttling your request speed: {} requests in {WINDOW_SECS} s are allowed",
+            standing.quota
+        );
+        let answer = Answer::error(StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED, message).retry_after(standing.reset_secs);
+        let mut response = answer.into_response();
+        tell(&mut response, standing);
+        return Err(Box::new(response));
+    }
+    if let Err(error) = caller.is_usable() {
+        return Err(refuse(error.into()));
+    }
+    parts.extensions.insert(caller);
+    Ok((Request::from_parts(parts, body), standing))
+}
+
+fn tell(response: &mut Response, standing: Standing) {
+    let Standing { quota, left, reset_secs, .. } = standing;
+    let texts =
+        [(LIMIT, format!("\"default\";r={left};t={reset_secs}")), (POLICY, format!("\"default\";q={quota};w={WINDOW_SECS}"))];
+    for (name, text) in texts {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+}
+
+/// Who asks, in a handler.
+pub(crate) struct Who(pub(crate) Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for Who {
+    type Rejection = Answer<()>;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Answer<()>> {
+        let caller = Extension::<Caller>::from_request_parts(parts, state).await;
+        // A route without `identify` has nobody.
+        Ok(Self(caller.map_or(Caller::Anybody, |Extension(caller)| caller)))
+    }
+}
+
+/// A method that a path has not.
+pub(crate) async fn method_not_allowed() -> Answer<()> {
+    Answer::error(StatusCode::METHOD_NOT_ALLOWED, codes::METHOD_NOT_ALLOWED, "Method not allowed for this endpoint")
+}
+
+/// Whatever is not there.
+pub(crate) async fn no_route(uri: Uri) -> Answer<()> {
+    Answer::no_route(uri.path())
+}

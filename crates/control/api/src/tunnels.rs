@@ -1,0 +1,384 @@
+//! Tunnels (api-v4 §6). `/accounts/{account}/tunnels` is the older name of the same, without its type.
+
+use axum::{
+    Router,
+    extract::State,
+    routing::{get, put},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use poterne_control_app::{ConfigSource, RecordOutcome, Tunnel, TunnelInfo};
+use poterne_control_wire::{
+    WireTime,
+    query::{
+        self,
+        page::{Page, PageLimits},
+    },
+    tunnel_configuration::ConfigurationObject,
+};
+use poterne_keys::Secret;
+use poterne_model::{
+    AccountId, At, ConnectionId, ConnectorId, ConnectorInfo, ShapeError, Timestamp, TunnelId, TunnelStatus, ZoneId,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    answer::{Answer, Answered},
+    body::{Json, Query},
+    door::{Door, Who},
+    path::{Id, Ids, Ids3},
+};
+
+/// Longest name that is looked at.
+const NAME_MAX: usize = 200;
+
+/// Fewest bytes of a secret, and the most that are kept.
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=128;
+
+/// Under `/accounts/{account}`, and `route dns`'s own.
+pub(crate) fn routes() -> Router<Door> {
+    let mut router = Router::new().route("/zones/{zone}/tunnels/{tunnel}/routes", put(route));
+    for base in ["/accounts/{account}/cfd_tunnel", "/accounts/{account}/tunnels"] {
+        let path = |rest: &str| format!("{base}{rest}");
+        router = router
+            .route(base, get(list).post(create))
+            .route(&path("/{tunnel}"), get(show).patch(change).delete(delete))
+            .route(&path("/{tunnel}/token"), get(token))
+            .route(&path("/{tunnel}/configurations"), get(configuration).put(configure))
+            .route(&path("/{tunnel}/connections"), get(connections).delete(clean_up))
+            .route(&path("/{tunnel}/connectors/{connector}"), get(connector));
+    }
+    // Agents of another kind: there are none, and dashboards ask.
+    router.route("/accounts/{account}/warp_connector", get(none))
+}
+
+#[derive(Serialize)]
+struct TunnelObject {
+    id: TunnelId,
+    account_tag: AccountId,
+    name: String,
+    created_at: WireTime,
+    deleted_at: Option<WireTime>,
+    conns_active_at: Option<WireTime>,
+    conns_inactive_at: Option<WireTime>,
+    connections: Vec<ConnectionObject>,
+    tun_type: &'static str,
+    status: TunnelStatus,
+    config_src: &'static str,
+    remote_config: bool,
+    metadata: Value,
+    /// Told to whoever makes it, and not again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials_file: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct ConnectionObject {
+    id: ConnectionId,
+    uuid: ConnectionId,
+    client_id: ConnectorId,
+    client_version: String,
+    colo_name: String,
+    is_pending_reconnect: bool,
+    opened_at: WireTime,
+    origin_ip: std::net::IpAddr,
+}
+
+#[derive(Serialize)]
+struct ConnectorObject {
+    id: ConnectorId,
+    features: Vec<String>,
+    version: String,
+    arch: String,
+    run_at: WireTime,
+    config_version: i32,
+    conns: Vec<ConnectionObject>,
+}
+
+fn micros(micros: i64) -> WireTime {
+    WireTime(Timestamp::from_micros(micros))
+}
+
+fn seconds(secs: u64) -> WireTime {
+    WireTime(Timestamp::from_secs(i64::try_from(secs).unwrap_or(i64::MAX)))
+}
+
+fn connections_of(connector: &ConnectorInfo) -> Vec<ConnectionObject> {
+    let object = |connection: &poterne_model::ConnectionInfo| ConnectionObject {
+        id: connection.id,
+        uuid: connection.id,
+        client_id: connector.id,
+        client_version: connector.version.clone(),
+        colo_name: connection.location.clone(),
+        is_pending_reconnect: connection.draining,
+        opened_at: seconds(connection.opened_at),
+        origin_ip: connection.origin_ip,
+    };
+    connector.connections.iter().map(object).collect()
+}
+
+fn object(info: TunnelInfo) -> TunnelObject {
+    let TunnelInfo { tunnel, status, connectors, .. } = info;
+    TunnelObject {
+        id: tunnel.id,
+        account_tag: tunnel.account,
+        name: tunnel.name,
+        created_at: micros(tunnel.created_at),
+        deleted_at: tunnel.deleted_at.map(micros),
+        conns_active_at: tunnel.conns_active_at.map(micros),
+        conns_inactive_at: tunnel.conns_inactive_at.map(micros),
+        connections: connectors.iter().flat_map(connections_of).collect(),
+        tun_type: "cfd_tunnel",
+        status,
+        config_src: tunnel.config_source.as_str(),
+        remote_config: tunnel.config_source == ConfigSource::Remote,
+        metadata: json!({}),
+        token: None,
+        credentials_file: None,
+    }
+}
+
+/// Which tunnels a list is of (api-v4 §6.1).
+struct Filter {
+    id: Option<TunnelId>,
+    name: Option<String>,
+    prefixes: Vec<String>,
+    excluded: Vec<String>,
+    deleted: Option<bool>,
+    existed_at: Option<i64>,
+    active_at: Option<i64>,
+    inactive_at: Option<i64>,
+    statuses: Vec<String>,
+    types: Vec<String>,
+}
+
+impl Filter {
+    fn read(query: &query::Query) -> Result<Self, query::QueryError> {
+        let instant = |name| Ok::<_, query::QueryError>(query.instant(name)?.map(Timestamp::as_micros));
+        let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let mut prefixes = owned(query.list("name_prefix")?);
+        prefixes.extend(owned(query.list("include_prefix")?));
+        Ok(Self {
+            id: query.parsed("uuid")?,
+            name: query.text("name").map(str::to_owned),
+            prefixes,
+            excluded: owned(query.list("exclude_prefix")?),
+            deleted: query.boolean("is_deleted")?,
+            existed_at: instant("existed_at")?,
+            active_at: instant("was_active_at")?,
+            inactive_at: instant("was_inactive_at")?,
+            statuses: owned(query.list("status")?),
+            types: owned(query.list("tun_types")?),
+        })
+    }
+
+    fn passes(&self, tunnel: &Tunnel) -> bool {
+        let starts = |prefix: &String| tunnel.name.starts_with(prefix.as_str());
+        self.id.is_none_or(|id| id == tunnel.id)
+            && self.name.as_ref().is_none_or(|name| *name == tunnel.name)
+            && (self.prefixes.is_empty() || self.prefixes.iter().any(starts))
+            && !self.excluded.iter().any(starts)
+            && self.deleted.is_none_or(|deleted| deleted == tunnel.deleted_at.is_some())
+            && self.existed_at.is_none_or(|at| tunnel.created_at <= at && tunnel.deleted_at.is_none_or(|end| end > at))
+            && self.active_at.is_none_or(|at| tunnel.conns_active_at.is_some_and(|since| since <= at))
+            && self.inactive_at.is_none_or(|at| tunnel.conns_inactive_at.is_some_and(|since| since <= at))
+            && (self.types.is_empty() || self.types.iter().any(|kind| kind == "cfd_tunnel"))
+    }
+}
+
+async fn list(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Id(account): Id<AccountId>,
+    Query(query): Query,
+) -> Answered<Vec<TunnelObject>> {
+    let page = Page::read(&query, PageLimits::TUNNELS)?;
+    let filter = Filter::read(&query)?;
+    let mut tunnels = door.app.tunnel_objects(&caller, account).await?;
+    tunnels.retain(|tunnel| filter.passes(tunnel));
+    let (shown, total) = if filter.statuses.is_empty() {
+        let total = tunnels.len() as u64;
+        (door.app.tunnels_described(page.of(&tunnels).to_vec()).await?, total)
+    } else {
+        // How a tunnel is, is known only once it is looked at.
+        let mut described = door.app.tunnels_described(tunnels).await?;
+        described.retain(|info| filter.statuses.iter().any(|status| status == info.status.as_str()));
+        let total = described.len() as u64;
+        (page.of(&described).to_vec(), total)
+    };
+    let shown: Vec<_> = shown.into_iter().map(object).collect();
+    let info = page.info(shown.len(), total);
+    Ok(Answer::part(shown, info))
+}
+
+fn secret(body: &At<'_>) -> Result<Option<Secret>, ShapeError> {
+    let Some(given) = body.member("tunnel_secret").filter(|given| given.value != "") else { return Ok(None) };
+    let text = given.text(400)?;
+    let bytes = BASE64_STANDARD.decode(text).ok().filter(|bytes| SECRET_BYTES.contains(&bytes.len()));
+    // The value is not repeated: it is a secret, if a wrong one.
+    let why = "the tunnel's secret is not base64 of 32 to 128 bytes: leave it out, and one is made";
+    bytes.map(|bytes| Some(Secret::new(bytes))).ok_or_else(|| ShapeError::new(given.pointer(), why))
+}
+
+async fn create(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Id(account): Id<AccountId>,
+    Json(body): Json,
+) -> Answered<TunnelObject> {
+    let body = At::body(&body);
+    let name = body.required("name")?.text(NAME_MAX)?;
+    let source = body.member("config_src").map(|source| source.one_of(&["local", "cloudflare"])).transpose()?;
+    let source = if source == Some("cloudflare") { ConfigSource::Remote } else { ConfigSource::Local };
+    let new = door.app.tunnel_create_in(&caller, account, name, source, secret(&body)?).await?;
+    let described = door.app.tunnels_described(vec![new.tunnel.clone()]).await?;
+    let Some(info) = described.into_iter().next() else { return Err(Answer::no_route(name)) };
+    let credentials = json!({
+        "AccountTag": new.tunnel.account, "TunnelID": new.tunnel.id, "TunnelName": new.tunnel.name,
+        "TunnelSecret": BASE64_STANDARD.encode(new.secret.expose()),
+    });
+    let token = Some(new.token.to_string());
+    Ok(Answer::success(TunnelObject { token, credentials_file: Some(credentials), ..object(info) }))
+}
+
+type OfAccount = Ids<AccountId, TunnelId>;
+
+async fn show(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<TunnelObject> {
+    Ok(Answer::success(object(door.app.tunnel_object(&caller, account, id).await?)))
+}
+
+async fn change(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Ids(account, id): OfAccount,
+    Json(body): Json,
+) -> Answered<TunnelObject> {
+    let body = At::body(&body);
+    body.object()?;
+    let name = body.member("name").map(|name| name.text(NAME_MAX)).transpose()?;
+    Ok(Answer::success(object(door.app.tunnel_change(&caller, account, id, name, secret(&body)?).await?)))
+}
+
+async fn delete(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Ids(account, id): OfAccount,
+    Query(query): Query,
+) -> Answered<TunnelObject> {
+    let cascade = query.boolean("cascade")?.unwrap_or(false);
+    let tunnel = door.app.tunnel_remove(&caller, account, id, cascade).await?;
+    let described = door.app.tunnels_described(vec![tunnel]).await?;
+    described.into_iter().next().map(|info| Answer::success(object(info))).ok_or_else(|| Answer::no_route("tunnel"))
+}
+
+async fn token(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<String> {
+    Ok(Answer::success(door.app.tunnel_token_of(&caller, account, id).await?.to_string()))
+}
+
+fn configured(tunnel: &Tunnel, configuration: Option<&poterne_control_app::Configuration>) -> ConfigurationObject {
+    ConfigurationObject {
+        account_id: Some(tunnel.account),
+        tunnel_id: tunnel.id,
+        version: configuration.map_or(0, |configuration| u64::from(configuration.version.unsigned_abs())),
+        config: configuration.and_then(|configuration| serde_json::from_str(&configuration.json).ok()),
+        source: tunnel.config_source.as_str().to_owned(),
+        created_at: micros(configuration.map_or(tunnel.created_at, |configuration| configuration.created_at)),
+    }
+}
+
+async fn configuration(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<ConfigurationObject> {
+    let (tunnel, configuration) = door.app.tunnel_configuration(&caller, account, id).await?;
+    Ok(Answer::success(configured(&tunnel, configuration.as_ref())))
+}
+
+async fn configure(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Ids(account, id): OfAccount,
+    Json(body): Json,
+) -> Answered<ConfigurationObject> {
+    let body = At::body(&body);
+    let config = body.required("config")?;
+    config.object()?;
+    let (tunnel, configuration) = door.app.tunnel_configure(&caller, account, id, config.value.to_string()).await?;
+    Ok(Answer::success(configured(&tunnel, Some(&configuration))))
+}
+
+async fn connectors(
+    door: &Door,
+    caller: &poterne_control_app::Caller,
+    account: AccountId,
+    id: TunnelId,
+) -> Result<Vec<ConnectorObject>, Answer<()>> {
+    let info = door.app.tunnel_object(caller, account, id).await?;
+    let (_, configuration) = door.app.tunnel_configuration(caller, account, id).await?;
+    let config_version = configuration.map_or(0, |configuration| configuration.version);
+    let object = |connector: &ConnectorInfo| ConnectorObject {
+        id: connector.id,
+        features: connector.features.clone(),
+        version: connector.version.clone(),
+        arch: connector.arch.clone(),
+        run_at: seconds(connector.run_at),
+        config_version,
+        conns: connections_of(connector),
+    };
+    Ok(info.connectors.iter().map(object).collect())
+}
+
+async fn connections(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<Vec<ConnectorObject>> {
+    Ok(Answer::success(connectors(&door, &caller, account, id).await?))
+}
+
+async fn connector(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Ids3(account, id, connector): Ids3<AccountId, TunnelId, ConnectorId>,
+) -> Answered<ConnectorObject> {
+    let found = connectors(&door, &caller, account, id).await?.into_iter().find(|found| found.id == connector);
+    found.map(Answer::success).ok_or_else(|| Answer::no_route(&format!("connector {connector}")))
+}
+
+async fn clean_up(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Ids(account, id): OfAccount,
+    Query(query): Query,
+) -> Answered<Value> {
+    door.app.tunnel_clean_up(&caller, account, id, query.parsed("client_id")?).await?;
+    Ok(Answer::success(json!({})))
+}
+
+async fn none(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Id(account): Id<AccountId>,
+    Query(query): Query,
+) -> Answered<[Value; 0]> {
+    door.app.account_get(&caller, account).await?;
+    let page = Page::read(&query, PageLimits::TUNNELS)?;
+    Ok(Answer::part([], page.info(0, 0)))
+}
+
+async fn route(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Ids(zone, tunnel): Ids<ZoneId, TunnelId>,
+    Json(body): Json,
+) -> Answered<Value> {
+    let body = At::body(&body);
+    let kind = body.required("type")?;
+    if kind.one_of(&["dns", "lb"])? == "lb" {
+        return Err(kind.wrong("load balancers are not offered yet; write \"dns\"").into());
+    }
+    let hostname = body.required("user_hostname")?.text(255)?;
+    let overwrite = body.member("overwrite_existing").map_or(Ok(false), |given| given.boolean())?;
+    let routed = door.app.route_dns(&caller, zone, tunnel, hostname, overwrite).await?;
+    let outcome = match routed.outcome {
+        RecordOutcome::New => "new",
+        RecordOutcome::Updated => "updated",
+        RecordOutcome::Unchanged => "unchanged",
+    };
+    Ok(Answer::success(json!({ "cname": outcome, "name": routed.name, "dns_tag": routed.record })))
+}

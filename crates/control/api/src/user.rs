@@ -1,0 +1,150 @@
+//! The person who calls, and accounts (api-v4 §2).
+
+use axum::{Router, extract::State, routing::get};
+use poterne_control_app::{Account, Person};
+use poterne_control_wire::{
+    WireTime,
+    query::{
+        filter::{Order, TextFilter},
+        page::{Page, PageLimits},
+    },
+};
+use poterne_model::{AccountId, At, Timestamp, UserId};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    answer::{Answer, Answered},
+    body::{Json, Query},
+    door::{Door, Who},
+    path::Id,
+};
+
+/// Longest text of a name that is looked at.
+const NAME_MAX: usize = 200;
+
+/// `/user` and `/accounts`.
+pub(crate) fn routes() -> Router<Door> {
+    Router::new()
+        .route("/user", get(show).patch(rename))
+        .route("/accounts", get(accounts))
+        .route("/accounts/{account}", get(account).put(account_rename).patch(account_rename))
+}
+
+/// A person, as clients know them: what Poterne has not is said to be off.
+#[derive(Serialize)]
+struct UserObject {
+    id: UserId,
+    email: String,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    username: String,
+    telephone: Option<String>,
+    country: Option<String>,
+    zipcode: Option<String>,
+    two_factor_authentication_enabled: bool,
+    two_factor_authentication_locked: bool,
+    suspended: bool,
+    has_pro_zones: bool,
+    has_business_zones: bool,
+    has_enterprise_zones: bool,
+    betas: [String; 0],
+    organizations: [Value; 0],
+    created_on: WireTime,
+    modified_on: WireTime,
+}
+
+impl From<Person> for UserObject {
+    fn from(person: Person) -> Self {
+        Self {
+            id: person.id,
+            username: person.email.clone(),
+            email: person.email,
+            first_name: person.first_name,
+            last_name: person.last_name,
+            telephone: None,
+            country: None,
+            zipcode: None,
+            two_factor_authentication_enabled: false,
+            two_factor_authentication_locked: false,
+            suspended: person.suspended,
+            has_pro_zones: false,
+            has_business_zones: false,
+            has_enterprise_zones: false,
+            betas: [],
+            organizations: [],
+            created_on: WireTime(Timestamp::from_micros(person.created_at)),
+            modified_on: WireTime(Timestamp::from_micros(person.modified_at)),
+        }
+    }
+}
+
+async fn show(State(door): State<Door>, Who(caller): Who) -> Answered<UserObject> {
+    Ok(Answer::success(door.app.person_get(&caller).await?.into()))
+}
+
+async fn rename(State(door): State<Door>, Who(caller): Who, Json(body): Json) -> Answered<UserObject> {
+    let body = At::body(&body);
+    body.object()?;
+    // Absent: as it was. Null: none.
+    let name = |key: &str| -> Result<Option<Option<String>>, Answer<()>> {
+        match body.value.get(key) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(_) => Ok(Some(Some(body.required(key)?.text(NAME_MAX)?.to_owned()))),
+        }
+    };
+    let (first, last) = (name("first_name")?, name("last_name")?);
+    Ok(Answer::success(door.app.person_rename(&caller, first, last).await?.into()))
+}
+
+/// An account, as lists and its own path show it.
+#[derive(Serialize)]
+pub(crate) struct AccountObject {
+    id: AccountId,
+    name: String,
+    r#type: &'static str,
+    created_on: WireTime,
+    settings: Value,
+}
+
+impl From<&Account> for AccountObject {
+    fn from(account: &Account) -> Self {
+        Self {
+            id: account.id,
+            name: account.name.clone(),
+            r#type: "standard",
+            created_on: WireTime(Timestamp::from_micros(account.created_at)),
+            settings: json!({ "enforce_twofactor": false, "api_access_enabled": null, "abuse_contact_email": null }),
+        }
+    }
+}
+
+async fn accounts(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<AccountObject>> {
+    let page = Page::read(&query, PageLimits::ACCOUNTS)?;
+    let order = Order::read(&query, &["name"])?;
+    let named = query.text("name").map(TextFilter::with_operator);
+    let mut accounts = door.app.account_list(&caller).await?;
+    accounts.retain(|account| named.as_ref().is_none_or(|filter| filter.matches(&account.name)));
+    if order.field.is_some() || order.descending {
+        accounts.sort_by(|one, other| order.apply(one.name.cmp(&other.name)));
+    }
+    let shown: Vec<_> = page.of(&accounts).iter().map(AccountObject::from).collect();
+    let info = page.info(shown.len(), accounts.len() as u64);
+    Ok(Answer::part(shown, info))
+}
+
+async fn account(State(door): State<Door>, Who(caller): Who, Id(id): Id<AccountId>) -> Answered<AccountObject> {
+    Ok(Answer::success((&door.app.account_get(&caller, id).await?).into()))
+}
+
+async fn account_rename(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Id(id): Id<AccountId>,
+    Json(body): Json,
+) -> Answered<AccountObject> {
+    let body = At::body(&body);
+    let name = body.required("name")?.text(NAME_MAX)?;
+    Ok(Answer::success((&door.app.account_rename(&caller, id, name).await?).into()))
+}

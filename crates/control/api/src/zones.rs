@@ -1,0 +1,217 @@
+//! Zones (api-v4 §3).
+
+use axum::{Router, extract::State, routing::get};
+use poterne_control_app::{Account, Caller, Zone, access};
+use poterne_control_wire::{
+    WireTime,
+    query::{
+        filter::{Match, Order, TextFilter, TextOperator},
+        page::{Page, PageLimits},
+    },
+};
+use poterne_model::{AccountId, At, Name, Timestamp, ZoneId, permission::Subject};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    answer::{Answer, Answered},
+    body::{Json, Query},
+    door::{Door, Who},
+    path::Id,
+    tokens::Gone,
+};
+
+/// Longest name of a zone that is looked at.
+const NAME_MAX: usize = 255;
+
+/// `/zones` and one zone.
+pub(crate) fn routes() -> Router<Door> {
+    Router::new()
+        .route("/zones", get(list).post(create))
+        .route("/zones/{zone}", get(show).patch(edit).delete(delete))
+        .route("/zones/{zone}/available_plans", get(plans))
+        .route("/zones/{zone}/available_plans/{plan}", get(plan))
+}
+
+/// A zone. What the hosted service sells is there in its free form, since clients require the members.
+#[derive(Serialize)]
+struct ZoneObject {
+    id: ZoneId,
+    name: Name,
+    status: &'static str,
+    paused: bool,
+    r#type: &'static str,
+    development_mode: i64,
+    name_servers: Vec<Name>,
+    original_name_servers: Option<Vec<Name>>,
+    original_registrar: Option<String>,
+    original_dnshost: Option<String>,
+    created_on: WireTime,
+    modified_on: WireTime,
+    activated_on: Option<WireTime>,
+    meta: Value,
+    owner: Value,
+    account: Value,
+    tenant: Value,
+    tenant_unit: Value,
+    permissions: Vec<String>,
+    plan: Value,
+}
+
+/// The one plan there is: nothing is sold.
+fn free_plan() -> Value {
+    json!({
+        "id": "0feeeeeeeeeeeeeeeeeeeeeeeeeeeeee", "name": "Free Website", "legacy_id": "free", "price": 0, "currency": "USD",
+        "frequency": "", "is_subscribed": false, "can_subscribe": false, "legacy_discount": false, "externally_managed": false,
+    })
+}
+
+/// What zones' own answers list of permissions; the rest would not fit the buffers of small clients (api-v4 §0.14).
+const LISTED: [Subject; 6] = [
+    Subject::Zones,
+    Subject::DnsRecords,
+    Subject::ZoneSettings,
+    Subject::Certificates,
+    Subject::CachePurge,
+    Subject::ZoneRulesets,
+];
+
+fn object(caller: &Caller, (zone, account): (Zone, Account)) -> ZoneObject {
+    let target = access::Target::Zone(zone.account, zone.id);
+    let listed = LISTED.iter().flat_map(|subject| [subject.to_read(), subject.to_edit()]);
+    let time = |micros| WireTime(Timestamp::from_micros(micros));
+    ZoneObject {
+        id: zone.id,
+        name: zone.apex,
+        status: zone.status.as_str(),
+        paused: zone.paused,
+        r#type: "full",
+        development_mode: 0,
+        name_servers: zone.name_servers,
+        original_name_servers: None,
+        original_registrar: None,
+        original_dnshost: None,
+        created_on: time(zone.created_at),
+        modified_on: time(zone.modified_at),
+        activated_on: zone.activated_at.map(time),
+        meta: json!({
+            "step": 2, "custom_certificate_quota": 100, "page_rule_quota": 0, "phishing_detected": false,
+            "cdn_only": false, "dns_only": false, "foundation_dns": false,
+        }),
+        owner: json!({ "id": null, "type": "user", "email": null }),
+        account: json!({ "id": account.id, "name": account.name }),
+        tenant: json!({ "id": null, "name": null }),
+        tenant_unit: json!({ "id": null }),
+        permissions: listed
+            .filter(|permission| caller.may(*permission, target))
+            .map(|permission| permission.to_string())
+            .collect(),
+        plan: free_plan(),
+    }
+}
+
+async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<ZoneObject>> {
+    let page = Page::read(&query, PageLimits::ZONES)?;
+    let order = Order::read(&query, &["name", "status", "account.id", "account.name", "plan.id"])?;
+    let matching = Match::read(&query, "match")?;
+    let name = query.text("name").map(TextFilter::with_operator);
+    let account_name = query.text("account.name").map(TextFilter::with_operator);
+    let account: Option<AccountId> = query.parsed("account.id")?;
+    let status = query.list("status")?;
+    let types = query.list("type")?;
+    // How nearly every client begins: one name, found by the index.
+    let exact = name.as_ref().filter(|filter| filter.operator == TextOperator::Equal && matching == Match::All);
+    let mut zones = door.app.zone_search(&caller, exact.map(TextFilter::value)).await?;
+    zones.retain(|(zone, owner)| {
+        let filters = [
+            name.as_ref().map(|filter| filter.matches(zone.apex.as_str())),
+            account_name.as_ref().map(|filter| filter.matches(&owner.name)),
+            account.map(|id| id == owner.id),
+            (!status.is_empty()).then(|| status.contains(&zone.status.as_str())),
+            (!types.is_empty()).then(|| types.contains(&"full")),
+        ];
+        matching.join(filters.into_iter().flatten())
+    });
+    zones.sort_by(|(zone, owner), (other, of_other)| {
+        let rising = match order.field {
+            Some("status") => zone.status.as_str().cmp(other.status.as_str()),
+            Some("account.id") => owner.id.cmp(&of_other.id),
+            Some("account.name") => owner.name.cmp(&of_other.name),
+            _ => zone.apex.cmp(&other.apex),
+        };
+        order.apply(rising)
+    });
+    let total = zones.len() as u64;
+    let shown: Vec<_> = page.of(&zones).iter().cloned().map(|zone| object(&caller, zone)).collect();
+    let info = page.info(shown.len(), total);
+    Ok(Answer::part(shown, info))
+}
+
+async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) -> Answered<ZoneObject> {
+    let body = At::body(&body);
+    let name = body.required("name")?;
+    let kind = body.member("type").map(|kind| kind.one_of(&["full", "partial", "secondary", "internal"])).transpose()?;
+    if let Some(kind) = kind.filter(|kind| *kind != "full") {
+        let why = format!("zones of type {kind} are not offered yet; leave `type` out, or write \"full\"");
+        return Err(poterne_model::ShapeError::new("/type", why).into());
+    }
+    let account = match body.member("account").and_then(|account| account.member("id")) {
+        Some(id) => id.text(64)?.parse::<AccountId>().map_err(|error| id.wrong(error))?,
+        None => only_account(&door, &caller).await?,
+    };
+    let zone = door.app.zone_create(&caller, account, name.text(NAME_MAX)?).await?;
+    let shown = door.app.zone_get(&caller, zone.id).await?;
+    Ok(Answer::success(object(&caller, shown)))
+}
+
+async fn only_account(door: &Door, caller: &Caller) -> Result<AccountId, Answer<()>> {
+    match door.app.account_list(caller).await?.as_slice() {
+        [one] => Ok(one.id),
+        several => {
+            let why = format!("/account/id is missing, and {} accounts are within reach: name one", several.len());
+            Err(poterne_model::ShapeError::new("/account/id", why).into())
+        }
+    }
+}
+
+async fn show(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<ZoneObject> {
+    let zone = door.app.zone_get(&caller, id).await?;
+    Ok(Answer::success(object(&caller, zone)))
+}
+
+async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Json(body): Json) -> Answered<ZoneObject> {
+    let body = At::body(&body);
+    body.object()?;
+    // A plan says nothing here, and some clients set one; names of one's own for the name servers come with the name server.
+    if let Some(given) = body.member("type")
+        && given.value != "full"
+    {
+        return Err(given.wrong("a zone's type cannot be changed; only \"full\" is offered yet").into());
+    }
+    if let Some(given) = body.member("vanity_name_servers")
+        && !given.items(10)?.collect::<Vec<_>>().is_empty()
+    {
+        return Err(given.wrong("name servers under names of one's own are not offered yet").into());
+    }
+    let zone = match body.member("paused") {
+        Some(paused) => door.app.zone_pause(&caller, id, paused.boolean()?).await?,
+        None => door.app.zone_get(&caller, id).await?,
+    };
+    Ok(Answer::success(object(&caller, zone)))
+}
+
+async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Gone<ZoneId>> {
+    let zone = door.app.zone_delete(&caller, id).await?;
+    Ok(Answer::success(Gone { id: zone.id }))
+}
+
+async fn plans(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Vec<Value>> {
+    door.app.zone_get(&caller, id).await?;
+    Ok(Answer::success(vec![free_plan()]))
+}
+
+async fn plan(State(door): State<Door>, Who(caller): Who, id: crate::path::Ids<ZoneId, String>) -> Answered<Value> {
+    door.app.zone_get(&caller, id.0).await?;
+    let plan = free_plan();
+    if plan["id"] == *id.1 { Ok(Answer::success(plan)) } else { Err(Answer::no_route(&format!("plan {}", id.1))) }
+}

@@ -1,0 +1,126 @@
+//! Who shows which credentials.
+//!
+//! Secrets are long and random: what is kept of one is its SHA-256, by which it is found. What was found is remembered for a moment
+//! ([`REMEMBERED_FOR`]), so that a client that asks a hundred times a second is looked up once; whatever changes a token, a person
+//! or a membership in this process makes all of it forgotten.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use poterne_control_store::{ApiToken, Micros, Session, TokenOwner};
+use poterne_keys::sha256;
+
+use crate::{
+    App, AppError,
+    access::{Caller, Identity, Request},
+};
+
+/// How long another process's change to a token may go unseen.
+const REMEMBERED_FOR: Micros = 2_000_000;
+
+/// Identities remembered.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// How exactly `last_used_on` is kept.
+const USE_NOTED_EVERY: Micros = 60_000_000;
+
+/// What a request showed.
+#[derive(Debug, Clone, Copy)]
+pub enum Credentials<'r> {
+    /// An API token.
+    Token(&'r str),
+    /// An e-mail address and its owner's global key.
+    Key {
+        /// The address.
+        email: &'r str,
+        /// The key.
+        key: &'r str,
+    },
+}
+
+/// By the digest of what was shown: since when, and who.
+type Identities = HashMap<[u8; 32], (Micros, Arc<Identity>)>;
+
+#[derive(Default)]
+pub(crate) struct Remembered(RwLock<Identities>);
+
+impl Remembered {
+    pub(crate) fn forget(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn recall(&self, digest: &[u8; 32], now: Micros) -> Option<Arc<Identity>> {
+        let remembered = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (at, identity) = remembered.get(digest)?;
+        (now.saturating_sub(*at).abs() < REMEMBERED_FOR).then(|| identity.clone())
+    }
+
+    fn keep(&self, digest: [u8; 32], now: Micros, identity: &Arc<Identity>) {
+        let mut remembered = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.clear();
+        }
+        remembered.insert(digest, (now, identity.clone()));
+    }
+}
+
+impl App {
+    /// Who shows these credentials. Whether they may still be used is asked with every permission; see also [`App::is_usable`].
+    pub async fn identify(&self, credentials: Credentials<'_>, request: Request) -> Result<Caller, AppError> {
+        let now = self.now();
+        let digest = match credentials {
+            Credentials::Token(token) => sha256(token.as_bytes()),
+            Credentials::Key { email, key } => sha256(format!("{}\n{key}", email.to_ascii_lowercase()).as_bytes()),
+        };
+        if let Some(identity) = self.0.identities.recall(&digest, now) {
+            return Ok(Caller::Identified(identity, request));
+        }
+        let mut session = self.0.store.read().await?;
+        let identity = match credentials {
+            Credentials::Token(_) => {
+                let token = session.api_token_of_digest(&digest).await?.ok_or(AppError::UnknownToken)?;
+                self.note_use(&token, now);
+                identity_of(&mut session, token).await?
+            }
+            Credentials::Key { email, key } => {
+                let person = session.person_of_key(&email.to_ascii_lowercase(), &sha256(key.as_bytes())).await?;
+                let person = person.ok_or(AppError::UnknownKey)?;
+                let memberships = session.memberships(person.id).await?;
+                Identity { token: None, person: Some(person), memberships }
+            }
+        };
+        let identity = Arc::new(identity);
+        self.0.identities.keep(digest, now, &identity);
+        Ok(Caller::Identified(identity, request))
+    }
+
+    /// Notes that a token was used, without making anybody wait.
+    fn note_use(&self, token: &ApiToken, now: Micros) {
+        if token.last_used_at.is_some_and(|last| now.saturating_sub(last) < USE_NOTED_EVERY) {
+            return;
+        }
+        let (store, id) = (self.0.store.clone(), token.id);
+        tokio::spawn(async move {
+            let noted = async {
+                let mut session = store.write().await?;
+                session.api_token_used(id, now).await?;
+                session.commit_silently().await
+            };
+            if let Err(error) = noted.await {
+                tracing::warn!(%error, token = %id, "it was not noted that a token was used");
+            }
+        });
+    }
+}
+
+async fn identity_of(session: &mut Session, token: ApiToken) -> Result<Identity, AppError> {
+    Ok(match token.owner {
+        TokenOwner::Account(_) => Identity { token: Some(token), person: None, memberships: Vec::new() },
+        TokenOwner::Person(id) => {
+            let person = session.person(id).await?.ok_or(AppError::UnknownToken)?;
+            Identity { token: Some(token), memberships: session.memberships(id).await?, person: Some(person) }
+        }
+    })
+}

@@ -1,0 +1,88 @@
+//! People: the first one, who owns what the node began with, and what everybody may change of themselves.
+
+use poterne_control_store::{Membership, MembershipStatus, Micros, Person, Session};
+use poterne_keys::random_bytes;
+use poterne_model::{AccountId, MembershipId, UserId};
+
+use crate::{
+    App, AppError, Caller,
+    access::{Subject, Target},
+    role,
+};
+
+/// Longest first or last name, in characters.
+const NAME_MAX: usize = 60;
+
+impl App {
+    /// The person who calls.
+    pub async fn person_get(&self, caller: &Caller) -> Result<Person, AppError> {
+        // Whose token it is may be known to whoever holds it; without a person there is none to tell of.
+        caller.person().cloned().ok_or(AppError::NotFound("user"))
+    }
+
+    /// Changes what a person is called.
+    pub async fn person_rename(
+        &self,
+        caller: &Caller,
+        first_name: Option<Option<String>>,
+        last_name: Option<Option<String>>,
+    ) -> Result<Person, AppError> {
+        let id = caller.person().ok_or(AppError::NotFound("user"))?.id;
+        caller.needs(Subject::UserDetails.to_edit(), Target::User(id))?;
+        let mut session = self.0.store.write().await?;
+        let mut person = session.person(id).await?.ok_or(AppError::NotFound("user"))?;
+        for (what, new, old) in
+            [("first_name", first_name, &mut person.first_name), ("last_name", last_name, &mut person.last_name)]
+        {
+            let Some(new) = new else { continue };
+            if new.as_ref().is_some_and(|name| name.chars().count() > NAME_MAX || name.chars().any(char::is_control)) {
+                return Err(AppError::Invalid {
+                    what,
+                    why: format!("it has at most {NAME_MAX} characters, none of them a control"),
+                });
+            }
+            *old = new.filter(|name| !name.is_empty());
+        }
+        person.modified_at = self.now();
+        session.update_person(&person).await?;
+        session.commit_silently().await?;
+        self.0.identities.forget();
+        Ok(person)
+    }
+
+    /// The person who owns the node's first account, and whose tokens the operator makes.
+    pub async fn owner(&self) -> Result<UserId, AppError> {
+        let members = self.0.store.read().await?.members(self.account()).await?;
+        let owns =
+            |(membership, _): &&(Membership, Person)| membership.roles.iter().any(|role| role == role::SUPER_ADMINISTRATOR);
+        members.iter().find(owns).map(|(membership, _)| membership.person).ok_or(AppError::NotFound("user"))
+    }
+}
+
+/// Makes the first person, where the account has nobody yet.
+pub(crate) async fn first(session: &mut Session, account: AccountId, email: &str, now: Micros) -> Result<(), AppError> {
+    if !session.members(account).await?.is_empty() {
+        return Ok(());
+    }
+    let person = Person {
+        id: UserId::from_bytes(random_bytes()),
+        email: email.to_ascii_lowercase(),
+        first_name: None,
+        last_name: None,
+        password: None,
+        suspended: false,
+        created_at: now,
+        modified_at: now,
+    };
+    session.insert_person(&person).await?;
+    let membership = Membership {
+        id: MembershipId::from_bytes(random_bytes()),
+        account,
+        person: person.id,
+        status: MembershipStatus::Accepted,
+        roles: vec![role::SUPER_ADMINISTRATOR.to_owned()],
+        created_at: now,
+        modified_at: now,
+    };
+    Ok(session.insert_membership(&membership).await?)
+}

@@ -1,0 +1,223 @@
+//! People, and the accounts they are members of.
+
+use poterne_model::{AccountId, MembershipId, UserId};
+
+use crate::{
+    Micros, Session, StoreError,
+    database::{Row, query},
+    rows::{cell, changed, inserted, parsed},
+};
+
+/// A person who may sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Their id.
+    pub id: UserId,
+    /// Their address, in lower case.
+    pub email: String,
+    /// As they write it.
+    pub first_name: Option<String>,
+    /// As they write it.
+    pub last_name: Option<String>,
+    /// argon2id, in its own text form; none until one was chosen.
+    pub password: Option<String>,
+    /// May do nothing.
+    pub suspended: bool,
+    /// When they came.
+    pub created_at: Micros,
+    /// When they were last changed.
+    pub modified_at: Micros,
+}
+
+/// Where a membership stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MembershipStatus {
+    /// In force.
+    Accepted,
+    /// Invited.
+    Pending,
+    /// Declined.
+    Rejected,
+}
+
+/// A person in an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Its id.
+    pub id: MembershipId,
+    /// The account.
+    pub account: AccountId,
+    /// The person.
+    pub person: UserId,
+    /// Where it stands.
+    pub status: MembershipStatus,
+    /// Names of roles.
+    pub roles: Vec<String>,
+    /// When it was made.
+    pub created_at: Micros,
+    /// When it was last changed.
+    pub modified_at: Micros,
+}
+
+impl MembershipStatus {
+    /// The API's word, also the one kept.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Pending => "pending",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+impl Session {
+    /// A new person. Conflict when the address is taken.
+    pub async fn insert_person(&mut self, person: &Person) -> Result<(), StoreError> {
+        let statement = "INSERT INTO person (id, email, first_name, last_name, password, suspended, created_at, modified_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+        let done = query(statement)
+            .bind(person.id.to_string())
+            .bind(&person.email)
+            .bind(&person.first_name)
+            .bind(&person.last_name)
+            .bind(&person.password)
+            .bind(person.suspended)
+            .bind(person.created_at)
+            .bind(person.modified_at)
+            .execute(self.connection())
+            .await?;
+        inserted(done, "person")
+    }
+
+    /// Changes all of a person but their id, key and when they came.
+    pub async fn update_person(&mut self, person: &Person) -> Result<(), StoreError> {
+        let statement = "UPDATE person SET email = $2, first_name = $3, last_name = $4, password = $5, suspended = $6,
+            modified_at = $7 WHERE id = $1";
+        let done = query(statement)
+            .bind(person.id.to_string())
+            .bind(&person.email)
+            .bind(&person.first_name)
+            .bind(&person.last_name)
+            .bind(&person.password)
+            .bind(person.suspended)
+            .bind(person.modified_at)
+            .execute(self.connection())
+            .await?;
+        changed(done, "person")
+    }
+
+    /// Sets the digest of a person's global key.
+    pub async fn set_person_key(&mut self, id: UserId, digest: &[u8; 32]) -> Result<(), StoreError> {
+        let statement = query("UPDATE person SET key_digest = $2 WHERE id = $1").bind(id.to_string()).bind(digest.as_slice());
+        changed(statement.execute(self.connection()).await?, "person")
+    }
+
+    /// A person by id.
+    pub async fn person(&mut self, id: UserId) -> Result<Option<Person>, StoreError> {
+        let row = query("SELECT * FROM person WHERE id = $1").bind(id.to_string()).fetch_optional(self.connection()).await?;
+        row.as_ref().map(person).transpose()
+    }
+
+    /// A person by address, which is in lower case.
+    pub async fn person_of_email(&mut self, email: &str) -> Result<Option<Person>, StoreError> {
+        let row = query("SELECT * FROM person WHERE email = $1").bind(email).fetch_optional(self.connection()).await?;
+        row.as_ref().map(person).transpose()
+    }
+
+    /// The person of that address and key.
+    pub async fn person_of_key(&mut self, email: &str, digest: &[u8; 32]) -> Result<Option<Person>, StoreError> {
+        let statement = query("SELECT * FROM person WHERE key_digest = $1 AND email = $2").bind(digest.as_slice()).bind(email);
+        statement.fetch_optional(self.connection()).await?.as_ref().map(person).transpose()
+    }
+
+    /// A new membership. Conflict when the person is in that account already.
+    pub async fn insert_membership(&mut self, membership: &Membership) -> Result<(), StoreError> {
+        let statement = "INSERT INTO membership (id, account, person, status, roles, created_at, modified_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+        let done = query(statement)
+            .bind(membership.id.to_string())
+            .bind(membership.account.to_string())
+            .bind(membership.person.to_string())
+            .bind(membership.status.as_str())
+            .bind(roles(&membership.roles))
+            .bind(membership.created_at)
+            .bind(membership.modified_at)
+            .execute(self.connection())
+            .await?;
+        inserted(done, "membership")
+    }
+
+    /// Changes a membership's status and roles.
+    pub async fn update_membership(&mut self, membership: &Membership) -> Result<(), StoreError> {
+        let done = query("UPDATE membership SET status = $2, roles = $3, modified_at = $4 WHERE id = $1")
+            .bind(membership.id.to_string())
+            .bind(membership.status.as_str())
+            .bind(roles(&membership.roles))
+            .bind(membership.modified_at)
+            .execute(self.connection())
+            .await?;
+        changed(done, "membership")
+    }
+
+    /// Ends a membership.
+    pub async fn delete_membership(&mut self, id: MembershipId) -> Result<(), StoreError> {
+        let done = query("DELETE FROM membership WHERE id = $1").bind(id.to_string()).execute(self.connection()).await?;
+        changed(done, "membership")
+    }
+
+    /// An account's members, oldest first.
+    pub async fn members(&mut self, account: AccountId) -> Result<Vec<(Membership, Person)>, StoreError> {
+        let statement = query("SELECT * FROM membership WHERE account = $1 ORDER BY created_at, id").bind(account.to_string());
+        let rows = statement.fetch_all(self.connection()).await?;
+        let mut members = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let membership = membership(row)?;
+            let person = self.person(membership.person).await?.ok_or(StoreError::NotFound("person"))?;
+            members.push((membership, person));
+        }
+        Ok(members)
+    }
+
+    /// A person's memberships, oldest first.
+    pub async fn memberships(&mut self, person: UserId) -> Result<Vec<Membership>, StoreError> {
+        let statement = query("SELECT * FROM membership WHERE person = $1 ORDER BY created_at, id").bind(person.to_string());
+        statement.fetch_all(self.connection()).await?.iter().map(membership).collect()
+    }
+}
+
+fn roles(names: &[String]) -> String {
+    serde_json::to_string(names).expect("a list of texts is always JSON")
+}
+
+fn person(row: &Row) -> Result<Person, StoreError> {
+    Ok(Person {
+        id: parsed(row, "id")?,
+        email: cell(row, "email")?,
+        first_name: cell(row, "first_name")?,
+        last_name: cell(row, "last_name")?,
+        password: cell(row, "password")?,
+        suspended: cell(row, "suspended")?,
+        created_at: cell(row, "created_at")?,
+        modified_at: cell(row, "modified_at")?,
+    })
+}
+
+fn membership(row: &Row) -> Result<Membership, StoreError> {
+    let damaged = |why| StoreError::Damaged { what: "membership", why };
+    let status = match cell(row, "status")? {
+        "accepted" => MembershipStatus::Accepted,
+        "pending" => MembershipStatus::Pending,
+        "rejected" => MembershipStatus::Rejected,
+        other => return Err(damaged(format!("its status is {other:?}"))),
+    };
+    let roles = serde_json::from_str(cell(row, "roles")?);
+    Ok(Membership {
+        id: parsed(row, "id")?,
+        account: parsed(row, "account")?,
+        person: parsed(row, "person")?,
+        status,
+        roles: roles.map_err(|error| damaged(error.to_string()))?,
+        created_at: cell(row, "created_at")?,
+        modified_at: cell(row, "modified_at")?,
+    })
+}
