@@ -10,6 +10,7 @@ mod accounts;
 mod api_tokens;
 mod audit;
 mod chain;
+pub mod configuration;
 mod error;
 mod events;
 mod identity;
