@@ -59,11 +59,12 @@ impl<'a> At<'a> {
 
     /// Refused, with the value and this remedy.
     pub fn wrong(&self, remedy: impl fmt::Display) -> ShapeError {
-        let what = match self.pointer.as_str() {
-            "" => "the body".to_owned(),
-            pointer => pointer.to_owned(),
-        };
-        ShapeError::new(self.pointer.clone(), format!("{what} is {}: {remedy}", shown(self.value)))
+        self.refused(format_args!("is {}: {remedy}", shown(self.value)))
+    }
+
+    fn refused(&self, why: impl fmt::Display) -> ShapeError {
+        let what = if self.pointer.is_empty() { "the body" } else { &self.pointer };
+        ShapeError::new(self.pointer.clone(), format!("{what} {why}"))
     }
 
     /// A member; none when it is absent or null, or when this is no object.
@@ -106,8 +107,7 @@ impl<'a> At<'a> {
         let this = self.clone();
         let list = self.value.as_array().ok_or_else(|| self.wrong("write a list"))?;
         if list.len() > max {
-            let why = format!("{} has {} items: at most {max} are taken", self.pointer, list.len());
-            return Err(ShapeError::new(self.pointer.clone(), why));
+            return Err(self.refused(format_args!("has {} items: at most {max} are taken", list.len())));
         }
         Ok(list.iter().enumerate().map(move |(index, value)| this.below(value, index)))
     }
@@ -120,8 +120,7 @@ impl<'a> At<'a> {
         let text = self.value.as_str().ok_or_else(|| self.wrong("write a text"))?;
         let length = text.chars().count();
         if length > max {
-            let why = format!("{} has {length} characters: at most {max} are taken", self.pointer);
-            return Err(ShapeError::new(self.pointer.clone(), why));
+            return Err(self.refused(format_args!("has {length} characters: at most {max} are taken")));
         }
         Ok(text)
     }
@@ -159,10 +158,7 @@ impl<'a> At<'a> {
     /// One is none of them, or this is no object.
     pub fn only(&self, keys: &[&str]) -> Result<(), ShapeError> {
         match self.members()?.find(|(key, _)| !keys.contains(key)) {
-            Some((_, at)) => {
-                let why = format!("{} is not known here: write {}", at.pointer, keys.join(", "));
-                Err(ShapeError::new(at.pointer, why))
-            }
+            Some((_, at)) => Err(at.refused(format_args!("is not known here: write {}", keys.join(", ")))),
             None => Ok(()),
         }
     }

@@ -141,6 +141,20 @@ impl Condition {
 }
 
 impl Terms {
+    /// With the policies that say what one of `before` said under the id they had: a PUT that repeats a policy keeps it.
+    #[must_use]
+    pub fn keeping_ids(mut self, before: &Self) -> Self {
+        let mut free: Vec<&Policy> = before.policies.iter().collect();
+        for policy in &mut self.policies {
+            let said =
+                |old: &&Policy| (old.effect, &old.resources, &old.groups) == (policy.effect, &policy.resources, &policy.groups);
+            if let Some(place) = free.iter().position(said) {
+                policy.id = free.swap_remove(place).id;
+            }
+        }
+        self
+    }
+
     /// Whether it may be used at all, from there and now.
     pub fn is_usable(&self, address: IpAddr, now: Timestamp) -> bool {
         self.not_before.is_none_or(|start| start <= now)

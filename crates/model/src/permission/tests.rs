@@ -101,6 +101,16 @@ fn a_denial_of_what_is_not_known_denies_everything_there() {
 }
 
 #[test]
+fn a_policy_that_is_repeated_keeps_its_id() {
+    let numbered =
+        |number: u8, group: &str| Policy { id: PolicyId::from_bytes([number; 16]), ..policy("allow", all_zones(), &[group]) };
+    let before = terms(vec![numbered(1, "DNS Read"), numbered(2, "DNS Read"), numbered(3, "Zone Read")]);
+    let after = terms(vec![numbered(7, "Zone Read"), numbered(8, "DNS Read"), numbered(9, "DNS Write")]).keeping_ids(&before);
+    let ids: Vec<u8> = after.policies.iter().map(|policy| policy.id.as_bytes()[0]).collect();
+    assert_eq!(ids, [3, 1, 9]);
+}
+
+#[test]
 fn what_is_not_of_the_grammar_is_refused_with_its_place() {
     let good = json!([{"id": group::by_name("DNS Read").unwrap().id()}]);
     for (resources, groups, pointer) in [
