@@ -4,3 +4,4 @@
 pub mod edge_http;
 pub mod proto;
 pub mod rpc;
+pub mod wire;
