@@ -299,10 +299,7 @@ async fn configure(
     Ids(account, id): OfAccount,
     Json(body): Json,
 ) -> Answered<ConfigurationObject> {
-    let body = At::body(&body);
-    let config = body.required("config")?;
-    config.object()?;
-    let (tunnel, configuration) = door.app.tunnel_configure(&caller, account, id, config.value.to_string()).await?;
+    let (tunnel, configuration) = door.app.tunnel_configure(&caller, account, id, &At::body(&body)).await?;
     Ok(Answer::success(configured(&tunnel, Some(&configuration))))
 }
 

@@ -3,13 +3,13 @@
 use poterne_control_store::{ConfigSource, Configuration, Session, StoreError, Tunnel};
 use poterne_feed::Command;
 use poterne_keys::Secret;
-use poterne_model::{AccountId, ConnectorId, TunnelId};
-use poterne_tunnel_proto::config::TunnelConfig;
+use poterne_model::{AccountId, At, ConnectorId, TunnelId};
 use serde_json::json;
 
 use crate::{
     App, AppError, Caller, Token, TunnelInfo,
     access::{Permission, Subject, Target},
+    configuration,
     route::MANAGED_BY_TUNNEL,
     tunnels::{check_tunnel_name, shown, traced},
 };
@@ -112,16 +112,16 @@ impl App {
         Ok((tunnel, configuration))
     }
 
-    /// Sets the next version of a tunnel's configuration, if agents would take it. A tunnel that was managed at its
+    /// Sets the next version of a tunnel's configuration from the body of a PUT, if agents would take it. A tunnel that was managed at its
     /// agent's is managed here from now on.
     pub async fn tunnel_configure(
         &self,
         caller: &Caller,
         account: AccountId,
         id: TunnelId,
-        json: String,
+        body: &At<'_>,
     ) -> Result<(Tunnel, Configuration), AppError> {
-        TunnelConfig::from_json(json.as_bytes()).map_err(|error| AppError::Configuration(error.to_string()))?;
+        let json = configuration::read_put(body)?.to_string();
         let mut session = self.0.store.write().await?;
         let mut tunnel = live(&mut session, caller, account, id, Subject::Tunnels.to_edit()).await?;
         let current = session.configuration(id).await?;
