@@ -18,17 +18,17 @@ use poterne_tunnel_proto::{
 use super::{
     Failure, OPEN_TIMEOUT, Outcome, Outgoing, length_of, patiently,
     pump::{Pump, Sink},
+    whole::Whole,
 };
-use crate::connection::InFlight;
 
 pub(crate) async fn exchange(
     requests: h2::client::SendRequest<Bytes>,
     request: Outgoing<'_>,
     timeout: Option<Duration>,
 ) -> Outcome {
-    let Outgoing { head, kind, body, guard } = request;
+    let Outgoing { head: request, kind, body, guard } = request;
     let websocket = kind == Kind::WebSocket;
-    let message = match wire::tunnel_request(head, websocket) {
+    let message = match wire::tunnel_request(request, websocket) {
         Ok(message) => message,
         Err(error) => {
             let error = UpstreamError::Protocol(format!("the request cannot be carried: {error}"));
@@ -55,7 +55,8 @@ pub(crate) async fn exchange(
                     if let Some(pump) = &pump {
                         pump.answered();
                     }
-                    let body = ResponseBody { recv, unreleased: 0, data_ended: false, _pump: pump, _guard: guard };
+                    let body = ResponseBody { recv, unreleased: 0, data_ended: false, pump };
+                    let body = Whole::new(body, request, &parts, guard);
                     return Ok(Response::from_parts(*parts, Body::flow(body)));
                 }
                 Ok(Answer::Error { flow_limited: true, .. }) => (UpstreamError::FlowLimited, false),
@@ -112,13 +113,24 @@ impl Sink for Stream {
     }
 }
 
+/// A stock agent resets its stream when the local service broke off (reference §5.4); h2 does where the fields it reads promise
+/// another length than came.
+fn cut(error: &h2::Error) -> BodyError {
+    BodyError::Upstream(if error.is_library() && error.reason() == Some(h2::Reason::PROTOCOL_ERROR) {
+        format!("the agent's stream is not what HTTP/2 allows, or not as long as its Content-Length: its fault ({error})")
+    } else if error.is_reset() {
+        format!("the local service broke off, or the agent gave up ({error})")
+    } else {
+        format!("the connection to the agent was lost: {error}")
+    })
+}
+
 /// A response body, read as the visitor takes it: credit is given back when the next piece is asked for.
 struct ResponseBody {
     recv: h2::RecvStream,
     unreleased: usize,
     data_ended: bool,
-    _pump: Option<Pump>,
-    _guard: InFlight,
+    pump: Option<Pump>,
 }
 
 impl http_body::Body for ResponseBody {
@@ -127,7 +139,8 @@ impl http_body::Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let cut = |error: h2::Error| BodyError::Upstream(error.to_string());
+        let pump = &this.pump;
+        let cut = |error: h2::Error| pump.as_ref().and_then(Pump::blame_body).unwrap_or_else(|| cut(&error));
         if this.unreleased > 0 {
             // The stream may have ended meanwhile.
             let _ = this.recv.flow_control().release_capacity(std::mem::take(&mut this.unreleased));

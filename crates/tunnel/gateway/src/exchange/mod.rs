@@ -3,6 +3,7 @@
 pub(crate) mod http2;
 pub(crate) mod pump;
 pub(crate) mod quic;
+pub(crate) mod whole;
 
 use std::{future::Future, time::Duration};
 

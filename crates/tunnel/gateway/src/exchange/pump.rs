@@ -70,6 +70,11 @@ impl Pump {
         self.broken.get().cloned().map(UpstreamError::Visitor)
     }
 
+    /// The same, of an answer that was broken off.
+    pub(crate) fn blame_body(&self) -> Option<BodyError> {
+        self.broken.get().cloned().map(BodyError::Visitor)
+    }
+
     /// Stops, and gives the body back if all that was taken of it is still here.
     pub(crate) async fn take_back(mut self) -> Option<Body> {
         self.stop.cancel();

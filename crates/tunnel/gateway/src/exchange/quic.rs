@@ -20,6 +20,7 @@ use tokio_util::io::poll_read_buf;
 use super::{
     Failure, OPEN_TIMEOUT, Outcome, Outgoing, length_of, patiently,
     pump::{Pump, Sink},
+    whole::Whole,
 };
 use crate::connection::InFlight;
 
@@ -63,10 +64,7 @@ pub(crate) async fn exchange(
     };
 
     let mut buf = BytesMut::new();
-    let sending = match &pump {
-        Sending::Flowing(pump) => Some(pump),
-        Sending::Ended(_) => None,
-    };
+    let sending = pump.pump();
     let answer = patiently(timeout, sending, read_head(&mut recv, &mut buf, &guard)).await.and_then(|answer| answer);
     match answer {
         Ok(Answer::Head { parts, framed }) => {
@@ -82,9 +80,9 @@ pub(crate) async fn exchange(
                 decoder: framed.then(framed::Decoder::new),
                 pending: Bytes::new(),
                 ended: false,
-                _sending: pump,
-                _guard: guard,
+                sending: pump,
             };
+            let body = Whole::new(body, head, &parts, guard);
             Ok(Response::from_parts(parts, Body::flow(body)))
         }
         Ok(Answer::Error { flow_limited: true, .. }) => Err(refused(UpstreamError::FlowLimited)),
@@ -138,10 +136,29 @@ fn lost(error: &std::io::Error) -> UpstreamError {
     }
 }
 
+/// The same in a body: a stock agent resets its stream when the local service broke off (reference §4.3).
+fn cut(error: &std::io::Error) -> BodyError {
+    BodyError::Upstream(match error.get_ref().and_then(|inner| inner.downcast_ref::<quinn::ReadError>()) {
+        Some(quinn::ReadError::Reset(code)) => {
+            format!("the local service broke off, or the agent gave up (it reset the stream, code {code})")
+        }
+        _ => format!("the connection to the agent was lost: {error}"),
+    })
+}
+
 /// The request's side, kept until the response has ended.
 enum Sending {
     Ended(#[expect(dead_code, reason = "held for what dropping it does")] quinn::SendStream),
     Flowing(Pump),
+}
+
+impl Sending {
+    fn pump(&self) -> Option<&Pump> {
+        match self {
+            Self::Flowing(pump) => Some(pump),
+            Self::Ended(_) => None,
+        }
+    }
 }
 
 /// A data stream's sending side.
@@ -183,8 +200,7 @@ struct ResponseBody {
     decoder: Option<framed::Decoder>,
     pending: Bytes,
     ended: bool,
-    _sending: Sending,
-    _guard: InFlight,
+    sending: Sending,
 }
 
 impl ResponseBody {
@@ -213,7 +229,7 @@ impl ResponseBody {
             }
             Err(error) => {
                 self.ended = true;
-                Poll::Ready(Some(Err(BodyError::Upstream(error.to_string()))))
+                Poll::Ready(Some(Err(self.sending.pump().and_then(Pump::blame_body).unwrap_or_else(|| cut(&error)))))
             }
         }
     }
@@ -250,7 +266,7 @@ impl http_body::Body for ResponseBody {
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {
                     return Poll::Ready(Some(Err(BodyError::Upstream(
-                        "the agent ended the stream before the body's end".into(),
+                        "the agent ended the stream before the body's end: its fault".into(),
                     ))));
                 }
             }

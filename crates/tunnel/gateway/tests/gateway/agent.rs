@@ -349,6 +349,7 @@ async fn answer_quic(mut send: quinn::SendStream, mut recv: quinn::RecvStream, l
     let request = request_head(&mut recv, &signature).await;
     log.requests.fetch_add(1, Ordering::SeqCst);
     let ok = || encode_http_response(StatusCode::OK, &HeaderMap::new(), false);
+    let promising = |length: usize| encode_http_response(StatusCode::OK, &lengthy(length), false);
     let (head, end): (Bytes, fn(&mut quinn::SendStream)) = match request.head.uri.path() {
         "/hang" => return std::future::pending().await,
         "/held" => {
@@ -359,6 +360,9 @@ async fn answer_quic(mut send: quinn::SendStream, mut recv: quinn::RecvStream, l
         "/end" => (Bytes::new(), finish),
         "/half-head" => (ok().slice(..20), finish),
         "/half-body" => ([&ok()[..], b"ten bytes."].concat().into(), reset),
+        "/short" => ([&promising(100)[..], &[b'x'; 40]].concat().into(), finish),
+        "/long" => ([&promising(4)[..], &[b'x'; 40]].concat().into(), finish),
+        "/head-alone" => (promising(100), finish),
         "/garbage" => (Bytes::from_static(&[0xff; 64]), finish),
         "/huge-head" => {
             let mut headers = HeaderMap::new();
@@ -388,6 +392,11 @@ async fn answer_quic(mut send: quinn::SendStream, mut recv: quinn::RecvStream, l
     }
     end(&mut send);
     let _ = send.stopped().await;
+}
+
+/// The fields of an answer that promises so many bytes.
+fn lengthy(bytes: usize) -> HeaderMap {
+    HeaderMap::from_iter([(http::header::CONTENT_LENGTH, bytes.into())])
 }
 
 fn finish(send: &mut quinn::SendStream) {
@@ -423,9 +432,15 @@ async fn answer_http2(request: http::Request<RecvStream>, mut respond: SendRespo
         "/reset" | "/end" | "/half-head" => return respond.send_reset(h2::Reason::INTERNAL_ERROR),
         "/unreachable" => return drop(respond.send_response(wire::agent_error(false), true)),
         "/huge-head" => drop(headers.insert("x-huge", "x".repeat(600 * 1024).parse().unwrap())),
+        "/short" | "/short-in-clear" | "/head-alone" => headers = lengthy(100),
+        "/long" => headers = lengthy(4),
         _ => {}
     }
     let mut response = wire::agent_response(StatusCode::OK, &headers, meta);
+    if ["/short", "/long"].contains(&head.uri.path()) {
+        // Only the serialised fields say it: HTTP/2 itself has nothing to compare.
+        response.headers_mut().remove(http::header::CONTENT_LENGTH);
+    }
     if head.uri.path() == "/garbage" {
         response.headers_mut().insert(wire::RESPONSE_HEADERS, "no:base64:at all".parse().unwrap());
     }
@@ -436,7 +451,12 @@ async fn answer_http2(request: http::Request<RecvStream>, mut respond: SendRespo
         log.release.notified().await;
         return send.send_reset(h2::Reason::INTERNAL_ERROR);
     }
-    let _ = send.send_data(log.name.clone().into(), true);
+    let body = match head.uri.path() {
+        "/short" | "/short-in-clear" | "/long" => Bytes::from_static(&[b'x'; 40]),
+        "/head-alone" => Bytes::new(),
+        _ => log.name.clone().into(),
+    };
+    let _ = send.send_data(body, true);
 }
 
 struct Configured(Arc<Log>);

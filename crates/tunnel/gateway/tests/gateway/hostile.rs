@@ -61,6 +61,34 @@ async fn a_body_that_breaks_off_is_never_a_whole_one() {
 }
 
 #[tokio::test]
+async fn a_body_that_ends_early_or_late_is_never_a_whole_one_and_the_agent_is_blamed() {
+    for (transport, path, blamed) in [
+        (Transport::Quic, "/short", "60 bytes before its Content-Length: its fault"),
+        (Transport::Quic, "/long", "more than the body's Content-Length"),
+        (Transport::Http2, "/short", "60 bytes before its Content-Length: its fault"),
+        (Transport::Http2, "/short-in-clear", "not as long as its Content-Length: its fault"),
+        (Transport::Http2, "/long", "more than the body's Content-Length"),
+    ] {
+        let (logs, _guard) = capture();
+        let edge = Edge::start().await;
+        let _agent = Agent::good(&edge, transport, 0).await;
+        let mut asked = request(Method::GET, path, Body::empty());
+        asked.headers_mut().insert("cf-ray", "230b030023ae2822-LAB".parse().unwrap());
+        let response = edge.send(tunnel(), asked).await.unwrap();
+        assert_eq!(response.headers()["content-length"], if path == "/long" { "4" } else { "100" });
+        assert_eq!(read(response).await, None, "{transport:?} {path}: it must break off");
+        let text = String::from_utf8(logs.lock().unwrap().clone()).unwrap();
+        let line = text.lines().find(|line| line.contains(blamed)).unwrap_or_else(|| panic!("{path}: {text}"));
+        assert!(line.contains("WARN") && line.contains("230b030023ae2822-LAB"), "{line}");
+        // A length without a body is no lie in an answer to HEAD.
+        let head = edge.send(tunnel(), request(Method::HEAD, "/head-alone", Body::empty())).await.unwrap();
+        assert_eq!(read(head).await.as_deref(), Some(""));
+        assert_eq!(edge.get("/").await, Ok((StatusCode::OK, "0".into())), "the connection goes on");
+        assert_eq!((edge.gateway.connections(), edge.metric("gateway_requests_in_flight")), (1, 0));
+    }
+}
+
+#[tokio::test]
 async fn ten_thousand_streams_and_a_storm_of_datagrams_cost_nobody_else() {
     let edge = Edge::start().await;
     let probe = Probe::start(&edge).await;
