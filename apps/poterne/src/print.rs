@@ -43,7 +43,10 @@ pub fn render(answer: &Answer, now: u64) -> String {
                 let _ = writeln!(text, "The record of {hostname} is gone too.");
             }
             for hostname in left {
-                let _ = writeln!(text, "The record of {hostname} still points to it: it was not made by `poterne tunnel route`.");
+                let _ = writeln!(
+                    text,
+                    "The record of {hostname} still points to it, since `poterne tunnel route` did not make it: visitors there get error 1016."
+                );
             }
             text
         }

@@ -54,7 +54,8 @@ pub struct Deleted {
     pub tunnel: Tunnel,
     /// Names whose record went with it.
     pub removed: Vec<Name>,
-    /// Names that still point to it, because somebody else made their record: visitors there get error 1033.
+    /// Names that still point to it, because somebody else made their record: visitors there get error 1016 (edge-behaviour
+    /// §1.7, §2.6).
     pub left: Vec<Name>,
 }
 

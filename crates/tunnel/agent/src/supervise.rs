@@ -264,6 +264,25 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_whose_tunnel_was_deleted_does_not_hammer() {
+        let mut supervisor = whole();
+        let (lost, told) = (Duration::from_secs(100), Duration::from_secs(30));
+        for index in 0..4 {
+            supervisor.handle(index, Event::Lost, lost, u64::MAX);
+        }
+        // All are refused as soon as they ask, by an edge that says how long to wait; chance gives the shortest pauses there are.
+        let (mut asked, mut now) = (0, lost);
+        while now < lost + Duration::from_secs(3600) {
+            now = supervisor.next_due().expect("it never gives up");
+            for dial in supervisor.due(now) {
+                asked += 1;
+                supervisor.handle(dial.index, Event::Refused { retry_after: told }, now, 0);
+            }
+        }
+        assert!(asked <= 4 * (3600 / 30 + 2), "asked {asked} times in an hour");
+    }
+
+    #[test]
     fn each_failure_tries_another_address_and_counts() {
         let mut supervisor = Supervisor::new(1, 0);
         let first = supervisor.due(Duration::ZERO)[0];

@@ -82,9 +82,10 @@ fn is_idempotent(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE].contains(method)
 }
 
-/// Counts a request of the tunnel until its response head is there; refuses it beyond the tunnel's limit.
+/// Counts a request of the tunnel until its response head is there; refuses it beyond the tunnel's limit, and where the tunnel was
+/// deleted while its agents are still being told.
 fn admit<'a>(inner: &'a Inner, route: TunnelRoute, tunnel: &'a Arc<Tunnel>) -> Result<Counted<'a>, UpstreamError> {
-    let quick = inner.snapshot.load().tunnel(route.tunnel).is_some_and(|tunnel| tunnel.quick);
+    let quick = inner.snapshot.load().tunnel(route.tunnel).ok_or(UpstreamError::UnknownTunnel(route.tunnel))?.quick;
     let limit = if quick { inner.settings.requests_per_quick_tunnel_max } else { inner.settings.requests_per_tunnel_max };
     let running: usize = tunnel.running();
     let counted = Counted::new(&tunnel.in_flight, &inner.counters.in_flight);
@@ -122,7 +123,7 @@ async fn choose(
     if let Some(connection) = tunnel.choose(tried, crate::random()) {
         return Some(connection);
     }
-    if !tunnel.may_come_back(Instant::now()) {
+    if inner.snapshot.load().tunnel(route.tunnel).is_none() || !tunnel.may_come_back(Instant::now()) {
         return None;
     }
     if tunnel.waiting.load(Ordering::Relaxed) >= inner.settings.waiting_per_tunnel_max {

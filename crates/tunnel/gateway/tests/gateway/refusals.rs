@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use poterne_edge_upstream::UpstreamError;
 use poterne_model::{ConnectorId, TunnelId, tunnel::Transport};
 use poterne_tunnel_proto::{registration::RegistrationError, token::Secret};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -85,15 +86,31 @@ async fn newcomers_are_counted_until_they_register_or_leave() {
 }
 
 #[tokio::test]
-async fn a_deleted_tunnel_loses_its_connections() {
-    let edge = Edge::start().await;
-    let agents = [Agent::good(&edge, Transport::Quic, 0).await, Agent::good(&edge, Transport::Http2, 1).await];
-    edge.delete(tunnel());
-    for agent in &agents {
-        soon("the edge's goodbye", agent.link.closed()).await;
+async fn a_deleted_tunnel_loses_its_connections_and_who_comes_back_is_told_to_wait() {
+    for transport in BOTH {
+        let edge = Edge::start().await;
+        let agents = [Agent::good(&edge, transport, 0).await, Agent::good(&edge, transport, 1).await];
+        edge.delete(tunnel());
+        // At once, and not only once the agents have left: visitors read error 1016.
+        assert_eq!(edge.get("/").await, Err(UpstreamError::UnknownTunnel(tunnel())));
+        assert!(agents.iter().all(|agent| agent.requests() == 0));
+        for agent in &agents {
+            let told = soon("the edge's goodbye", agent.link.closed()).await;
+            assert!(transport == Transport::Http2 || told == "the tunnel was deleted", "{told}");
+        }
+        for _ in &agents {
+            assert_eq!(edge.end().await, "the tunnel was deleted");
+        }
+        assert_eq!(edge.get("/").await, Err(UpstreamError::UnknownTunnel(tunnel())));
+        // The stock agent retries a refusal whose cause says Unauthorized, and only that on both transports (reference §6.3); ours
+        // waits as long as it is told.
+        let (answer, link) = Agent::dial(&edge, transport).await.register(registration(0)).await;
+        let refusal = answer.unwrap().unwrap_err();
+        assert_eq!(refusal, RegistrationError::unauthorized());
+        assert!(refusal.is_unauthorized() && refusal.should_retry && refusal.retry_after == Duration::from_secs(30));
+        soon("the edge's goodbye", link.closed()).await;
+        assert_eq!(edge.gateway.connections(), 0);
     }
-    assert_eq!([edge.end().await, edge.end().await].iter().filter(|reason| reason.contains("deleted")).count(), 2);
-    assert!(edge.get("/").await.is_err());
 }
 
 #[tokio::test]

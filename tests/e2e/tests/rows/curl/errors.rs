@@ -52,6 +52,7 @@ fn deleted_tunnels(kind: Kind) {
     // The record that `route` made goes with its tunnel: the host leads nowhere any more.
     assert!(node.get("/").is_error(409, 1001), "{:?}", node.get("/"));
     refused_and_told(kind, &agent);
+    assert!(node.log().contains("the tunnel was deleted"), "the node says why each connection ended");
 }
 
 /// The stock agent keeps the edge's reason to itself over QUIC.
