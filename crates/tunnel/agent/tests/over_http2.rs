@@ -3,7 +3,10 @@
 
 mod edge;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use edge::{Authority, Server, Told, config, mirror, read_head, rule, service, soon};
@@ -24,6 +27,8 @@ struct TlsEdge {
     told: Arc<Told>,
     authority: Authority,
     connections: mpsc::UnboundedReceiver<h2::client::SendRequest<Bytes>>,
+    /// What drives each of them.
+    drivers: Arc<Mutex<Vec<tokio::task::AbortHandle>>>,
 }
 
 impl TlsEdge {
@@ -34,13 +39,14 @@ impl TlsEdge {
         let address = listener.local_addr().unwrap();
         let told = Arc::new(Told::default());
         let (accepted, connections) = mpsc::unbounded_channel();
+        let drivers = Arc::<Mutex<Vec<_>>>::default();
         tokio::spawn({
-            let (told, threads) = (told.clone(), RpcThreads::new(1));
+            let (told, threads, drivers) = (told.clone(), RpcThreads::new(1), drivers.clone());
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let tls = acceptor.accept(stream).await.unwrap();
                     let (mut sender, connection) = h2::client::handshake(tls).await.unwrap();
-                    tokio::spawn(connection);
+                    drivers.lock().unwrap().push(tokio::spawn(connection).abort_handle());
                     let (response, send) = sender.send_request(wire::control_stream_request(), false).unwrap();
                     let (told, threads, accepted) = (told.clone(), threads.clone(), accepted.clone());
                     tokio::spawn(async move {
@@ -54,7 +60,7 @@ impl TlsEdge {
                 }
             }
         });
-        Self { address, told, authority, connections }
+        Self { address, told, authority, connections, drivers }
     }
 
     async fn connection(&mut self) -> h2::client::SendRequest<Bytes> {
@@ -215,4 +221,43 @@ async fn a_configuration_is_pushed_and_answered() {
     let request = Request::get("https://a.example/").header("host", "a.example").body(()).unwrap();
     let (_, answer, _) = ask(&mut sender, request, None, false).await;
     assert!(matches!(answer, Answer::Head { parts, .. } if parts.status == 201));
+}
+
+#[tokio::test]
+async fn why_a_connection_ended_is_told() {
+    let (logs, _guard) = edge::capture();
+    let (mut edge, _sender) = running(vec![rule("", "http_status:404")], Protocol::Http2).await;
+    for driver in edge.drivers.lock().unwrap().drain(..) {
+        driver.abort();
+    }
+    // It is told before the agent dials anew.
+    edge.connection().await;
+    let text = String::from_utf8(logs.lock().unwrap().clone()).unwrap();
+    let line = text.lines().find(|line| line.contains("the connection to the edge was lost")).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("closed by the edge"), "{line}");
+}
+
+#[tokio::test]
+async fn the_words_of_an_edge_that_goes_away_are_told() {
+    let (logs, _guard) = edge::capture();
+    let authority = Authority::new();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(authority.server_config(&[])));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut settings = config(listener.local_addr().unwrap(), &authority, vec![rule("", "http_status:404")]);
+    settings.protocol = Protocol::Http2;
+    tokio::spawn(Agent::new(settings).unwrap().run(CancellationToken::new()));
+    for _ in 0..2 {
+        let (stream, _) = soon("a dial", listener.accept()).await.unwrap();
+        let mut tls = acceptor.accept(stream).await.unwrap();
+        // The preface, SETTINGS, and GOAWAY with ENHANCE_YOUR_CALM and words (RFC 9113 §3.4, §6.8).
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let goaway = b"\0\0\x13\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo crowded";
+        tls.write_all(&[&preface[..], b"\0\0\0\x04\0\0\0\0\0", goaway].concat()).await.unwrap();
+        let _ = tls.shutdown().await;
+        // Until the agent has left, too.
+        let _ = soon("the agent's end", tls.read_to_end(&mut Vec::new())).await;
+    }
+    let text = String::from_utf8(logs.lock().unwrap().clone()).unwrap();
+    let line = text.lines().find(|line| line.contains("ended before it was registered")).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("too crowded"), "{line}");
 }

@@ -22,7 +22,7 @@ use poterne_tunnel_transport::Turns;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::mpsc,
+    sync::{SetOnce, mpsc},
     time::{sleep, timeout},
 };
 use tokio_rustls::client::TlsStream;
@@ -30,13 +30,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Registered, goodbye, register};
 use crate::{
-    Shared, proxy,
+    Shared,
+    proxy::{self, http::chain},
     side::{Answer, Incoming},
     supervise::{Dial, Event},
 };
 
 /// How long the edge may take to open the control stream.
 const CONTROL_MAX: Duration = Duration::from_secs(10);
+/// How long the end of the control stream waits to hear that the whole connection ended, and why.
+const REASON_MAX: Duration = Duration::from_millis(100);
 /// Longest configuration pushed this way, in bytes.
 const CONFIG_BYTES_MAX: usize = 1024 * 1024;
 /// What the edge may send unread, on one stream and on all: as over QUIC.
@@ -64,8 +67,8 @@ pub(crate) async fn run(
         .handshake::<_, Bytes>(tls);
     let Ok(Ok(mut connection)) = timeout(CONTROL_MAX, handshake).await else { return Event::Failed };
     let (ended, mut end) = mpsc::channel(1);
-    // Told by the control stream's task: refused, lost, or drained.
-    let stop = CancellationToken::new();
+    // Tells the control stream's task that the transport has ended, and why.
+    let over = Arc::new(SetOnce::new());
     let mut control_seen = false;
     let mut control_due = std::pin::pin!(sleep(CONTROL_MAX));
     // In turns, so that what several answers write leaves in one TLS record.
@@ -73,34 +76,44 @@ pub(crate) async fn run(
     let outcome = loop {
         tokio::select! {
             accepted = poll_fn(|cx| turns.poll(cx, |cx| connection.poll_accept(cx))) => {
-                let Some(Ok((request, respond))) = accepted else { break None };
+                let (request, respond) = match accepted {
+                    Some(Ok(accepted)) => accepted,
+                    Some(Err(error)) => break Err(chain(&error)),
+                    None => break Err("closed by the edge".to_owned()),
+                };
                 if !control_seen && wire::request_kind(request.headers()) == Kind::ControlStream {
                     control_seen = true;
-                    let (shared, events, shutdown, stop) = (shared.clone(), events.clone(), shutdown.clone(), stop.clone());
+                    let (shared, events, shutdown, over) = (shared.clone(), events.clone(), shutdown.clone(), over.clone());
                     let ended = ended.clone();
                     let body = request.into_body();
                     tokio::spawn(async move {
-                        let outcome = control(&shared, body, respond, dial, local_ip, &events, &shutdown, &stop).await;
+                        let outcome = control(&shared, body, respond, dial, local_ip, &events, &shutdown, &over).await;
                         let _ = ended.send(outcome).await;
                     });
                 } else {
                     tokio::spawn(Box::pin(stream(shared.clone(), request, respond)));
                 }
             }
-            Some(outcome) = end.recv() => break Some(outcome),
+            Some(outcome) = end.recv() => break Ok(outcome),
             () = &mut control_due, if !control_seen => {
                 tracing::warn!(connIndex = dial.index, "the edge did not open the control stream within {CONTROL_MAX:?}");
-                break Some(Event::Failed);
+                break Ok(Event::Failed);
             }
         }
     };
-    stop.cancel();
-    match outcome {
-        Some(event) => event,
-        // The transport ended first; the control stream's task knows whether we were registered.
-        None if control_seen => timeout(CONTROL_MAX, end.recv()).await.ok().flatten().unwrap_or(Event::Failed),
-        None => Event::Failed,
+    let reason = match outcome {
+        Ok(event) => return event,
+        Err(reason) => reason,
+    };
+    // It is set here alone, and here once.
+    let _ = over.set(reason.clone());
+    // The transport ended first; the control stream's task knows whether we were registered, and then says why it ended.
+    let event = if control_seen { timeout(CONTROL_MAX, end.recv()).await.ok().flatten() } else { None };
+    let event = event.unwrap_or(Event::Failed);
+    if event == Event::Failed {
+        tracing::warn!(connIndex = dial.index, reason, "the connection to the edge ended before it was registered");
     }
+    event
 }
 
 /// Registration and goodbye, on the stream the edge opened for them.
@@ -113,7 +126,7 @@ async fn control(
     local_ip: Option<std::net::IpAddr>,
     events: &mpsc::Sender<(u8, Event)>,
     shutdown: &CancellationToken,
-    stop: &CancellationToken,
+    over: &SetOnce<String>,
 ) -> Event {
     let head =
         wire::agent_response(StatusCode::OK, &HeaderMap::new(), ResponseMeta { src: Source::Agent, flow_rate_limited: false });
@@ -125,19 +138,21 @@ async fn control(
     }
     let _ = events.send((dial.index, Event::Registered)).await;
     tokio::select! {
-        () = stop.cancelled() => {
-            tracing::warn!(connIndex = dial.index, "the connection to the edge was lost");
+        reason = over.wait() => {
+            tracing::warn!(connIndex = dial.index, reason, "the connection to the edge was lost");
             return Event::Lost;
         }
         () = client.closed() => {
-            tracing::warn!(connIndex = dial.index, "the edge ended the control stream");
+            // Its stream ends with the connection too, a moment before that is told.
+            let reason = timeout(REASON_MAX, over.wait()).await.map_or("the edge ended the control stream", String::as_str);
+            tracing::warn!(connIndex = dial.index, reason, "the connection to the edge was lost");
             return Event::Lost;
         }
         () = shutdown.cancelled() => {}
     }
     let drained = async {
         goodbye(shared, &client, dial.index).await;
-        stop.cancelled().await;
+        over.wait().await;
     };
     let _ = timeout(shared.grace_period, drained).await;
     Event::Lost

@@ -302,3 +302,22 @@ pub async fn mirror(mut stream: TcpStream) {
         stream.write_all(answer.as_bytes()).await.unwrap();
     }
 }
+
+/// What this thread logs.
+pub fn capture() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    #[derive(Clone)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let logs = Arc::new(Mutex::new(Vec::new()));
+    let memory = Memory(logs.clone());
+    let subscriber = tracing_subscriber::fmt().with_writer(move || memory.clone()).finish();
+    (logs, tracing::subscriber::set_default(subscriber))
+}
