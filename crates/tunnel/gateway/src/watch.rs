@@ -10,6 +10,7 @@ use bytes::Bytes;
 use poterne_model::ConnectionId;
 use poterne_tunnel_proto::{config::ConfigurationAnswer, h2 as wire};
 use poterne_tunnel_rpc::update_configuration;
+use tokio::time::MissedTickBehavior;
 
 use crate::{
     Inner,
@@ -38,43 +39,68 @@ pub(crate) fn start(inner: &Arc<Inner>) {
 async fn silence(inner: Arc<Inner>) {
     let mut heard = Heard::default();
     let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             () = inner.stop.cancelled() => return,
         }
-        let (now, connections) = (Instant::now(), inner.registry.all());
-        heard.keep(connections.iter().map(|connection| connection.id));
-        for connection in &connections {
-            let Link::Quic(quic) = &connection.link else { continue };
-            let silent_for = heard.silent_for(connection.id, quic.stats().udp_rx.datagrams, now);
-            if connection.set_silent(silent_for >= inner.settings.silent_after) {
-                inner.registry.arrived(connection);
-            }
-        }
-        let silent = connections.iter().filter(|connection| connection.is_silent()).count();
-        inner.counters.silent.set(i64::try_from(silent).unwrap_or(i64::MAX));
+        look(&inner, &mut heard, Instant::now());
     }
 }
 
-/// When each connection was last heard: at the last look that found more packets received than the one before. Pure.
+/// One look at all connections.
+fn look(inner: &Inner, heard: &mut Heard, now: Instant) {
+    let connections = inner.registry.all();
+    let received = connections.iter().filter_map(|connection| match &connection.link {
+        Link::Quic(quic) => Some((connection.id, quic.stats().udp_rx.datagrams)),
+        Link::Http2 { .. } => None,
+    });
+    heard.look(received, now);
+    for connection in &connections {
+        if let Some(silent_for) = heard.silent_for(connection.id)
+            && connection.set_silent(silent_for >= inner.settings.silent_after)
+        {
+            inner.registry.arrived(connection);
+        }
+    }
+    let silent = connections.iter().filter(|connection| connection.is_silent()).count();
+    inner.counters.silent.set(i64::try_from(silent).unwrap_or(i64::MAX));
+}
+
+/// How long each connection has been silent: since the last look that found more packets received than the one before. Pure.
+///
+/// Only time in which we looked counts. While this process itself stood still (a machine that was paused, a processor that was busy
+/// elsewhere) nobody else was silent: what they sent waits in the sockets, and an agent must not lose its visitors over it.
 #[derive(Default)]
-struct Heard(HashMap<ConnectionId, (u64, Instant)>);
+struct Heard {
+    looked: Option<Instant>,
+    known: HashMap<ConnectionId, Silence>,
+}
+
+#[derive(Clone, Copy)]
+struct Silence {
+    received: u64,
+    lasts: Duration,
+}
 
 impl Heard {
-    /// Forgets all others.
-    fn keep(&mut self, connections: impl Iterator<Item = ConnectionId>) {
-        let known = std::mem::take(&mut self.0);
-        self.0 = connections.filter_map(|id| Some((id, *known.get(&id)?))).collect();
+    /// Takes note of how many packets each connection has received by now; forgets all others.
+    fn look(&mut self, received: impl Iterator<Item = (ConnectionId, u64)>, now: Instant) {
+        let listened = self.looked.map_or(Duration::ZERO, |looked| now.saturating_duration_since(looked).min(TICK));
+        self.looked = Some(now);
+        let known = std::mem::take(&mut self.known);
+        self.known = received
+            .map(|(id, received)| {
+                let before = known.get(&id).filter(|before| before.received == received);
+                (id, Silence { received, lasts: before.map_or(Duration::ZERO, |before| before.lasts + listened) })
+            })
+            .collect();
     }
 
-    /// How long a connection has been silent that has received so many packets by now.
-    fn silent_for(&mut self, connection: ConnectionId, received: u64, now: Instant) -> Duration {
-        let last = self.0.entry(connection).or_insert((received, now));
-        if last.0 != received {
-            *last = (received, now);
-        }
-        now.saturating_duration_since(last.1)
+    /// How long a connection has been silent at the last look; none if it was not there.
+    fn silent_for(&self, connection: ConnectionId) -> Option<Duration> {
+        self.known.get(&connection).map(|silence| silence.lasts)
     }
 }
 
@@ -211,16 +237,40 @@ mod tests {
         let mut silent_at = None;
         for tick in 0..20u32 {
             let at = TICK * tick;
-            let received = u64::from(tick.min(5) / 2);
-            heard.keep([id].into_iter());
-            if silent_at.is_none() && heard.silent_for(id, received, start + at) >= settings.silent_after {
+            heard.look([(id, u64::from(tick.min(5) / 2))].into_iter(), start + at);
+            if silent_at.is_none() && heard.silent_for(id) >= Some(settings.silent_after) {
                 silent_at = Some(at);
             }
         }
         let (last_packet, silent_at) = (TICK * 3, silent_at.expect("noticed"));
         assert!(silent_at - last_packet < Duration::from_secs(2), "{silent_at:?}");
         assert!(silent_at > TICK * 6, "an agent that answers is never called silent");
-        heard.keep(std::iter::empty());
-        assert!(heard.0.is_empty());
+        heard.look(std::iter::empty(), start);
+        assert!(heard.known.is_empty());
+    }
+
+    #[test]
+    fn a_node_that_stood_still_calls_nobody_silent_for_it() {
+        let (settings, start) = (Settings::default(), Instant::now());
+        let [lively, gone] = [1, 2].map(|id| ConnectionId::from_random_bytes([id; 16]));
+        let mut heard = Heard::default();
+        let is_silent = |heard: &Heard, id| heard.silent_for(id).expect("known") >= settings.silent_after;
+        let mut look = |lively_received, at| {
+            heard.look([(lively, lively_received), (gone, 7)].into_iter(), start + at);
+            (is_silent(&heard, lively), is_silent(&heard, gone))
+        };
+        assert_eq!(look(1, Duration::ZERO), (false, false));
+        assert_eq!(look(2, TICK), (false, false));
+        // SIGSTOP, or a paused machine: five seconds, then a minute, without a look. The first look after it comes before the sockets
+        // are read.
+        let mut at = TICK + Duration::from_secs(5);
+        assert_eq!(look(2, at), (false, false));
+        assert_eq!(look(12, at + TICK), (false, false));
+        at += Duration::from_secs(60);
+        assert_eq!(look(12, at), (false, false));
+        assert_eq!(look(13, at + TICK), (false, false));
+        // Who is still not heard once we listen again is silent all the same, and soon.
+        let noticed = (2..).find(|tick| look(11 + u64::from(*tick), at + TICK * *tick) == (false, true)).expect("noticed");
+        assert!(TICK * noticed < Duration::from_secs(2), "{noticed} looks");
     }
 }
