@@ -166,6 +166,47 @@ async fn an_http2_service_streams_both_ways_and_ends_with_trailers() {
     }
 }
 
+/// HTTP/2 has room for both; only between two Poternes does QUIC, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trailers_pass_both_ways_beside_a_length() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            tokio::spawn(async move {
+                assert_eq!(request.headers()["content-length"], "5");
+                let mut body = request.into_body();
+                while let Some(data) = body.data().await {
+                    let _ = body.flow_control().release_capacity(data.unwrap().len());
+                }
+                // What came beside five bytes goes back beside two.
+                let trailers = body.trailers().await.unwrap().unwrap_or_default();
+                let head = Response::builder().header("content-length", "2").body(()).unwrap();
+                let mut send: h2::SendStream<Bytes> = respond.send_response(head, false).unwrap();
+                send.send_data(Bytes::from_static(b"ok"), false).unwrap();
+                send.send_trailers(trailers).unwrap();
+            });
+        }
+    });
+    let http2 = OriginRequest { http2_origin: Some(true), ..OriginRequest::default() };
+    let (_edge, connection) = running(vec![rule_with("", &format!("http://{address}"), http2)]).await;
+    let request = Request::post("https://a.example/").header("host", "a.example").body(()).unwrap();
+    let options = RequestOptions { websocket: false, body: BodyLength::Known(5), poterne: Some(edge::FRAMED) };
+    let mut exchange = Exchange::begin(&connection, request, options).await;
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-checksum", "1a2b".parse().unwrap());
+    let body = [&framed::data_header(5)[..], b"hello", &framed::end(Some(&trailers)).unwrap()].concat();
+    exchange.send.write_all(&body).await.unwrap();
+    exchange.send.finish().unwrap();
+    let (head, is_framed) = exchange.head().await.unwrap();
+    assert_eq!((head.headers["content-length"].as_bytes(), is_framed), (&b"2"[..], true));
+    let (mut rest, mut decoder) = (Bytes::from(exchange.body().await.unwrap()), framed::Decoder::new());
+    assert_eq!(decoder.decode(&mut rest).unwrap(), Some(framed::Piece::Data("ok".into())));
+    assert_eq!(decoder.decode(&mut rest).unwrap(), Some(framed::Piece::End(Some(trailers))));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn required_access_lets_nobody_pass_and_chunks_become_lengths_when_asked() {
     let access = poterne_tunnel_proto::config::Access { required: true, team_name: "team".into(), ..Default::default() };

@@ -194,20 +194,30 @@ async fn a_silent_service_holds_up_nobody_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trailers_pass_both_ways_when_framed() {
     let address = service(|mut stream| async move {
-        read_head(&mut stream).await;
+        let head = read_head(&mut stream).await.to_ascii_lowercase();
+        // A service that announces its trailers, and one that was asked for them.
+        let announced = if head.contains("te: trailers") { "" } else { "Trailer: x-down\r\n" };
         let mut body = Vec::new();
         while !body.ends_with(b"\r\n\r\n") {
             body.push(stream.read_u8().await.unwrap());
         }
         let seen = String::from_utf8(body).unwrap().to_ascii_lowercase().contains("x-up: 1");
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nTrailer: x-down\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Down: {seen}\r\n\r\n"
-        );
+        let answer =
+            format!("HTTP/1.1 200 OK\r\n{announced}Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Down: {seen}\r\n\r\n");
         stream.write_all(answer.as_bytes()).await.unwrap();
     })
     .await;
     let running = running(vec![rule("", &format!("http://{address}"))]).await;
-    let request = Request::post("https://a.example/").header("host", "a.example").header("trailer", "x-up").body(()).unwrap();
+    for wanted in [false, true] {
+        let mut request = Request::post("https://a.example/").header("host", "a.example").header("trailer", "x-up");
+        if wanted {
+            request = request.header("te", "trailers");
+        }
+        pass_both_ways(&running, request.body(()).unwrap()).await;
+    }
+}
+
+async fn pass_both_ways(running: &Running, request: Request<()>) {
     let options = RequestOptions { body: BodyLength::Unknown, websocket: false, poterne: Some(edge::FRAMED) };
     let mut exchange = Exchange::begin(&running.connection, request, options).await;
     let mut trailers = HeaderMap::new();

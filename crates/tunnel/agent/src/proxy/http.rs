@@ -90,6 +90,8 @@ pub(super) async fn serve(
     let ray = ray.as_ref().and_then(|ray| ray.to_str().ok());
     let websocket = kind == ConnectionType::WebSocket;
     let server_name = service.tls.is_some().then(|| sni(service, &head.headers)).flatten();
+    // Who says so wants them even if the service does not announce them (RFC 9110 §6.5.1).
+    let wants_trailers = head.headers.contains_key(header::TE);
     let mut request = Request::from_parts(head, RequestBody::Empty);
     prepare(shared, service, websocket, request.headers_mut());
     if !has_body || websocket || service.buffer_chunked {
@@ -134,7 +136,7 @@ pub(super) async fn serve(
         Box::pin(upgraded(link, response, incoming, answer)).await;
         return;
     }
-    match answer_with(&mut link, response, &mut answer).await {
+    match answer_with(&mut link, response, wants_trailers, &mut answer).await {
         Ok(()) => {
             if let Link::Http1(connection) = link {
                 service.pool.put(connection, server_name.as_deref(), Instant::now());
@@ -329,10 +331,16 @@ enum Broken {
     Visitor,
 }
 
-async fn answer_with(link: &mut Link, response: Response<()>, answer: &mut Answer) -> Result<(), Broken> {
+async fn answer_with(link: &mut Link, response: Response<()>, wants_trailers: bool, answer: &mut Answer) -> Result<(), Broken> {
     let (mut head, ()) = response.into_parts();
     let mut last = link.is_end_stream();
-    let trailers_possible = !last && (head.headers.contains_key(header::TRAILER) || matches!(link, Link::Http2(_)));
+    let trailers_possible = !last
+        && match link {
+            Link::Http2(_) => true,
+            // Beside a length HTTP/1.1 has no room for them.
+            Link::Http1(_) if head.headers.contains_key(header::CONTENT_LENGTH) => false,
+            Link::Http1(_) => wants_trailers || head.headers.contains_key(header::TRAILER),
+        };
     strip(&mut head.headers);
     let mut first = None;
     if !last {

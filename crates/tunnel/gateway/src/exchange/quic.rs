@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, Version};
 use poterne_edge_http::{Body, BodyError, Kind, Response};
 use poterne_edge_upstream::UpstreamError;
 use poterne_tunnel_proto::{
@@ -37,7 +37,9 @@ pub(crate) async fn exchange(
     let Outgoing { head, kind, body, guard } = request;
     let websocket = kind == Kind::WebSocket;
     let length = if websocket { BodyLength::Unknown } else { length_of(&body) };
-    let framed_request = trailers && length == BodyLength::Unknown && !websocket;
+    // Beside a length HTTP/1.1 has no room for trailers; later versions have (RFC 9113 §8.1).
+    let trailers_possible = length == BodyLength::Unknown || length != BodyLength::None && head.version >= Version::HTTP_2;
+    let framed_request = trailers && trailers_possible && !websocket;
     let poterne = (trailers && !websocket).then_some(FramedBodies { request: framed_request, response_allowed: true });
     let preamble = match encode_http_request(head, &RequestOptions { websocket, body: length, poterne }) {
         Ok(preamble) => preamble,

@@ -348,6 +348,9 @@ async fn answer_quic(mut send: quinn::SendStream, mut recv: quinn::RecvStream, l
     assert_eq!(signature, DATA_SIGNATURE);
     let request = request_head(&mut recv, &signature).await;
     log.requests.fetch_add(1, Ordering::SeqCst);
+    if request.head.uri.path() == "/body-back" {
+        return body_back(send, recv, request).await;
+    }
     let ok = || encode_http_response(StatusCode::OK, &HeaderMap::new(), false);
     let promising = |length: usize| encode_http_response(StatusCode::OK, &lengthy(length), false);
     let (head, end): (Bytes, fn(&mut quinn::SendStream)) = match request.head.uri.path() {
@@ -392,6 +395,22 @@ async fn answer_quic(mut send: quinn::SendStream, mut recv: quinn::RecvStream, l
     }
     end(&mut send);
     let _ = send.stopped().await;
+}
+
+/// Answers with the body as it came, frames and all.
+async fn body_back(
+    mut send: quinn::SendStream,
+    mut recv: quinn::RecvStream,
+    request: poterne_tunnel_proto::metadata::AgentRequest,
+) {
+    let body = recv.read_to_end(1024).await.unwrap();
+    let mut headers = HeaderMap::new();
+    if let Some(length) = request.head.headers.get("content-length") {
+        headers.insert("x-length", length.clone());
+    }
+    let is_framed = request.framed_request && request.framed_response_allowed;
+    send.write_all(&[&encode_http_response(StatusCode::OK, &headers, is_framed)[..], &body].concat()).await.unwrap();
+    finish(&mut send);
 }
 
 /// The fields of an answer that promises so many bytes.

@@ -4,7 +4,7 @@
 //! * [`edge`]: the gateway under test, and what is asked of it; [`agent`]: agents of both transports; [`relay`]: a path that stops;
 //! * [`vectors`]: bytes of the stock agent; [`replay`]: its transcripts, stream by stream;
 //! * [`refusals`], [`hostile`]: what bad agents get, while [`probe`] asks a good one; [`lifecycle`], [`restart`],
-//!   [`silence`], [`configuration`]: a connection's life.
+//!   [`silence`], [`configuration`]: a connection's life; [`trailers`]: our extension.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -19,4 +19,5 @@ mod relay;
 mod replay;
 mod restart;
 mod silence;
+mod trailers;
 mod vectors;
