@@ -6,6 +6,7 @@ use poterne_tunnel_proto::{
     datagram::{v2, v3},
     framed, h2, metadata,
     registration::{Edges, features},
+    socks::{MESSAGE_BYTES_MAX, Negotiation, Step},
     stream,
     token::{Credentials, TunnelToken},
     websocket::Unwrap,
@@ -128,4 +129,32 @@ pub fn websocket(data: &[u8]) {
         (verdict, payload, controls)
     };
     assert_eq!(unwrap(usize::MAX), unwrap(cut));
+}
+
+/// What a SOCKS client says: however its bytes are cut, the same steps and the same rest come out, and no step waits once a whole
+/// message could be there. The first byte says how long the pieces are.
+pub fn socks(data: &[u8]) {
+    let Some((cut, data)) = data.split_first() else { return };
+    let cut = usize::from(*cut).max(1);
+    let negotiate = |cut: usize| {
+        let (mut negotiation, mut buf, mut steps) = (Negotiation::default(), BytesMut::new(), Vec::new());
+        for piece in data.chunks(cut) {
+            buf.extend_from_slice(piece);
+            while !matches!(steps.last(), Some(Step::Connect(_) | Step::Refuse(_))) {
+                match negotiation.step(&mut buf) {
+                    Step::Wait => {
+                        assert!(buf.len() < MESSAGE_BYTES_MAX, "{} bytes wait for more", buf.len());
+                        break;
+                    }
+                    step => steps.push(step),
+                }
+            }
+        }
+        if let Some(Step::Connect(destination)) = steps.last() {
+            assert!((1..=255).contains(&destination.host.len()) && destination.host.bytes().all(|byte| byte.is_ascii_graphic()));
+        }
+        assert!(steps.len() <= 2, "{steps:?}");
+        (steps, buf)
+    };
+    assert_eq!(negotiate(usize::MAX), negotiate(cut));
 }

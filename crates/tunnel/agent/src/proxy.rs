@@ -57,7 +57,7 @@ pub(crate) async fn serve(shared: &Shared, request: AgentRequest, incoming: Inco
             Box::pin(flow::carried(shared, host, *port, *connect, &request, incoming, answer)).await;
         }
         Target::Bastion { connect } => Box::pin(flow::bastion(shared, *connect, &request, incoming, answer)).await,
-        Target::Socks { rules, connect } => Box::pin(flow::socks(shared, rules, *connect, &request, incoming, answer)).await,
+        Target::Socks { rules, connect } => Box::pin(flow::by_socks(shared, rules, *connect, &request, incoming, answer)).await,
     }
 }
 

@@ -10,6 +10,7 @@
 //! * [`registration`]: what is said at registration, what the edge decides, how long an agent waits to try again;
 //! * [`config`]: the tunnel's configuration (ingress rules, origin parameters), remote JSON and local YAML, validated and matched;
 //! * [`datagram`]: UDP and ICMP framing, versions 2 and 3;
+//! * [`socks`]: the negotiation that a `socks-proxy` service answers inside a WebSocket;
 //! * [`token`]: tunnel tokens and credentials files;
 //! * [`websocket`]: the frames that carry TCP when the service behind a WebSocket is no WebSocket server.
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod generated;
 pub mod h2;
 pub mod metadata;
 pub mod registration;
+pub mod socks;
 pub mod stream;
 pub mod token;
 pub mod websocket;

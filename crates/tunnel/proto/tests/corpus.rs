@@ -40,6 +40,11 @@ fn registration_inputs_hold() {
 }
 
 #[test]
+fn socks_inputs_hold() {
+    replay("socks", proto::socks);
+}
+
+#[test]
 fn stream_inputs_hold() {
     replay("stream", proto::stream);
 }

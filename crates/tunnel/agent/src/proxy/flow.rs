@@ -1,18 +1,13 @@
 //! TCP through the tunnel: behind a WebSocket, by SOCKS5 inside one, or bare for private networks.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    pin::pin,
-    sync::atomic::Ordering::Relaxed,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, pin::pin, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use poterne_tunnel_proto::{
     h2::Source,
     metadata::AgentRequest,
+    socks::{self, Destination, Reply, Step},
     websocket::{self, Control, Unwrap},
 };
 use tokio::{
@@ -34,8 +29,6 @@ use crate::{
 const READ_BYTES: usize = 64 * 1024;
 /// Control frames waiting to be answered; a client that pings faster than it reads loses pongs.
 const CONTROLS_MAX: usize = 8;
-/// Longest SOCKS greeting or request: 2 + 255 methods, or 4 + 1 + 255 + 2.
-const SOCKS_BYTES_MAX: usize = 512;
 /// Default connect timeout of private-network flows (reference §7.2).
 const PRIVATE_CONNECT: Duration = Duration::from_secs(5);
 const PRIVATE_KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -91,7 +84,7 @@ fn destination(text: &str) -> Option<(String, u16)> {
 }
 
 /// SOCKS5 `CONNECT` (RFC 1928) inside a WebSocket, filtered by `ipRules`.
-pub(super) async fn socks(
+pub(super) async fn by_socks(
     shared: &Shared,
     rules: &[IpPolicy],
     options: ConnectOptions,
@@ -129,47 +122,36 @@ struct SocksSession {
 impl SocksSession {
     /// `None`: refused, and told so.
     async fn negotiate(&mut self, rules: &[IpPolicy], options: ConnectOptions) -> io::Result<Option<tokio::net::TcpStream>> {
-        let greeting = self.take(2).await?;
-        let methods = self.take(usize::from(greeting[1])).await?;
-        if greeting[0] != 5 || !methods.contains(&0) {
-            self.say(&[5, 0xff]).await?;
-            return Ok(None);
-        }
-        self.say(&[5, 0]).await?;
-        let head = self.take(4).await?;
-        let host = match head[3] {
-            1 => IpAddr::from(<[u8; 4]>::try_from(&self.take(4).await?[..]).map_err(io::Error::other)?).to_string(),
-            4 => IpAddr::from(<[u8; 16]>::try_from(&self.take(16).await?[..]).map_err(io::Error::other)?).to_string(),
-            3 => {
-                let length = self.take(1).await?[0];
-                let name = self.take(usize::from(length)).await?;
-                String::from_utf8(name.to_vec()).map_err(io::Error::other)?
+        let mut negotiation = socks::Negotiation::default();
+        let Destination { host, port } = loop {
+            match negotiation.step(&mut self.buffer) {
+                Step::Wait => self.read().await?,
+                Step::Say(bytes) => self.say(&bytes).await?,
+                Step::Connect(destination) => break destination,
+                Step::Refuse(bytes) => return self.refuse(&bytes).await,
             }
-            _ => return self.refuse(8).await,
         };
-        let port = self.take(2).await?;
-        let port = u16::from_be_bytes([port[0], port[1]]);
-        if head[1] != 1 {
-            return self.refuse(7).await;
-        }
+
         // Checked on the address actually connected to, whatever name led there.
-        let Ok(addresses) = tokio::net::lookup_host((host.as_str(), port)).await else { return self.refuse(4).await };
+        let Ok(addresses) = tokio::net::lookup_host((host.as_str(), port)).await else {
+            return self.refuse(&socks::reply(Reply::HostUnreachable)).await;
+        };
         let allowed: Vec<SocketAddr> = addresses.filter(|address| is_allowed(rules, address.ip(), address.port())).collect();
         if allowed.is_empty() {
             tracing::warn!(host, port, "a SOCKS destination is not allowed by ipRules");
-            return self.refuse(2).await;
+            return self.refuse(&socks::reply(Reply::NotAllowed)).await;
         }
         for address in allowed {
             if let Ok(stream) = connect::tcp(&address.ip().to_string(), port, options).await {
-                self.say(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+                self.say(&socks::reply(Reply::Succeeded)).await?;
                 return Ok(Some(stream));
             }
         }
-        self.refuse(5).await
+        self.refuse(&socks::reply(Reply::Refused)).await
     }
 
-    async fn refuse(&mut self, code: u8) -> io::Result<Option<tokio::net::TcpStream>> {
-        self.say(&[5, code, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    async fn refuse(&mut self, bytes: &[u8]) -> io::Result<Option<tokio::net::TcpStream>> {
+        self.say(bytes).await?;
         self.answer.data(websocket::frame_header(websocket::CLOSE, 0)).await.map_err(io::Error::other)?;
         let _ = self.answer.finish(None).await;
         Ok(None)
@@ -180,15 +162,11 @@ impl SocksSession {
         self.answer.data(frame.into()).await.map_err(io::Error::other)
     }
 
-    async fn take(&mut self, wanted: usize) -> io::Result<BytesMut> {
-        while self.buffer.len() < wanted {
-            if self.buffer.len() > SOCKS_BYTES_MAX {
-                return Err(io::Error::other("too much before the destination was known"));
-            }
-            let data = self.incoming.data().await.ok_or(io::ErrorKind::UnexpectedEof)?.map_err(io::Error::other)?;
-            self.unwrap.push(&data, &mut self.buffer, &mut Vec::new()).map_err(io::Error::other)?;
-        }
-        Ok(self.buffer.split_to(wanted))
+    /// The next of what the client sends; the negotiation never waits for more than one message, so that the buffer is bounded by one
+    /// and what came along with its end.
+    async fn read(&mut self) -> io::Result<()> {
+        let data = self.incoming.data().await.ok_or(io::ErrorKind::UnexpectedEof)?.map_err(io::Error::other)?;
+        self.unwrap.push(&data, &mut self.buffer, &mut Vec::new()).map_err(io::Error::other)
     }
 }
 
