@@ -9,11 +9,13 @@
 //! * [`dial`]: QUIC and HTTP/2 raced, then port 443, through proxies too; [`trust`]: whom to believe there;
 //! * [`session`]: registration, streams, goodbye, over each transport; [`side`]: the visitor's half of one stream;
 //! * [`rules`]: the configuration in force; [`proxy`]: one request; [`origin`]: connections to services;
-//! * [`local_file`]: config.yml; [`quick`]: a tunnel without an account; [`status`]: metrics and readiness.
+//! * [`local_file`]: config.yml; [`quick`]: a tunnel without an account; [`status`]: metrics, readiness and
+//!   diagnostics, from [`metrics`], [`connections`] and [`system`].
 //!
 //! The wire is `poterne_tunnel_proto`'s and `poterne_tunnel_rpc`'s. No edge code is linked here.
 #![forbid(unsafe_code)]
 
+mod connections;
 mod dial;
 mod edges;
 pub mod local_file;
@@ -26,6 +28,7 @@ mod session;
 mod side;
 mod status;
 pub mod supervise;
+mod system;
 pub mod trust;
 
 use std::{
@@ -51,19 +54,20 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use crate::{
-    dial::proxied::{Proxies, ProxyError},
-    rules::RulesError,
-    status::StatusListen,
-    trust::Trust,
-};
 use crate::{
+    connections::Connections,
     dial::{DialSettings, Dialer, Link},
     edges::EdgeBook,
     metrics::AgentMetrics,
     rules::RulesBook,
     supervise::{Dial, Event, Supervisor},
     trust::TrustError,
+};
+pub use crate::{
+    dial::proxied::{Proxies, ProxyError},
+    rules::RulesError,
+    status::StatusListen,
+    trust::Trust,
 };
 
 /// How often idle connections to services are looked through.
@@ -235,6 +239,8 @@ pub(crate) struct Shared {
     tags: Vec<(HeaderName, HeaderValue)>,
     threads: RpcThreads,
     metrics: AgentMetrics,
+    connections: Connections,
+    flags: BTreeMap<String, String>,
     connected: watch::Sender<usize>,
     stopping: CancellationToken,
     quick_hostname: Option<String>,
@@ -286,6 +292,8 @@ impl Agent {
             tags: tags(connector, &config.tags)?,
             threads: RpcThreads::new(1),
             metrics: AgentMetrics::default(),
+            connections: Connections::default(),
+            flags: config.local_flags,
             connected: watch::Sender::new(0),
             stopping: CancellationToken::new(),
             quick_hostname: config.quick_hostname,

@@ -1,6 +1,7 @@
-//! The agent's own page on loopback: `/metrics`, `/ready`, `/healthcheck`, `/quicktunnel`, `/config` (reference §10.1).
+//! The agent's own page on loopback: `/metrics`, `/ready`, `/healthcheck`, `/quicktunnel`, `/config`, and
+//! `/diag/tunnel`, `/diag/configuration` and `/diag/system`, which `cloudflared tunnel diag` reads (reference §10.1).
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, os::unix::fs::MetadataExt as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
@@ -9,7 +10,7 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
-use crate::Shared;
+use crate::{Shared, system};
 
 /// Tried in this order before the kernel chooses.
 const PORTS: std::ops::RangeInclusive<u16> = 20241..=20245;
@@ -73,7 +74,10 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 fn answer(shared: &Shared, path: &str) -> Response<Full<Bytes>> {
     let json = "application/json";
     let (status, content_type, body) = match path {
-        "/metrics" => (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", shared.metrics.encode(&shared.version)),
+        "/metrics" => {
+            let page = shared.metrics.encode(&shared.version) + &shared.connections.encode();
+            (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
+        }
         "/ready" => {
             let connections = if shared.stopping.is_cancelled() { 0 } else { *shared.connected.borrow() };
             let status = if connections > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -92,10 +96,27 @@ fn answer(shared: &Shared, path: &str) -> Response<Full<Bytes>> {
             let config = String::from_utf8_lossy(&rules.json);
             (StatusCode::OK, json, format!("{{\"version\":{},\"config\":{config}}}", rules.version))
         }
+        "/diag/tunnel" => {
+            let (tunnel, connector) = (shared.identity.tunnel.to_string(), shared.connector.to_string());
+            let page =
+                serde_json::json!({ "tunnelID": tunnel, "connectorID": connector, "connections": shared.connections.list() });
+            (StatusCode::OK, json, page.to_string())
+        }
+        "/diag/configuration" => (StatusCode::OK, json, configuration(shared).to_string()),
+        "/diag/system" => (StatusCode::OK, json, system::page(&shared.version).to_string()),
         _ => (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     response
+}
+
+/// The flags that are no secrets, and who runs the agent.
+fn configuration(shared: &Shared) -> serde_json::Value {
+    let mut page: serde_json::Map<_, _> = shared.flags.iter().map(|(flag, value)| (flag.clone(), value.clone().into())).collect();
+    if let Ok(this) = std::fs::metadata("/proc/self") {
+        page.insert("uid".into(), this.uid().to_string().into());
+    }
+    page.into()
 }

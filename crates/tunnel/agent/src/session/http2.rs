@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io,
+    net::{IpAddr, Ipv4Addr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -58,6 +59,7 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) -> Event {
     let local_ip = tls.get_ref().0.local_addr().ok().map(|address| address.ip());
+    let edge = tls.get_ref().0.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical());
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -87,7 +89,7 @@ pub(crate) async fn run(
                     let ended = ended.clone();
                     let body = request.into_body();
                     tokio::spawn(async move {
-                        let outcome = control(&shared, body, respond, dial, local_ip, &events, &shutdown, &over).await;
+                        let outcome = control(&shared, body, respond, dial, (local_ip, edge), &events, &shutdown, &over).await;
                         let _ = ended.send(outcome).await;
                     });
                 } else {
@@ -123,7 +125,7 @@ async fn control(
     body: RecvStream,
     mut respond: SendResponse<Bytes>,
     dial: Dial,
-    local_ip: Option<std::net::IpAddr>,
+    (local_ip, edge): (Option<IpAddr>, IpAddr),
     events: &mpsc::Sender<(u8, Event)>,
     shutdown: &CancellationToken,
     over: &SetOnce<String>,
@@ -136,6 +138,7 @@ async fn control(
         Registered::Yes => {}
         Registered::No(event) => return event,
     }
+    let _registered = shared.connections.registered(dial.index, edge, None);
     let _ = events.send((dial.index, Event::Registered)).await;
     tokio::select! {
         reason = over.wait() => {

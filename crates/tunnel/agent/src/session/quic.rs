@@ -32,6 +32,7 @@ pub(crate) async fn run(
     events: mpsc::Sender<(u8, Event)>,
     shutdown: CancellationToken,
 ) -> Event {
+    let _initiated = shared.connections.initiated();
     // The edge may push a configuration before its answer to the registration arrives, so streams are served from the start.
     let serving = tokio::spawn(accept(shared.clone(), connection.clone()));
     let end = registered(&shared, &connection, dial, &events, &shutdown).await;
@@ -53,6 +54,8 @@ async fn registered(
         Registered::Yes => {}
         Registered::No(event) => return event,
     }
+    let edge = connection.remote_address().ip().to_canonical();
+    let _registered = shared.connections.registered(dial.index, edge, Some(connection.clone()));
     let _ = events.send((dial.index, Event::Registered)).await;
     tokio::select! {
         reason = connection.closed() => {
