@@ -110,18 +110,18 @@ pub fn connections_wanted(nodes: usize, quick: bool) -> usize {
 
 /// The one word, and since when it holds. Pure, so that gateway and API cannot disagree.
 ///
-/// A loss is forgiven for [`DEGRADED_AFTER_SECS`] (agents reconnect, edges restart), and so are the connections that a new
-/// connector has not made yet; a tunnel with nothing left is called
-/// down [`DOWN_AFTER_SECS`] after the last loss.
+/// A loss is forgiven for [`DEGRADED_AFTER_SECS`], even that of all connections (agents reconnect, nodes restart), and so are the
+/// connections that a new connector has not made yet; a tunnel with nothing left is called down [`DOWN_AFTER_SECS`] after the last loss
+/// (edge-behaviour §6.1).
 pub fn status(facts: StatusFacts, now: u64) -> (TunnelStatus, Option<u64>) {
     let Some(first) = facts.first_connected else { return (TunnelStatus::Inactive, None) };
     let loss = facts.last_loss.unwrap_or(first);
     let since_loss = now.saturating_sub(loss);
     if facts.connections_of_best >= facts.wanted {
         (TunnelStatus::Healthy, Some(first.max(loss)))
-    } else if facts.connections > 0 {
-        if since_loss < DEGRADED_AFTER_SECS { (TunnelStatus::Healthy, Some(first)) } else { (TunnelStatus::Degraded, Some(loss)) }
-    } else if since_loss < DOWN_AFTER_SECS {
+    } else if since_loss < DEGRADED_AFTER_SECS {
+        (TunnelStatus::Healthy, Some(first))
+    } else if facts.connections > 0 || since_loss < DOWN_AFTER_SECS {
         (TunnelStatus::Degraded, Some(loss))
     } else {
         (TunnelStatus::Down, Some(loss))
@@ -146,7 +146,9 @@ mod tests {
         // One of four is lost: forgiven for a while, then degraded since the loss.
         assert_eq!(status(facts(3, 3, Some(5_000)), 5_029).0, TunnelStatus::Healthy);
         assert_eq!(status(facts(3, 3, Some(5_000)), 5_030), (TunnelStatus::Degraded, Some(5_000)));
-        // All are lost: degraded for a while, then down since the loss.
+        // All are lost, as by a restart of the node: forgiven for as long, then degraded for a while, then down since the loss.
+        assert_eq!(status(facts(0, 0, Some(5_000)), 5_029), (TunnelStatus::Healthy, Some(1_000)));
+        assert_eq!(status(facts(0, 0, Some(5_000)), 5_030), (TunnelStatus::Degraded, Some(5_000)));
         assert_eq!(status(facts(0, 0, Some(5_000)), 5_059), (TunnelStatus::Degraded, Some(5_000)));
         assert_eq!(status(facts(0, 0, Some(5_000)), 5_060), (TunnelStatus::Down, Some(5_000)));
         // Two connectors of two make no whole one.
@@ -161,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_neither_panics_nor_condemns() {
-        assert_eq!(status(facts(0, 0, Some(5_000)), 0).0, TunnelStatus::Degraded);
+        assert_eq!(status(facts(0, 0, Some(5_000)), 0).0, TunnelStatus::Healthy);
     }
 
     proptest! {

@@ -244,8 +244,10 @@ async fn connections_end_with_the_node_that_held_them() {
         assert!(info.connectors.is_empty());
         (info.status, info.since)
     };
-    // A restart within a minute is forgiven as any loss is; after an hour nothing is left to forgive.
-    assert_eq!(status(started(killed + 3).await.unwrap()).await, (TunnelStatus::Degraded, Some(killed)));
+    // A short restart is forgiven as any loss is; after an hour nothing is left to forgive.
+    let first = node.now.load(Ordering::SeqCst);
+    assert_eq!(status(started(killed + 3).await.unwrap()).await, (TunnelStatus::Healthy, Some(first)));
+    assert_eq!(status(started(killed + 40).await.unwrap()).await, (TunnelStatus::Degraded, Some(killed)));
     assert_eq!(status(started(killed + 3600).await.unwrap()).await, (TunnelStatus::Down, Some(killed)));
 }
 
