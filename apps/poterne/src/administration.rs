@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use poterne_control_app::{App, AppError, Caller, ConfigSource, Settings, TunnelInfo, system_clock};
+use poterne_control_app::{App, AppError, Caller, ConfigSource, Leads, Service, Settings, TunnelInfo, system_clock};
 use poterne_control_store::Store;
 use poterne_keys::NodeKey;
 use poterne_model::TunnelId;
@@ -57,6 +57,11 @@ impl Administration {
         }
     }
 
+    /// Where a hostname leads, if through a tunnel.
+    pub async fn route_of(&self, hostname: &str) -> Result<Option<Leads>, AppError> {
+        self.app.tunnel_route_of(OPERATOR, hostname).await
+    }
+
     /// The store learns of connections a moment after the gateway: where agents are connected, the gateway is asked.
     fn live(&self, mut info: TunnelInfo) -> TunnelInfo {
         let connectors = self.gateway.as_ref().map(|gateway| gateway.connectors(info.tunnel.id)).unwrap_or_default();
@@ -78,8 +83,9 @@ impl Administration {
                 let new = app.tunnel_create(OPERATOR, &name, ConfigSource::Remote).await?;
                 Answer::Created { tunnel: tunnel(&new.tunnel), token: new.token.to_string() }
             }
-            Verb::TunnelRoute { hostname, tunnel: name, service } => {
-                let routed = app.tunnel_route(OPERATOR, &hostname, &name, &service).await?;
+            Verb::TunnelRoute { hostname, tunnel: name, service, origin } => {
+                let to = Service { url: service.clone(), origin };
+                let routed = app.tunnel_route(OPERATOR, &hostname, &name, to).await?;
                 self.agents_configured(routed.tunnel.id).await;
                 Answer::Routed {
                     hostname: routed.hostname.to_string(),

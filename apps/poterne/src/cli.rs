@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use poterne_control_app::OriginKeys;
 
 /// Your own edge on a machine you own: server and administration.
 #[derive(Debug, Parser)]
@@ -141,6 +142,9 @@ pub enum TunnelVerb {
         service: String,
         #[command(flatten)]
         #[allow(missing_docs)]
+        origin: Origin,
+        #[command(flatten)]
+        #[allow(missing_docs)]
         admin: Admin,
     },
     /// Show a tunnel's token, which is all an agent needs
@@ -209,6 +213,47 @@ pub enum TokenVerb {
     },
 }
 
+/// How the agent speaks to a routed service, by the stock agent's names. What is not given stays as an earlier call set it; `=false`, or
+/// an empty text, takes it back.
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    next_help_heading = "How the agent speaks to the service (what is not given stays as it was; =false or \"\" takes it back)"
+)]
+pub struct Origin {
+    /// Take any certificate from an https:// service, as from one that signed its own
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub no_tls_verify: Option<bool>,
+    /// The name expected in the service's certificate, where it is not that of its address
+    #[arg(long, value_name = "NAME")]
+    pub origin_server_name: Option<String>,
+    /// A PEM file on the agent's machine with the authority that signed the service's certificate
+    #[arg(long, value_name = "PATH", alias = "ca-pool")]
+    pub origin_ca_pool: Option<String>,
+    /// Host field sent to the service instead of the visitor's, for one that answers to a name of its own
+    #[arg(long, value_name = "HOST")]
+    pub http_host_header: Option<String>,
+    /// Speak HTTP/2 to the service, which gRPC needs
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub http2_origin: Option<bool>,
+    /// Send a length instead of chunks, for a service that takes no chunks (WSGI)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub no_chunked_encoding: Option<bool>,
+}
+
+impl Origin {
+    /// As the verb takes them.
+    pub fn keys(self) -> OriginKeys {
+        OriginKeys {
+            no_tls_verify: self.no_tls_verify,
+            origin_server_name: self.origin_server_name,
+            ca_pool: self.origin_ca_pool,
+            http_host_header: self.http_host_header,
+            http2_origin: self.http2_origin,
+            disable_chunked_encoding: self.no_chunked_encoding,
+        }
+    }
+}
+
 /// `poterne config …`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigVerb {
@@ -247,6 +292,31 @@ mod tests {
         assert!(Cli::try_parse_from(["poterne", "demo", "--port-base", "0"]).is_ok());
         assert!(Cli::try_parse_from(["poterne", "demo", "--port-base", "56000"]).is_ok());
         assert!(Cli::try_parse_from(["poterne", "demo", "--port-base", "56001"]).is_err());
+    }
+
+    #[test]
+    fn a_route_takes_the_stock_agents_flags() {
+        let keys = |flags: &str| {
+            let line = format!("poterne tunnel route nas.example.org home https://nas:5001 {flags}");
+            let Command::Tunnel(TunnelVerb::Route { origin, .. }) = Cli::try_parse_from(line.split_whitespace()).unwrap().command
+            else {
+                panic!("{line}")
+            };
+            origin.keys()
+        };
+        assert_eq!(keys(""), OriginKeys::default());
+        let set =
+            keys("--no-tls-verify --http2-origin=false --origin-server-name nas --ca-pool /ca.pem --http-host-header nas.home");
+        let expected = OriginKeys {
+            no_tls_verify: Some(true),
+            origin_server_name: Some("nas".into()),
+            ca_pool: Some("/ca.pem".into()),
+            http_host_header: Some("nas.home".into()),
+            http2_origin: Some(false),
+            disable_chunked_encoding: None,
+        };
+        assert_eq!(set, expected);
+        assert_eq!(keys("--origin-ca-pool /b.pem --no-chunked-encoding").disable_chunked_encoding, Some(true));
     }
 
     #[test]

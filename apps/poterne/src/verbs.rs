@@ -35,8 +35,8 @@ pub async fn zone(verb: ZoneVerb) -> anyhow::Result<ExitCode> {
 pub async fn tunnel(verb: TunnelVerb) -> anyhow::Result<ExitCode> {
     match verb {
         TunnelVerb::Create { name, admin } => run(Verb::TunnelCreate { name }, admin).await,
-        TunnelVerb::Route { hostname, tunnel, service, admin } => {
-            run(Verb::TunnelRoute { hostname, tunnel, service }, admin).await
+        TunnelVerb::Route { hostname, tunnel, service, origin, admin } => {
+            run(Verb::TunnelRoute { hostname, tunnel, service, origin: origin.keys() }, admin).await
         }
         TunnelVerb::Token { tunnel, admin } => run(Verb::TunnelToken { tunnel }, admin).await,
         TunnelVerb::List { admin } => run(Verb::TunnelList {}, admin).await,

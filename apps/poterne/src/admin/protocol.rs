@@ -2,6 +2,7 @@
 
 use std::io;
 
+use poterne_control_app::OriginKeys;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -17,18 +18,42 @@ pub const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs)]
 pub enum Verb {
-    ZoneAdd { name: String },
-    ZoneActivate { name: String },
+    ZoneAdd {
+        name: String,
+    },
+    ZoneActivate {
+        name: String,
+    },
     ZoneList {},
-    TunnelCreate { name: String },
-    TunnelRoute { hostname: String, tunnel: String, service: String },
-    TunnelToken { tunnel: String },
+    TunnelCreate {
+        name: String,
+    },
+    TunnelRoute {
+        hostname: String,
+        tunnel: String,
+        service: String,
+        #[serde(default, skip_serializing_if = "OriginKeys::is_empty")]
+        origin: OriginKeys,
+    },
+    TunnelToken {
+        tunnel: String,
+    },
     TunnelList {},
-    TunnelInfo { tunnel: String },
-    TunnelDelete { tunnel: String, force: bool },
-    TokenCreate { name: String, permissions: Vec<String> },
+    TunnelInfo {
+        tunnel: String,
+    },
+    TunnelDelete {
+        tunnel: String,
+        force: bool,
+    },
+    TokenCreate {
+        name: String,
+        permissions: Vec<String>,
+    },
     TokenList {},
-    TokenDelete { id: String },
+    TokenDelete {
+        id: String,
+    },
 }
 
 /// What is answered.
@@ -228,7 +253,12 @@ mod tests {
         let verbs = [
             Verb::ZoneList {},
             Verb::ZoneAdd { name: "example.org".into() },
-            Verb::TunnelRoute { hostname: "a.example.org".into(), tunnel: "home".into(), service: "http://localhost:1".into() },
+            Verb::TunnelRoute {
+                hostname: "a.example.org".into(),
+                tunnel: "home".into(),
+                service: "http://localhost:1".into(),
+                origin: OriginKeys { no_tls_verify: Some(true), ..OriginKeys::default() },
+            },
         ];
         for verb in verbs {
             let (mut a, mut b) = tokio::io::duplex(1024);

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use poterne_control_app::OriginKeys;
 use poterne_model::Name;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -261,7 +262,13 @@ async fn publish(node: &Node, service: &str) -> anyhow::Result<Things> {
     if !tunnels.iter().any(|tunnel| tunnel.name == TUNNEL) {
         ask(Verb::TunnelCreate { name: TUNNEL.into() }).await?;
     }
-    let routed = ask(Verb::TunnelRoute { hostname: HOSTNAME.into(), tunnel: TUNNEL.into(), service: service.into() }).await;
+    let route = Verb::TunnelRoute {
+        hostname: HOSTNAME.into(),
+        tunnel: TUNNEL.into(),
+        service: service.into(),
+        origin: OriginKeys::default(),
+    };
+    let routed = ask(route).await;
     let Answer::Routed { tunnel, .. } = routed.with_context(|| format!("{service} cannot be published"))? else {
         bail!("the route is none")
     };

@@ -117,6 +117,14 @@ pub enum AppError {
     /// The configuration would not be accepted by agents.
     #[error("the tunnel's configuration is wrong: {0}")]
     Configuration(String),
+    /// A key of a rule that no agent could use.
+    #[error("originRequest.{key} cannot be {value:?}: it must be visible characters, at most 4096")]
+    OriginKey {
+        /// The key.
+        key: &'static str,
+        /// Its value, cut to 100 characters.
+        value: String,
+    },
     /// Quick tunnels are not offered here.
     #[error("this node offers no quick tunnels: its operator can set `quick_domain` under [tunnel] in poterne.toml")]
     QuickTunnelsOff,

@@ -22,6 +22,7 @@ pub mod role;
 mod route;
 mod route_dns;
 mod secrets;
+mod service;
 mod tunnel_objects;
 mod tunnels;
 mod zones;
@@ -35,7 +36,8 @@ pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Person, TokenOwner, Tunnel, Zone,
 };
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};
-pub use route::{RecordOutcome, Routed};
+pub use route::{Leads, RecordOutcome, Routed};
 pub use route_dns::NameRouted;
 pub use secrets::{Rotation, Token};
+pub use service::{OriginKeys, Service};
 pub use tunnels::{Deleted, NewTunnel, TunnelInfo};

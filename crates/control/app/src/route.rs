@@ -11,6 +11,7 @@ use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
     chain, ingress,
+    service::Service,
 };
 
 /// The mark on records that a tunnel's verbs made, and may take away.
@@ -31,6 +32,15 @@ pub struct Routed {
     pub config_version: Option<i32>,
 }
 
+/// Where a hostname leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leads {
+    /// The tunnel.
+    pub tunnel: TunnelId,
+    /// The service of the hostname's own rule; none if another rule, or the agent, decides.
+    pub service: Option<String>,
+}
+
 /// What became of a record, by `tunnel route dns`'s words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordOutcome {
@@ -44,7 +54,14 @@ pub enum RecordOutcome {
 
 impl App {
     /// Leads a hostname, a wildcard or a zone's apex to `service` through a tunnel (a name or an id).
-    pub async fn tunnel_route(&self, caller: &Caller, hostname: &str, tunnel: &str, service: &str) -> Result<Routed, AppError> {
+    pub async fn tunnel_route(
+        &self,
+        caller: &Caller,
+        hostname: &str,
+        tunnel: &str,
+        service: impl Into<Service>,
+    ) -> Result<Routed, AppError> {
+        let service = service.into();
         caller.needs(Subject::Tunnels.to_edit(), Target::Account(self.account()))?;
         let hostname = Name::parse(hostname)?;
         self.check_hostname(&hostname)?;
@@ -62,7 +79,7 @@ impl App {
             ConfigSource::Local => None,
             ConfigSource::Remote => {
                 let current = session.configuration(tunnel.id).await?;
-                let json = ingress::with_rule(current.as_ref().map(|config| config.json.as_str()), &hostname, service)?;
+                let json = ingress::with_rule(current.as_ref().map(|config| config.json.as_str()), &hostname, &service)?;
                 let version = current.as_ref().map_or(0, |config| config.version);
                 match json {
                     None => Some(version),
@@ -77,6 +94,19 @@ impl App {
         self.finish(session).await?;
         tracing::info!(%hostname, tunnel = %tunnel.id, account = %tunnel.account, ?record, "hostname routed");
         Ok(Routed { hostname, zone, tunnel, record, config_version })
+    }
+
+    /// Where a hostname leads that is routed through a tunnel; none if it is not.
+    pub async fn tunnel_route_of(&self, caller: &Caller, hostname: &str) -> Result<Option<Leads>, AppError> {
+        caller.needs(Subject::Tunnels.to_read(), Target::Account(self.account()))?;
+        let hostname = Name::parse(hostname)?;
+        let mut session = self.0.store.read().await?;
+        let domain = self.settings().tunnel_domain;
+        let Ok(Destination::Tunnel(tunnel)) = chain::walk(&mut session, self.account(), &hostname, domain.as_ref()).await else {
+            return Ok(None);
+        };
+        let service = session.configuration(tunnel).await?.and_then(|config| ingress::service_of(&config.json, &hostname));
+        Ok(Some(Leads { tunnel, service }))
     }
 
     /// Makes `name` a proxied CNAME to the tunnel. Takes the place of a record with the same mark, and of no other.

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use poterne_control_app::{App, AppError, Caller, ConfigSource, QUICK_LIFE, RecordOutcome, Rotation, Settings};
+use poterne_control_app::{
+    App, AppError, Caller, ConfigSource, Leads, OriginKeys, QUICK_LIFE, RecordOutcome, Rotation, Service, Settings,
+};
 use poterne_control_store::{Record, Store};
 use poterne_feed::{Command, ControlEnd, Event};
 use poterne_keys::{NodeKey, digest_matches, random_bytes};
@@ -18,7 +20,7 @@ use poterne_model::{
     ConnectionId, ConnectionInfo, ConnectorId, Name, RecordId, RecordType, TunnelId, TunnelStatus, ZoneStatus, tunnel::Transport,
 };
 use poterne_snapshot::{Keeper, Lookup, NodeChunk, SnapshotHandle, Target, follow};
-use poterne_tunnel_proto::token::TunnelToken;
+use poterne_tunnel_proto::{config::TunnelConfig, token::TunnelToken};
 use tokio_util::sync::CancellationToken;
 
 use crate::Publisher;
@@ -169,6 +171,27 @@ async fn a_routed_hostname_is_live_when_the_verb_answers() {
     assert!(digest_matches(&chunk.secret_digests, token.secret.expose()));
     assert_eq!((token.tunnel, token.account), (tunnel, node.app.account().to_string()));
     assert_eq!(token.poterne.unwrap().edges, ["edge.example.net:7844"]);
+}
+
+#[tokio::test]
+async fn what_the_agent_should_mind_reaches_it_and_where_a_name_leads_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    node.app.zone_add(&OPERATOR, "example.test").await.unwrap();
+    let tunnel = node.tunnel("web").await;
+    assert_eq!(node.app.tunnel_route_of(&OPERATOR, "nas.example.test").await.unwrap(), None);
+    let origin = OriginKeys { no_tls_verify: Some(true), ..OriginKeys::default() };
+    let service = Service { url: "https://nas:5001".into(), origin };
+    node.app.tunnel_route(&OPERATOR, "nas.example.test", "web", service).await.unwrap();
+    let remote = node.handle.load().tunnel(tunnel).unwrap().remote.clone().unwrap();
+    let config = TunnelConfig::from_json(&remote.json).unwrap();
+    assert_eq!(config.ingress[0].origin_request.no_tls_verify, Some(true));
+    let leads = Leads { tunnel, service: Some("https://nas:5001".into()) };
+    assert_eq!(node.app.tunnel_route_of(&OPERATOR, "nas.example.test").await.unwrap(), Some(leads));
+    // A record alone leads to the tunnel, whose rules decide.
+    node.record("example.test", "alias.example.test", RecordType::Cname, "nas.example.test").await;
+    let leads = Leads { tunnel, service: None };
+    assert_eq!(node.app.tunnel_route_of(&OPERATOR, "alias.example.test").await.unwrap(), Some(leads));
 }
 
 #[tokio::test]
