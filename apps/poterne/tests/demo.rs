@@ -114,6 +114,34 @@ fn the_url_works_the_end_is_clean_and_the_second_run_finds_the_state() {
 }
 
 #[test]
+fn a_second_run_leaves_the_route_that_the_user_changed() {
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", service.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in service.incoming() {
+            let _ = stream.unwrap().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nnew");
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(dir.path(), &[]);
+    let (hostname, tunnel) = (demo.text("hostname").to_owned(), demo.text("tunnel_id").to_owned());
+    let (done, text) = verb(dir.path(), &["tunnel", "route", &hostname, &tunnel, &url, "--http-host-header", "new.home"]);
+    assert!(done, "{text}");
+    assert_eq!(demo.interrupt().code(), Some(0));
+
+    let demo = Demo::start(dir.path(), &[]);
+    assert!(demo.get(&hostname, "/").ends_with("new"), "the user's service is still served");
+    assert_eq!(demo.interrupt().code(), Some(0));
+
+    // What is named is published; and what the demo itself routed gives way to its sample site again.
+    let demo = Demo::start(dir.path(), &["--url", &url]);
+    assert!(demo.get(&hostname, "/").ends_with("new"));
+    assert_eq!(demo.interrupt().code(), Some(0));
+    let demo = Demo::start(dir.path(), &[]);
+    assert!(demo.get(&hostname, "/").contains("You came in through the gate"));
+}
+
+#[test]
 fn two_demos_with_one_state_directory_do_not_collide() {
     let dir = tempfile::tempdir().unwrap();
     let first = Demo::start(dir.path(), &[]);

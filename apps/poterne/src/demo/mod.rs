@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use poterne_control_app::OriginKeys;
+use poterne_control_app::{Leads, OriginKeys};
 use poterne_model::Name;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -46,9 +46,11 @@ const QUICK_DOMAIN: &str = "quick.poterne.localhost";
 const NODE_NAME: &str = "node.poterne.localhost";
 /// The demo's tunnel.
 const TUNNEL: &str = "demo";
-
 /// What its API token is called.
 const API_TOKEN: &str = "demo";
+/// The file in the state directory that says which service the demo routed, and which it last set out to: what is routed otherwise is
+/// somebody's own choice.
+const ROUTED: &str = "demo-service";
 /// What the demo's visitors' authority may vouch for.
 const VISITORS_UNDER: &[&str] = &["localhost"];
 /// How long what is under way gets to end.
@@ -84,16 +86,24 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
 
     let site_stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let (service, published) = match &arguments.url {
-        Some(url) => (url.clone(), None),
-        None => {
+    let kept = match &arguments.url {
+        Some(_) => None,
+        None => kept(&node, &state_dir).await?,
+    };
+    let (service, published) = match (&arguments.url, &kept) {
+        (Some(url), _) => (Some(url.clone()), None),
+        (None, Some(_)) => (None, None),
+        (None, None) => {
             let site = SampleSite::bind().await.context("the sample site finds no port on loopback")?;
             let address = site.address();
             tasks.spawn(site.serve(site_stop.clone()));
-            (format!("http://{address}"), Some(address))
+            (Some(format!("http://{address}")), Some(address))
         }
     };
-    let things = publish(&node, &service).await?;
+    if let Some(service) = &service {
+        remember(&state_dir, service).context("the state directory cannot be written")?;
+    }
+    let things = publish(&node, service.as_deref()).await?;
     let agent = match arguments.no_agent {
         true => None,
         false => Some(agent::start(&things.token)?),
@@ -138,9 +148,10 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
                 visitors_ca_file: &state_dir.join(state::VISITORS_CA),
                 state_dir: &state_dir,
                 state_found,
-                published: agent.as_ref().map(|_| match (&arguments.url, published) {
-                    (None, Some(site)) => Published::Sample(site),
-                    (url, _) => Published::Own(url.as_deref().unwrap_or_default()),
+                published: agent.as_ref().map(|_| match (&arguments.url, &kept, published) {
+                    (None, _, Some(site)) => Published::Sample(site),
+                    (None, Some(kept), None) => Published::Kept(kept),
+                    (url, _, _) => Published::Own(url.as_deref().unwrap_or_default()),
                 }),
                 token: &things.token,
                 login: &login(),
@@ -246,8 +257,26 @@ struct Things {
     api_token: String,
 }
 
-/// Makes zone, tunnel and route, or finds them from an earlier run, over the same verbs that an operator uses.
-async fn publish(node: &Node, service: &str) -> anyhow::Result<Things> {
+/// Where the hostname leads, if that is the user's choice of an earlier run and no longer the demo's.
+async fn kept(node: &Node, state_dir: &Path) -> anyhow::Result<Option<String>> {
+    let Some(Leads { tunnel, service }) = node.administration().route_of(HOSTNAME).await? else { return Ok(None) };
+    // A state without this file is of a version that put its own route back.
+    let Ok(own) = std::fs::read_to_string(state_dir.join(ROUTED)) else { return Ok(None) };
+    let is_own = own.lines().any(|own| service.as_deref() == Some(own));
+    Ok((!is_own).then(|| service.unwrap_or_else(|| format!("tunnel {tunnel}"))))
+}
+
+/// Notes what the demo routes, before it does: whether it came to that or not, the next run knows its own.
+fn remember(state_dir: &Path, service: &str) -> std::io::Result<()> {
+    let path = state_dir.join(ROUTED);
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    let before = before.lines().last().unwrap_or(service);
+    state::write_whole(&path, 0o600, format!("{before}\n{service}\n").as_bytes())
+}
+
+/// Makes zone, tunnel and route, or finds them from an earlier run, over the same verbs that an operator uses. Without a service the
+/// hostname leads where it did.
+async fn publish(node: &Node, service: Option<&str>) -> anyhow::Result<Things> {
     let administration = node.administration();
     let ask = async |verb: Verb| match administration.execute(verb).await {
         Answer::Refused { message } => bail!(message),
@@ -262,17 +291,16 @@ async fn publish(node: &Node, service: &str) -> anyhow::Result<Things> {
     if !tunnels.iter().any(|tunnel| tunnel.name == TUNNEL) {
         ask(Verb::TunnelCreate { name: TUNNEL.into() }).await?;
     }
-    let route = Verb::TunnelRoute {
-        hostname: HOSTNAME.into(),
-        tunnel: TUNNEL.into(),
-        service: service.into(),
-        origin: OriginKeys::default(),
-    };
-    let routed = ask(route).await;
-    let Answer::Routed { tunnel, .. } = routed.with_context(|| format!("{service} cannot be published"))? else {
-        bail!("the route is none")
-    };
-    let Answer::Token { token, .. } = ask(Verb::TunnelToken { tunnel: tunnel.id.clone() }).await? else {
+    if let Some(service) = service {
+        let route = Verb::TunnelRoute {
+            hostname: HOSTNAME.into(),
+            tunnel: TUNNEL.into(),
+            service: service.into(),
+            origin: OriginKeys::default(),
+        };
+        ask(route).await.with_context(|| format!("{service} cannot be published"))?;
+    }
+    let Answer::Token { tunnel, token } = ask(Verb::TunnelToken { tunnel: TUNNEL.into() }).await? else {
         bail!("the token is none")
     };
     // A token's text is told once: each start has its own, and the last one's is worth nothing any more.

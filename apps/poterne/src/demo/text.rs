@@ -42,6 +42,8 @@ pub enum Published<'a> {
     Sample(SocketAddr),
     /// A service of the user's own.
     Own(&'a str),
+    /// What the user routed the hostname to during an earlier run.
+    Kept(&'a str),
 }
 
 /// Everything, once all is there.
@@ -67,6 +69,10 @@ pub fn ready(language: Language, facts: &Facts<'_>) -> String {
         Some(Published::Own(url)) => line(&match language {
             Language::English => format!("{url} is now reached through Poterne's edge, over a tunnel:"),
             Language::French => format!("{url} est maintenant joint par le bord de Poterne, à travers un tunnel :"),
+        }),
+        Some(Published::Kept(service)) => line(&match language {
+            Language::English => format!("{hostname} leads where you routed it in an earlier run, to {service}:"),
+            Language::French => format!("{hostname} mène là où vous l'avez dirigé lors d'un passage précédent, à {service} :"),
         }),
         None => line(say(
             "The node is there, and waits for an agent; until one comes, these answer with error 1033:",
@@ -255,6 +261,10 @@ mod tests {
         assert!(english.contains("found from an earlier run") && french.contains("retrouvé d'un passage précédent"));
         assert_eq!(english.matches("--edge 127.0.0.1:7844").count(), 4);
         assert_eq!(french.matches("--token TOKEN").count(), 2);
+        let kept = |language| text(language, Some(Published::Kept("http://nas:5000")), true);
+        for (language, word) in [(Language::English, "you routed it"), (Language::French, "vous l'avez dirigé")] {
+            assert!(kept(language).lines().any(|line| line.contains(word) && line.contains("http://nas:5000")));
+        }
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl From<AppError> for Answer<()> {
             | AppError::Chain(_)
             | AppError::TunnelName { .. }
             | AppError::NoZone { .. }
+            | AppError::OriginKey { .. }
             | AppError::ZoneServedElsewhere(_)
             | AppError::QuickDomainTaken(_)
             | AppError::Configuration(_) => (StatusCode::BAD_REQUEST, codes::INVALID_VALUE),
