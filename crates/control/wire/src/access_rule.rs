@@ -34,9 +34,10 @@ pub struct AccessRuleObject {
 pub struct ScopeObject {
     /// Of the user, account or zone.
     pub id: String,
-    /// `user`, `organization` or `zone`.
-    #[serde(rename = "type")]
-    pub kind: String,
+    /// `user` or `organization`, for an account's. A zone's has none: the SDKs know these two words alone, and refuse others when
+    /// they validate.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// Of a user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
@@ -47,9 +48,9 @@ impl AccessRuleObject {
     pub fn new(rule: AccessRule, email: Option<String>) -> Self {
         let AccessRule { id, scope, mode, configuration, notes, created_on, modified_on } = rule;
         let scope = match scope {
-            AccessScope::User(id) => ScopeObject { id: id.to_string(), kind: "user".into(), email },
-            AccessScope::Account(id) => ScopeObject { id: id.to_string(), kind: "organization".into(), email: None },
-            AccessScope::Zone(id) => ScopeObject { id: id.to_string(), kind: "zone".into(), email: None },
+            AccessScope::User(id) => ScopeObject { id: id.to_string(), kind: Some("user".into()), email },
+            AccessScope::Account(id) => ScopeObject { id: id.to_string(), kind: Some("organization".into()), email: None },
+            AccessScope::Zone(id) => ScopeObject { id: id.to_string(), kind: None, email: None },
         };
         let (created_on, modified_on) = (created_on.into(), modified_on.into());
         Self { id, mode, configuration, notes, allowed_modes: AccessMode::ALL.to_vec(), scope, created_on, modified_on }
@@ -89,11 +90,12 @@ mod tests {
         let told = serde_json::to_value(AccessRuleObject::new(rule.clone(), Some("unused".into()))).unwrap();
         let expected = json!({"id": "02".repeat(16), "mode": "block", "configuration": {"target": "country", "value": "FR"},
             "notes": "why", "allowed_modes": ["block", "challenge", "js_challenge", "managed_challenge", "whitelist"],
-            "scope": {"id": "01".repeat(16), "type": "zone"},
+            "scope": {"id": "01".repeat(16)},
             "created_on": "2027-01-15T08:00:00.000000Z", "modified_on": "2027-01-15T08:00:00.000000Z"});
         assert_eq!(told, expected);
         let user = AccessRule { scope: AccessScope::User(UserId::from_bytes([3; 16])), ..rule };
-        assert_eq!(AccessRuleObject::new(user, Some("a@b.test".into())).scope.email.as_deref(), Some("a@b.test"));
+        let scope = AccessRuleObject::new(user, Some("a@b.test".into())).scope;
+        assert_eq!((scope.kind.as_deref(), scope.email.as_deref()), (Some("user"), Some("a@b.test")));
     }
 
     #[test]

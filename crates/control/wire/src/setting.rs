@@ -88,14 +88,28 @@ pub struct ManagedHeader {
     pub id: String,
     /// Whether it is on.
     pub enabled: bool,
+    /// Whether it cannot be turned on, since one that it undoes is on.
+    pub has_conflict: bool,
+    /// Those that it undoes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts_with: Vec<String>,
 }
 
 impl From<&ManagedHeaders> for ManagedHeadersObject {
     fn from(headers: &ManagedHeaders) -> Self {
-        let list = |ids: &[&str]| {
-            ids.iter().map(|id| ManagedHeader { id: (*id).to_owned(), enabled: headers.is_on(id) }).collect::<Vec<_>>()
+        let one = |id: &&str| {
+            let conflict = ManagedHeaders::conflict_of(id);
+            ManagedHeader {
+                id: (*id).to_owned(),
+                enabled: headers.is_on(id),
+                has_conflict: conflict.is_some_and(|other| headers.is_on(other)),
+                conflicts_with: conflict.into_iter().map(str::to_owned).collect(),
+            }
         };
-        Self { managed_request_headers: list(managed::REQUEST), managed_response_headers: list(managed::RESPONSE) }
+        Self {
+            managed_request_headers: managed::REQUEST.iter().map(one).collect(),
+            managed_response_headers: managed::RESPONSE.iter().map(one).collect(),
+        }
     }
 }
 
@@ -142,10 +156,18 @@ mod tests {
 
     #[test]
     fn managed_headers_are_told_whole() {
-        let body = json!({"managed_response_headers": [{"id": "add_security_headers", "enabled": true}]});
+        let body = json!({"managed_response_headers": [{"id": "add_security_headers", "enabled": true}],
+            "managed_request_headers": [{"id": "remove_visitor_ip_headers", "enabled": true}]});
         let headers = ManagedHeaders::default().patched(&At::body(&body)).unwrap();
         let object = ManagedHeadersObject::from(&headers);
         assert_eq!(object.managed_request_headers.len(), managed::REQUEST.len());
-        assert_eq!(object.managed_response_headers[0], ManagedHeader { id: "add_security_headers".into(), enabled: true });
+        let told = serde_json::to_value(&object).unwrap();
+        assert_eq!(
+            told["managed_response_headers"][0],
+            json!({"id": "add_security_headers", "enabled": true, "has_conflict": false})
+        );
+        let undone = json!({"id": "add_true_client_ip_headers", "enabled": false, "has_conflict": true,
+            "conflicts_with": ["remove_visitor_ip_headers"]});
+        assert!(told["managed_request_headers"].as_array().unwrap().contains(&undone), "{told}");
     }
 }

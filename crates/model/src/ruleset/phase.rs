@@ -48,6 +48,9 @@ const RESERVED: &[(&str, &str)] = &[
     ("ddos_l4", "packets are filtered before there is a request; this node's defence has no rules to edit"),
     ("ddos_l7", "this node's defence against floods has no rules to edit; write a rule for http_ratelimit"),
     ("http_request_sbfm", "bot management is not offered; write a rule for http_request_firewall_custom"),
+    ("http_request_api_gateway*", "interfaces are not described here; write a rule for http_request_firewall_custom"),
+    ("http_request_cloud_connector", "there is no object storage behind this node; write a rule for http_request_origin"),
+    ("http_request_snippets", "visitors' requests run no scripts here"),
     ("magic_transit*", "networks are not transited here"),
 ];
 

@@ -35,6 +35,15 @@ impl ManagedHeaders {
         self.on.contains(id)
     }
 
+    /// What an id undoes, and is undone by.
+    pub fn conflict_of(id: &str) -> Option<&'static str> {
+        match CONFLICT {
+            [one, other] if id == one => Some(other),
+            [one, other] if id == other => Some(one),
+            _ => None,
+        }
+    }
+
     /// With the items of a PATCH in their places; those it does not name stay.
     ///
     /// # Errors

@@ -155,7 +155,9 @@ impl CursorPage {
 /// A number, negative ones as 0 and those too large as the largest: what is too much is clamped and not refused.
 fn number(query: &Query, name: &str) -> Result<Option<u64>, QueryError> {
     let Some(text) = query.text(name).map(str::trim) else { return Ok(None) };
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
+    // The Python SDK types some page numbers as floats, and sends 20.0.
+    let whole = text.split_once('.').filter(|(_, rest)| rest.bytes().all(|b| b == b'0')).map_or(text, |(whole, _)| whole);
+    let (negative, digits) = whole.strip_prefix('-').map_or((false, whole), |digits| (true, digits));
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(QueryError::value(name, text, "write a whole number, from 1"));
     }
@@ -174,11 +176,12 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_clamped_and_nonsense_refused() {
-        for (asked, got) in [("100", 50), ("0", 1), ("-5", 1), ("1", 1), ("99999999999999999999999", 50)] {
+        for (asked, got) in [("100", 50), ("0", 1), ("-5", 1), ("1", 1), ("7.0", 7), ("99999999999999999999999", 50)] {
             assert_eq!(page(&[("per_page", asked)]).per_page, got, "{asked}");
         }
         assert_eq!(page(&[]), Page { page: 1, per_page: 20 });
         assert_eq!(page(&[("page", "0")]).page, 1);
+        assert!(Page::read(&query(&[("page", "1.5")]), PageLimits::ZONES).is_err());
         let error = Page::read(&query(&[("page", "two")]), PageLimits::ZONES).unwrap_err();
         assert_eq!(error.to_string(), "the query parameter \"page\" is \"two\": write a whole number, from 1");
     }
