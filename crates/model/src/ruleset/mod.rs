@@ -42,6 +42,9 @@ pub const EXPRESSION_CHARS_MAX: usize = 4096;
 /// Longest name of a ruleset, in characters.
 pub const NAME_CHARS_MAX: usize = 255;
 
+/// What an entry point is called that was given no name.
+pub const ENTRY_POINT_NAME: &str = "default";
+
 /// Longest description of a ruleset or a rule, in characters.
 pub const DESCRIPTION_CHARS_MAX: usize = 500;
 
@@ -166,6 +169,17 @@ impl RulesetPut {
             description: read_description(body)?,
             rules: RuleDraft::read_list(body, phase, kind)?,
         })
+    }
+
+    /// The entry point that a PUT makes where its phase had none.
+    pub fn into_entry_point(self, phase: Phase, scope: Scope) -> RulesetDraft {
+        RulesetDraft {
+            name: self.name.unwrap_or_else(|| ENTRY_POINT_NAME.to_owned()),
+            description: self.description.unwrap_or_default(),
+            kind: scope.entry_point(),
+            phase,
+            rules: self.rules.unwrap_or_default(),
+        }
     }
 }
 

@@ -103,6 +103,16 @@ fn a_put_that_brings_no_rules_keeps_them_and_an_empty_list_removes_them() {
 }
 
 #[test]
+fn an_entry_point_is_made_by_its_first_put() {
+    let body = json!({"rules": [{"action": "redirect", "expression": "true",
+        "action_parameters": {"from_list": {"name": "moved", "key": "http.request.full_uri"}}}]});
+    let put = RulesetPut::read(&At::body(&body), Phase::Redirect, Scope::Account.entry_point()).unwrap();
+    let draft = put.into_entry_point(Phase::Redirect, Scope::Account);
+    let made = Ruleset::new(RulesetId::from_bytes([1; 16]), draft, &mut ids(), NOW).unwrap();
+    assert_eq!((made.name.as_str(), made.kind, made.version, made.rules.len()), ("default", Kind::Root, 1, 1));
+}
+
+#[test]
 fn one_rule_is_put_where_its_position_says() {
     let mut new_id = ids();
     let phase = Phase::FirewallCustom;
