@@ -3,6 +3,9 @@
 //! Blockers that run beside a service (fail2ban, CrowdSec) write these, one a culprit, and delete them again; so a value has one
 //! spelling, and the same one twice in one scope is a duplicate whatever its mode.
 
+mod filter;
+
+pub use filter::AccessRuleFilter;
 use serde::{Deserialize, Serialize};
 
 use crate::{AccessRuleId, AccountId, At, Network, ShapeError, Timestamp, UserId, ZoneId, word::words};
@@ -207,36 +210,6 @@ fn read_notes(body: &At<'_>) -> Result<Option<String>, ShapeError> {
     body.member("notes").map(|notes| notes.text(NOTES_CHARS_MAX).map(str::to_owned)).transpose()
 }
 
-/// Which rules a list holds; what is none is not asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AccessRuleFilter {
-    /// Of that mode.
-    pub mode: Option<AccessMode>,
-    /// With that text in their notes, in any case.
-    pub notes: Option<String>,
-    /// Of that target.
-    pub target: Option<AccessTarget>,
-    /// Of that value; a prefix of it will do, in any case.
-    pub value: Option<String>,
-    /// One of these is enough, instead of all.
-    pub any: bool,
-}
-
-impl AccessRuleFilter {
-    /// Whether the list holds it.
-    pub fn matches(&self, rule: &AccessRule) -> bool {
-        let lower = |text: &str| text.to_lowercase();
-        let asked = [
-            self.mode.map(|mode| mode == rule.mode),
-            self.notes.as_deref().map(|notes| lower(&rule.notes).contains(&lower(notes))),
-            self.target.map(|target| target == rule.configuration.target),
-            self.value.as_deref().map(|value| lower(&rule.configuration.value).starts_with(&lower(value))),
-        ];
-        let mut asked = asked.into_iter().flatten().peekable();
-        if self.any { asked.peek().is_none() || asked.any(|met| met) } else { asked.all(|met| met) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -312,22 +285,6 @@ mod tests {
         assert!(!one.patch(&At::body(&json!({})), NOW).unwrap());
         let other = json!({"configuration": {"target": "ip", "value": "192.0.2.8"}});
         assert_eq!(one.patch(&At::body(&other), NOW).unwrap_err().pointer, "/configuration");
-    }
-
-    #[test]
-    fn filters_join_by_all_or_any() {
-        let one = rule("block", "ip", "192.0.2.7", "Fail2Ban sshd");
-        let filter = AccessRuleFilter {
-            mode: Some(AccessMode::Block),
-            notes: Some("fail2ban".into()),
-            target: Some(AccessTarget::Asn),
-            value: Some("192.0.2.".into()),
-            any: false,
-        };
-        assert!(!filter.matches(&one));
-        assert!(AccessRuleFilter { any: true, ..filter.clone() }.matches(&one));
-        assert!(AccessRuleFilter { target: None, ..filter }.matches(&one));
-        assert!(AccessRuleFilter::default().matches(&one) && AccessRuleFilter { any: true, ..Default::default() }.matches(&one));
     }
 
     proptest! {
