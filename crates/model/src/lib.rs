@@ -5,7 +5,7 @@
 //!
 //! * [`id`]: one type per kind of id, so that a [`ZoneId`] never fits where a [`TunnelId`] goes;
 //! * [`name`]: owner names and host names, parsed once;
-//! * [`record`]: what a zone holds;
+//! * [`record`]: what a zone holds, as routing needs it; [`rdata`]: the data of one record, as people and clients write it;
 //! * [`chain`]: where a proxied name leads, by walking its CNAMEs;
 //! * [`tunnel`]: tunnels, their connectors, and the status anyone may ask for;
 //! * [`ruleset`]: rules in phases, and how they are edited;
@@ -27,6 +27,7 @@ pub mod name;
 pub mod network;
 pub mod permission;
 pub mod private_network;
+pub mod rdata;
 pub mod record;
 pub mod ruleset;
 pub mod setting;
@@ -42,6 +43,7 @@ pub use id::{
 };
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};
+pub use rdata::{Rdata, RdataError, Rtype};
 pub use record::{RecordData, RecordSet, RecordType};
 pub use shape::{At, ShapeError};
 pub use time::Timestamp;

@@ -21,10 +21,19 @@ pub struct NameError {
     why: &'static str,
 }
 
+const LETTERS: &str = "a label has a character other than letters, digits, '-' and '_'";
+
+impl NameError {
+    /// For `value`, of which at most 80 characters are kept: it comes from outside and ends in logs.
+    pub fn new(value: &str, why: &'static str) -> Self {
+        Self { value: value.chars().take(80).collect(), why }
+    }
+}
+
 impl Name {
     /// Reads a name, folding upper case and dropping one trailing dot.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let wrong = |why| NameError { value: text.chars().take(80).collect(), why };
+        let wrong = |why| NameError::new(text, why);
         let name = text.strip_suffix('.').unwrap_or(text);
         if name.is_empty() {
             return Err(wrong("it is empty"));
@@ -38,13 +47,27 @@ impl Name {
                 [b'*'] if position == 0 => {}
                 bytes if bytes.len() > 63 => return Err(wrong("a label is longer than 63 characters")),
                 bytes if bytes.iter().any(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))) => {
-                    return Err(wrong("a label has a character other than letters, digits, '-' and '_'"));
+                    return Err(wrong(LETTERS));
                 }
                 [b'-', ..] | [.., b'-'] => return Err(wrong("a label begins or ends with '-'")),
                 _ => {}
             }
         }
         Ok(Self(name.to_ascii_lowercase().into()))
+    }
+
+    /// Reads an owner name as clients submit it (api-v4 §0.10): `www`, `@`, `www.example.com`, `www.example.com.`, the apex, and
+    /// `@.example.com` for the apex. What does not end in the zone's name gets it appended.
+    pub fn in_zone(text: &str, apex: &Name) -> Result<Self, NameError> {
+        let relative = text.strip_suffix('.').unwrap_or(text);
+        let folded = relative.to_ascii_lowercase();
+        let within = if folded == "@" { Some("") } else { folded.strip_suffix(apex.as_str()) };
+        match within {
+            Some("" | "@.") => Ok(apex.clone()),
+            Some(rest) if rest.ends_with('.') => Self::parse(relative),
+            _ if relative.is_empty() => Err(NameError::new(text, "it is empty: write @ for the zone itself")),
+            _ => Self::parse(&format!("{relative}.{apex}")),
+        }
     }
 
     /// The text, lower-case and without a trailing dot.
@@ -127,6 +150,24 @@ mod tests {
         assert!(Name::parse("*.example.com").unwrap().is_wildcard());
         for wrong in ["", ".", "a..b", "a.*.b", "-a.b", "a b", "é.fr", &"a".repeat(64), &"a.".repeat(130)] {
             assert!(Name::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn submitted_names_end_in_their_zone() {
+        let apex = Name::parse("example.com").unwrap();
+        let read = |text: &str| Name::in_zone(text, &apex).map(String::from);
+        for same in ["@", "@.example.com", "example.com", "Example.COM."] {
+            assert_eq!(read(same).unwrap(), "example.com", "{same}");
+        }
+        for same in ["www", "WWW.example.com.", "www.example.com", "www."] {
+            assert_eq!(read(same).unwrap(), "www.example.com", "{same}");
+        }
+        assert_eq!(read("notexample.com").unwrap(), "notexample.com.example.com");
+        assert_eq!(read("*").unwrap(), "*.example.com");
+        assert_eq!(read("a.@").unwrap_err().to_string(), NameError::new("a.@.example.com", LETTERS).to_string());
+        for wrong in ["", ".", "a..b", ".example.com", &"a.".repeat(124)] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
         }
     }
 
