@@ -6,6 +6,8 @@
 //! * [`id`]: one type per kind of id, so that a [`ZoneId`] never fits where a [`TunnelId`] goes;
 //! * [`name`]: owner names and host names, parsed once;
 //! * [`record`]: what a zone holds, as routing needs it; [`rdata`]: the data of one record, as people and clients write it;
+//! * [`entry`]: one record with its attributes, and the draft a client submits; [`conflict`]: which records may stand together at
+//!   one name; [`proxy`]: whether the edge can stand before one;
 //! * [`chain`]: where a proxied name leads, by walking its CNAMEs;
 //! * [`tunnel`]: tunnels, their connectors, and the status anyone may ask for;
 //! * [`ruleset`]: rules in phases, and how they are edited;
@@ -21,12 +23,15 @@
 
 pub mod access_rule;
 pub mod chain;
+pub mod conflict;
+pub mod entry;
 pub mod id;
 pub mod list;
 pub mod name;
 pub mod network;
 pub mod permission;
 pub mod private_network;
+pub mod proxy;
 pub mod rdata;
 pub mod record;
 pub mod ruleset;
@@ -41,6 +46,8 @@ pub use id::{
     AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, IdError, ListId, ListItemId, ListOperationId, MembershipId,
     PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, TokenId, TunnelId, UserId, VirtualNetworkId, ZoneId,
 };
+pub use entry::{Draft, Entry, EntryError};
+pub use id::{AccountId, ConnectionId, ConnectorId, RecordId, TunnelId, ZoneId};
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};
 pub use rdata::{Rdata, RdataError, Rtype};
