@@ -20,6 +20,7 @@ pub mod setting;
 mod timestamp;
 pub mod token;
 pub mod tunnel_configuration;
+pub mod record;
 
 pub use envelope::{ApiError, Envelope, Source, codes};
 pub use quick::{ANSWER_BYTES_MAX, Edges, QuickAnswerError, QuickTunnel, parse_quick_answer};
