@@ -35,6 +35,9 @@ pub const TAG_NAME_CHARS_MAX: usize = 32;
 /// Longest value of a tag, in characters.
 pub const TAG_VALUE_CHARS_MAX: usize = 100;
 
+/// How no tag may begin: zone files carry attributes as such tags (api-v4 §4.4).
+pub const RESERVED_TAGS: &str = "cf-";
+
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -143,6 +146,11 @@ pub enum EntryError {
         "{0:?} is not a tag: write name or name:value, the name in at most {TAG_NAME_CHARS_MAX} letters, digits, '-' and '_', the value in at most {TAG_VALUE_CHARS_MAX} characters"
     )]
     Tag(String),
+    /// A tag that means an attribute.
+    #[error(
+        "the tag {0:?} cannot be set, since tags that begin with \"{RESERVED_TAGS}\" stand for attributes in zone files: name it otherwise"
+    )]
+    ReservedTag(String),
     /// Too many tags.
     #[error("{0} tags are too many: {TAGS_MAX} are the most")]
     Tags(usize),
@@ -157,9 +165,7 @@ impl EntryError {
             Self::Rdata(error) => error.code(),
             Self::Ttl(_) => 9021,
             Self::Unproxiable(_) => 9004,
-            Self::NotOffered(_) | Self::TypeFixed { .. } | Self::NoFamily | Self::Comment(_) | Self::Tag(_) | Self::Tags(_) => {
-                1004
-            }
+            _ => 1004,
         }
     }
 }
@@ -250,8 +256,8 @@ impl Draft {
 }
 
 impl Entry {
-    /// The rules for a record by itself.
-    fn checked(mut self, place: &Place<'_>) -> Result<Self, EntryError> {
+    /// The record as it is kept, if it can stand by itself: automatic in TTL where proxied, proxied where it leads to a tunnel.
+    pub fn checked(mut self, place: &Place<'_>) -> Result<Self, EntryError> {
         self.proxied |= place.leads_to_tunnel(&self.rdata);
         if self.proxied {
             proxy::check(&self.name, &self.rdata, &place.edge)?;
@@ -280,6 +286,9 @@ fn check_tags(tags: &mut Vec<String>) -> Result<(), EntryError> {
     }
     for tag in &*tags {
         let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
+        if name.get(..RESERVED_TAGS.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_TAGS)) {
+            return Err(EntryError::ReservedTag(tag.chars().take(80).collect()));
+        }
         let fine = (1..=TAG_NAME_CHARS_MAX).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
             && value.chars().count() <= TAG_VALUE_CHARS_MAX

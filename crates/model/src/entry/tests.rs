@@ -91,6 +91,7 @@ fn attributes_out_of_bounds_are_refused_with_their_code() {
     for wrong in ["", ":v", "a b:c", "é"] {
         assert!(matches!(tags(&[wrong]), Err(EntryError::Tag(_))), "{wrong:?}");
     }
+    assert_eq!(tags(&["CF-proxied:true"]).unwrap_err(), EntryError::ReservedTag("CF-proxied:true".into()));
     assert_eq!(tags(&["x"; TAGS_MAX + 1]).unwrap_err(), EntryError::Tags(TAGS_MAX + 1));
     let settings = Settings { ipv4_only: Some(true), ipv6_only: Some(true), flatten_cname: None };
     assert_eq!(complete(Draft { settings: Some(settings), ..a() }).unwrap_err(), EntryError::NoFamily);

@@ -42,7 +42,7 @@ const CERTIFICATES: [(&str, u32); 10] = [
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     // Some writers leave the padding out.
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 /// A certificate (RFC 4398).

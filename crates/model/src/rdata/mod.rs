@@ -260,31 +260,29 @@ impl Rdata {
 
     /// Whether both say the same on the wire, however they are written. TXT values are compared as whole texts (api-v4 §0.8).
     pub fn same(&self, other: &Self) -> bool {
-        let octets = |text: &str| key::decoded(text);
-        match (self, other) {
-            (Self::Txt(one), Self::Txt(other)) => one.value() == other.value(),
-            (Self::Https(one), Self::Https(other)) | (Self::Svcb(one), Self::Svcb(other)) => {
-                (one.priority, &one.target) == (other.priority, &other.target)
-                    && one.canonical_params() == other.canonical_params()
+        self.rtype() == other.rtype() && self.canonical() == other.canonical()
+    }
+
+    /// A text that data of this type shares with all that is the [same](Self::same), and with no other; for looking up, not for
+    /// showing.
+    pub fn canonical(&self) -> String {
+        match self {
+            Self::Txt(txt) => token::quote(txt.value()),
+            Self::Https(svcb) | Self::Svcb(svcb) => {
+                format!("{} {} {:?}", svcb.priority, svcb.target, svcb.canonical_params())
             }
-            (Self::Openpgpkey(one), Self::Openpgpkey(other)) => octets(&one.0) == octets(&other.0),
-            (Self::Cert(one), Self::Cert(other)) => {
-                (one.kind, one.key_tag, one.algorithm) == (other.kind, other.key_tag, other.algorithm)
-                    && octets(&one.certificate) == octets(&other.certificate)
+            // Base64 with and without its padding.
+            Self::Openpgpkey(key) => format!("{:?}", key::decoded(&key.0)),
+            Self::Cert(Cert { kind, key_tag, algorithm, certificate }) => {
+                format!("{kind} {key_tag} {algorithm} {:?}", key::decoded(certificate))
             }
-            (Self::Dnskey(one), Self::Dnskey(other)) => {
-                (one.flags, one.protocol, one.algorithm) == (other.flags, other.protocol, other.algorithm)
-                    && octets(&one.public_key) == octets(&other.public_key)
+            Self::Dnskey(Dnskey { flags, protocol, algorithm, public_key }) => {
+                format!("{flags} {protocol} {algorithm} {:?}", key::decoded(public_key))
             }
             // Hexadecimal, and the tags of CAA, in either case.
-            (Self::Ds(_), Self::Ds(_))
-            | (Self::Sshfp(_), Self::Sshfp(_))
-            | (Self::Tlsa(_), Self::Tlsa(_))
-            | (Self::Smimea(_), Self::Smimea(_)) => self.content().eq_ignore_ascii_case(&other.content()),
-            (Self::Caa(one), Self::Caa(other)) => {
-                (one.flags, &one.value) == (other.flags, &other.value) && one.tag.eq_ignore_ascii_case(&other.tag)
-            }
-            _ => self == other,
+            Self::Ds(_) | Self::Sshfp(_) | Self::Tlsa(_) | Self::Smimea(_) => self.content().to_ascii_lowercase(),
+            Self::Caa(caa) => format!("{} {} {}", caa.flags, caa.tag.to_ascii_lowercase(), caa.value),
+            other => other.presentation(),
         }
     }
 
@@ -295,6 +293,20 @@ impl Rdata {
             _ => None,
         }
     }
+}
+
+/// Words of a zone file's TXT record as content: each in quotes, which those of one already are.
+pub fn quoted_strings(words: &[&str]) -> Result<String, RdataError> {
+    let mut strings = Vec::with_capacity(words.len());
+    for word in words {
+        if word.starts_with('"') {
+            strings.push((*word).to_owned());
+        } else {
+            let octets = token::unescape(word).map_err(|error| source::quoting(Rtype::Txt, word, error))?;
+            strings.push(token::quote(&octets));
+        }
+    }
+    Ok(strings.join(" "))
 }
 
 impl Rtype {
