@@ -14,6 +14,7 @@ pub mod configuration;
 mod error;
 mod events;
 mod identity;
+pub mod idn;
 mod ingress;
 mod open;
 mod people;
