@@ -2,6 +2,8 @@
 //! replays `fuzz/corpus` with it, so that what was found once is tried in every run of the tests.
 #![forbid(unsafe_code)]
 pub mod edge_http;
+pub mod model;
 pub mod proto;
 pub mod rpc;
 pub mod wire;
+pub mod zonefile;

@@ -108,5 +108,46 @@ pub fn query(data: &[u8]) {
     let _ = TextFilter::with_operator(text).matches(text);
     if let Ok(time) = WireTime::parse(text) {
         assert_eq!(WireTime::parse(&time.to_string()), Ok(time));
+//! Checks of `poterne-control-wire`.
+
+use poterne_control_wire::record::{Kept, RecordAnswer, parse_batch, parse_draft};
+use poterne_model::{Draft, Entry, Name, RecordId, ZoneId, entry::Place, proxy::Edge, rdata::Hosts};
+
+/// A request for a record or a batch of them: what becomes a record is answered so that the answer, sent back, makes the same one.
+pub fn record_request(data: &[u8]) {
+    if let Ok(batch) = parse_batch(data) {
+        batch.posts.into_iter().for_each(answered);
+    }
+    if let Ok(draft) = parse_draft(data) {
+        answered(draft);
+    }
+}
+
+fn answered(draft: Draft) {
+    let apex = Name::parse("example.com").expect("a name");
+    let edge = Edge { addresses: &[], allows: &|_| false };
+    let place = Place { apex: &apex, tunnel_domain: None, edge, to_ascii: Hosts::default().to_ascii };
+    let Ok(entry) = draft.clone().complete(&place) else { return };
+    let answer = serde_json::to_vec(&RecordAnswer::from(kept(&entry, &apex))).expect("answers are JSON");
+    let again = parse_draft(&answer).expect("an answer is a request");
+    assert_eq!(again.clone().complete(&place).as_ref(), Ok(&entry));
+    assert_eq!(again.over(&entry, &place).as_ref(), Ok(&entry));
+    assert_eq!(Draft::default().over(&entry, &place).as_ref(), Ok(&entry));
+    let read: RecordAnswer = serde_json::from_slice(&answer).expect("an agent reads it");
+    assert_eq!(read, RecordAnswer::from(kept(&entry, &apex)));
+}
+
+fn kept<'a>(entry: &'a Entry, zone_name: &'a Name) -> Kept<'a> {
+    Kept {
+        id: RecordId::from_bytes([1; 16]),
+        zone: ZoneId::from_bytes([2; 16]),
+        zone_name,
+        entry,
+        proxiable: false,
+        managed_by_tunnel: false,
+        created_at: 0,
+        modified_at: 0,
+        comment_modified_at: None,
+        tags_modified_at: None,
     }
 }

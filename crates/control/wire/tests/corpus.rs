@@ -1,4 +1,5 @@
 //! Replays `fuzz/corpus`, and tries bodies made of the API's own words.
+//! Replays `fuzz/corpus`: the reference's examples, and what the fuzzer once found interesting.
 #![allow(
     clippy::print_stdout,
     unreachable_pub,
@@ -12,6 +13,10 @@ use serde_json::{Map, Value, json};
 mod replay;
 #[path = "../../../../fuzz/src/wire.rs"]
 mod wire;
+#[path = "../../../../fuzz/src/wire.rs"]
+mod wire;
+#[path = "../../../../fuzz/src/replay.rs"]
+mod replay;
 
 fn replay(target: &str, check: fn(&[u8])) {
     replay::replay(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fuzz/corpus").as_ref(), target, check);
@@ -115,4 +120,6 @@ proptest! {
     fn parameters_hold(text in "((page|per_page|cursor|order|direction|match|name\\.contains|existed_at|mode|limit)=.{0,12}\n){0,6}") {
         wire::query(text.as_bytes());
     }
+fn record_request_inputs_hold() {
+    replay("record_request", wire::record_request);
 }

@@ -9,7 +9,7 @@ use super::{
     error::shown,
     key::decoded,
     source::{Source, quoting},
-    token::{tokens, unescape},
+    token::{ascii, tokens, unescape},
 };
 
 /// How to reach a service.
@@ -25,7 +25,7 @@ pub struct Svcb {
     pub params: String,
 }
 
-/// Longest parameters, in octets.
+/// Longest parameters, in octets of ASCII: as a zone file has them.
 const PARAMS_OCTETS_MAX: usize = 4096;
 
 /// RFC 9460 §14.3.2, RFC 9461, RFC 9540.
@@ -43,8 +43,8 @@ impl Svcb {
         // Echoed as submitted, save what would read otherwise elsewhere: names relative to a zone file's origin, and other letters.
         let target_text = if text.is_ascii() && !source.has_origin() { text } else { target.absolute() };
         let params = source.verbatim("value")?;
-        if params.len() > PARAMS_OCTETS_MAX {
-            let (length, max) = (params.len(), PARAMS_OCTETS_MAX);
+        let (length, max) = (ascii(&params).len(), PARAMS_OCTETS_MAX);
+        if length > max {
             return Err(RdataError::TooLong { rtype: source.rtype, length, unit: "octets of parameters", max });
         }
         if params.chars().any(char::is_control) {

@@ -107,16 +107,20 @@ pub(crate) fn quote(octets: &[u8]) -> String {
     text
 }
 
-/// The same text with other octets than ASCII escaped.
+/// The same escaped text with other octets than ASCII as `\DDD`.
 pub(crate) fn ascii(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut ascii, byte| {
-        if byte.is_ascii() {
-            ascii.push(char::from(byte))
-        } else {
-            ascii.push_str(&format!("\\{byte:03}"))
+    let mut ascii = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            // A backslash before such a letter stands for the letter alone; left there it would escape the escape.
+            '\\' if chars.peek().is_some_and(|next| !next.is_ascii()) => {}
+            '\\' => ascii.extend([Some(c), chars.next()].into_iter().flatten()),
+            c if c.is_ascii() => ascii.push(c),
+            c => c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| ascii.push_str(&format!("\\{byte:03}"))),
         }
-        ascii
-    })
+    }
+    ascii
 }
 
 #[cfg(test)]
@@ -141,6 +145,14 @@ mod tests {
     fn what_does_not_fit_together_is_told_with_its_place() {
         for (wrong, at) in [("a \"b", 2), ("a\\", 1), (r#""\25x""#, 1), (r#""\256""#, 1), (r#"k="v"#, 2)] {
             assert_eq!(tokens(wrong).unwrap_err().at, at, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn other_letters_become_escapes_once() {
+        for (text, expected) in [("é", r"\195\169"), (r"a\é", r"a\195\169"), (r"\\é", r"\\\195\169"), (r"\065\x", r"\065\x")] {
+            assert_eq!(ascii(text), expected);
+            assert_eq!(unescape(&ascii(text)), unescape(text));
         }
     }
 
