@@ -1,12 +1,16 @@
 //! Which records may stand together at one name.
 //!
-//! What the API refuses with 81053 to 81058 (api-v4 §4.2, edge-behaviour §1.4). The records of a name are few, so each is looked at.
+//! What the API refuses with 81053 to 81058 (api-v4 §4.2, edge-behaviour §1.4).
 
 use crate::{
     Name,
     entry::Entry,
     rdata::{Host, Rdata, Rtype, Txt},
 };
+
+/// Most records at one name. A DNS answer holds 64 KiB, so that more of one type could hardly be answered; and each new record is
+/// compared with all of them.
+pub const NAME_RECORDS_MAX: usize = 1000;
 
 /// What of a zone the rules depend on.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +84,14 @@ pub enum Conflict {
         /// The name.
         name: Name,
     },
+    /// More records than one name may have.
+    #[error(
+        "{name} has {NAME_RECORDS_MAX} records, which are the most: delete one that is no longer needed, or use another name"
+    )]
+    TooMany {
+        /// The name.
+        name: Name,
+    },
     /// More text than one name may have.
     #[error(
         "the TXT records of {name} would have {octets} octets together; {} are the most: delete one that is no longer needed",
@@ -103,7 +115,7 @@ impl Conflict {
             Self::Exists { .. } => 81057,
             Self::Identical { .. } => 81058,
             Self::ToItself { .. } => 9039,
-            Self::DsAtApex { .. } | Self::TooMuchText { .. } => 1004,
+            Self::DsAtApex { .. } | Self::TooMany { .. } | Self::TooMuchText { .. } => 1004,
         }
     }
 }
@@ -117,7 +129,7 @@ pub fn check<'a>(existing: impl IntoIterator<Item = &'a Entry>, new: &Entry, zon
         _ => {}
     }
     let mut text_octets = text_octets(&new.rdata);
-    let mut first = None;
+    let (mut first, mut records) = (None, 0);
     for standing in existing {
         debug_assert_eq!(standing.name, *name, "only records of one name are compared");
         if standing.rdata.same(&new.rdata) {
@@ -126,9 +138,11 @@ pub fn check<'a>(existing: impl IntoIterator<Item = &'a Entry>, new: &Entry, zon
         }
         first = first.or_else(|| beside(standing, new, zone));
         text_octets += self::text_octets(&standing.rdata);
+        records += 1;
     }
     match first {
         Some(conflict) => Err(conflict),
+        None if records >= NAME_RECORDS_MAX => Err(Conflict::TooMany { name: name.clone() }),
         None if rtype == Rtype::Txt && text_octets > Txt::NAME_OCTETS_MAX => {
             Err(Conflict::TooMuchText { name: name.clone(), octets: text_octets })
         }
@@ -254,6 +268,15 @@ mod tests {
         assert_eq!(www(&[TXT], NS.0, NS.1), Err(81056));
         assert_eq!(at("example.com", &[TXT, A], NS.0, NS.1), Ok(()));
         assert_eq!(at("example.com", &[NS], DS.0, DS.1), Err(1004));
+    }
+
+    #[test]
+    fn a_name_has_a_bound() {
+        let addresses: Vec<String> = (0..NAME_RECORDS_MAX).map(|at| format!("2001:db8::{at:x}")).collect();
+        let standing: Vec<(Rtype, &str)> = addresses.iter().map(|text| (Rtype::Aaaa, text.as_str())).collect();
+        assert_eq!(www(&standing[1..], A.0, A.1), Ok(()));
+        assert_eq!(www(&standing, A.0, A.1), Err(1004));
+        assert_eq!(www(&standing, Rtype::Aaaa, "2001:db8::"), Err(81058));
     }
 
     #[test]

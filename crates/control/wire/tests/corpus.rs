@@ -17,6 +17,8 @@ mod wire;
 mod wire;
 #[path = "../../../../fuzz/src/replay.rs"]
 mod replay;
+#[path = "../../../../fuzz/src/wire.rs"]
+mod wire;
 
 fn replay(target: &str, check: fn(&[u8])) {
     replay::replay(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fuzz/corpus").as_ref(), target, check);

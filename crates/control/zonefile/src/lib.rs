@@ -10,7 +10,7 @@
 //! [`export`] writes the same, so that `import(export(x))` is `x`. Nothing here looks into a store: whether records may stand beside
 //! those of the zone is decided when they are saved.
 //!
-//! The reader is our own. The one of the `domain` crate, which serves the name server, drops comments, and makes octets of data whose
+//! The reader is our own (docs/decisions/0008): the one of the `domain` crate drops comments, and makes octets of data whose
 //! spelling is kept here. A crate of its own, since neither needs a database.
 //!
 //! * [`lines`]: text into entries, of which each has a line number, words and a comment;

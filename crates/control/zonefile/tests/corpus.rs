@@ -5,10 +5,10 @@
     reason = "the checks are shared with the fuzz targets; the input is told before its check"
 )]
 
-#[path = "../../../../fuzz/src/zonefile.rs"]
-mod zonefile;
 #[path = "../../../../fuzz/src/replay.rs"]
 mod replay;
+#[path = "../../../../fuzz/src/zonefile.rs"]
+mod zonefile;
 
 fn replay(target: &str, check: fn(&[u8])) {
     replay::replay(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fuzz/corpus").as_ref(), target, check);

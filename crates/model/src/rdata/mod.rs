@@ -260,7 +260,33 @@ impl Rdata {
 
     /// Whether both say the same on the wire, however they are written. TXT values are compared as whole texts (api-v4 §0.8).
     pub fn same(&self, other: &Self) -> bool {
-        self.rtype() == other.rtype() && self.canonical() == other.canonical()
+        // As the canonical texts say, without making them: a name's records are compared with each other.
+        match (self, other) {
+            (Self::Txt(one), Self::Txt(other)) => one.value() == other.value(),
+            (Self::Https(one), Self::Https(other)) | (Self::Svcb(one), Self::Svcb(other)) => {
+                (one.priority, &one.target) == (other.priority, &other.target)
+                    && (one.params == other.params || one.canonical_params() == other.canonical_params())
+            }
+            (Self::Ds(one), Self::Ds(other)) => {
+                (one.key_tag, one.algorithm, one.digest_type) == (other.key_tag, other.algorithm, other.digest_type)
+                    && one.digest.eq_ignore_ascii_case(&other.digest)
+            }
+            (Self::Sshfp(one), Self::Sshfp(other)) => {
+                (one.algorithm, one.kind) == (other.algorithm, other.kind)
+                    && one.fingerprint.eq_ignore_ascii_case(&other.fingerprint)
+            }
+            (Self::Tlsa(one), Self::Tlsa(other)) | (Self::Smimea(one), Self::Smimea(other)) => {
+                (one.usage, one.selector, one.matching_type) == (other.usage, other.selector, other.matching_type)
+                    && one.certificate.eq_ignore_ascii_case(&other.certificate)
+            }
+            (Self::Caa(one), Self::Caa(other)) => {
+                (one.flags, &one.value) == (other.flags, &other.value) && one.tag.eq_ignore_ascii_case(&other.tag)
+            }
+            (Self::Openpgpkey(_), Self::Openpgpkey(_)) | (Self::Cert(_), Self::Cert(_)) | (Self::Dnskey(_), Self::Dnskey(_)) => {
+                self.canonical() == other.canonical()
+            }
+            _ => self == other,
+        }
     }
 
     /// A text that data of this type shares with all that is the [same](Self::same), and with no other; for looking up, not for

@@ -207,12 +207,21 @@ fn wrong_data_has_its_code_and_names_value_and_remedy() {
 
 #[test]
 fn the_same_data_is_known_in_another_spelling() {
-    let same = |rtype, one: &str, other: &str| parse(rtype, one, None).unwrap().same(&parse(rtype, other, None).unwrap());
+    let same = |rtype, one: &str, other: &str| {
+        let (one, other) = (parse(rtype, one, None).unwrap(), parse(rtype, other, None).unwrap());
+        assert_eq!(one.same(&other), one.canonical() == other.canonical(), "{one:?} {other:?}");
+        one.same(&other)
+    };
     assert!(same(Rtype::Txt, "abc", "\"abc\""));
     assert!(same(Rtype::Txt, "\"a\" \"bc\"", "\"abc\""));
     assert!(!same(Rtype::Txt, "abc", "Abc"));
     assert!(same(Rtype::Https, "1 foo.example port=1 alpn=h2", "1 FOO.example. alpn=\"h2\" port=1"));
     assert!(same(Rtype::Sshfp, "4 9 abcd", "4 9 ABCD"));
+    assert!(same(Rtype::Tlsa, "3 1 0 ab", "3 1 0 AB") && !same(Rtype::Tlsa, "3 1 0 ab", "3 0 0 ab"));
+    assert!(same(Rtype::Ds, "1 13 9 ab", "1 13 9 AB") && !same(Rtype::Ds, "1 13 9 ab", "2 13 9 ab"));
+    assert!(same(Rtype::Dnskey, "257 3 15 AQ==", "257 3 15 AQ") && !same(Rtype::Dnskey, "257 3 15 AQ", "256 3 15 AQ"));
+    assert!(same(Rtype::Cert, "1 2 3 AQ==", "1 2 3 AQ") && !same(Rtype::Cert, "1 2 3 AQ", "1 3 3 AQ"));
+    assert!(same(Rtype::Cname, "A.test.", "a.test") && !same(Rtype::Cname, "a.test", "b.test"));
     assert!(same(Rtype::Caa, "0 ISSUE x", "0 issue \"x\""));
     assert!(!same(Rtype::Caa, "0 issue X", "0 issue x"));
     assert!(same(Rtype::Openpgpkey, "AQ==", "AQ"));
