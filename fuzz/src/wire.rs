@@ -7,15 +7,19 @@ use poterne_control_wire::{
         filter::{Order, TextFilter},
         page::{CursorPage, Page, PageLimits},
     },
+    record::{Kept, RecordAnswer, parse_batch, parse_draft},
     setting::{read_items, read_value},
     token::TokenDraft,
 };
 use poterne_model::{
-    At, PolicyId, RuleId, RulesetId, Timestamp,
+    At, Draft, Entry, Name, PolicyId, RecordId, RuleId, RulesetId, Timestamp, ZoneId,
     access_rule::AccessRuleDraft,
+    entry::Place,
     list::{ItemDraft, ListDraft, ListKind, edit},
     permission::{Policy, resource},
     private_network::{RouteDraft, VirtualNetworkDraft},
+    proxy::Edge,
+    rdata::Hosts,
     ruleset::{Kind, Phase, Position, RuleDraft, Ruleset, RulesetDraft, RulesetPut, Scope},
     setting::{DnsSettings, ManagedHeaders, UrlNormalization, ZoneSettings, catalogue::CATALOGUE},
 };
@@ -108,10 +112,8 @@ pub fn query(data: &[u8]) {
     let _ = TextFilter::with_operator(text).matches(text);
     if let Ok(time) = WireTime::parse(text) {
         assert_eq!(WireTime::parse(&time.to_string()), Ok(time));
-//! Checks of `poterne-control-wire`.
-
-use poterne_control_wire::record::{Kept, RecordAnswer, parse_batch, parse_draft};
-use poterne_model::{Draft, Entry, Name, RecordId, ZoneId, entry::Place, proxy::Edge, rdata::Hosts};
+    }
+}
 
 /// A request for a record or a batch of them: what becomes a record is answered so that the answer, sent back, makes the same one.
 pub fn record_request(data: &[u8]) {

@@ -43,12 +43,11 @@ pub mod tunnel;
 mod word;
 pub mod zone;
 
+pub use entry::{Draft, Entry, EntryError};
 pub use id::{
     AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, IdError, ListId, ListItemId, ListOperationId, MembershipId,
     PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, TokenId, TunnelId, UserId, VirtualNetworkId, ZoneId,
 };
-pub use entry::{Draft, Entry, EntryError};
-pub use id::{AccountId, ConnectionId, ConnectorId, RecordId, TunnelId, ZoneId};
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};
 pub use rdata::{Rdata, RdataError, Rtype};

@@ -2,7 +2,7 @@
 //!
 //! * [`query`]: what stands behind the `?`: pages, orders, filters;
 //! * [`refusal`]: the model's errors in the API's words;
-//! * [`setting`], [`ruleset`], [`list`], [`access_rule`], [`private_network`], [`token`], [`tunnel_configuration`]: the objects. What
+//! * [`record`], [`setting`], [`ruleset`], [`list`], [`access_rule`], [`private_network`], [`token`], [`tunnel_configuration`]: the objects. What
 //!   a body may say is read by the model itself, which knows the rules; instants are read and written here.
 //!
 //! What is not here: routes and permissions (`control/api`, `control/app`), and the HTTP client that carries them.
@@ -14,13 +14,13 @@ pub mod list;
 pub mod private_network;
 pub mod query;
 mod quick;
+pub mod record;
 pub mod refusal;
 pub mod ruleset;
 pub mod setting;
 mod timestamp;
 pub mod token;
 pub mod tunnel_configuration;
-pub mod record;
 
 pub use envelope::{ApiError, Envelope, Source, codes};
 pub use quick::{ANSWER_BYTES_MAX, Edges, QuickAnswerError, QuickTunnel, parse_quick_answer};

@@ -1,5 +1,4 @@
 //! Replays `fuzz/corpus`, and tries bodies made of the API's own words.
-//! Replays `fuzz/corpus`: the reference's examples, and what the fuzzer once found interesting.
 #![allow(
     clippy::print_stdout,
     unreachable_pub,
@@ -9,12 +8,6 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-#[path = "../../../../fuzz/src/replay.rs"]
-mod replay;
-#[path = "../../../../fuzz/src/wire.rs"]
-mod wire;
-#[path = "../../../../fuzz/src/wire.rs"]
-mod wire;
 #[path = "../../../../fuzz/src/replay.rs"]
 mod replay;
 #[path = "../../../../fuzz/src/wire.rs"]
@@ -32,6 +25,11 @@ fn body_inputs_hold() {
 #[test]
 fn query_inputs_hold() {
     replay("query", wire::query);
+}
+
+#[test]
+fn record_request_inputs_hold() {
+    replay("record_request", wire::record_request);
 }
 
 /// The bodies of the corpus, in an order that does not depend on the disk.
@@ -122,6 +120,4 @@ proptest! {
     fn parameters_hold(text in "((page|per_page|cursor|order|direction|match|name\\.contains|existed_at|mode|limit)=.{0,12}\n){0,6}") {
         wire::query(text.as_bytes());
     }
-fn record_request_inputs_hold() {
-    replay("record_request", wire::record_request);
 }
