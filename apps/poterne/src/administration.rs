@@ -161,6 +161,8 @@ pub(crate) async fn open_app(
         nameservers: config.dns.nameservers.clone(),
         tunnel_domain: config.tunnel.domain.clone(),
         quick_domain: config.tunnel.quick_domain.clone(),
+        public_addresses: config.node.public_addresses.clone(),
+        origins_allowed: config.origins_allowed(),
         node_names: config.node_names(),
         nodes: 1,
         activate: config.control.activate.iter().map(ToString::to_string).collect(),

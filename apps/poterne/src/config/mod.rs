@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use poterne_model::Name;
+use poterne_model::{AccountId, Name};
 use serde::Deserialize;
 
 use crate::cli::Sources;
@@ -285,6 +285,10 @@ impl Config {
         if let Some(range) = self.edge.trusted_proxies.iter().find(|text| range(text).is_none()) {
             return wrong(&format!("[edge] trusted_proxies: {range:?} is neither an address nor a range such as 10.0.0.0/8"));
         }
+        let accounts = self.edge.origins_allowed.iter().filter_map(|allowed| allowed.accounts.as_ref()).flatten();
+        if let Some((account, error)) = accounts.filter_map(|id| Some((id, id.parse::<AccountId>().err()?))).next() {
+            return wrong(&format!("[edge] origins_allowed: the account {account:?} is none: {error}"));
+        }
         if let Some(range) = self.edge.origins_allowed.iter().find(|allowed| range(&allowed.cidr).is_none()) {
             return wrong(&format!(
                 "[edge] origins_allowed: {:?} is neither an address nor a range such as 10.0.0.0/8",
@@ -292,6 +296,16 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Private addresses that origins may have; [`Config::load`] has seen that each is what it should be.
+    pub fn origins_allowed(&self) -> Vec<poterne_control_app::OriginRange> {
+        let read = |allowed: &OriginRange| {
+            let network = range(&allowed.cidr)?.to_string().parse().ok()?;
+            let accounts = allowed.accounts.as_ref().map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect());
+            Some(poterne_control_app::OriginRange { network, accounts })
+        };
+        self.edge.origins_allowed.iter().filter_map(read).collect()
     }
 
     /// Under which names the node's API answers; the first is its own.
@@ -334,7 +348,6 @@ impl Config {
         tell(self.acme != defaults.acme, "[acme]");
         tell(self.mail != defaults.mail, "[mail]");
         tell(self.control.url.is_some(), "[control] url");
-        tell(self.edge.origins_allowed != defaults.edge.origins_allowed, "[edge] origins_allowed");
         keys
     }
 }

@@ -10,6 +10,8 @@ use poterne_control_wire::{ApiError, Envelope, Refusal, Source, codes, query::Qu
 use poterne_model::ShapeError;
 use serde::Serialize;
 
+use crate::records;
+
 /// Tells SDKs that another try would end the same way (api-v4 §0.15).
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -93,6 +95,9 @@ impl From<AppError> for Answer<()> {
             | AppError::QuickDomainTaken(_)
             | AppError::Configuration(_) => (StatusCode::BAD_REQUEST, codes::INVALID_VALUE),
             AppError::Shape(error) => return Refusal::from(error.clone()).into(),
+            AppError::Entry(inner) => return records::of_record(inner.code(), &error),
+            AppError::Conflict(inner) => return records::of_record(inner.code(), &error),
+            AppError::ZoneFile(errors) => return records::of_file(errors),
             // What is left are our own failures: the log has the reason, strangers do not.
             AppError::Keys(_) | AppError::Store(_) => {
                 tracing::error!(%error, "a request to the API failed");

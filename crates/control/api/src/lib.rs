@@ -12,6 +12,7 @@ mod door;
 mod limit;
 mod path;
 mod quick;
+mod records;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -45,7 +46,12 @@ pub struct ClientIp(pub IpAddr);
 /// All routes, for `127.0.0.1:8600` and for the node's own names. `rate_limit`: requests a minute and token; 0: without limit.
 pub fn router(app: App, rate_limit: u32) -> Router {
     let door = Door { app: app.clone(), limiter: Arc::new(Limiter::new(rate_limit)) };
-    let identified = Router::new().merge(tokens::routes()).merge(user::routes()).merge(zones::routes()).merge(tunnels::routes());
+    let identified = Router::new()
+        .merge(tokens::routes())
+        .merge(user::routes())
+        .merge(zones::routes())
+        .merge(tunnels::routes())
+        .merge(records::routes());
     let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
     let v4 = identified.merge(tokens::verify_routes()).with_state(door);
     let routes = Router::new()

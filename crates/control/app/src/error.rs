@@ -2,7 +2,7 @@
 
 use poterne_control_store::StoreError;
 use poterne_keys::EnvelopeError;
-use poterne_model::{Name, NameError, ShapeError, chain::ChainError};
+use poterne_model::{EntryError, Name, NameError, ShapeError, chain::ChainError, conflict::Conflict};
 
 use crate::access::Permission;
 
@@ -41,6 +41,15 @@ pub enum AppError {
         /// Why, and what to do.
         why: String,
     },
+    /// A record that cannot be.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// A record that cannot stand beside others at its name.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// A zone file that cannot be taken: codes and what is wrong, line by line.
+    #[error("the zone file was not taken: {}", .0.iter().map(|(_, why)| why.as_str()).collect::<Vec<_>>().join("; "))]
+    ZoneFile(Vec<(i64, String)>),
     /// A member of a body that cannot be.
     #[error(transparent)]
     Shape(#[from] ShapeError),

@@ -19,6 +19,7 @@ mod ingress;
 mod open;
 mod people;
 mod quick;
+mod records;
 pub mod role;
 mod route;
 mod route_dns;
@@ -32,11 +33,12 @@ pub use access::{Caller, Identity, Request};
 pub use api_tokens::TokenText;
 pub use error::AppError;
 pub use identity::Credentials;
-pub use open::{App, Clock, Settings, system_clock};
+pub use open::{App, Clock, OriginRange, Settings, system_clock};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Person, TokenOwner, Tunnel, Zone,
 };
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};
+pub use records::{BatchDone, BatchDrafts, Imported, KeptRecord};
 pub use route::{Leads, RecordOutcome, Routed};
 pub use route_dns::NameRouted;
 pub use secrets::{Rotation, Token};

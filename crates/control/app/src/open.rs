@@ -1,13 +1,14 @@
 //! The application: its parts, its first start, and how a verb ends.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use poterne_control_store::{Account, AccountKind, Micros, Session, Store, Zone};
 use poterne_keys::{DataKey, KeyRing, NodeKey, random_bytes};
-use poterne_model::{AccountId, Name, Timestamp, ZoneId, ZoneStatus};
+use poterne_model::{AccountId, Name, Network, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::watch;
 
 use crate::{AppError, identity::Remembered, people, quick::Limiter};
@@ -24,6 +25,15 @@ pub fn system_clock() -> Clock {
 /// that cannot apply a change must not hold up its operator.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Private addresses that some accounts' origins may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginRange {
+    /// Which.
+    pub network: Network,
+    /// Whose; none: everybody's.
+    pub accounts: Option<Vec<AccountId>>,
+}
+
 /// What the node's configuration says to the verbs.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -37,6 +47,10 @@ pub struct Settings {
     pub tunnel_domain: Option<Name>,
     /// Parent of quick tunnels' names; none when they are off.
     pub quick_domain: Option<Name>,
+    /// The addresses that proxied names are answered with.
+    pub public_addresses: Vec<IpAddr>,
+    /// Private addresses that origins may have, and whose.
+    pub origins_allowed: Vec<OriginRange>,
     /// The node's own names: never published through a tunnel.
     pub node_names: Vec<Name>,
     /// How many nodes agents connect to; 0 counts as 1.

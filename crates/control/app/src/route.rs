@@ -138,6 +138,8 @@ impl App {
                 name: name.clone(),
                 kind: RecordType::Cname,
                 content: target.to_string(),
+                priority: None,
+                settings: "{}".into(),
                 ttl_secs: 1,
                 proxied: true,
                 comment: None,
@@ -145,6 +147,8 @@ impl App {
                 managed_by: Some(managed_by.to_owned()),
                 created_at: now,
                 modified_at: now,
+                comment_modified_at: None,
+                tags_modified_at: None,
             };
             session.insert_record(&record).await?;
         }

@@ -65,6 +65,8 @@ impl App {
             name: name.clone(),
             kind: RecordType::Cname,
             content: target.to_string(),
+            priority: None,
+            settings: "{}".into(),
             ttl_secs: 1,
             proxied: true,
             comment: None,
@@ -72,6 +74,8 @@ impl App {
             managed_by: Some(MANAGED_BY_TUNNEL.to_owned()),
             created_at: now,
             modified_at: now,
+            comment_modified_at: None,
+            tags_modified_at: None,
         };
         session.insert_record(&record).await?;
         let domain = self.settings().tunnel_domain;

@@ -53,6 +53,8 @@ impl Node {
             quick_domain: Some(name("quick.example.net")),
             node_names: vec![name("node.example.net")],
             nodes: 1,
+            public_addresses: Vec::new(),
+            origins_allowed: Vec::new(),
             activate: vec!["poterne.localhost".into(), "*.test".into()],
         };
         let now = Arc::new(AtomicU64::new(1_800_000_000));
@@ -102,6 +104,8 @@ impl Node {
             name,
             kind,
             content,
+            priority: None,
+            settings: "{}".into(),
             ttl_secs: 1,
             proxied,
             comment,
@@ -109,6 +113,8 @@ impl Node {
             managed_by,
             created_at: 1,
             modified_at: 1,
+            comment_modified_at: None,
+            tags_modified_at: None,
         };
         session.insert_record(&record).await.unwrap();
         session.commit().await.unwrap();

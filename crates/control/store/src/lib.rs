@@ -33,7 +33,7 @@ pub use audit::{Actor, AuditEvent, AuditFilter};
 pub use error::StoreError;
 pub use open::Store;
 pub use person::{Membership, MembershipStatus, Person};
-pub use record::Record;
+pub use record::{Record, RecordPage};
 pub use session::Session;
 pub use touched::Touched;
 pub use tunnel::{ConfigSource, Configuration, SealedSecret, Tunnel};

@@ -22,10 +22,14 @@ pub struct Record {
     pub kind: RecordType,
     /// Its data in the API's presentation form.
     pub content: String,
+    /// The priority that the API shows beside the content.
+    pub priority: Option<u16>,
     /// Seconds; 1 is automatic.
     pub ttl_secs: u32,
     /// Whether the edge stands before it.
     pub proxied: bool,
+    /// What else the edge is told of it, JSON.
+    pub settings: String,
     /// A person's note.
     pub comment: Option<String>,
     /// `name:value` or `name`.
@@ -36,6 +40,23 @@ pub struct Record {
     pub created_at: Micros,
     /// When it was last changed.
     pub modified_at: Micros,
+    /// When its note was last changed.
+    pub comment_modified_at: Option<Micros>,
+    /// When its tags were last changed.
+    pub tags_modified_at: Option<Micros>,
+}
+
+/// Which records a page is of.
+#[derive(Debug, Clone, Default)]
+pub struct RecordPage {
+    /// Of this type alone.
+    pub kind: Option<String>,
+    /// Proxied ones, or those that are not.
+    pub proxied: Option<bool>,
+    /// How many come before.
+    pub offset: u64,
+    /// How many at most.
+    pub count: u32,
 }
 
 impl Record {
@@ -77,8 +98,9 @@ impl Session {
     /// A new record. Conflict when the zone has the same one.
     pub async fn insert_record(&mut self, record: &Record) -> Result<(), StoreError> {
         let statement =
-            "INSERT INTO record (id, zone, name, type, content, ttl, proxied, comment, tags, managed_by, created_at, modified_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+            "INSERT INTO record (id, zone, name, type, content, ttl, proxied, comment, tags, managed_by, created_at, modified_at,
+            priority, settings, comment_modified_at, tags_modified_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING";
         let done = query(statement)
             .bind(record.id.to_string())
             .bind(record.zone.to_string())
@@ -92,6 +114,10 @@ impl Session {
             .bind(&record.managed_by)
             .bind(record.created_at)
             .bind(record.modified_at)
+            .bind(record.priority)
+            .bind(&record.settings)
+            .bind(record.comment_modified_at)
+            .bind(record.tags_modified_at)
             .execute(self.connection())
             .await?;
         inserted(done, "record")?;
@@ -103,6 +129,33 @@ impl Session {
         let row = query("DELETE FROM record WHERE id = $1 RETURNING zone, name").bind(id.to_string());
         let row = row.fetch_optional(self.connection()).await?.ok_or(StoreError::NotFound("record"))?;
         self.touch(&Touched::Name(parsed(&row, "zone")?, parsed(&row, "name")?)).await
+    }
+
+    /// A record of a zone by id.
+    pub async fn record(&mut self, zone: ZoneId, id: RecordId) -> Result<Option<Record>, StoreError> {
+        let statement = query("SELECT * FROM record WHERE id = $1 AND zone = $2").bind(id.to_string()).bind(zone.to_string());
+        statement.fetch_optional(self.connection()).await?.as_ref().map(record).transpose()
+    }
+
+    /// Part of a zone's records, by name, type and content; and how many there are in all.
+    pub async fn record_page(&mut self, zone: ZoneId, page: &RecordPage) -> Result<(Vec<Record>, u64), StoreError> {
+        // Truth values as numbers, so that an absent one can be told from false on both engines.
+        let filtered = |statement: &'static str| {
+            query(statement).bind(zone.to_string()).bind(page.kind.as_deref()).bind(page.proxied.map(i64::from))
+        };
+        let count = filtered(
+            "SELECT count(*) AS count FROM record WHERE zone = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
+            AND (CAST($3 AS BIGINT) IS NULL OR CASE WHEN proxied THEN 1 ELSE 0 END = $3)",
+        );
+        let total = cell::<i64>(&count.fetch_one(self.connection()).await?, "count")?.unsigned_abs();
+        let rows = filtered(
+            "SELECT * FROM record WHERE zone = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
+            AND (CAST($3 AS BIGINT) IS NULL OR CASE WHEN proxied THEN 1 ELSE 0 END = $3)
+            ORDER BY name, type, content, id LIMIT $4 OFFSET $5",
+        );
+        let offset = i64::try_from(page.offset).unwrap_or(i64::MAX);
+        let rows = rows.bind(i64::from(page.count)).bind(offset).fetch_all(self.connection()).await?;
+        Ok((rows.iter().map(record).collect::<Result<_, _>>()?, total))
     }
 
     /// The records at exactly this name.
@@ -167,6 +220,8 @@ fn record(row: &Row) -> Result<Record, StoreError> {
         name: parsed(row, "name")?,
         kind: RecordType::from(cell::<String>(row, "type")?),
         content: cell(row, "content")?,
+        priority: cell::<Option<i64>>(row, "priority")?.and_then(|priority| u16::try_from(priority).ok()),
+        settings: cell(row, "settings")?,
         ttl_secs: number(row, "ttl")?,
         proxied: cell(row, "proxied")?,
         comment: cell(row, "comment")?,
@@ -174,6 +229,8 @@ fn record(row: &Row) -> Result<Record, StoreError> {
         managed_by: cell(row, "managed_by")?,
         created_at: cell(row, "created_at")?,
         modified_at: cell(row, "modified_at")?,
+        comment_modified_at: cell(row, "comment_modified_at")?,
+        tags_modified_at: cell(row, "tags_modified_at")?,
     })
 }
 

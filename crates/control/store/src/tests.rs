@@ -45,6 +45,8 @@ fn record(id: u8, owner: &str, kind: RecordType, content: &str) -> Record {
         name: name(owner),
         kind,
         content: content.into(),
+        priority: None,
+        settings: "{}".into(),
         ttl_secs: 1,
         proxied: true,
         comment: Some("a note".into()),
@@ -52,6 +54,8 @@ fn record(id: u8, owner: &str, kind: RecordType, content: &str) -> Record {
         managed_by: None,
         created_at: 8,
         modified_at: 8,
+        comment_modified_at: None,
+        tags_modified_at: None,
     }
 }
 

@@ -1,0 +1,194 @@
+//! DNS records (api-v4 §4).
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{FromRequest, Multipart, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use poterne_control_app::{AppError, BatchDone, BatchDrafts, KeptRecord};
+use poterne_control_wire::{
+    ApiError, Envelope, Source, WireTime,
+    query::page::{Page, PageLimits},
+    record::{self, Kept, ParameterError, RecordAnswer, RequestError},
+};
+use poterne_model::{RecordId, ZoneId};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    answer::{Answer, Answered},
+    body::Query,
+    door::{Door, Who},
+    path::{Id, Ids},
+    tokens::Gone,
+};
+
+/// Under `/zones/{zone}/dns_records`.
+pub(crate) fn routes() -> Router<Door> {
+    Router::new()
+        .route("/zones/{zone}/dns_records", get(list).post(create))
+        .route("/zones/{zone}/dns_records/batch", post(batch))
+        .route("/zones/{zone}/dns_records/export", get(export))
+        .route("/zones/{zone}/dns_records/import", post(import))
+        .route("/zones/{zone}/dns_records/{record}", get(show).put(replace).patch(change).delete(delete))
+}
+
+fn told(kept: &KeptRecord) -> RecordAnswer {
+    RecordAnswer::from(Kept {
+        id: kept.id,
+        zone: kept.zone,
+        zone_name: &kept.zone_name,
+        entry: &kept.entry,
+        proxiable: kept.proxiable,
+        managed_by_tunnel: kept.managed_by_tunnel,
+        created_at: kept.created_at,
+        modified_at: kept.modified_at,
+        comment_modified_at: kept.comment_modified_at,
+        tags_modified_at: kept.tags_modified_at,
+    })
+}
+
+impl From<RequestError> for Answer<()> {
+    fn from(error: RequestError) -> Self {
+        let source = error.pointer().map(|pointer| Source { pointer: pointer.to_owned() });
+        let error = ApiError { source, ..ApiError::new(error.code(), error.to_string()) };
+        Self::failure(StatusCode::BAD_REQUEST, Envelope::failure(vec![error]))
+    }
+}
+
+impl From<ParameterError> for Answer<()> {
+    fn from(error: ParameterError) -> Self {
+        Self::error(StatusCode::BAD_REQUEST, poterne_control_wire::codes::INVALID_VALUE, error.to_string())
+    }
+}
+
+async fn list(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Id(zone): Id<ZoneId>,
+    Query(query): Query,
+) -> Answered<Vec<RecordAnswer>> {
+    let page = Page::read(&query, PageLimits::DNS_RECORDS)?;
+    let (filter, order) = record::parse_list(query.pairs())?;
+    let (records, total) = door.app.record_list(&caller, zone, &filter, order, page.offset(), page.per_page).await?;
+    let shown: Vec<_> = records.iter().map(told).collect();
+    let info = page.info(shown.len(), total);
+    Ok(Answer::part(shown, info))
+}
+
+async fn create(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>, body: Bytes) -> Answered<RecordAnswer> {
+    Ok(Answer::success(told(&door.app.record_create(&caller, zone, record::parse_draft(&body)?).await?)))
+}
+
+type OfZone = Ids<ZoneId, RecordId>;
+
+async fn show(State(door): State<Door>, Who(caller): Who, Ids(zone, id): OfZone) -> Answered<RecordAnswer> {
+    Ok(Answer::success(told(&door.app.record_get(&caller, zone, id).await?)))
+}
+
+async fn replace(State(door): State<Door>, Who(caller): Who, Ids(zone, id): OfZone, body: Bytes) -> Answered<RecordAnswer> {
+    Ok(Answer::success(told(&door.app.record_replace(&caller, zone, id, record::parse_draft(&body)?).await?)))
+}
+
+async fn change(State(door): State<Door>, Who(caller): Who, Ids(zone, id): OfZone, body: Bytes) -> Answered<RecordAnswer> {
+    Ok(Answer::success(told(&door.app.record_change(&caller, zone, id, record::parse_draft(&body)?).await?)))
+}
+
+async fn delete(State(door): State<Door>, Who(caller): Who, Ids(zone, id): OfZone) -> Answered<Gone<RecordId>> {
+    let gone = door.app.record_delete(&caller, zone, id).await?;
+    Ok(Answer::success(Gone { id: gone.id }))
+}
+
+async fn batch(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>, body: Bytes) -> Answered<Value> {
+    let record::Batch { deletes, patches, puts, posts } = record::parse_batch(&body)?;
+    let done = door.app.record_batch(&caller, zone, BatchDrafts { deletes, patches, puts, posts }).await?;
+    let BatchDone { deletes, patches, puts, posts } = done;
+    let all = |records: Vec<KeptRecord>| records.iter().map(told).collect::<Vec<_>>();
+    let answer = record::batch_answer(all(deletes), all(patches), all(puts), all(posts));
+    answer.map(Answer::success).map_err(|error| {
+        tracing::error!(%error, "a batch's answer could not be written");
+        Answer::error(StatusCode::INTERNAL_SERVER_ERROR, poterne_control_wire::codes::INTERNAL, "the answer could not be written")
+    })
+}
+
+async fn export(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>) -> Result<Response, Answer<()>> {
+    let at = WireTime(door.app.instant()).to_string();
+    let file = door.app.record_export(&caller, zone, &at).await?;
+    let mut response = file.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Ok(response)
+}
+
+/// What an import says, with the time it took around it: some clients read that.
+#[derive(Serialize)]
+struct Imported {
+    recs_added: usize,
+    total_records_parsed: usize,
+}
+
+async fn import(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Id(zone): Id<ZoneId>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Answer<()>> {
+    let began = door.app.instant();
+    let is_form = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("multipart/"));
+    let (file, proxied) = if is_form { form(request).await? } else { (whole(request).await?, false) };
+    let done = door.app.record_import(&caller, zone, &file, proxied).await?;
+    let ended = door.app.instant();
+    let result = Imported { recs_added: done.added, total_records_parsed: done.parsed };
+    let envelope = serde_json::json!({
+        "success": true, "errors": [], "messages": [], "result": result,
+        "timing": {
+            "start_time": WireTime(began).to_string(), "end_time": WireTime(ended).to_string(),
+            "process_time": ended.as_micros().saturating_sub(began.as_micros()) / 1000,
+        },
+    });
+    let mut response = envelope.to_string().into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+async fn whole(request: Request) -> Result<Bytes, Answer<()>> {
+    Bytes::from_request(request, &()).await.map_err(|error| refused(error.status(), &error.body_text()))
+}
+
+/// The parts `file`, with or without a file name, and `proxied`.
+async fn form(request: Request) -> Result<(Bytes, bool), Answer<()>> {
+    let mut parts = Multipart::from_request(request, &()).await.map_err(|error| refused(error.status(), &error.body_text()))?;
+    let (mut file, mut proxied) = (None, false);
+    while let Some(part) = parts.next_field().await.map_err(|error| refused(error.status(), &error.body_text()))? {
+        let name = part.name().unwrap_or("").to_owned();
+        let bytes = part.bytes().await.map_err(|error| refused(error.status(), &error.body_text()))?;
+        match name.as_str() {
+            "file" => file = Some(bytes),
+            "proxied" => proxied = bytes.eq_ignore_ascii_case(b"true"),
+            _ => {}
+        }
+    }
+    let file = file.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "the part `file` is missing: it holds the zone file"))?;
+    Ok((file, proxied))
+}
+
+fn refused(status: StatusCode, why: &str) -> Answer<()> {
+    Answer::error(status, poterne_control_wire::codes::INVALID_BODY, why)
+}
+
+/// Each wrong line of a zone file is an error of its own.
+pub(crate) fn of_file(errors: &[(i64, String)]) -> Answer<()> {
+    let errors = errors.iter().map(|(code, why)| ApiError::new(*code, why.clone())).collect();
+    Answer::failure(StatusCode::BAD_REQUEST, Envelope::failure(errors))
+}
+
+/// A record that cannot be: the old clients' chain says the same once more.
+pub(crate) fn of_record(code: i64, error: &AppError) -> Answer<()> {
+    Answer::error(StatusCode::BAD_REQUEST, code, error.to_string())
+}

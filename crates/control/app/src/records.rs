@@ -1,0 +1,334 @@
+//! DNS records: one at a time, in batches, and whole zones as files.
+//!
+//! What a record may be is `model`'s to say ([`Draft`], [`conflict`]); here it is compared with what the zone holds, in the session
+//! that writes it.
+
+mod file;
+mod kept;
+
+use poterne_control_store::{Record, RecordPage, Session, Zone};
+use poterne_keys::random_bytes;
+use poterne_model::{
+    Draft, Entry, RecordId, ZoneId, conflict,
+    filter::{Condition, Order, RecordFilter, Text},
+    permission::Subject,
+};
+
+pub use self::{file::Imported, kept::KeptRecord};
+use crate::{App, AppError, Caller, access::Permission, audit::Traced, chain};
+
+/// Operations of one batch, in the order they are done.
+#[derive(Debug, Clone, Default)]
+pub struct BatchDrafts {
+    /// Records that go.
+    pub deletes: Vec<RecordId>,
+    /// Records that change.
+    pub patches: Vec<(RecordId, Draft)>,
+    /// Records that are replaced.
+    pub puts: Vec<(RecordId, Draft)>,
+    /// Records that come.
+    pub posts: Vec<Draft>,
+}
+
+/// What a batch did, in the same four lists.
+#[derive(Debug, Clone, Default)]
+pub struct BatchDone {
+    /// Records that are gone.
+    pub deletes: Vec<KeptRecord>,
+    /// Records that changed.
+    pub patches: Vec<KeptRecord>,
+    /// Records that were replaced.
+    pub puts: Vec<KeptRecord>,
+    /// Records that came.
+    pub posts: Vec<KeptRecord>,
+}
+
+impl App {
+    /// Part of a zone's records that pass, and how many pass in all.
+    pub async fn record_list(
+        &self,
+        caller: &Caller,
+        zone: ZoneId,
+        filter: &RecordFilter,
+        order: Order,
+        offset: u64,
+        count: u32,
+    ) -> Result<(Vec<KeptRecord>, u64), AppError> {
+        let mut session = self.0.store.read().await?;
+        let zone = self.seen_zone(&mut session, caller, zone, READ).await?;
+        let places = self.places(&zone);
+        if let Some(page) = plain(filter, order) {
+            // As the store holds them: only the part that is shown is read.
+            let (records, total) = session.record_page(zone.id, &RecordPage { offset, count, ..page }).await?;
+            let kept = records.into_iter().map(|record| places.keep(record)).collect::<Result<_, _>>()?;
+            return Ok((kept, total));
+        }
+        let records = match exact_name(filter) {
+            Some(name) => session.records_at(zone.id, &name.to_ascii_lowercase()).await?,
+            None => session.records(Some(zone.id)).await?,
+        };
+        let mut passing = Vec::new();
+        for record in records {
+            let kept = places.keep(record)?;
+            if filter.matches(&kept.entry) {
+                passing.push(kept);
+            }
+        }
+        if order.by.is_some() || order.descending {
+            passing.sort_by(|one, other| order.compare(&one.entry, &other.entry));
+        }
+        let total = passing.len() as u64;
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        Ok((passing.into_iter().skip(offset).take(count as usize).collect(), total))
+    }
+
+    /// One record.
+    pub async fn record_get(&self, caller: &Caller, zone: ZoneId, id: RecordId) -> Result<KeptRecord, AppError> {
+        let mut session = self.0.store.read().await?;
+        let zone = self.seen_zone(&mut session, caller, zone, READ).await?;
+        self.places(&zone).keep(standing(&mut session, &zone, id).await?)
+    }
+
+    /// Makes a record.
+    pub async fn record_create(&self, caller: &Caller, zone: ZoneId, draft: Draft) -> Result<KeptRecord, AppError> {
+        let mut session = self.0.store.write().await?;
+        let zone = self.seen_zone(&mut session, caller, zone, EDIT).await?;
+        let kept = self.create_in(&mut session, caller, &zone, draft).await?;
+        self.finish(session).await?;
+        Ok(kept)
+    }
+
+    /// Replaces a record: what the draft leaves out goes back to its default.
+    pub async fn record_replace(
+        &self,
+        caller: &Caller,
+        zone: ZoneId,
+        id: RecordId,
+        draft: Draft,
+    ) -> Result<KeptRecord, AppError> {
+        let mut session = self.0.store.write().await?;
+        let zone = self.seen_zone(&mut session, caller, zone, EDIT).await?;
+        let kept = self.replace_in(&mut session, caller, &zone, id, draft).await?;
+        self.finish(session).await?;
+        Ok(kept)
+    }
+
+    /// Changes a record: what the draft leaves out stays.
+    pub async fn record_change(&self, caller: &Caller, zone: ZoneId, id: RecordId, draft: Draft) -> Result<KeptRecord, AppError> {
+        let mut session = self.0.store.write().await?;
+        let zone = self.seen_zone(&mut session, caller, zone, EDIT).await?;
+        let kept = self.change_in(&mut session, caller, &zone, id, draft).await?;
+        self.finish(session).await?;
+        Ok(kept)
+    }
+
+    /// Takes a record away.
+    pub async fn record_delete(&self, caller: &Caller, zone: ZoneId, id: RecordId) -> Result<KeptRecord, AppError> {
+        let mut session = self.0.store.write().await?;
+        let zone = self.seen_zone(&mut session, caller, zone, EDIT).await?;
+        let kept = self.delete_one_in(&mut session, caller, &zone, id).await?;
+        self.finish(session).await?;
+        Ok(kept)
+    }
+
+    /// Does all of a batch, deletes first, then changes, replacements and new ones; or nothing of it.
+    pub async fn record_batch(&self, caller: &Caller, zone: ZoneId, batch: BatchDrafts) -> Result<BatchDone, AppError> {
+        let mut session = self.0.store.write().await?;
+        let zone = self.seen_zone(&mut session, caller, zone, EDIT).await?;
+        let mut done = BatchDone::default();
+        for id in batch.deletes {
+            done.deletes.push(self.delete_one_in(&mut session, caller, &zone, id).await?);
+        }
+        for (id, draft) in batch.patches {
+            done.patches.push(self.change_in(&mut session, caller, &zone, id, draft).await?);
+        }
+        for (id, draft) in batch.puts {
+            done.puts.push(self.replace_in(&mut session, caller, &zone, id, draft).await?);
+        }
+        for draft in batch.posts {
+            done.posts.push(self.create_in(&mut session, caller, &zone, draft).await?);
+        }
+        self.finish(session).await?;
+        Ok(done)
+    }
+
+    async fn create_in(&self, session: &mut Session, caller: &Caller, zone: &Zone, draft: Draft) -> Result<KeptRecord, AppError> {
+        let places = self.places(zone);
+        let entry = places.place(|place| draft.complete(place))?;
+        self.check(session, zone, &entry, None).await?;
+        let now = self.now();
+        let record = places.record(RecordId::from_bytes(random_bytes()), entry, None, now);
+        session.insert_record(&record).await?;
+        self.lead(session, zone, &record).await?;
+        let kept = places.keep(record)?;
+        self.trace(session, caller, traced("rec_add", zone, kept.id, None, Some(&kept.entry))).await?;
+        Ok(kept)
+    }
+
+    async fn replace_in(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        zone: &Zone,
+        id: RecordId,
+        draft: Draft,
+    ) -> Result<KeptRecord, AppError> {
+        let old = standing(session, zone, id).await?;
+        let entry = self.places(zone).place(|place| draft.complete(place))?;
+        self.put_in(session, caller, zone, old, entry).await
+    }
+
+    async fn change_in(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        zone: &Zone,
+        id: RecordId,
+        draft: Draft,
+    ) -> Result<KeptRecord, AppError> {
+        let places = self.places(zone);
+        let old = standing(session, zone, id).await?;
+        let before = places.keep(old.clone())?.entry;
+        let entry = places.place(|place| draft.over(&before, place))?;
+        self.put_in(session, caller, zone, old, entry).await
+    }
+
+    async fn put_in(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        zone: &Zone,
+        old: Record,
+        entry: Entry,
+    ) -> Result<KeptRecord, AppError> {
+        let places = self.places(zone);
+        self.check(session, zone, &entry, Some(old.id)).await?;
+        let before = places.keep(old.clone())?;
+        let record = places.record(old.id, entry, Some(&old), self.now());
+        session.delete_record(old.id).await?;
+        session.insert_record(&record).await?;
+        self.lead(session, zone, &record).await?;
+        let kept = places.keep(record)?;
+        self.trace(session, caller, traced("rec_set", zone, kept.id, Some(&before.entry), Some(&kept.entry))).await?;
+        Ok(kept)
+    }
+
+    async fn delete_one_in(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        zone: &Zone,
+        id: RecordId,
+    ) -> Result<KeptRecord, AppError> {
+        let kept = self.places(zone).keep(standing(session, zone, id).await?)?;
+        session.delete_record(id).await?;
+        self.trace(session, caller, traced("rec_del", zone, id, Some(&kept.entry), None)).await?;
+        Ok(kept)
+    }
+
+    /// Whether the record can stand beside those at its name, but for the one it takes the place of.
+    async fn check(
+        &self,
+        session: &mut Session,
+        zone: &Zone,
+        entry: &Entry,
+        instead_of: Option<RecordId>,
+    ) -> Result<(), AppError> {
+        let places = self.places(zone);
+        let mut others = Vec::new();
+        for record in session.records_at(zone.id, entry.name.as_str()).await? {
+            if Some(record.id) != instead_of {
+                others.push(places.keep(record)?.entry);
+            }
+        }
+        conflict::check(&others, entry, &conflict::Zone { apex: &zone.apex, flattens_all: false })?;
+        Ok(())
+    }
+
+    /// Where a web record leads is walked before it is kept: no loops, no foreign tunnels.
+    async fn lead(&self, session: &mut Session, zone: &Zone, record: &Record) -> Result<(), AppError> {
+        if record.kind == poterne_model::RecordType::Cname {
+            let domain = self.settings().tunnel_domain;
+            chain::walk(session, zone.account, &record.name, domain.as_ref()).await?;
+        }
+        Ok(())
+    }
+}
+
+const READ: Permission = Subject::DnsRecords.to_read();
+const EDIT: Permission = Subject::DnsRecords.to_edit();
+
+async fn standing(session: &mut Session, zone: &Zone, id: RecordId) -> Result<Record, AppError> {
+    session.record(zone.id, id).await?.ok_or(AppError::NotFound("record"))
+}
+
+/// The part of a list that the store can cut out by itself: nothing asked but types and proxying, in its own order.
+fn plain(filter: &RecordFilter, order: Order) -> Option<RecordPage> {
+    if order.by.is_some() || order.descending || !filter.tags.is_empty() || filter.any && filter.conditions.len() > 1 {
+        return None;
+    }
+    let mut page = RecordPage::default();
+    for condition in &filter.conditions {
+        match condition {
+            Condition::Type(kinds) if page.kind.is_none() => match kinds.as_slice() {
+                [one] => page.kind = Some(one.to_ascii_uppercase()),
+                _ => return None,
+            },
+            Condition::Proxied(proxied) if page.proxied.is_none() => page.proxied = Some(*proxied),
+            _ => return None,
+        }
+    }
+    Some(page)
+}
+
+/// The one name that whatever passes must have.
+fn exact_name(filter: &RecordFilter) -> Option<&str> {
+    if filter.any && filter.conditions.len() + filter.tags.len() > 1 {
+        return None;
+    }
+    filter.conditions.iter().find_map(|condition| match condition {
+        Condition::Name(Text::Exact(name)) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+fn traced(action: &'static str, zone: &Zone, id: RecordId, old: Option<&Entry>, new: Option<&Entry>) -> Traced {
+    let shown = |entry: &Entry| {
+        serde_json::json!({
+            "name": entry.name, "type": entry.rdata.rtype().to_string(), "content": entry.rdata.content(),
+            "priority": entry.rdata.priority(), "ttl": entry.ttl_secs, "proxied": entry.proxied, "comment": entry.comment,
+            "tags": entry.tags,
+        })
+    };
+    Traced {
+        account: Some(zone.account),
+        zone: Some((zone.id, zone.apex.to_string())),
+        action,
+        kind: "dns_record",
+        id: id.to_string(),
+        old: old.map(shown),
+        new: new.map(shown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poterne_model::filter::OrderBy;
+
+    use super::*;
+
+    #[test]
+    fn the_store_cuts_out_what_it_can() {
+        let filter = |conditions: Vec<Condition>| RecordFilter { conditions, ..RecordFilter::default() };
+        let any = Order::default();
+        assert!(plain(&filter(vec![]), any).is_some());
+        let of_type = filter(vec![Condition::Type(vec!["a".into()]), Condition::Proxied(true)]);
+        let page = plain(&of_type, any).unwrap();
+        assert_eq!((page.kind.as_deref(), page.proxied), (Some("A"), Some(true)));
+        assert!(plain(&of_type, Order { by: Some(OrderBy::Ttl), descending: false }).is_none());
+        let named = filter(vec![Condition::Name(Text::Exact("a.b".into())), Condition::Type(vec!["TXT".into()])]);
+        assert!(plain(&named, any).is_none());
+        assert_eq!(exact_name(&named), Some("a.b"));
+        assert_eq!(exact_name(&RecordFilter { any: true, ..named }), None, "others may pass by their type");
+    }
+}
