@@ -31,6 +31,7 @@ pub(crate) fn routes() -> Router<Door> {
         .route("/zones/{zone}", get(show).patch(edit).delete(delete))
         .route("/zones/{zone}/available_plans", get(plans))
         .route("/zones/{zone}/available_plans/{plan}", get(plan))
+        .route("/zones/{zone}/pagerules", get(page_rules))
 }
 
 /// A zone. What the hosted service sells is there in its free form, since clients require the members.
@@ -203,6 +204,12 @@ async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Js
 async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Gone<ZoneId>> {
     let zone = door.app.zone_delete(&caller, id).await?;
     Ok(Answer::success(Gone { id: zone.id }))
+}
+
+/// There are none, and none can be made; octodns asks before every run.
+async fn page_rules(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<[Value; 0]> {
+    door.app.zone_get(&caller, id).await?;
+    Ok(Answer::success([]))
 }
 
 async fn plans(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Vec<Value>> {
