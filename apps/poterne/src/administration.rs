@@ -107,6 +107,10 @@ impl Administration {
                 let names = |names: &[poterne_model::Name]| names.iter().map(ToString::to_string).collect();
                 Answer::Deleted { tunnel: tunnel(&deleted.tunnel), removed: names(&deleted.removed), left: names(&deleted.left) }
             }
+            Verb::Certificate { zone } => {
+                let (zone, api_token) = app.api_token_for_agent(OPERATOR, &zone).await?;
+                Answer::Certificate { zone_id: zone.id.to_string(), account_id: zone.account.to_string(), api_token }
+            }
             Verb::TokenCreate { name, permissions } => {
                 let (token, secret) = app.api_token_of_operator(OPERATOR, &name, &permissions).await?;
                 Answer::ApiToken { token: self.api_token(&token), secret }

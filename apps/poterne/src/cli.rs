@@ -33,6 +33,10 @@ pub enum Command {
     /// API tokens: what lets programs drive this node
     #[command(subcommand, arg_required_else_help = true)]
     Token(TokenVerb),
+    /// Print a cert.pem: what the agent's own commands (`tunnel create`, `route dns`, …) need for a zone
+    ///
+    /// It goes to ~/.cloudflared/cert.pem on the agent's machine, and holds an API token of its own; `poterne token list` shows it.
+    Cert(Cert),
     /// The configuration file: its documented template, and whether one is right
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigVerb),
@@ -180,6 +184,16 @@ pub enum TunnelVerb {
         #[allow(missing_docs)]
         admin: Admin,
     },
+}
+
+/// `poterne cert`.
+#[derive(Debug, Args)]
+pub struct Cert {
+    /// The zone whose names the agent may route, as in example.org
+    pub zone: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub admin: Admin,
 }
 
 /// `poterne token …`.

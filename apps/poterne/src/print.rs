@@ -50,6 +50,7 @@ pub fn render(answer: &Answer, now: u64) -> String {
             }
             text
         }
+        Answer::Certificate { zone_id, account_id, api_token } => certificate(zone_id, account_id, api_token),
         Answer::ApiToken { token, secret } => format!(
             "API token {} is there, its id is {}. This is its text, told this once and as secret as a password:\n\n{secret}\n\n\
              As in:  curl -H \"Authorization: Bearer TOKEN\" http://127.0.0.1:8600/client/v4/user/tokens/verify\n",
@@ -62,6 +63,15 @@ pub fn render(answer: &Answer, now: u64) -> String {
         Answer::ApiTokenDeleted { id } => format!("API token {id} is gone.\n"),
         Answer::Refused { message } => format!("{message}\n"),
     }
+}
+
+/// `cert.pem` as the stock agent reads it (api-v4 §6.5).
+fn certificate(zone_id: &str, account_id: &str, api_token: &str) -> String {
+    let content = serde_json::json!({ "zoneID": zone_id, "accountID": account_id, "apiToken": api_token }).to_string();
+    pem::encode_config(
+        &pem::Pem::new("ARGO TUNNEL TOKEN", content),
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
 }
 
 fn zone_row(zone: &Zone) -> [String; 3] {

@@ -16,7 +16,7 @@ use crate::{
         server::Administrator as _,
     },
     administration::Administration,
-    cli::{Admin, TokenVerb, TunnelVerb, ZoneVerb},
+    cli::{Admin, Cert, TokenVerb, TunnelVerb, ZoneVerb},
     config::Config,
     print, state,
     state::StateDir,
@@ -43,6 +43,11 @@ pub async fn tunnel(verb: TunnelVerb) -> anyhow::Result<ExitCode> {
         TunnelVerb::Info { tunnel, admin } => run(Verb::TunnelInfo { tunnel }, admin).await,
         TunnelVerb::Delete { tunnel, force, admin } => run(Verb::TunnelDelete { tunnel, force }, admin).await,
     }
+}
+
+/// `poterne cert`.
+pub async fn cert(verb: Cert) -> anyhow::Result<ExitCode> {
+    run(Verb::Certificate { zone: verb.zone }, verb.admin).await
 }
 
 /// `poterne token …`.

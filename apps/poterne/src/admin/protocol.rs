@@ -46,6 +46,9 @@ pub enum Verb {
         tunnel: String,
         force: bool,
     },
+    Certificate {
+        zone: String,
+    },
     TokenCreate {
         name: String,
         permissions: Vec<String>,
@@ -69,6 +72,7 @@ pub enum Answer {
     Tunnels(Vec<Tunnel>),
     Tunnel(Tunnel),
     Deleted { tunnel: Tunnel, removed: Vec<String>, left: Vec<String> },
+    Certificate { zone_id: String, account_id: String, api_token: String },
     ApiToken { token: ApiToken, secret: String },
     ApiTokens(Vec<ApiToken>),
     ApiTokenDeleted { id: String },

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use poterne_control_store::{ApiToken, TokenOwner};
+use poterne_control_store::{ApiToken, TokenOwner, Zone};
 use poterne_keys::{random_bytes, random_token, sha256};
 use poterne_model::{
-    AccountId, PolicyId, TokenId,
+    AccountId, Name, PolicyId, TokenId,
     permission::{Effect, GROUPS, Level, PermissionGroup, Policy, Resource, Selector, Terms, group},
 };
 use serde_json::json;
@@ -111,6 +111,31 @@ impl App {
         }
         let text = TokenText { name: name.to_owned(), terms: Terms { policies, ..Terms::default() }, disabled: false };
         self.api_token_create(caller, TokenOwner::Person(owner), text).await
+    }
+
+    /// A token for the agent's own commands on a zone: what `tunnel create`, `route dns` and the like need, and no more. Also the zone.
+    pub async fn api_token_for_agent(&self, caller: &Caller, zone: &str) -> Result<(Zone, String), AppError> {
+        caller.needs_operator()?;
+        let apex = Name::parse(zone)?;
+        let zone = self.0.store.read().await?.zone_named(self.account(), &apex).await?.ok_or(AppError::ZoneNotFound(apex))?;
+        let named = |name: &&str| group::by_name(name).map(PermissionGroup::id);
+        let zone_groups: BTreeSet<_> = ["Zone Read", "DNS Write"].iter().filter_map(named).collect();
+        let account_groups: BTreeSet<_> = ["Cloudflare Tunnel Write"].iter().filter_map(named).collect();
+        let policy = |resource, groups| Policy {
+            id: PolicyId::from_bytes(random_bytes()),
+            effect: Effect::Allow,
+            resources: BTreeSet::from([resource]),
+            groups,
+        };
+        let policies = vec![
+            policy(Resource::ZoneOf(Selector::One(zone.account), Selector::One(zone.id)), zone_groups),
+            policy(Resource::Account(Selector::One(zone.account)), account_groups),
+        ];
+        let name = format!("agent's certificate for {}", zone.apex).chars().take(NAME_MAX).collect();
+        let text = TokenText { name, terms: Terms { policies, ..Terms::default() }, disabled: false };
+        let owner = TokenOwner::Person(self.owner().await?);
+        let (_, secret) = self.api_token_create(caller, owner, text).await?;
+        Ok((zone, secret))
     }
 
     /// The tokens that [`App::api_token_of_operator`] makes, and the owner's other ones.
