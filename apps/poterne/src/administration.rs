@@ -1,6 +1,9 @@
 //! The verbs of `admin.sock`, done by `control/app` on the operator's behalf, and put into words for the terminal.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use poterne_control_app::{App, AppError, Caller, ConfigSource, Leads, Service, Settings, TunnelInfo, system_clock};
 use poterne_control_store::Store;
@@ -13,6 +16,7 @@ use crate::{
         protocol::{Answer, ApiToken, Connector, Tunnel, Verb, Zone},
         server::Administrator,
     },
+    backup,
     config::Config,
     state::{self, StateDir},
 };
@@ -27,21 +31,22 @@ const AGENTS_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Administration {
     app: App,
+    state: PathBuf,
     /// Where a node runs.
     gateway: Option<Gateway>,
 }
 
 impl Administration {
     /// Over the application of a running node.
-    pub fn new(app: App, gateway: Gateway) -> Self {
-        Self { app, gateway: Some(gateway) }
+    pub fn new(app: App, state: &StateDir, gateway: Gateway) -> Self {
+        Self { app, state: state.path().to_path_buf(), gateway: Some(gateway) }
     }
 
     /// Over a state that no node holds.
     pub async fn open(state: &StateDir, config: &Config) -> anyhow::Result<Self> {
         let trust = crate::trust::Trust::open(state, &[])?;
         let (_, app) = open_app(state, config, &trust.node_key, trust.tunnel_ca.spki_sha256()).await?;
-        Ok(Self { app, gateway: None })
+        Ok(Self { app, state: state.path().to_path_buf(), gateway: None })
     }
 
     /// The application itself.
@@ -107,6 +112,8 @@ impl Administration {
                 let names = |names: &[poterne_model::Name]| names.iter().map(ToString::to_string).collect();
                 Answer::Deleted { tunnel: tunnel(&deleted.tunnel), removed: names(&deleted.removed), left: names(&deleted.left) }
             }
+            // Done by `execute`.
+            Verb::Backup { .. } => Answer::Refused { message: "a backup is not made here".into() },
             Verb::Certificate { zone } => {
                 let (zone, api_token) = app.api_token_for_agent(OPERATOR, &zone).await?;
                 Answer::Certificate { zone_id: zone.id.to_string(), account_id: zone.account.to_string(), api_token }
@@ -141,6 +148,13 @@ impl Administration {
 
 impl Administrator for Administration {
     async fn execute(&self, verb: Verb) -> Answer {
+        // The one verb whose trouble is not the application's.
+        if let Verb::Backup { path } = verb {
+            return match backup::write(&self.app, &self.state, &path).await {
+                Ok(bytes) => Answer::BackedUp { path, bytes },
+                Err(error) => Answer::Refused { message: format!("{error:#}") },
+            };
+        }
         match self.try_execute(verb).await {
             Ok(answer) => answer,
             Err(error) => Answer::Refused { message: error.to_string() },

@@ -33,6 +33,10 @@ pub enum Command {
     /// API tokens: what lets programs drive this node
     #[command(subcommand, arg_required_else_help = true)]
     Token(TokenVerb),
+    /// Write all that makes this node itself to one file, while it runs
+    Backup(Backup),
+    /// Make a node's state of a backup, on this machine or another
+    Restore(Restore),
     /// Print a cert.pem: what the agent's own commands (`tunnel create`, `route dns`, …) need for a zone
     ///
     /// It goes to ~/.cloudflared/cert.pem on the agent's machine, and holds an API token of its own; `poterne token list` shows it.
@@ -184,6 +188,26 @@ pub enum TunnelVerb {
         #[allow(missing_docs)]
         admin: Admin,
     },
+}
+
+/// `poterne backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The file to write, which must not be there yet
+    pub file: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub admin: Admin,
+}
+
+/// `poterne restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// A file that `poterne backup` wrote
+    pub file: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub sources: Sources,
 }
 
 /// `poterne cert`.

@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod administration;
+mod backup;
 pub mod bind;
 pub mod cli;
 pub mod config;

@@ -38,6 +38,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => Box::pin(serve::run(serve)).await.map(|()| ExitCode::SUCCESS),
         Command::Demo(demo) => Box::pin(demo::run(demo)).await.map(|()| ExitCode::SUCCESS),
         Command::Zone(verb) => verbs::zone(verb).await,
+        Command::Backup(verb) => verbs::backup(verb).await,
+        Command::Restore(verb) => verbs::restore(verb).await,
         Command::Cert(verb) => verbs::cert(verb).await,
         Command::Token(verb) => verbs::token(verb).await,
         Command::Tunnel(verb) => verbs::tunnel(verb).await,

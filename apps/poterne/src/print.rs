@@ -50,6 +50,13 @@ pub fn render(answer: &Answer, now: u64) -> String {
             }
             text
         }
+        Answer::BackedUp { path, bytes } => format!(
+            "{} is there, {} KiB. It holds every secret of this node: keep it as you keep passwords.\n\
+             On another machine:  poterne restore {}\n",
+            path.display(),
+            bytes.div_ceil(1024),
+            path.file_name().unwrap_or_default().display()
+        ),
         Answer::Certificate { zone_id, account_id, api_token } => certificate(zone_id, account_id, api_token),
         Answer::ApiToken { token, secret } => format!(
             "API token {} is there, its id is {}. This is its text, told this once and as secret as a password:\n\n{secret}\n\n\

@@ -16,7 +16,7 @@ use crate::{
         server::Administrator as _,
     },
     administration::Administration,
-    cli::{Admin, Cert, TokenVerb, TunnelVerb, ZoneVerb},
+    cli::{Admin, Backup, Cert, Restore, TokenVerb, TunnelVerb, ZoneVerb},
     config::Config,
     print, state,
     state::StateDir,
@@ -43,6 +43,23 @@ pub async fn tunnel(verb: TunnelVerb) -> anyhow::Result<ExitCode> {
         TunnelVerb::Info { tunnel, admin } => run(Verb::TunnelInfo { tunnel }, admin).await,
         TunnelVerb::Delete { tunnel, force, admin } => run(Verb::TunnelDelete { tunnel, force }, admin).await,
     }
+}
+
+/// `poterne backup`.
+pub async fn backup(verb: Backup) -> anyhow::Result<ExitCode> {
+    // The node has a directory of its own: it is told where the file is from anywhere.
+    let path = std::path::absolute(&verb.file).with_context(|| format!("{} is no path", verb.file.display()))?;
+    run(Verb::Backup { path }, verb.admin).await
+}
+
+/// `poterne restore`.
+pub async fn restore(verb: Restore) -> anyhow::Result<ExitCode> {
+    let config = Config::from_sources(&verb.sources)?;
+    let dir = &config.node.state_dir;
+    let state = StateDir::hold(dir)?;
+    crate::backup::restore(&verb.file, &state)?;
+    writeln!(std::io::stdout(), "{} holds the state of the backup. Start the node: poterne serve", state.path().display())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `poterne cert`.

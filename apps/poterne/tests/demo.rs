@@ -189,3 +189,40 @@ fn without_its_agent_the_demo_says_that_none_is_connected() {
     assert!(answer.starts_with("HTTP/1.1 530") && answer.contains("1033"), "{answer}");
     assert!(demo.text("tunnel_token").len() > 80);
 }
+
+#[test]
+fn a_backup_of_a_running_node_is_the_same_node_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+    let demo = Demo::start(&here, &["--no-agent"]);
+    let file = dir.path().join("node.tar");
+    let poterne = |words: &[&str], state_dir: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_poterne")).args(words).arg("--state-dir").arg(state_dir).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let path = file.to_str().unwrap();
+    let (done, _, error) = poterne(&["backup", path], &here);
+    assert!(done, "{error}");
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).unwrap()) & 0o777, 0o600);
+    let (done, _, error) = poterne(&["backup", path], &here);
+    assert!(!done && error.contains("node.tar"), "nothing is written over: {error}");
+    let (done, _, error) = poterne(&["restore", path], &there);
+    assert!(done, "{error}");
+    let (done, _, error) = poterne(&["restore", path], &there);
+    assert!(!done && error.contains("holds a state already"), "{error}");
+    let (done, token, error) = poterne(&["tunnel", "token", "demo"], &there);
+    assert!(done, "{error}");
+    let claims = |token: &str| -> Value {
+        use base64::{Engine as _, prelude::BASE64_STANDARD};
+        serde_json::from_slice(&BASE64_STANDARD.decode(token.trim()).unwrap()).unwrap()
+    };
+    let (before, after) = (claims(demo.text("tunnel_token")), claims(&token));
+    // The account, the tunnel, its secret, and the authority that agents pin.
+    for key in ["a", "t", "s"] {
+        assert_eq!(before[key], after[key], "{key}");
+    }
+    assert_eq!(before["p"]["k"], after["p"]["k"]);
+    std::fs::write(&file, b"this is no archive, and long enough that it could be one").unwrap();
+    let (done, _, error) = poterne(&["restore", path], &dir.path().join("nowhere"));
+    assert!(!done && error.contains("is no backup of Poterne"), "{error}");
+}

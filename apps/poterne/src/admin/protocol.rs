@@ -1,6 +1,6 @@
 //! Frames of the administration socket: four bytes of length (big-endian), then JSON with a version.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use poterne_control_app::OriginKeys;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -46,6 +46,9 @@ pub enum Verb {
         tunnel: String,
         force: bool,
     },
+    Backup {
+        path: PathBuf,
+    },
     Certificate {
         zone: String,
     },
@@ -72,6 +75,7 @@ pub enum Answer {
     Tunnels(Vec<Tunnel>),
     Tunnel(Tunnel),
     Deleted { tunnel: Tunnel, removed: Vec<String>, left: Vec<String> },
+    BackedUp { path: PathBuf, bytes: u64 },
     Certificate { zone_id: String, account_id: String, api_token: String },
     ApiToken { token: ApiToken, secret: String },
     ApiTokens(Vec<ApiToken>),

@@ -132,7 +132,7 @@ impl Node {
         background.spawn(record(app.clone(), control.events, stop.clone()));
         background.spawn(publisher.run(stop.clone()));
         let api = poterne_control_api::router(app.clone(), config.control.rate_limit);
-        let administration = Arc::new(Administration::new(app, gateway.clone()));
+        let administration = Arc::new(Administration::new(app, &state, gateway.clone()));
 
         // The visitors' side.
         let edge = edge::assemble(edge::Parts {

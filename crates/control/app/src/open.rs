@@ -2,6 +2,7 @@
 
 use std::{
     net::IpAddr,
+    path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -11,7 +12,7 @@ use poterne_keys::{DataKey, KeyRing, NodeKey, random_bytes};
 use poterne_model::{AccountId, Name, Network, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::watch;
 
-use crate::{AppError, identity::Remembered, people, quick::Limiter};
+use crate::{AppError, Caller, identity::Remembered, people, quick::Limiter};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -114,6 +115,12 @@ impl App {
             identities: Remembered::default(),
             live: OnceLock::new(),
         })))
+    }
+
+    /// Writes a copy of the store, as of now, to a file that is not there yet.
+    pub async fn copy_store(&self, caller: &Caller, path: &Path) -> Result<(), AppError> {
+        caller.needs_operator()?;
+        Ok(self.0.store.copy_to(path).await?)
     }
 
     /// The one account there is until the API makes more.

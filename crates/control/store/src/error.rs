@@ -27,6 +27,9 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// The store is in PostgreSQL, which has better means.
+    #[error("the store is a PostgreSQL database: back it up with pg_dump, and restore it with pg_restore")]
+    NotHere,
     /// Writers wait in a long line.
     #[error("the store is busy: other changes took too long; try again")]
     Busy,

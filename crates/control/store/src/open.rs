@@ -118,6 +118,18 @@ impl Store {
         Ok(Session::writes(writer, self.0.clone()))
     }
 
+    /// Writes a whole copy, as of now, to a file that is not there yet; sessions go on meanwhile. A PostgreSQL database is left to
+    /// PostgreSQL's own programs.
+    pub async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let Readers::Sqlite(pool) = &self.0.readers else { return Err(StoreError::NotHere) };
+        let mut connection = pool.acquire().await?;
+        let text = path
+            .to_str()
+            .ok_or_else(|| StoreError::Open { what: path.display().to_string(), error: "the path is no text".into() })?;
+        sqlx::query("VACUUM INTO $1").bind(text).execute(&mut *connection).await?;
+        Ok(())
+    }
+
     /// The number of the last committed change, as it goes up.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.change.subscribe()
