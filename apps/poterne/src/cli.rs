@@ -22,6 +22,8 @@ pub enum Command {
     /// Every setting has a default: without a configuration file the node listens on 80, 443 and 7844, keeps its state in
     /// /var/lib/poterne, and makes its keys, its certificate authorities and one account at its first start.
     Serve(Serve),
+    /// Make a node of this machine: its configuration, its keys, and what to set elsewhere
+    Init(Init),
     /// Try everything on this machine: a node, a sample site, an agent, and a URL that works
     Demo(Demo),
     /// Zones: the domains this node answers for
@@ -69,6 +71,29 @@ pub struct Serve {
     /// Write one line of JSON to this file descriptor once everything listens
     #[arg(long, value_name = "N")]
     pub ready_fd: Option<u32>,
+}
+
+/// `poterne init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The node's own name, which leads to this machine, as in node.example.net
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// An address the world reaches this machine at; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Vec<String>,
+    /// The first administrator's e-mail address
+    #[arg(long, value_name = "EMAIL")]
+    pub email: Option<String>,
+    /// The configuration file to write [default: /etc/poterne/poterne.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the node keeps its state [default: /var/lib/poterne]
+    #[arg(long, value_name = "DIR", conflicts_with = "systemd")]
+    pub state_dir: Option<PathBuf>,
+    /// Install a systemd service that runs the node as a user of its own, and start it
+    #[arg(long)]
+    pub systemd: bool,
 }
 
 /// `poterne demo`.

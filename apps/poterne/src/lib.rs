@@ -14,6 +14,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod health;
+pub mod init;
 pub mod language;
 pub mod node;
 pub mod ports;

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use poterne_node::{
     cli::{Cli, Command},
     config::{self, Config},
-    demo, process, serve, verbs,
+    demo, init, process, serve, verbs,
 };
 
 #[global_allocator]
@@ -38,6 +38,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => Box::pin(serve::run(serve)).await.map(|()| ExitCode::SUCCESS),
         Command::Demo(demo) => Box::pin(demo::run(demo)).await.map(|()| ExitCode::SUCCESS),
         Command::Zone(verb) => verbs::zone(verb).await,
+        Command::Init(arguments) => init::run(arguments).await,
         Command::Backup(verb) => verbs::backup(verb).await,
         Command::Restore(verb) => verbs::restore(verb).await,
         Command::Cert(verb) => verbs::cert(verb).await,

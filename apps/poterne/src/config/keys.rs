@@ -167,6 +167,11 @@ pub fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
 
 /// A configuration file in which every key stands, documented, at its default, and commented out.
 pub fn template() -> String {
+    template_with(&[])
+}
+
+/// The same with these keys, by section and name, at these values in TOML.
+pub fn template_with(set: &[(&str, &str, String)]) -> String {
     let mut text = String::from(
         "# Poterne's configuration. Every key has a default, shown here behind '#': take the '#' away to change it.\n\
          # Environment variables (POTERNE_EDGE_HTTP=127.0.0.1:8080) win over this file, flags over both.\n\n\
@@ -178,6 +183,10 @@ pub fn template() -> String {
             text.push('\n');
             for line in wrap(key.doc, 110) {
                 let _ = writeln!(text, "# {line}");
+            }
+            if let Some((_, _, value)) = set.iter().find(|(section, name, _)| (*section, *name) == (key.section, key.name)) {
+                let _ = writeln!(text, "{} = {value}", key.name);
+                continue;
             }
             let _ = match key.default {
                 Is(default) => writeln!(text, "#{} = {default}", key.name),

@@ -50,6 +50,17 @@ impl App {
         Ok(person)
     }
 
+    /// Says who the owner of the node's first account is: for the node's operator, before anything else.
+    pub async fn own_by(&self, email: &str) -> Result<(), AppError> {
+        let owner = self.owner().await?;
+        let mut session = self.0.store.write().await?;
+        let person = session.person(owner).await?.ok_or(AppError::NotFound("user"))?;
+        session.update_person(&Person { email: email.to_lowercase(), modified_at: self.now(), ..person }).await?;
+        session.commit_silently().await?;
+        self.0.identities.forget();
+        Ok(())
+    }
+
     /// The person who owns the node's first account, and whose tokens the operator makes.
     pub async fn owner(&self) -> Result<UserId, AppError> {
         let members = self.0.store.read().await?.members(self.account()).await?;
