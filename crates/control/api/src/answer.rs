@@ -7,7 +7,7 @@ use axum::{
 };
 use poterne_control_app::AppError;
 use poterne_control_wire::{ApiError, Envelope, Refusal, Source, codes, query::QueryError};
-use poterne_model::ShapeError;
+use poterne_model::{ShapeError, setting::SettingError};
 use serde::Serialize;
 
 use crate::records;
@@ -98,6 +98,7 @@ impl From<AppError> for Answer<()> {
             AppError::Entry(inner) => return records::of_record(inner.code(), &error),
             AppError::Conflict(inner) => return records::of_record(inner.code(), &error),
             AppError::ZoneFile(errors) => return records::of_file(errors),
+            AppError::Setting(error) => return Refusal::from(error.clone()).into(),
             // What is left are our own failures: the log has the reason, strangers do not.
             AppError::Keys(_) | AppError::Store(_) => {
                 tracing::error!(%error, "a request to the API failed");
@@ -123,6 +124,12 @@ impl From<Refusal> for Answer<()> {
 
 impl From<ShapeError> for Answer<()> {
     fn from(error: ShapeError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+impl From<SettingError> for Answer<()> {
+    fn from(error: SettingError) -> Self {
         Refusal::from(error).into()
     }
 }

@@ -77,7 +77,7 @@ const LISTED: [Subject; 6] = [
     Subject::ZoneRulesets,
 ];
 
-fn object(caller: &Caller, (zone, account): (Zone, Account)) -> ZoneObject {
+fn object(caller: &Caller, (zone, account): (Zone, Account), development_mode: i64) -> ZoneObject {
     let target = access::Target::Zone(zone.account, zone.id);
     let listed = LISTED.iter().flat_map(|subject| [subject.to_read(), subject.to_edit()]);
     let time = |micros| WireTime(Timestamp::from_micros(micros));
@@ -87,7 +87,7 @@ fn object(caller: &Caller, (zone, account): (Zone, Account)) -> ZoneObject {
         status: zone.status.as_str(),
         paused: zone.paused,
         r#type: "full",
-        development_mode: 0,
+        development_mode,
         name_servers: zone.name_servers,
         original_name_servers: None,
         original_registrar: None,
@@ -109,6 +109,11 @@ fn object(caller: &Caller, (zone, account): (Zone, Account)) -> ZoneObject {
             .collect(),
         plan: free_plan(),
     }
+}
+
+async fn one(door: &Door, caller: &Caller, zone: (Zone, Account)) -> Answered<ZoneObject> {
+    let modes = door.app.development_modes(std::slice::from_ref(&zone)).await?;
+    Ok(Answer::success(object(caller, zone, modes.first().copied().unwrap_or(0))))
 }
 
 async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<ZoneObject>> {
@@ -143,7 +148,9 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
         order.apply(rising)
     });
     let total = zones.len() as u64;
-    let shown: Vec<_> = page.of(&zones).iter().cloned().map(|zone| object(&caller, zone)).collect();
+    let shown = page.of(&zones);
+    let modes = door.app.development_modes(shown).await?;
+    let shown: Vec<_> = shown.iter().cloned().zip(modes).map(|(zone, mode)| object(&caller, zone, mode)).collect();
     let info = page.info(shown.len(), total);
     Ok(Answer::part(shown, info))
 }
@@ -162,7 +169,7 @@ async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) ->
     };
     let zone = door.app.zone_create(&caller, account, name.text(NAME_MAX)?).await?;
     let shown = door.app.zone_get(&caller, zone.id).await?;
-    Ok(Answer::success(object(&caller, shown)))
+    Ok(Answer::success(object(&caller, shown, 0)))
 }
 
 async fn only_account(door: &Door, caller: &Caller) -> Result<AccountId, Answer<()>> {
@@ -177,7 +184,7 @@ async fn only_account(door: &Door, caller: &Caller) -> Result<AccountId, Answer<
 
 async fn show(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<ZoneObject> {
     let zone = door.app.zone_get(&caller, id).await?;
-    Ok(Answer::success(object(&caller, zone)))
+    one(&door, &caller, zone).await
 }
 
 async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Json(body): Json) -> Answered<ZoneObject> {
@@ -198,7 +205,7 @@ async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Js
         Some(paused) => door.app.zone_pause(&caller, id, paused.boolean()?).await?,
         None => door.app.zone_get(&caller, id).await?,
     };
-    Ok(Answer::success(object(&caller, zone)))
+    one(&door, &caller, zone).await
 }
 
 async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Gone<ZoneId>> {

@@ -2,7 +2,7 @@
 
 use poterne_control_store::StoreError;
 use poterne_keys::EnvelopeError;
-use poterne_model::{EntryError, Name, NameError, ShapeError, chain::ChainError, conflict::Conflict};
+use poterne_model::{EntryError, Name, NameError, ShapeError, chain::ChainError, conflict::Conflict, setting::SettingError};
 
 use crate::access::Permission;
 
@@ -53,6 +53,9 @@ pub enum AppError {
     /// A member of a body that cannot be.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    /// A setting that was not changed.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A name that is none.
     #[error(transparent)]
     Name(#[from] NameError),

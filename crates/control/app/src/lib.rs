@@ -25,6 +25,7 @@ mod route;
 mod route_dns;
 mod secrets;
 mod service;
+mod settings;
 mod tunnel_objects;
 mod tunnels;
 mod zones;

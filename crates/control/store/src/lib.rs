@@ -20,6 +20,7 @@ mod person;
 mod record;
 mod rows;
 mod session;
+mod setting;
 #[cfg(test)]
 mod tests;
 mod touched;

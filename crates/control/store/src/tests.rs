@@ -149,6 +149,8 @@ macro_rules! on_both {
     };
 }
 
+mod stored;
+
 on_both! {
     a_session_that_is_dropped_leaves_nothing_and_wakes_nobody,
     a_reader_keeps_its_state_while_another_writes,

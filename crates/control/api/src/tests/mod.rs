@@ -2,6 +2,7 @@
 
 mod door;
 mod quick;
+mod settings;
 mod tokens;
 mod tunnels;
 mod zones;
@@ -11,7 +12,7 @@ use std::{net::IpAddr, sync::Arc, time::UNIX_EPOCH};
 use axum::{
     Router,
     body::Body,
-    http::{Request, header},
+    http::{Request, StatusCode, header},
 };
 use http_body_util::BodyExt;
 use poterne_control_app::{App, Caller, Settings};
@@ -69,9 +70,14 @@ impl Client {
         }
         let response = self.router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
-        assert_eq!(head.headers[header::CONTENT_TYPE], "application/json", "{path}: exactly, without a charset");
         assert!(head.headers.contains_key("cf-ray"));
-        let body = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
+        let body = body.collect().await.unwrap().to_bytes();
+        if head.status == StatusCode::NO_CONTENT {
+            assert!(body.is_empty() && !head.headers.contains_key(header::CONTENT_TYPE), "{path}: no body, nor a type of one");
+            return Told { status: 204, headers: head.headers, body: Value::Null };
+        }
+        assert_eq!(head.headers[header::CONTENT_TYPE], "application/json", "{path}: exactly, without a charset");
+        let body = serde_json::from_slice(&body).unwrap();
         Told { status: head.status.as_u16(), headers: head.headers, body }
     }
 
@@ -88,6 +94,12 @@ impl Client {
     fn with_token(&self, token: &str) -> Self {
         let (router, app, account) = (self.router.clone(), self.app.clone(), self.account.clone());
         Self { router, app, token: token.to_owned(), account, _dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// The same node, met with a token of that permission group over everything.
+    async fn reader(&self, group: &str) -> Self {
+        let (_, token) = self.app.api_token_of_operator(&Caller::Operator, group, &[group.into()]).await.unwrap();
+        self.with_token(&token)
     }
 
     /// A zone, and the path to it.
