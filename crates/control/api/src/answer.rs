@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use poterne_control_app::AppError;
-use poterne_control_wire::{ApiError, Envelope, Refusal, Source, codes, query::QueryError};
+use poterne_control_wire::{ApiError, Envelope, Refusal, Source, codes, query::QueryError, refusal};
 use poterne_model::{ShapeError, setting::SettingError};
 use serde::Serialize;
 
@@ -84,7 +84,6 @@ impl From<AppError> for Answer<()> {
             AppError::TunnelConnected { .. } => (StatusCode::BAD_REQUEST, codes::TUNNEL_CONNECTED),
             AppError::RecordExists { .. } | AppError::HostExists(_) => (StatusCode::BAD_REQUEST, codes::HOST_EXISTS),
             AppError::Name(_)
-            | AppError::Exists(_)
             | AppError::Invalid { .. }
             | AppError::Hostname { .. }
             | AppError::Chain(_)
@@ -98,6 +97,10 @@ impl From<AppError> for Answer<()> {
             AppError::Entry(inner) => return records::of_record(inner.code(), &error),
             AppError::Conflict(inner) => return records::of_record(inner.code(), &error),
             AppError::ZoneFile(errors) => return records::of_file(errors),
+            AppError::Phase(error) => return Refusal::from(error.clone()).into(),
+            AppError::Ruleset(error) => return Refusal::from(error.clone()).into(),
+            AppError::NoEntryPoint(_) => (StatusCode::NOT_FOUND, codes::NO_ENTRY_POINT),
+            AppError::Exists(_) | AppError::InUse { .. } => (StatusCode::BAD_REQUEST, refusal::CONFLICT),
             AppError::Setting(error) => return Refusal::from(error.clone()).into(),
             // What is left are our own failures: the log has the reason, strangers do not.
             AppError::Keys(_) | AppError::Store(_) => {

@@ -13,6 +13,7 @@ mod limit;
 mod path;
 mod quick;
 mod records;
+mod rulesets;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub fn router(app: App, rate_limit: u32) -> Router {
         .merge(tunnels::routes())
         .merge(records::routes());
     let identified = identified.merge(settings::routes());
+    let identified = identified.merge(rulesets::routes());
     let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
     let v4 = identified.merge(tokens::verify_routes()).with_state(door);
     let routes = Router::new()

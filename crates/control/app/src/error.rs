@@ -3,6 +3,12 @@
 use poterne_control_store::StoreError;
 use poterne_keys::EnvelopeError;
 use poterne_model::{EntryError, Name, NameError, ShapeError, chain::ChainError, conflict::Conflict, setting::SettingError};
+use poterne_model::{
+    Name, NameError, ShapeError,
+    chain::ChainError,
+    ruleset::{Phase, PhaseError, RulesetError},
+    setting::SettingError,
+};
 
 use crate::access::Permission;
 
@@ -56,6 +62,25 @@ pub enum AppError {
     /// A setting that was not changed.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// A phase that has no rules here.
+    #[error(transparent)]
+    Phase(#[from] PhaseError),
+    /// A phase whose rules nobody wrote yet.
+    #[error("the phase {0} has no ruleset here yet: a PUT of its entry point makes one")]
+    NoEntryPoint(Phase),
+    /// A ruleset that was not changed.
+    #[error(transparent)]
+    Ruleset(#[from] RulesetError),
+    /// Something else leans on it.
+    #[error("the {what} {name:?} stays: {why}")]
+    InUse {
+        /// What.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Who leans on it, and what to do.
+        why: String,
+    },
     /// A name that is none.
     #[error(transparent)]
     Name(#[from] NameError),

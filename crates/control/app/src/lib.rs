@@ -23,6 +23,7 @@ mod records;
 pub mod role;
 mod route;
 mod route_dns;
+mod rulesets;
 mod secrets;
 mod service;
 mod settings;
@@ -36,7 +37,7 @@ pub use error::AppError;
 pub use identity::Credentials;
 pub use open::{App, Clock, OriginRange, Settings, system_clock};
 pub use poterne_control_store::{
-    Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Person, TokenOwner, Tunnel, Zone,
+    Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Person, RulesetOwner, TokenOwner, Tunnel, Zone,
 };
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};
 pub use records::{BatchDone, BatchDrafts, Imported, KeptRecord};

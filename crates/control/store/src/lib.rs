@@ -19,6 +19,7 @@ mod open;
 mod person;
 mod record;
 mod rows;
+mod ruleset;
 mod session;
 mod setting;
 #[cfg(test)]
@@ -35,6 +36,8 @@ pub use error::StoreError;
 pub use open::Store;
 pub use person::{Membership, MembershipStatus, Person};
 pub use record::{Record, RecordPage};
+pub use record::Record;
+pub use ruleset::{RULESET_VERSIONS_MAX, RulesetOwner};
 pub use session::Session;
 pub use touched::Touched;
 pub use tunnel::{ConfigSource, Configuration, SealedSecret, Tunnel};

@@ -54,3 +54,17 @@ pub(crate) fn inserted(rows: u64, what: &'static str) -> Result<(), StoreError> 
 pub(crate) fn changed(rows: u64, what: &'static str) -> Result<(), StoreError> {
     if rows == 0 { Err(StoreError::NotFound(what)) } else { Ok(()) }
 }
+
+/// The pattern of `LIKE … ESCAPE '\'` for whatever holds this text.
+pub(crate) fn containing(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

@@ -2,6 +2,7 @@
 
 mod door;
 mod quick;
+mod rulesets;
 mod settings;
 mod tokens;
 mod tunnels;

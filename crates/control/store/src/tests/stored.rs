@@ -1,12 +1,17 @@
-//! What is kept and told: settings.
+//! What is kept and told: settings, rulesets.
 
-use poterne_model::{At, Timestamp, ZoneId};
+use poterne_model::{
+    At, RulesetId, Timestamp, ZoneId,
+    ruleset::{Kind, Phase, RuleDraft, Ruleset, RulesetPut, Scope},
+};
 use serde_json::json;
 
 use super::{ACCOUNT, Engine, Fixture, ZONE, begun, zone};
+use crate::{RULESET_VERSIONS_MAX, RulesetOwner, StoreError};
 
 on_both! {
     what_a_zone_sets_is_its_own_and_goes_with_it,
+    versions_of_rulesets_are_kept_up_to_a_bound,
 }
 
 async fn what_a_zone_sets_is_its_own_and_goes_with_it(engine: Engine) {
@@ -37,4 +42,41 @@ async fn what_a_zone_sets_is_its_own_and_goes_with_it(engine: Engine) {
     assert_eq!(session.zone_settings(ZoneId::from_bytes([4; 16])).await.unwrap(), Default::default());
     session.delete_zone(ZONE).await.unwrap();
     assert_eq!(session.zone_settings(ZONE).await.unwrap(), Default::default());
+}
+
+async fn versions_of_rulesets_are_kept_up_to_a_bound(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let mut session = store.write().await.unwrap();
+    let (of_zone, of_account) = (RulesetOwner::Zone(ZONE), RulesetOwner::Account(ACCOUNT));
+    let rule = json!([{ "action": "block", "expression": "ip.src in $of_fice" }]);
+    let drafts = |phase| RuleDraft::read_list(&At::body(&json!({ "rules": rule })), phase, Kind::Zone).unwrap().unwrap();
+    let put = RulesetPut { rules: Some(drafts(Phase::FirewallCustom)), ..RulesetPut::default() };
+    let mut id = || poterne_model::RuleId::from_bytes([9; 16]);
+    let new = |number: u8, scope, put: RulesetPut, id: &mut dyn FnMut() -> _| {
+        let draft = put.into_entry_point(Phase::FirewallCustom, scope);
+        Ruleset::new(RulesetId::from_bytes([number; 16]), draft, id, Timestamp::from_secs(1)).unwrap()
+    };
+    let mut first = new(1, Scope::Zone, put, &mut id);
+    session.insert_ruleset(of_zone, &first).await.unwrap();
+    let second = new(2, Scope::Zone, RulesetPut::default(), &mut id);
+    assert!(matches!(session.insert_ruleset(of_zone, &second).await, Err(StoreError::Conflict("ruleset"))));
+    session.insert_ruleset(of_account, &new(3, Scope::Account, RulesetPut::default(), &mut id)).await.unwrap();
+    assert_eq!(session.entry_point(of_zone, Phase::FirewallCustom).await.unwrap().as_ref(), Some(&first));
+    assert_eq!(session.entry_point(of_account, Phase::FirewallCustom).await.unwrap().unwrap().kind, Kind::Root);
+    assert_eq!(session.ruleset(of_account, first.id).await.unwrap(), None, "a zone's is no account's");
+    for _ in 0..RULESET_VERSIONS_MAX {
+        first.version += 1;
+        first.description = first.version.to_string();
+        session.update_ruleset(&first).await.unwrap();
+    }
+    let versions = session.ruleset_versions(first.id).await.unwrap();
+    let numbers = (versions.len(), versions[0].version, versions.last().unwrap().version);
+    assert_eq!(numbers, (100, 101, 2));
+    assert_eq!(session.ruleset_version(first.id, 7).await.unwrap().unwrap().description, "7");
+    assert_eq!(session.ruleset_version(first.id, 1).await.unwrap(), None);
+    assert_eq!(session.rules_with(ACCOUNT, "$of_fice").await.unwrap().len(), 1);
+    assert!(session.rules_with(ACCOUNT, "$of%").await.unwrap().is_empty(), "signs of patterns mean themselves");
+    assert_eq!((session.ruleset_count(of_zone).await.unwrap(), session.rulesets(of_account).await.unwrap().len()), (1, 1));
+    session.delete_zone(ZONE).await.unwrap();
+    assert_eq!(session.ruleset_count(of_zone).await.unwrap(), 0);
 }
