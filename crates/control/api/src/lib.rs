@@ -10,6 +10,7 @@ mod body;
 mod credential;
 mod door;
 mod limit;
+mod lists;
 mod path;
 mod quick;
 mod records;
@@ -56,6 +57,7 @@ pub fn router(app: App, rate_limit: u32) -> Router {
         .merge(records::routes());
     let identified = identified.merge(settings::routes());
     let identified = identified.merge(rulesets::routes());
+    let identified = identified.merge(lists::routes());
     let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
     let v4 = identified.merge(tokens::verify_routes()).with_state(door);
     let routes = Router::new()

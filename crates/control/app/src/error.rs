@@ -6,6 +6,7 @@ use poterne_model::{EntryError, Name, NameError, ShapeError, chain::ChainError, 
 use poterne_model::{
     Name, NameError, ShapeError,
     chain::ChainError,
+    list::ListError,
     ruleset::{Phase, PhaseError, RulesetError},
     setting::SettingError,
 };
@@ -71,6 +72,9 @@ pub enum AppError {
     /// A ruleset that was not changed.
     #[error(transparent)]
     Ruleset(#[from] RulesetError),
+    /// A list that was not changed.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// Something else leans on it.
     #[error("the {what} {name:?} stays: {why}")]
     InUse {

@@ -15,6 +15,7 @@ mod audit;
 mod connection;
 mod database;
 mod error;
+mod list;
 mod open;
 mod person;
 mod record;

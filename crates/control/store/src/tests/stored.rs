@@ -1,17 +1,19 @@
-//! What is kept and told: settings, rulesets.
+//! What is kept and told: settings, rulesets, lists.
 
 use poterne_model::{
-    At, RulesetId, Timestamp, ZoneId,
+    At, ListId, ListItemId, ListOperationId, RulesetId, Timestamp, ZoneId,
+    list::{ItemDraft, List, ListItem, ListKind, ListWrite},
     ruleset::{Kind, Phase, RuleDraft, Ruleset, RulesetPut, Scope},
 };
 use serde_json::json;
 
-use super::{ACCOUNT, Engine, Fixture, ZONE, begun, zone};
+use super::{ACCOUNT, Engine, Fixture, OTHER, ZONE, begun, zone};
 use crate::{RULESET_VERSIONS_MAX, RulesetOwner, StoreError};
 
 on_both! {
     what_a_zone_sets_is_its_own_and_goes_with_it,
     versions_of_rulesets_are_kept_up_to_a_bound,
+    items_are_written_in_batches_and_found,
 }
 
 async fn what_a_zone_sets_is_its_own_and_goes_with_it(engine: Engine) {
@@ -79,4 +81,55 @@ async fn versions_of_rulesets_are_kept_up_to_a_bound(engine: Engine) {
     assert_eq!((session.ruleset_count(of_zone).await.unwrap(), session.rulesets(of_account).await.unwrap().len()), (1, 1));
     session.delete_zone(ZONE).await.unwrap();
     assert_eq!(session.ruleset_count(of_zone).await.unwrap(), 0);
+}
+
+async fn items_are_written_in_batches_and_found(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let mut session = store.write().await.unwrap();
+    let at = Timestamp::from_secs(3);
+    let list = List {
+        id: ListId::from_bytes([1; 16]),
+        name: "bad".into(),
+        kind: ListKind::Ip,
+        description: String::new(),
+        created_on: at,
+        modified_on: at,
+    };
+    session.insert_list(ACCOUNT, &list).await.unwrap();
+    let same = List { id: ListId::from_bytes([2; 16]), ..list.clone() };
+    assert!(matches!(session.insert_list(ACCOUNT, &same).await, Err(StoreError::Conflict("list"))));
+    session.insert_list(OTHER, &same).await.unwrap();
+    let item = |number: u8| {
+        let body = json!({ "ip": format!("192.0.2.{number}"), "comment": (number == 7).then_some("A_Bot") });
+        let draft = ItemDraft::read(&At::body(&body), ListKind::Ip).unwrap();
+        let id = ListItemId::from_bytes([number; 16]);
+        ListItem { id, value: draft.value, comment: draft.comment, created_on: at, modified_on: at }
+    };
+    // Two whole batches and what is left over.
+    let write = ListWrite { inserted: (0..123).map(item).collect(), ..ListWrite::default() };
+    session.write_list(&list, &write).await.unwrap();
+    assert_eq!(session.list(ACCOUNT, list.id).await.unwrap(), Some((list.clone(), 123)));
+    assert_eq!(session.list(OTHER, list.id).await.unwrap(), None);
+    assert_eq!(session.lists(OTHER).await.unwrap(), [(same, 0)]);
+    let keys: Vec<String> = (60..200).map(|number| format!("192.0.2.{number}")).collect();
+    assert_eq!(session.list_items_of(&list, &keys).await.unwrap().len(), 63);
+    assert!(session.list_items_of(&list, &[]).await.unwrap().is_empty());
+    assert_eq!(session.list_items_all(&list).await.unwrap()["192.0.2.9"], item(9));
+    let part = session.list_items(&list, Some("192.0.2.12"), None, 2).await.unwrap();
+    assert_eq!(part, [item(120), item(121)], "by key, as text");
+    assert_eq!(session.list_items(&list, None, Some("a_b"), 9).await.unwrap(), [item(7)]);
+    assert!(session.list_items(&list, None, Some("a%b"), 9).await.unwrap().is_empty());
+    let changed = ListItem { comment: Some("new".into()), ..item(1) };
+    let removed = (2..110).map(|number| item(number).id).collect();
+    let write = ListWrite { updated: vec![changed.clone()], removed, ..ListWrite::default() };
+    session.write_list(&list, &write).await.unwrap();
+    assert_eq!(session.list_item(&list, changed.id).await.unwrap(), Some(changed));
+    assert_eq!(session.list(ACCOUNT, list.id).await.unwrap().unwrap().1, 15);
+    let operation = ListOperationId::from_bytes([9; 16]);
+    session.insert_list_operation(ACCOUNT, operation, 4_000_000).await.unwrap();
+    let done = session.list_operation(ACCOUNT, operation).await.unwrap().unwrap();
+    assert_eq!(done.completed, Some(Timestamp::from_secs(4)));
+    assert!(session.list_operation(OTHER, operation).await.unwrap().is_none());
+    session.delete_list(list.id).await.unwrap();
+    assert!(session.list_items_all(&list).await.unwrap().is_empty());
 }

@@ -1,0 +1,124 @@
+//! Lists that rules name, and their items (api-v4 §8).
+
+use axum::{Router, extract::State, routing::get};
+use poterne_control_app::{ItemsChange, ListInfo};
+use poterne_control_wire::{
+    list::{ListObject, OperationObject, OperationStarted, item_object},
+    query::page::{CursorPage, PageLimits},
+};
+use poterne_model::{AccountId, At, ListId, ListItemId, ListOperationId};
+use serde_json::Value;
+
+use crate::{
+    answer::{Answer, Answered},
+    body::{Json, Query},
+    door::{Door, Who},
+    path::{Id, Ids, Ids3},
+    tokens::Gone,
+};
+
+/// Under `/accounts/{account}/rules/lists`.
+pub(crate) fn routes() -> Router<Door> {
+    let base = "/accounts/{account}/rules/lists";
+    let path = |rest: &str| format!("{base}{rest}");
+    Router::new()
+        .route(base, get(list).post(create))
+        .route(&path("/bulk_operations/{operation}"), get(operation))
+        .route(&path("/{list}"), get(show).put(describe).delete(delete))
+        .route(&path("/{list}/items"), get(items).post(append).put(replace).delete(remove))
+        .route(&path("/{list}/items/{item}"), get(item))
+}
+
+fn object(info: ListInfo) -> ListObject {
+    ListObject::new(info.list, info.items, info.rules)
+}
+
+async fn list(State(door): State<Door>, Who(caller): Who, Id(account): Id<AccountId>) -> Answered<Vec<ListObject>> {
+    let lists = door.app.list_all(&caller, account).await?;
+    Ok(Answer::success(lists.into_iter().map(object).collect()))
+}
+
+async fn create(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Id(account): Id<AccountId>,
+    Json(body): Json,
+) -> Answered<ListObject> {
+    Ok(Answer::success(object(door.app.list_create(&caller, account, &At::body(&body)).await?)))
+}
+
+type OfAccount = Ids<AccountId, ListId>;
+
+async fn show(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<ListObject> {
+    Ok(Answer::success(object(door.app.list_get(&caller, account, id).await?)))
+}
+
+async fn describe(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Ids(account, id): OfAccount,
+    Json(body): Json,
+) -> Answered<ListObject> {
+    Ok(Answer::success(object(door.app.list_describe(&caller, account, id, &At::body(&body)).await?)))
+}
+
+async fn delete(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<Gone<ListId>> {
+    door.app.list_delete(&caller, account, id).await?;
+    Ok(Answer::success(Gone { id }))
+}
+
+async fn items(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Ids(account, id): OfAccount,
+    Query(query): Query,
+) -> Answered<Vec<Value>> {
+    let page = CursorPage::read(&query, PageLimits::LIST_ITEMS)?;
+    let (after, search) = (page.after.as_deref(), query.text("search"));
+    // One more than is shown tells whether more follow.
+    let mut found = door.app.list_items(&caller, account, id, after, search, page.per_page + 1).await?;
+    let more = found.len() > page.per_page as usize;
+    found.truncate(page.per_page as usize);
+    let last = found.last().filter(|_| more).map(|item| item.value.key());
+    let info = page.info(found.len(), last.as_deref());
+    Ok(Answer::part(found.iter().map(item_object).collect(), info))
+}
+
+async fn item(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Ids3(account, id, item): Ids3<AccountId, ListId, ListItemId>,
+) -> Answered<Value> {
+    Ok(Answer::success(item_object(&door.app.list_item(&caller, account, id, item).await?)))
+}
+
+async fn write(
+    door: Door,
+    caller: poterne_control_app::Caller,
+    Ids(account, id): OfAccount,
+    change: ItemsChange,
+    body: Json,
+) -> Answered<OperationStarted> {
+    let operation = door.app.list_write(&caller, account, id, change, &At::body(&body.0)).await?;
+    Ok(Answer::success(OperationStarted { operation_id: operation.id }))
+}
+
+async fn append(State(door): State<Door>, Who(caller): Who, of: OfAccount, body: Json) -> Answered<OperationStarted> {
+    write(door, caller, of, ItemsChange::Append, body).await
+}
+
+async fn replace(State(door): State<Door>, Who(caller): Who, of: OfAccount, body: Json) -> Answered<OperationStarted> {
+    write(door, caller, of, ItemsChange::Replace, body).await
+}
+
+async fn remove(State(door): State<Door>, Who(caller): Who, of: OfAccount, body: Json) -> Answered<OperationStarted> {
+    write(door, caller, of, ItemsChange::Delete, body).await
+}
+
+async fn operation(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Ids(account, id): Ids<AccountId, ListOperationId>,
+) -> Answered<OperationObject> {
+    Ok(Answer::success(door.app.list_operation(&caller, account, id).await?.into()))
+}
