@@ -5,6 +5,7 @@
 //! as the v4 API answers it, never with a pretended success.
 #![forbid(unsafe_code)]
 
+mod access_rules;
 mod answer;
 mod body;
 mod credential;
@@ -58,6 +59,7 @@ pub fn router(app: App, rate_limit: u32) -> Router {
     let identified = identified.merge(settings::routes());
     let identified = identified.merge(rulesets::routes());
     let identified = identified.merge(lists::routes());
+    let identified = identified.merge(access_rules::routes());
     let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
     let v4 = identified.merge(tokens::verify_routes()).with_state(door);
     let routes = Router::new()

@@ -5,6 +5,7 @@ use poterne_keys::EnvelopeError;
 use poterne_model::{EntryError, Name, NameError, ShapeError, chain::ChainError, conflict::Conflict, setting::SettingError};
 use poterne_model::{
     Name, NameError, ShapeError,
+    access_rule::DuplicateAccessRule,
     chain::ChainError,
     list::ListError,
     ruleset::{Phase, PhaseError, RulesetError},
@@ -75,6 +76,9 @@ pub enum AppError {
     /// A list that was not changed.
     #[error(transparent)]
     List(#[from] ListError),
+    /// An access rule for the same is there.
+    #[error(transparent)]
+    AccessRule(#[from] DuplicateAccessRule),
     /// Something else leans on it.
     #[error("the {what} {name:?} stays: {why}")]
     InUse {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+mod access_rules;
 mod accounts;
 mod api_tokens;
 mod audit;

@@ -9,6 +9,7 @@
 //! What is not here: who may do what (`control/app`), and what a secret is (`keys`: only sealed bytes and digests come in).
 #![forbid(unsafe_code)]
 
+mod access_rule;
 mod account;
 mod api_token;
 mod audit;

@@ -1,5 +1,6 @@
 //! The routes as a client meets them: the client here, what it meets in a file a resource.
 
+mod access_rules;
 mod door;
 mod lists;
 mod quick;

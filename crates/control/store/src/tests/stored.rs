@@ -1,7 +1,8 @@
-//! What is kept and told: settings, rulesets, lists.
+//! What is kept and told: settings, rulesets, lists, access rules.
 
 use poterne_model::{
-    At, ListId, ListItemId, ListOperationId, RulesetId, Timestamp, ZoneId,
+    AccessRuleId, At, ListId, ListItemId, ListOperationId, RulesetId, Timestamp, ZoneId,
+    access_rule::{AccessConfiguration, AccessMode, AccessRule, AccessScope, AccessTarget},
     list::{ItemDraft, List, ListItem, ListKind, ListWrite},
     ruleset::{Kind, Phase, RuleDraft, Ruleset, RulesetPut, Scope},
 };
@@ -14,6 +15,7 @@ on_both! {
     what_a_zone_sets_is_its_own_and_goes_with_it,
     versions_of_rulesets_are_kept_up_to_a_bound,
     items_are_written_in_batches_and_found,
+    a_scope_has_one_access_rule_for_the_same,
 }
 
 async fn what_a_zone_sets_is_its_own_and_goes_with_it(engine: Engine) {
@@ -132,4 +134,31 @@ async fn items_are_written_in_batches_and_found(engine: Engine) {
     assert!(session.list_operation(OTHER, operation).await.unwrap().is_none());
     session.delete_list(list.id).await.unwrap();
     assert!(session.list_items_all(&list).await.unwrap().is_empty());
+}
+
+async fn a_scope_has_one_access_rule_for_the_same(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let mut session = store.write().await.unwrap();
+    let rule = |id: u8, scope| AccessRule {
+        id: AccessRuleId::from_bytes([id; 16]),
+        scope,
+        mode: AccessMode::Block,
+        configuration: AccessConfiguration { target: AccessTarget::Ip, value: "192.0.2.1".into() },
+        notes: "n".into(),
+        created_on: Timestamp::from_secs(1),
+        modified_on: Timestamp::from_secs(1),
+    };
+    let (of_zone, of_account) = (AccessScope::Zone(ZONE), AccessScope::Account(ACCOUNT));
+    session.insert_access_rule(&rule(1, of_zone)).await.unwrap();
+    session.insert_access_rule(&rule(2, of_account)).await.unwrap();
+    assert!(matches!(session.insert_access_rule(&rule(3, of_zone)).await, Err(StoreError::Conflict("access rule"))));
+    let changed = AccessRule { mode: AccessMode::Whitelist, ..rule(1, of_zone) };
+    session.update_access_rule(&changed).await.unwrap();
+    assert_eq!(session.access_rules(of_zone).await.unwrap(), [changed.clone()]);
+    assert_eq!(session.access_rule_for(of_zone, &changed.configuration).await.unwrap(), Some(changed.clone()));
+    assert_eq!(session.access_rule(of_account, changed.id).await.unwrap(), None);
+    session.delete_zone(ZONE).await.unwrap();
+    assert_eq!((session.access_rule_count(of_zone).await.unwrap(), session.access_rule_count(of_account).await.unwrap()), (0, 1));
+    session.delete_access_rule(AccessRuleId::from_bytes([2; 16])).await.unwrap();
+    assert!(session.access_rules(of_account).await.unwrap().is_empty());
 }
