@@ -103,6 +103,8 @@ impl From<AppError> for Answer<()> {
             AppError::Exists(_) | AppError::InUse { .. } => (StatusCode::BAD_REQUEST, refusal::CONFLICT),
             AppError::List(error) => return Refusal::from(error.clone()).into(),
             AppError::AccessRule(error) => return Refusal::from(error.clone()).into(),
+            AppError::PrivateRoute(error) => return Refusal::from(error.clone()).into(),
+            AppError::VirtualNetwork(error) => return Refusal::from(error.clone()).into(),
             AppError::Setting(error) => return Refusal::from(error.clone()).into(),
             // What is left are our own failures: the log has the reason, strangers do not.
             AppError::Keys(_) | AppError::Store(_) => {

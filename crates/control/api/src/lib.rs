@@ -13,6 +13,7 @@ mod door;
 mod limit;
 mod lists;
 mod path;
+mod private_networks;
 mod quick;
 mod records;
 mod rulesets;
@@ -60,6 +61,7 @@ pub fn router(app: App, rate_limit: u32) -> Router {
     let identified = identified.merge(rulesets::routes());
     let identified = identified.merge(lists::routes());
     let identified = identified.merge(access_rules::routes());
+    let identified = identified.merge(private_networks::routes());
     let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
     let v4 = identified.merge(tokens::verify_routes()).with_state(door);
     let routes = Router::new()

@@ -8,6 +8,7 @@ use poterne_model::{
     access_rule::DuplicateAccessRule,
     chain::ChainError,
     list::ListError,
+    private_network::{RouteError, VirtualNetworkError},
     ruleset::{Phase, PhaseError, RulesetError},
     setting::SettingError,
 };
@@ -79,6 +80,12 @@ pub enum AppError {
     /// An access rule for the same is there.
     #[error(transparent)]
     AccessRule(#[from] DuplicateAccessRule),
+    /// A private route that cannot be.
+    #[error(transparent)]
+    PrivateRoute(#[from] RouteError),
+    /// A virtual network that was not changed.
+    #[error(transparent)]
+    VirtualNetwork(#[from] VirtualNetworkError),
     /// Something else leans on it.
     #[error("the {what} {name:?} stays: {why}")]
     InUse {

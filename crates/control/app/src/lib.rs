@@ -20,6 +20,7 @@ mod ingress;
 mod lists;
 mod open;
 mod people;
+mod private_networks;
 mod quick;
 mod records;
 pub mod role;
@@ -43,6 +44,7 @@ pub use open::{App, Clock, Settings, system_clock};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Person, RulesetOwner, TokenOwner, Tunnel, Zone,
 };
+pub use private_networks::RouteNamed;
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};
 pub use records::{BatchDone, BatchDrafts, Imported, KeptRecord};
 pub use route::{Leads, RecordOutcome, Routed};

@@ -84,6 +84,7 @@ impl App {
         if connections > 0 && !cascade {
             return Err(AppError::TunnelConnected { name: tunnel.name, connections });
         }
+        self.check_unrouted(&mut session, &tunnel, cascade).await?;
         let deleted = self.delete_in(&mut session, tunnel, MANAGED_BY_TUNNEL).await?;
         self.trace(&mut session, caller, traced("delete", &deleted.tunnel, Some(shown(&deleted.tunnel)), None)).await?;
         self.finish(session).await?;

@@ -132,6 +132,7 @@ impl App {
         if connections > 0 && !force {
             return Err(AppError::TunnelConnected { name: tunnel.name, connections });
         }
+        self.check_unrouted(&mut session, &tunnel, force).await?;
         let deleted = self.delete_in(&mut session, tunnel, MANAGED_BY_TUNNEL).await?;
         self.trace(&mut session, caller, traced("delete", &deleted.tunnel, Some(shown(&deleted.tunnel)), None)).await?;
         self.finish(session).await?;
@@ -156,9 +157,20 @@ impl App {
                 }
             }
         }
+        session.delete_private_routes_of(tunnel.account, tunnel.id, now).await?;
         session.delete_tunnel(tunnel.id, now).await?;
         session.send_command(&Command::DropConnections { tunnel: tunnel.id, connector: None }, now).await?;
         Ok(Deleted { tunnel: Tunnel { deleted_at: Some(now), ..tunnel }, removed, left })
+    }
+
+    /// Refuses to delete a tunnel that private routes lead into, unless they go with it.
+    pub(crate) async fn check_unrouted(&self, session: &mut Session, tunnel: &Tunnel, cascade: bool) -> Result<(), AppError> {
+        let routes = session.private_route_count(tunnel.id).await?;
+        if routes == 0 || cascade {
+            return Ok(());
+        }
+        let why = format!("{routes} private routes lead into it: delete them first, or with it (cascade=true, --force)");
+        Err(AppError::InUse { what: "tunnel", name: tunnel.name.clone(), why })
     }
 
     /// The account's live tunnel of this name or id; an id of another account is as unknown as one of nobody.

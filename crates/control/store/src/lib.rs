@@ -19,6 +19,7 @@ mod error;
 mod list;
 mod open;
 mod person;
+mod private_network;
 mod record;
 mod rows;
 mod ruleset;

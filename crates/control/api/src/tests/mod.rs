@@ -3,6 +3,7 @@
 mod access_rules;
 mod door;
 mod lists;
+mod private_networks;
 mod quick;
 mod rulesets;
 mod settings;

@@ -1,14 +1,15 @@
-//! What is kept and told: settings, rulesets, lists, access rules.
+//! What is kept and told: settings, rulesets, lists, access rules, private routes.
 
 use poterne_model::{
-    AccessRuleId, At, ListId, ListItemId, ListOperationId, RulesetId, Timestamp, ZoneId,
+    AccessRuleId, At, ListId, ListItemId, ListOperationId, RouteId, RulesetId, Timestamp, VirtualNetworkId, ZoneId,
     access_rule::{AccessConfiguration, AccessMode, AccessRule, AccessScope, AccessTarget},
     list::{ItemDraft, List, ListItem, ListKind, ListWrite},
+    private_network::{Route, VirtualNetwork},
     ruleset::{Kind, Phase, RuleDraft, Ruleset, RulesetPut, Scope},
 };
 use serde_json::json;
 
-use super::{ACCOUNT, Engine, Fixture, OTHER, ZONE, begun, zone};
+use super::{ACCOUNT, Engine, Fixture, OTHER, TUNNEL, ZONE, begun, tunnel, zone};
 use crate::{RULESET_VERSIONS_MAX, RulesetOwner, StoreError};
 
 on_both! {
@@ -16,6 +17,7 @@ on_both! {
     versions_of_rulesets_are_kept_up_to_a_bound,
     items_are_written_in_batches_and_found,
     a_scope_has_one_access_rule_for_the_same,
+    routes_are_told_of_after_they_are_deleted,
 }
 
 async fn what_a_zone_sets_is_its_own_and_goes_with_it(engine: Engine) {
@@ -161,4 +163,37 @@ async fn a_scope_has_one_access_rule_for_the_same(engine: Engine) {
     assert_eq!((session.access_rule_count(of_zone).await.unwrap(), session.access_rule_count(of_account).await.unwrap()), (0, 1));
     session.delete_access_rule(AccessRuleId::from_bytes([2; 16])).await.unwrap();
     assert!(session.access_rules(of_account).await.unwrap().is_empty());
+}
+
+async fn routes_are_told_of_after_they_are_deleted(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let mut session = store.write().await.unwrap();
+    session.insert_tunnel(&tunnel(TUNNEL, "web")).await.unwrap();
+    let at = Timestamp::from_secs(1);
+    let network = VirtualNetwork::first(VirtualNetworkId::from_bytes([1; 16]), at);
+    session.put_virtual_network(ACCOUNT, &network).await.unwrap();
+    let renamed = VirtualNetwork { comment: "c".into(), ..network.clone() };
+    session.put_virtual_network(ACCOUNT, &renamed).await.unwrap();
+    assert_eq!(session.virtual_networks(ACCOUNT).await.unwrap(), [renamed]);
+    let route = |id: u8, net: &str| Route {
+        id: RouteId::from_bytes([id; 16]),
+        network: net.parse().unwrap(),
+        tunnel: TUNNEL,
+        virtual_network: network.id,
+        comment: String::new(),
+        created_at: at,
+        deleted_at: None,
+    };
+    session.insert_private_route(ACCOUNT, &route(1, "10.0.0.0/8")).await.unwrap();
+    session.insert_private_route(ACCOUNT, &route(2, "10.0.0.1")).await.unwrap();
+    let same = session.insert_private_route(ACCOUNT, &route(3, "10.0.0.0/8")).await;
+    assert!(matches!(same, Err(StoreError::Conflict("route"))));
+    let gone = Route { deleted_at: Some(Timestamp::from_secs(2)), ..route(1, "10.0.0.0/8") };
+    session.update_private_route(ACCOUNT, &gone).await.unwrap();
+    session.insert_private_route(ACCOUNT, &route(3, "10.0.0.0/8")).await.unwrap();
+    assert_eq!(session.private_route_count(TUNNEL).await.unwrap(), 2);
+    assert_eq!(session.private_routes(ACCOUNT).await.unwrap(), [gone, route(2, "10.0.0.1"), route(3, "10.0.0.0/8")]);
+    assert_eq!(session.delete_private_routes_of(ACCOUNT, TUNNEL, 3_000_000).await.unwrap(), 2);
+    assert_eq!(session.private_route_count(TUNNEL).await.unwrap(), 0);
+    assert!(session.private_routes(OTHER).await.unwrap().is_empty());
 }

@@ -1,0 +1,26 @@
+-- Virtual networks; one of an account's that is in force is the default. Deleted ones are told of for a while.
+CREATE TABLE virtual_network (
+    id TEXT PRIMARY KEY,
+    account TEXT NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    is_default INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    deleted_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX virtual_network_name ON virtual_network (account, name) WHERE deleted_at IS NULL;
+
+-- Which tunnel leads to a network. Deleted ones are told of for a while.
+CREATE TABLE private_route (
+    id TEXT PRIMARY KEY,
+    account TEXT NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    network TEXT NOT NULL,
+    tunnel TEXT NOT NULL REFERENCES tunnel (id) ON DELETE CASCADE,
+    virtual_network TEXT NOT NULL REFERENCES virtual_network (id) ON DELETE CASCADE,
+    comment TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    deleted_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX private_route_network ON private_route (virtual_network, network) WHERE deleted_at IS NULL;
+CREATE INDEX private_route_account ON private_route (account, deleted_at);
+CREATE INDEX private_route_tunnel ON private_route (tunnel) WHERE deleted_at IS NULL;
