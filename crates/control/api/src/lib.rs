@@ -56,12 +56,12 @@ pub fn router(app: App, rate_limit: u32) -> Router {
         .merge(user::routes())
         .merge(zones::routes())
         .merge(tunnels::routes())
-        .merge(records::routes());
-    let identified = identified.merge(settings::routes());
-    let identified = identified.merge(rulesets::routes());
-    let identified = identified.merge(lists::routes());
-    let identified = identified.merge(access_rules::routes());
-    let identified = identified.merge(private_networks::routes());
+        .merge(records::routes())
+        .merge(settings::routes())
+        .merge(rulesets::routes())
+        .merge(lists::routes())
+        .merge(access_rules::routes())
+        .merge(private_networks::routes());
     let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
     let v4 = identified.merge(tokens::verify_routes()).with_state(door);
     let routes = Router::new()

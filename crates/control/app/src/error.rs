@@ -2,11 +2,11 @@
 
 use poterne_control_store::StoreError;
 use poterne_keys::EnvelopeError;
-use poterne_model::{EntryError, Name, NameError, ShapeError, chain::ChainError, conflict::Conflict, setting::SettingError};
 use poterne_model::{
-    Name, NameError, ShapeError,
+    EntryError, Name, NameError, ShapeError,
     access_rule::DuplicateAccessRule,
     chain::ChainError,
+    conflict::Conflict,
     list::ListError,
     private_network::{RouteError, VirtualNetworkError},
     ruleset::{Phase, PhaseError, RulesetError},

@@ -38,9 +38,8 @@ pub use access::{Caller, Identity, Request};
 pub use api_tokens::TokenText;
 pub use error::AppError;
 pub use identity::Credentials;
-pub use open::{App, Clock, OriginRange, Settings, system_clock};
 pub use lists::{ItemsChange, ListInfo};
-pub use open::{App, Clock, Settings, system_clock};
+pub use open::{App, Clock, OriginRange, Settings, system_clock};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Person, RulesetOwner, TokenOwner, Tunnel, Zone,
 };

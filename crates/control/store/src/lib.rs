@@ -39,7 +39,6 @@ pub use error::StoreError;
 pub use open::Store;
 pub use person::{Membership, MembershipStatus, Person};
 pub use record::{Record, RecordPage};
-pub use record::Record;
 pub use ruleset::{RULESET_VERSIONS_MAX, RulesetOwner};
 pub use session::Session;
 pub use touched::Touched;
