@@ -8,7 +8,7 @@ import time
 
 from core import HOST, Running
 
-TARGET = os.environ.get("POTERNE_TARGET") or os.path.join(os.path.dirname(__file__), "..", "..", "target", "release")
+TARGET = os.environ.get("POTERNE_TARGET") or os.path.join(os.path.dirname(__file__), "..", "..", "target", "dist")
 SERVER = os.path.realpath(os.path.join(TARGET, "poterne"))
 AGENT = os.path.realpath(os.path.join(TARGET, "poterne-agent"))
 

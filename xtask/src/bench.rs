@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !harness.join("bench.py").is_file() {
         bail!("POTERNE_BENCH is {}, which holds no bench.py", harness.display());
     }
-    run::must(run::cargo().args(["build", "--release", "--package", "poterne", "--package", "poterne-agent"]))?;
+    run::must(run::cargo().args(["build", "--profile", "dist", "--package", "poterne", "--package", "poterne-agent"]))?;
     let bench = || {
         let mut command = Command::new("python3");
         command.arg("bench.py").current_dir(&harness).env("BENCH_ADAPTERS", run::root().join("benches/peers/poterne.py"));
