@@ -2,6 +2,8 @@
 //!
 //! What a phase's rules may be read and changed with is the phase's subject: a token for redirects does not see the firewall.
 
+use std::collections::HashSet;
+
 use poterne_control_store::{RulesetOwner, Session, StoreError};
 use poterne_keys::random_bytes;
 use poterne_model::{
@@ -38,7 +40,8 @@ impl Owned {
     fn traced(&self, action: &'static str, old: Option<&Ruleset>, new: Option<&Ruleset>) -> Traced {
         let id = new.or(old).map_or_else(String::new, |ruleset| ruleset.id.to_string());
         let zone = self.zone.clone();
-        Traced { account: Some(self.account), zone, action, kind: "ruleset", id, old: old.map(shown), new: new.map(shown) }
+        let (old, new) = (old.map(|ruleset| shown(ruleset, new)), new.map(|ruleset| shown(ruleset, old)));
+        Traced { account: Some(self.account), zone, action, kind: "ruleset", id, old, new }
     }
 }
 
@@ -273,11 +276,14 @@ fn new_id() -> RuleId {
     RuleId::from_bytes(random_bytes())
 }
 
-/// A ruleset for the trace.
-fn shown(ruleset: &Ruleset) -> Value {
+/// A ruleset for the trace, with those of its rules that are not in `other` just so: a thousand that stay say nothing of a change.
+fn shown(ruleset: &Ruleset, other: Option<&Ruleset>) -> Value {
+    let same: HashSet<(RuleId, u64)> =
+        other.into_iter().flat_map(|other| &other.rules).map(|rule| (rule.id, rule.version)).collect();
     let rules: Vec<Value> = ruleset
         .rules
         .iter()
+        .filter(|rule| !same.contains(&(rule.id, rule.version)))
         .map(|rule| {
             let mut members = rule.body.members();
             members.insert("id".into(), rule.id.to_string().into());
