@@ -1,6 +1,6 @@
 //! The trace of who changed what, written in the transaction that changes it. No secret may be handed in.
 
-use poterne_control_store::{AuditEvent, AuditFilter, Session};
+use poterne_control_store::{AuditEvent, AuditFilter, Micros, Session};
 use poterne_keys::random_bytes;
 use poterne_model::{AccountId, AuditId, UserId, ZoneId};
 
@@ -8,6 +8,10 @@ use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
 };
+
+/// Most events that one call looks at, and how many it reads at once.
+const EXAMINED_MAX: u32 = 20_000;
+const CHUNK: u32 = 1000;
 
 /// What was changed, for the trace.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +57,41 @@ impl App {
     ) -> Result<(Vec<AuditEvent>, u64), AppError> {
         caller.needs(Subject::AuditLogs.to_read(), Target::Account(account))?;
         let filter = AuditFilter { account: Some(account), ..filter };
-        Ok(self.0.store.read().await?.audit(&filter, offset, count).await?)
+        let mut session = self.0.store.read().await?;
+        Ok((session.audit(&filter, offset, count).await?, session.audit_count(&filter).await?))
+    }
+
+    /// What of an account's trace `wanted` takes, at most `count` events; and where to go on, if there may be more. So many events as
+    /// are asked for may not be found in one call: at most [`EXAMINED_MAX`] are looked at.
+    pub async fn audit_examined(
+        &self,
+        caller: &Caller,
+        account: AccountId,
+        filter: AuditFilter,
+        count: usize,
+        wanted: impl Fn(&AuditEvent) -> bool,
+    ) -> Result<(Vec<AuditEvent>, Option<(Micros, AuditId)>), AppError> {
+        caller.needs(Subject::AuditLogs.to_read(), Target::Account(account))?;
+        let mut filter = AuditFilter { account: Some(account), ..filter };
+        let mut session = self.0.store.read().await?;
+        let mut found = Vec::new();
+        for _ in 0..EXAMINED_MAX / CHUNK {
+            let events = session.audit(&filter, 0, CHUNK).await?;
+            let last = events.len() < CHUNK as usize;
+            for event in events {
+                if found.len() == count {
+                    return Ok((found, filter.after));
+                }
+                filter.after = Some((event.at, event.id));
+                if wanted(&event) {
+                    found.push(event);
+                }
+            }
+            if last {
+                return Ok((found, None));
+            }
+        }
+        Ok((found, filter.after))
     }
 
     /// What a person did, in whichever account.
@@ -67,6 +105,7 @@ impl App {
     ) -> Result<(Vec<AuditEvent>, u64), AppError> {
         caller.needs(Subject::UserDetails.to_read(), Target::User(person))?;
         let filter = AuditFilter { person: Some(person), ..filter };
-        Ok(self.0.store.read().await?.audit(&filter, offset, count).await?)
+        let mut session = self.0.store.read().await?;
+        Ok((session.audit(&filter, offset, count).await?, session.audit_count(&filter).await?))
     }
 }

@@ -4,7 +4,7 @@ use poterne_model::{AccountId, AuditId, TokenId, UserId, ZoneId};
 
 use crate::{
     Micros, Session, StoreError,
-    database::{Row, query},
+    database::{Query, Row, query},
     rows::{cell, parsed, parsed_optional},
 };
 
@@ -65,8 +65,48 @@ pub struct AuditFilter {
     pub before: Option<Micros>,
     /// Only this one.
     pub id: Option<AuditId>,
+    /// That did this.
+    pub action: Option<String>,
+    /// By whoever had this address.
+    pub actor_email: Option<String>,
+    /// From there.
+    pub actor_ip: Option<String>,
+    /// In the zone that was called so.
+    pub zone_name: Option<String>,
+    /// Only what happened in some account.
+    pub in_accounts: bool,
+    /// Only what comes after this one, in the order asked for.
+    pub after: Option<(Micros, AuditId)>,
     /// Oldest first.
     pub ascending: bool,
+}
+
+/// Who may pass: the same for the events and for their number.
+macro_rules! passing {
+    ($begin:literal, $end:literal) => {
+        concat!(
+            $begin,
+            " FROM audit WHERE (CAST($1 AS TEXT) IS NULL OR account = $1) AND (CAST($2 AS TEXT) IS NULL OR actor = $2)
+            AND at >= $3 AND at < $4 AND (CAST($5 AS TEXT) IS NULL OR id = $5) AND (CAST($6 AS TEXT) IS NULL OR action = $6)
+            AND (CAST($7 AS TEXT) IS NULL OR actor_email = $7) AND (CAST($8 AS TEXT) IS NULL OR actor_ip = $8)
+            AND (CAST($9 AS TEXT) IS NULL OR zone_name = $9) AND (NOT $10 OR account IS NOT NULL)",
+            $end
+        )
+    };
+}
+
+fn filtered(statement: &'static str, filter: &AuditFilter) -> Query {
+    query(statement)
+        .bind(filter.account.map(|id| id.to_string()))
+        .bind(filter.person.map(|id| id.to_string()))
+        .bind(filter.since.unwrap_or(Micros::MIN))
+        .bind(filter.before.unwrap_or(Micros::MAX))
+        .bind(filter.id.map(|id| id.to_string()))
+        .bind(&filter.action)
+        .bind(&filter.actor_email)
+        .bind(&filter.actor_ip)
+        .bind(&filter.zone_name)
+        .bind(filter.in_accounts)
 }
 
 impl Session {
@@ -101,33 +141,34 @@ impl Session {
         Ok(())
     }
 
-    /// Those that pass, newest first unless told otherwise; `offset` of them are left out. Also how many there are in all.
-    pub async fn audit(&mut self, filter: &AuditFilter, offset: u64, count: u32) -> Result<(Vec<AuditEvent>, u64), StoreError> {
-        let filtered = |statement: &'static str| {
-            query(statement)
-                .bind(filter.account.map(|id| id.to_string()))
-                .bind(filter.person.map(|id| id.to_string()))
-                .bind(filter.since.unwrap_or(Micros::MIN))
-                .bind(filter.before.unwrap_or(Micros::MAX))
-                .bind(filter.id.map(|id| id.to_string()))
-        };
-        let all = filtered(
-            "SELECT count(*) AS count FROM audit WHERE (CAST($1 AS TEXT) IS NULL OR account = $1)
-            AND (CAST($2 AS TEXT) IS NULL OR actor = $2) AND at >= $3 AND at < $4 AND (CAST($5 AS TEXT) IS NULL OR id = $5)",
-        );
-        let total = cell::<i64>(&all.fetch_one(self.connection()).await?, "count")?.unsigned_abs();
+    /// Those that pass, newest first unless told otherwise; `offset` of them are left out.
+    pub async fn audit(&mut self, filter: &AuditFilter, offset: u64, count: u32) -> Result<Vec<AuditEvent>, StoreError> {
         let statement = if filter.ascending {
-            "SELECT * FROM audit WHERE (CAST($1 AS TEXT) IS NULL OR account = $1)
-            AND (CAST($2 AS TEXT) IS NULL OR actor = $2) AND at >= $3 AND at < $4 AND (CAST($5 AS TEXT) IS NULL OR id = $5)
-            ORDER BY at, id LIMIT $6 OFFSET $7"
+            passing!(
+                "SELECT *",
+                " AND (CAST($11 AS BIGINT) IS NULL OR at > $11 OR (at = $11 AND id > $12)) ORDER BY at, id LIMIT $13 OFFSET $14"
+            )
         } else {
-            "SELECT * FROM audit WHERE (CAST($1 AS TEXT) IS NULL OR account = $1)
-            AND (CAST($2 AS TEXT) IS NULL OR actor = $2) AND at >= $3 AND at < $4 AND (CAST($5 AS TEXT) IS NULL OR id = $5)
-            ORDER BY at DESC, id DESC LIMIT $6 OFFSET $7"
+            passing!(
+                "SELECT *",
+                " AND (CAST($11 AS BIGINT) IS NULL OR at < $11 OR (at = $11 AND id < $12)) ORDER BY at DESC, id DESC LIMIT $13 OFFSET $14"
+            )
         };
-        let offset = i64::try_from(offset).unwrap_or(i64::MAX);
-        let rows = filtered(statement).bind(i64::from(count)).bind(offset).fetch_all(self.connection()).await?;
-        Ok((rows.iter().map(event).collect::<Result<_, _>>()?, total))
+        let (at, id) = filter.after.unzip();
+        let rows = filtered(statement, filter)
+            .bind(at)
+            .bind(id.map(|id| id.to_string()))
+            .bind(count)
+            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .fetch_all(self.connection())
+            .await?;
+        rows.iter().map(event).collect()
+    }
+
+    /// How many there are in all, wherever one begins.
+    pub async fn audit_count(&mut self, filter: &AuditFilter) -> Result<u64, StoreError> {
+        let row = filtered(passing!("SELECT count(*) AS count", ""), filter).fetch_one(self.connection()).await?;
+        Ok(cell::<i64>(&row, "count")?.unsigned_abs())
     }
 }
 

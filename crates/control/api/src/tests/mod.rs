@@ -1,6 +1,7 @@
 //! The routes as a client meets them: the client here, what it meets in a file a resource.
 
 mod access_rules;
+mod audit;
 mod door;
 mod lists;
 mod private_networks;

@@ -1,7 +1,8 @@
-//! What is kept and told: settings, rulesets, lists, access rules, private routes.
+//! What is kept and told: settings, rulesets, lists, access rules, private routes, the trace.
 
 use poterne_model::{
-    AccessRuleId, At, ListId, ListItemId, ListOperationId, RouteId, RulesetId, Timestamp, VirtualNetworkId, ZoneId,
+    AccessRuleId, At, AuditId, ListId, ListItemId, ListOperationId, RouteId, RulesetId, Timestamp,
+    VirtualNetworkId, ZoneId,
     access_rule::{AccessConfiguration, AccessMode, AccessRule, AccessScope, AccessTarget},
     list::{ItemDraft, List, ListItem, ListKind, ListWrite},
     private_network::{Route, VirtualNetwork},
@@ -10,7 +11,9 @@ use poterne_model::{
 use serde_json::json;
 
 use super::{ACCOUNT, Engine, Fixture, OTHER, TUNNEL, ZONE, begun, tunnel, zone};
-use crate::{RULESET_VERSIONS_MAX, RulesetOwner, StoreError};
+use crate::{
+    Actor, AuditEvent, AuditFilter, RULESET_VERSIONS_MAX, RulesetOwner, StoreError,
+};
 
 on_both! {
     what_a_zone_sets_is_its_own_and_goes_with_it,
@@ -18,6 +21,7 @@ on_both! {
     items_are_written_in_batches_and_found,
     a_scope_has_one_access_rule_for_the_same,
     routes_are_told_of_after_they_are_deleted,
+    the_trace_is_filtered_and_read_on_from_any_event,
 }
 
 async fn what_a_zone_sets_is_its_own_and_goes_with_it(engine: Engine) {
@@ -196,4 +200,50 @@ async fn routes_are_told_of_after_they_are_deleted(engine: Engine) {
     assert_eq!(session.delete_private_routes_of(ACCOUNT, TUNNEL, 3_000_000).await.unwrap(), 2);
     assert_eq!(session.private_route_count(TUNNEL).await.unwrap(), 0);
     assert!(session.private_routes(OTHER).await.unwrap().is_empty());
+}
+
+async fn the_trace_is_filtered_and_read_on_from_any_event(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let mut session = store.write().await.unwrap();
+    let event = |id: u8, at: i64, action: &str| AuditEvent {
+        id: AuditId::from_bytes([id; 16]),
+        at,
+        account: (id != 9).then_some(ACCOUNT),
+        zone: (id == 2).then(|| (ZONE, "example.com".into())),
+        actor: Actor {
+            kind: "user".into(),
+            email: Some("a@example.com".into()),
+            ip: Some("192.0.2.1".into()),
+            ..Actor::default()
+        },
+        door: "API".into(),
+        ray: None,
+        action: action.into(),
+        resource_kind: "zone".into(),
+        resource: "r".into(),
+        old_value: None,
+        new_value: Some("{}".into()),
+    };
+    let events = [event(1, 5, "add"), event(2, 6, "set"), event(3, 6, "set"), event(4, 7, "delete"), event(9, 8, "set")];
+    for event in &events {
+        session.insert_audit(event).await.unwrap();
+    }
+    let mut ids = async |filter: AuditFilter, offset, count| {
+        let found = session.audit(&filter, offset, count).await.unwrap();
+        let ids: Vec<u8> = found.iter().map(|event| event.id.as_bytes()[0]).collect();
+        (ids, session.audit_count(&filter).await.unwrap())
+    };
+    let all = AuditFilter::default;
+    assert_eq!(ids(all(), 1, 2).await, (vec![4, 3], 5));
+    let after = Some((6, AuditId::from_bytes([3; 16])));
+    assert_eq!(ids(AuditFilter { after, ..all() }, 0, 9).await, (vec![2, 1], 5));
+    assert_eq!(ids(AuditFilter { after, ascending: true, ..all() }, 0, 9).await, (vec![4, 9], 5));
+    assert_eq!(ids(AuditFilter { action: Some("set".into()), in_accounts: true, ..all() }, 0, 9).await, (vec![3, 2], 2));
+    assert_eq!(ids(AuditFilter { zone_name: Some("example.com".into()), ..all() }, 0, 9).await, (vec![2], 1));
+    assert_eq!(ids(AuditFilter { actor_email: Some("b@example.com".into()), ..all() }, 0, 9).await, (vec![], 0));
+    assert_eq!(
+        ids(AuditFilter { actor_ip: Some("192.0.2.1".into()), account: Some(ACCOUNT), ..all() }, 0, 1).await,
+        (vec![4], 4)
+    );
+    assert_eq!(ids(AuditFilter { since: Some(6), before: Some(7), ..all() }, 0, 9).await, (vec![3, 2], 2));
 }
