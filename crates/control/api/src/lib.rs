@@ -11,6 +11,7 @@ mod audit;
 mod body;
 mod credential;
 mod door;
+mod features;
 mod limit;
 mod lists;
 mod path;
@@ -63,7 +64,7 @@ pub fn router(app: App, rate_limit: u32) -> Router {
         .merge(lists::routes())
         .merge(access_rules::routes())
         .merge(private_networks::routes());
-    let identified = identified.merge(audit::routes());
+    let identified = identified.merge(audit::routes()).merge(features::routes());
     let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
     let v4 = identified.merge(tokens::verify_routes()).with_state(door);
     let routes = Router::new()

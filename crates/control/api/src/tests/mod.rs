@@ -3,6 +3,7 @@
 mod access_rules;
 mod audit;
 mod door;
+mod features;
 mod lists;
 mod private_networks;
 mod quick;

@@ -1,0 +1,26 @@
+//! What is in force.
+
+use serde_json::json;
+
+use super::client;
+
+#[tokio::test]
+async fn what_is_only_stored_says_so() {
+    let client = client().await;
+    let zone = client.zone("example.com").await;
+    let told = client.get(&format!("{zone}/poterne/features")).await;
+    let of_zone = told.result().as_array().unwrap();
+    for (id, kind) in [("ssl", "setting"), ("http_ratelimit", "phase"), ("access_rules", "object")] {
+        assert!(of_zone.contains(&json!({ "id": id, "type": kind, "in_force": false })), "{id}");
+    }
+    assert!(of_zone.iter().all(|feature| feature["id"] != "http_request_redirect"), "an account's phase");
+    let told = client.get(&format!("/accounts/{}/poterne/features", client.account)).await;
+    let of_account = told.result().as_array().unwrap();
+    assert!(of_account.iter().any(|feature| feature["id"] == "http_request_redirect"));
+    assert!(of_account.iter().any(|feature| feature["id"] == "lists"));
+    // Every setting that is told back is among them.
+    let settings = client.get(&format!("{zone}/settings")).await;
+    let counted = of_zone.iter().filter(|feature| feature["type"] == "setting").count();
+    assert_eq!(settings.result().as_array().unwrap().len(), counted);
+    assert_eq!(client.get(&format!("/zones/{}/poterne/features", "0".repeat(32))).await.status, 404);
+}
