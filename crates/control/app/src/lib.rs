@@ -19,6 +19,7 @@ mod identity;
 pub mod idn;
 mod ingress;
 mod lists;
+mod members;
 mod open;
 mod people;
 mod private_networks;
@@ -43,7 +44,8 @@ pub use identity::Credentials;
 pub use lists::{ItemsChange, ListInfo};
 pub use open::{App, Clock, OriginRange, Settings, system_clock};
 pub use poterne_control_store::{
-    Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Person, RulesetOwner, TokenOwner, Tunnel, Zone,
+    Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Person, RulesetOwner,
+    TokenOwner, Tunnel, Zone,
 };
 pub use private_networks::RouteNamed;
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};

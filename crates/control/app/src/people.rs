@@ -7,7 +7,7 @@ use poterne_model::{AccountId, MembershipId, UserId};
 use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
-    role,
+    members, role,
 };
 
 /// Longest first or last name, in characters.
@@ -63,10 +63,9 @@ impl App {
 
     /// The person who owns the node's first account, and whose tokens the operator makes.
     pub async fn owner(&self) -> Result<UserId, AppError> {
-        let members = self.0.store.read().await?.members(self.account()).await?;
-        let owns =
-            |(membership, _): &&(Membership, Person)| membership.roles.iter().any(|role| role == role::SUPER_ADMINISTRATOR);
-        members.iter().find(owns).map(|(membership, _)| membership.person).ok_or(AppError::NotFound("user"))
+        let all = self.0.store.read().await?.members(self.account()).await?;
+        let owns = |(membership, _): &&(Membership, Person)| members::owns(membership);
+        all.iter().find(owns).map(|(membership, _)| membership.person).ok_or(AppError::NotFound("user"))
     }
 }
 

@@ -106,6 +106,15 @@ impl Session {
         changed(done, "person")
     }
 
+    /// Takes a person away who belongs nowhere and has nothing to show: neither password, key nor token.
+    pub async fn delete_person_unless_used(&mut self, id: UserId) -> Result<(), StoreError> {
+        let statement = "DELETE FROM person WHERE id = $1 AND password IS NULL AND key_digest IS NULL
+            AND NOT EXISTS (SELECT 1 FROM membership WHERE membership.person = $1)
+            AND NOT EXISTS (SELECT 1 FROM api_token WHERE api_token.person = $1)";
+        query(statement).bind(id.to_string()).execute(self.connection()).await?;
+        Ok(())
+    }
+
     /// Sets the digest of a person's global key.
     pub async fn set_person_key(&mut self, id: UserId, digest: &[u8; 32]) -> Result<(), StoreError> {
         let statement = query("UPDATE person SET key_digest = $2 WHERE id = $1").bind(id.to_string()).bind(digest.as_slice());

@@ -1,7 +1,7 @@
-//! What is kept and told: settings, rulesets, lists, access rules, private routes, the trace.
+//! What is kept and told: settings, rulesets, lists, access rules, private routes, the trace, invitations.
 
 use poterne_model::{
-    AccessRuleId, At, AuditId, ListId, ListItemId, ListOperationId, RouteId, RulesetId, Timestamp,
+    AccessRuleId, At, AuditId, ListId, ListItemId, ListOperationId, MembershipId, RouteId, RulesetId, Timestamp, UserId,
     VirtualNetworkId, ZoneId,
     access_rule::{AccessConfiguration, AccessMode, AccessRule, AccessScope, AccessTarget},
     list::{ItemDraft, List, ListItem, ListKind, ListWrite},
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{ACCOUNT, Engine, Fixture, OTHER, TUNNEL, ZONE, begun, tunnel, zone};
 use crate::{
-    Actor, AuditEvent, AuditFilter, RULESET_VERSIONS_MAX, RulesetOwner, StoreError,
+    Actor, AuditEvent, AuditFilter, Membership, MembershipStatus, Person, RULESET_VERSIONS_MAX, RulesetOwner, StoreError,
 };
 
 on_both! {
@@ -22,6 +22,7 @@ on_both! {
     a_scope_has_one_access_rule_for_the_same,
     routes_are_told_of_after_they_are_deleted,
     the_trace_is_filtered_and_read_on_from_any_event,
+    a_person_who_was_only_invited_goes_with_their_invitation,
 }
 
 async fn what_a_zone_sets_is_its_own_and_goes_with_it(engine: Engine) {
@@ -246,4 +247,40 @@ async fn the_trace_is_filtered_and_read_on_from_any_event(engine: Engine) {
         (vec![4], 4)
     );
     assert_eq!(ids(AuditFilter { since: Some(6), before: Some(7), ..all() }, 0, 9).await, (vec![3, 2], 2));
+}
+
+async fn a_person_who_was_only_invited_goes_with_their_invitation(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let mut session = store.write().await.unwrap();
+    let person = |id: u8, password: Option<&str>| Person {
+        id: UserId::from_bytes([id; 16]),
+        email: format!("{id}@example.com"),
+        first_name: None,
+        last_name: None,
+        password: password.map(str::to_owned),
+        suspended: false,
+        created_at: 1,
+        modified_at: 1,
+    };
+    for (id, password) in [(1, None), (2, Some("argon2id")), (3, None)] {
+        session.insert_person(&person(id, password)).await.unwrap();
+    }
+    let membership = Membership {
+        id: MembershipId::from_bytes([1; 16]),
+        account: ACCOUNT,
+        person: person(3, None).id,
+        status: MembershipStatus::Pending,
+        roles: vec!["DNS".into()],
+        created_at: 1,
+        modified_at: 1,
+    };
+    session.insert_membership(&membership).await.unwrap();
+    for (id, stays) in [(1, false), (2, true), (3, true)] {
+        let id = person(id, None).id;
+        session.delete_person_unless_used(id).await.unwrap();
+        assert_eq!(session.person(id).await.unwrap().is_some(), stays, "{id}");
+    }
+    session.delete_membership(membership.id).await.unwrap();
+    session.delete_person_unless_used(membership.person).await.unwrap();
+    assert!(session.person(membership.person).await.unwrap().is_none());
 }
