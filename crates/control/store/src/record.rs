@@ -5,7 +5,8 @@ use poterne_model::{AccountId, Name, RecordData, RecordId, RecordSet, RecordType
 use crate::{
     Micros, Session, StoreError, Zone,
     database::{Row, query},
-    rows::{cell, inserted, number, parse, parsed},
+    published::data,
+    rows::{cell, inserted, number, parsed},
     touched::Touched,
 };
 
@@ -62,12 +63,7 @@ pub struct RecordPage {
 impl Record {
     /// The content as the model reads it.
     pub fn data(&self) -> Result<RecordData, StoreError> {
-        Ok(match self.kind {
-            RecordType::A => RecordData::A(parse(&self.content, "A record")?),
-            RecordType::Aaaa => RecordData::Aaaa(parse(&self.content, "AAAA record")?),
-            RecordType::Cname => RecordData::Cname(parse(&self.content, "CNAME record")?),
-            RecordType::Other(_) => RecordData::Other(self.content.clone()),
-        })
+        data(&self.kind, &self.content)
     }
 
     /// Record sets of these records, which are of one name.

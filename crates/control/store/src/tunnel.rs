@@ -271,7 +271,7 @@ impl Session {
     }
 }
 
-fn tunnel(row: &Row) -> Result<Tunnel, StoreError> {
+pub(crate) fn tunnel(row: &Row) -> Result<Tunnel, StoreError> {
     let config_source = match cell(row, "config_src")? {
         "cloudflare" => ConfigSource::Remote,
         "local" => ConfigSource::Local,
@@ -293,12 +293,15 @@ fn tunnel(row: &Row) -> Result<Tunnel, StoreError> {
     })
 }
 
-fn secret(row: &Row) -> Result<SealedSecret, StoreError> {
+pub(crate) fn digest(row: &Row) -> Result<[u8; 32], StoreError> {
     let digest = cell::<Vec<u8>>(row, "digest")?.try_into();
-    let digest = digest.map_err(|_| StoreError::Damaged { what: "tunnel secret", why: "its digest has not 32 bytes".into() })?;
-    Ok(SealedSecret { digest, sealed: cell(row, "sealed")?, created_at: cell(row, "created_at")? })
+    digest.map_err(|_| StoreError::Damaged { what: "tunnel secret", why: "its digest has not 32 bytes".into() })
 }
 
-fn configuration(row: &Row) -> Result<Configuration, StoreError> {
+fn secret(row: &Row) -> Result<SealedSecret, StoreError> {
+    Ok(SealedSecret { digest: digest(row)?, sealed: cell(row, "sealed")?, created_at: cell(row, "created_at")? })
+}
+
+pub(crate) fn configuration(row: &Row) -> Result<Configuration, StoreError> {
     Ok(Configuration { version: number(row, "version")?, json: cell(row, "config")?, created_at: cell(row, "created_at")? })
 }
