@@ -187,6 +187,18 @@ impl Snapshot {
         }
     }
 
+    /// Whether a chunk of this key is in force, whatever it says. The node's always is.
+    pub fn contains(&self, key: &ChunkKey) -> bool {
+        match key {
+            ChunkKey::Node => true,
+            ChunkKey::Account(id) => self.accounts.contains(id),
+            ChunkKey::Zone(id) => self.zones.contains(id),
+            ChunkKey::Name(id, name) => self.zone(*id).is_some_and(|zone| zone.name(name.as_str()).is_some()),
+            ChunkKey::Tunnel(id) => self.tunnels.contains(id),
+            ChunkKey::Certificate(id) => self.certificates.contains(id),
+        }
+    }
+
     /// Every key in force; the node's is not among them, since it is never taken away.
     pub fn keys(&self) -> impl Iterator<Item = ChunkKey> + '_ {
         let names = self.zones.iter().flat_map(|(id, zone)| zone.names().map(|(name, _)| ChunkKey::Name(*id, name)));

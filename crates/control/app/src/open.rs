@@ -13,6 +13,7 @@ use poterne_model::{AccountId, Name, Network, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::watch;
 
 use crate::{AppError, Caller, identity::Remembered, people, quick::Limiter};
+use crate::{AppError, Live, identity::Remembered, people, quick::Limiter};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -73,7 +74,7 @@ pub(crate) struct Inner {
     pub(crate) quick_account: AccountId,
     pub(crate) limiter: Mutex<Limiter>,
     pub(crate) identities: Remembered,
-    live: OnceLock<watch::Receiver<u64>>,
+    live: OnceLock<watch::Receiver<Live>>,
 }
 
 impl App {
@@ -135,10 +136,14 @@ impl App {
         settings.pin = pin;
     }
 
-    /// From now on verbs return only once their change is obeyed: `live` tells the number of the last one that is.
-    pub fn wait_for(&self, live: watch::Receiver<u64>) {
+    /// From now on verbs return only once their change is obeyed: `live` tells which is.
+    pub fn wait_for(&self, live: watch::Receiver<Live>) {
         // A second publisher in one process would be a mistake of the caller; the first stays.
         let _ = self.0.live.set(live);
+    }
+
+    pub(crate) fn live(&self) -> Option<watch::Receiver<Live>> {
+        self.0.live.get().cloned()
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -157,9 +162,8 @@ impl App {
     /// Makes a verb's writes durable, then waits until this node obeys them.
     pub(crate) async fn finish(&self, session: Session) -> Result<(), AppError> {
         let change = session.commit().await?;
-        if let Some(live) = self.0.live.get() {
-            let mut live = live.clone();
-            let reached = tokio::time::timeout(LIVE_TIMEOUT, live.wait_for(|applied| *applied >= change)).await;
+        if let Some(mut live) = self.live() {
+            let reached = tokio::time::timeout(LIVE_TIMEOUT, live.wait_for(|live| live.change >= change)).await;
             if !matches!(reached, Ok(Ok(_))) {
                 tracing::warn!(change, "a change is durable and not yet obeyed by this node");
             }

@@ -1,25 +1,47 @@
 //! The task.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use poterne_control_app::{App, AppError};
+use poterne_control_app::{App, AppError, Live};
 use poterne_control_store::{Store, StoreError};
 use poterne_feed::{Change, Command};
-use poterne_snapshot::{NodeChunk, SnapshotHandle};
-use tokio::sync::{mpsc, watch};
+use poterne_snapshot::{ChunkKey, NodeChunk, SnapshotHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::compile::{Intent, compile, difference};
+use crate::{
+    difference::{self, Chunks},
+    read::{self, Audit},
+    rows::News,
+    world::World,
+};
 
-/// How often the store is compared with the snapshot though nothing said it changed: what a lost wake-up, a refused change or
-/// a full disk left behind is then put right, and quick tunnels end.
-const CONVERGE_EVERY: Duration = Duration::from_secs(30);
+/// How often the store is looked at though nothing said it changed: a wake-up lost, or made by another process, is then found, quick
+/// tunnels end, and the next rows are looked at again ([`Audit`]).
+const ROUND_EVERY: Duration = Duration::from_secs(30);
 
-/// Pause after a failure.
+/// Pause after a failure; it doubles with each, up to the greatest.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// How long a node may take to obey a change: a slow disk's fsync, many times over.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most things read anew one by one; beyond it reading everything is quicker.
+const TOUCHED_MAX: u32 = 20_000;
+
+/// Keys remembered while a node does not take changes; beyond it everything is compared once it does.
+const OWED_MAX: usize = 100_000;
+
+/// Most chunks in one change. What one verb changes stays together unless it is larger, as a zone of more names that is paused: it is
+/// then obeyed in pieces, one right after another, and memory does not grow with what is published.
+const CHUNKS_MAX: usize = 50_000;
+
+/// Touched things kept in the store after they are live; forgetting them is a write of its own, and waits until it pays.
+const FORGET_AFTER: usize = 1000;
 
 /// Why nothing, or not all, was published this time. It is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +74,21 @@ pub struct Publisher {
     changes: mpsc::Sender<Change>,
     commands: mpsc::Sender<Command>,
     node: NodeChunk,
-    live: watch::Sender<u64>,
+    live: watch::Sender<Live>,
+    /// None until everything was read, and after what leaves it in doubt.
+    world: Option<World>,
+    /// The number of the store's last change that the world has taken in.
+    seen: u64,
+    owed: Owed,
+    /// Touched things that are live, and not forgotten in the store.
+    forgettable: usize,
+    audit: Audit,
+}
+
+/// What may not be in force as the world says.
+enum Owed {
+    Everything,
+    Keys(BTreeSet<ChunkKey>),
 }
 
 impl Publisher {
@@ -66,88 +102,200 @@ impl Publisher {
         commands: mpsc::Sender<Command>,
         node: NodeChunk,
     ) -> Self {
-        Self { app, store, handle, changes, commands, node, live: watch::Sender::new(0) }
+        Self {
+            app,
+            store,
+            handle,
+            changes,
+            commands,
+            node,
+            live: watch::Sender::new(Live::default()),
+            world: None,
+            seen: 0,
+            owed: Owed::Everything,
+            forgettable: 0,
+            audit: Audit::default(),
+        }
     }
 
-    /// The number of the store's last change that the node obeys; hand it to [`App::wait_for`].
-    pub fn live(&self) -> watch::Receiver<u64> {
+    /// What the node obeys, as it goes on; hand it to [`App::wait_for`].
+    pub fn live(&self) -> watch::Receiver<Live> {
         self.live.subscribe()
     }
 
     /// Converges whenever the store changes, and every 30 s, until told to stop.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(mut self, shutdown: CancellationToken) {
         let mut changed = self.store.changes();
+        let mut next_round = Instant::now();
+        let mut retry_after = RETRY_AFTER;
         loop {
             changed.borrow_and_update();
-            let pause = match self.converge().await {
-                Ok(_) => CONVERGE_EVERY,
+            let is_round = Instant::now() >= next_round;
+            if is_round {
+                next_round = Instant::now() + ROUND_EVERY;
+            }
+            let done = if is_round { self.round().await } else { self.converge().await.map(drop) };
+            let waits_for_changes = match done {
+                Ok(()) => {
+                    retry_after = RETRY_AFTER;
+                    true
+                }
                 Err(PublishError::Closed) => return,
                 Err(error) => {
                     tracing::error!(%error, "publishing failed; the last generation keeps serving, trying again");
-                    RETRY_AFTER
+                    next_round = Instant::now() + retry_after;
+                    retry_after = (retry_after * 2).min(RETRY_AFTER_MAX);
+                    false
                 }
             };
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                woken = changed.changed() => if woken.is_err() { return },
-                () = tokio::time::sleep(pause) => {}
+                woken = changed.changed(), if waits_for_changes => if woken.is_err() { return },
+                () = tokio::time::sleep_until(next_round) => {}
             }
         }
     }
 
-    /// Once: reads, compiles, compares, sends, waits until it is obeyed, sends orders. Returns the generation in force.
-    pub async fn converge(&self) -> Result<u64, PublishError> {
+    /// Once: reads what changed, compares, sends, waits until it is obeyed, sends orders. Returns the generation in force.
+    pub async fn converge(&mut self) -> Result<u64, PublishError> {
+        self.step(false).await
+    }
+
+    /// Once, with what is due now and then.
+    async fn round(&mut self) -> Result<(), PublishError> {
         self.app.expire_quick_tunnels().await?;
-        let (change, intent) = self.read().await?;
-        let current = self.handle.load().clone();
-        let base = current.clone();
-        let chunks = tokio::task::spawn_blocking(move || compile(&intent).map(|wanted| difference(&base, &wanted)));
-        let chunks = chunks.await.map_err(|error| PublishError::Compile(error.to_string()))??;
-        let mut generation = current.generation();
-        if !chunks.is_empty() {
-            generation += 1;
-            tracing::debug!(generation, chunks = chunks.len(), "publishing");
-            self.send(Change { generation, chunks }).await?;
+        self.step(true).await?;
+        self.forget(1).await
+    }
+
+    async fn step(&mut self, audits: bool) -> Result<u64, PublishError> {
+        let mut session = self.store.read().await?;
+        let change = session.change().await?;
+        // Those of this change and before: sent once it is obeyed.
+        let orders = session.outbox().await?;
+        let mut news = News::default();
+        let mut audited = None;
+        if let Some(world) = &self.world {
+            match session.touched_since(self.seen, TOUCHED_MAX).await? {
+                Some(touched) => {
+                    self.forgettable += touched.len();
+                    news = read::news(&mut session, world, touched).await?;
+                    if audits {
+                        audited = Some(self.audit.next(&mut session, world).await?);
+                    }
+                }
+                None => self.world = None,
+            }
         }
-        self.send_orders().await?;
-        self.live.send_replace(change);
+        let world = match self.world.take() {
+            Some(world) => world,
+            None => {
+                (self.owed, self.forgettable) = (Owed::Everything, FORGET_AFTER);
+                read::everything(&mut session, &self.node).await?
+            }
+        };
+        drop(session);
+        self.seen = change;
+        let chunks = self.take_in(world, news, audited).await?;
+        let generation = self.send(chunks).await?;
+        if let (Some(world), Owed::Everything) = (&mut self.world, &self.owed) {
+            world.share(&self.handle.load());
+        }
+        self.owed = Owed::Keys(BTreeSet::new());
+        let sent = self.send_orders(&orders).await?;
+        self.live.send_replace(Live { change, generation });
+        self.forget_orders(sent).await?;
+        self.forget(FORGET_AFTER).await?;
         Ok(generation)
     }
 
-    async fn read(&self) -> Result<(u64, Intent), StoreError> {
-        let mut session = self.store.read().await?;
-        let change = session.change().await?;
-        let intent = Intent {
-            accounts: session.accounts().await?,
-            zones: session.zones(None).await?,
-            records: session.records(None).await?,
-            tunnels: session.tunnels(None).await?,
-            digests: session.secret_digests().await?,
-            configurations: session.configurations().await?,
-            node: self.node.clone(),
+    /// Steps the world, and says what the node lacks. A panic on the way loses the world, which is then read anew.
+    async fn take_in(&mut self, mut world: World, news: News, audited: Option<News>) -> Result<Chunks, PublishError> {
+        let snapshot = self.handle.load().clone();
+        let owed = std::mem::replace(&mut self.owed, Owed::Everything);
+        let work = move || {
+            let mut owed = owed;
+            owed.extend(world.update(news));
+            let mut chunks = match &owed {
+                Owed::Everything => difference::of_everything(&world, &snapshot),
+                Owed::Keys(keys) => difference::of_keys(&world, &snapshot, keys.iter()),
+            };
+            if let (Some(audited), Owed::Keys(_)) = (audited, &owed) {
+                let looked_at = world.update(audited);
+                let wrong = difference::of_keys(&world, &snapshot, looked_at.iter());
+                let wrong: Chunks = wrong.into_iter().filter(|chunk| !chunks.contains(chunk)).collect();
+                if !wrong.is_empty() {
+                    tracing::warn!(
+                        chunks = wrong.len(),
+                        "what is in force was not what the store says, though nothing told of a change; put right"
+                    );
+                }
+                chunks.extend(wrong);
+                owed.extend(looked_at);
+            }
+            (world, owed, chunks)
         };
-        Ok((change, intent))
+        let done = tokio::task::spawn_blocking(work).await;
+        let (world, owed, chunks) = done.map_err(|error| PublishError::Compile(error.to_string()))?;
+        (self.world, self.owed) = (Some(world), owed);
+        Ok(chunks)
     }
 
-    async fn send(&self, change: Change) -> Result<(), PublishError> {
-        let generation = change.generation;
+    async fn send(&self, mut chunks: Chunks) -> Result<u64, PublishError> {
+        let mut generation = self.handle.load().generation();
         let mut applied = self.handle.subscribe();
-        self.changes.send(change).await.map_err(|_| PublishError::Closed)?;
-        let reached = tokio::time::timeout(APPLY_TIMEOUT, applied.wait_for(|applied| *applied >= generation)).await;
-        if matches!(reached, Ok(Ok(_))) { Ok(()) } else { Err(PublishError::NotApplied { generation }) }
+        while !chunks.is_empty() {
+            let rest = chunks.split_off(chunks.len().min(CHUNKS_MAX));
+            generation += 1;
+            tracing::debug!(generation, chunks = chunks.len(), "publishing");
+            let change = Change { generation, chunks };
+            self.changes.send(change).await.map_err(|_| PublishError::Closed)?;
+            let reached = tokio::time::timeout(APPLY_TIMEOUT, applied.wait_for(|applied| *applied >= generation)).await;
+            if !matches!(reached, Ok(Ok(_))) {
+                return Err(PublishError::NotApplied { generation });
+            }
+            chunks = rest;
+        }
+        Ok(generation)
     }
 
     /// Orders go after the change they belong to: an agent dropped from a deleted tunnel must not find it alive when it comes
     /// back. An order sent twice does no harm; one forgotten would.
-    async fn send_orders(&self) -> Result<(), PublishError> {
-        let orders = self.store.read().await?.outbox().await?;
-        let Some(last) = orders.last().map(|(id, _)| *id) else { return Ok(()) };
+    async fn send_orders(&self, orders: &[(i64, Command)]) -> Result<Option<i64>, PublishError> {
         for (_, command) in orders {
-            self.commands.send(command).await.map_err(|_| PublishError::Closed)?;
+            self.commands.send(command.clone()).await.map_err(|_| PublishError::Closed)?;
         }
+        Ok(orders.last().map(|(id, _)| *id))
+    }
+
+    async fn forget_orders(&self, last: Option<i64>) -> Result<(), PublishError> {
+        let Some(last) = last else { return Ok(()) };
         let mut session = self.store.write().await?;
         session.outbox_sent(last).await?;
+        Ok(session.commit_silently().await?)
+    }
+
+    /// Lets the store forget what was touched and is live, once there is that much of it.
+    async fn forget(&mut self, at_least: usize) -> Result<(), PublishError> {
+        if self.forgettable < at_least {
+            return Ok(());
+        }
+        let live = self.live.borrow().change;
+        let mut session = self.store.write().await?;
+        session.forget_touched(live).await?;
         session.commit_silently().await?;
+        self.forgettable = 0;
         Ok(())
+    }
+}
+
+impl Owed {
+    fn extend(&mut self, more: BTreeSet<ChunkKey>) {
+        if let Self::Keys(keys) = self {
+            keys.extend(more);
+            if keys.len() > OWED_MAX {
+                *self = Self::Everything;
+            }
+        }
     }
 }

@@ -1,43 +1,40 @@
-//! What should be in force, from what the store says. Pure.
+//! What should be in force, from everything the store says: the plain way, which the steps are held to.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use poterne_control_store::{Account, ConfigSource, Configuration, Record, StoreError, Tunnel, Zone};
-use poterne_feed::Key;
 use poterne_model::{
     AccountId, Name, RecordSet, RecordType, TunnelId,
     chain::{self, ChainError, Destination, Records},
     name::ancestors,
 };
-use poterne_snapshot::{
-    AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Snapshot, Target, TunnelChunk, ZoneHead,
-};
+use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Target, TunnelChunk, ZoneHead};
 
 /// What an agent is told of a tunnel nobody has configured yet: the answer it would give by itself (tunnel-protocol §7.1).
 const UNCONFIGURED: &[u8] = br#"{"ingress":[{"service":"http_status:503"}]}"#;
 
 /// Everything the store says that nodes must know, read in one transaction.
 #[derive(Debug, Default)]
-pub struct Intent {
+pub(crate) struct Intent {
     /// All accounts.
-    pub accounts: Vec<Account>,
+    pub(crate) accounts: Vec<Account>,
     /// All zones.
-    pub zones: Vec<Zone>,
+    pub(crate) zones: Vec<Zone>,
     /// All records.
-    pub records: Vec<Record>,
+    pub(crate) records: Vec<Record>,
     /// Live tunnels.
-    pub tunnels: Vec<Tunnel>,
+    pub(crate) tunnels: Vec<Tunnel>,
     /// Digests of their secrets.
-    pub digests: Vec<(TunnelId, [u8; 32])>,
+    pub(crate) digests: Vec<(TunnelId, [u8; 32])>,
     /// Their newest configurations.
-    pub configurations: Vec<(TunnelId, Configuration)>,
+    pub(crate) configurations: Vec<(TunnelId, Configuration)>,
     /// What all nodes know.
-    pub node: NodeChunk,
+    pub(crate) node: NodeChunk,
 }
 
 /// The chunks that should be in force.
-pub fn compile(intent: &Intent) -> Result<BTreeMap<ChunkKey, Chunk>, StoreError> {
+pub(crate) fn compile(intent: &Intent) -> Result<BTreeMap<ChunkKey, Chunk>, StoreError> {
     let mut chunks = BTreeMap::from([(ChunkKey::Node, Chunk::Node(intent.node.clone()))]);
     for account in &intent.accounts {
         chunks.insert(ChunkKey::Account(account.id), Chunk::Account(AccountChunk { name: account.name.clone() }));
@@ -55,18 +52,6 @@ pub fn compile(intent: &Intent) -> Result<BTreeMap<ChunkKey, Chunk>, StoreError>
         }
     }
     Ok(chunks)
-}
-
-/// What must be sent so that `current` becomes `wanted`; empty when it is.
-pub fn difference(current: &Snapshot, wanted: &BTreeMap<ChunkKey, Chunk>) -> Vec<(Key, Option<Bytes>)> {
-    let put = wanted.iter().filter(|(key, chunk)| !current.holds(key, chunk));
-    let put = put.map(|(key, chunk)| (key.encode(), Some(chunk.encode())));
-    let gone = current.keys().filter(|key| match key {
-        // A zone takes its names with it.
-        ChunkKey::Name(zone, _) if !wanted.contains_key(&ChunkKey::Zone(*zone)) => false,
-        key => !wanted.contains_key(key),
-    });
-    put.chain(gone.map(|key| (key.encode(), None))).collect()
 }
 
 fn tunnels(intent: &Intent, chunks: &mut BTreeMap<ChunkKey, Chunk>) {

@@ -1,0 +1,184 @@
+//! One step of the world, and which chunks it may have changed.
+//!
+//! A chunk of a name says where its chain ends, so it changes with any answer that the chain passes. The step notes whose answers
+//! changed: a name itself; everything below a name that came to exist or ceased to; everything a wildcard covers; everything in a zone
+//! that begins or ends to proxy; a tunnel. Then it goes back along `leads`, from each answer to the names whose CNAME asks it, as far
+//! as that goes. Too many are named rather than too few: what did not change is not sent.
+
+use std::collections::{BTreeSet, HashSet};
+
+use poterne_model::{TunnelId, ZoneId};
+use poterne_snapshot::ChunkKey;
+
+use crate::{
+    path::{self, Path},
+    rows::News,
+    world::{To, World, exists},
+};
+
+/// Whose answers changed; paths are from the root.
+#[derive(Default)]
+struct Changed {
+    names: Vec<Vec<u8>>,
+    below: Vec<Vec<u8>>,
+    /// Under these, what does not exist.
+    covered: Vec<(ZoneId, Vec<u8>)>,
+    tunnels: Vec<TunnelId>,
+}
+
+impl World {
+    /// Takes in what was read anew; returns the keys whose chunks may be others than before, among them all that were named.
+    pub(crate) fn update(&mut self, news: News) -> BTreeSet<ChunkKey> {
+        let mut keys = BTreeSet::new();
+        let mut changed = Changed::default();
+        keys.extend(news.accounts.iter().map(|(id, _)| ChunkKey::Account(*id)));
+        for (id, account) in news.accounts {
+            match account {
+                Some(account) => drop(self.accounts.insert(id, account)),
+                None => drop(self.accounts.remove(&id)),
+            }
+        }
+        // What ends goes first: another zone of the same name may begin in the same step.
+        for (id, zone) in &news.zones {
+            keys.insert(ChunkKey::Zone(*id));
+            let is_over = zone.as_ref().is_none_or(|zone| !zone.proxies);
+            if is_over && let Some(apex) = self.zones.get(id).filter(|zone| zone.names.is_some()).map(|zone| zone.apex.clone()) {
+                for (below, _) in self.close_zone(*id) {
+                    keys.insert(ChunkKey::Name(*id, path::name(&path::join(&apex, &below))));
+                }
+                changed.below.push(apex.to_vec());
+            }
+            if zone.is_none() {
+                self.zones.remove(id);
+            }
+        }
+        for (id, zone) in news.zones {
+            let Some(zone) = zone else { continue };
+            self.put_zone(id, zone.head);
+            if zone.proxies && !self.proxies(id) {
+                self.open_zone(id);
+                changed.below.extend(self.zones.get(&id).map(|zone| zone.apex.to_vec()));
+            }
+        }
+        for (zone, name, records) in news.names {
+            if let Some(placed) = self.set(zone, &name, records) {
+                if let Some(parent) = path::wildcard_parent(&placed.absolute) {
+                    changed.covered.push((zone, parent.to_vec()));
+                }
+                changed.below.extend(placed.top);
+                changed.names.push(placed.absolute);
+            }
+            keys.insert(ChunkKey::Name(zone, name));
+        }
+        for (id, tunnel) in news.tunnels {
+            keys.insert(ChunkKey::Tunnel(id));
+            let account = tunnel.as_ref().map(|tunnel| tunnel.account);
+            let before = match tunnel {
+                Some(tunnel) => self.tunnels.insert(id, tunnel),
+                None => self.tunnels.remove(&id),
+            };
+            if before.map(|tunnel| tunnel.account) != account {
+                changed.tunnels.push(id);
+            }
+        }
+        Ripple { world: self, reached: HashSet::new(), waiting: Vec::new() }.run(changed, &mut keys);
+        keys
+    }
+
+    /// The names that lead to exactly this.
+    fn leads_to(&self, to: To) -> impl Iterator<Item = (ZoneId, Path)> + '_ {
+        let from = (to.clone(), ZoneId::from_bytes([0; 16]), Path::default());
+        self.leads.range(from..).take_while(move |lead| lead.0 == to).map(|(_, zone, path)| (*zone, path.clone()))
+    }
+
+    /// The names that lead to names within this one, each with the path it leads to.
+    fn leads_within<'a>(&'a self, root: &'a [u8]) -> impl Iterator<Item = (&'a [u8], ZoneId, Path)> + 'a {
+        let from = (To::Name(root.into()), ZoneId::from_bytes([0; 16]), Path::default());
+        self.leads.range(from..).map_while(move |(to, zone, path)| match to {
+            To::Name(target) if path::is_within(target, root) => Some((&**target, *zone, path.clone())),
+            _ => None,
+        })
+    }
+
+    /// Whether the zone answers for this name by the wildcard right below `parent` (paths from the root).
+    fn is_covered(&self, id: ZoneId, parent: &[u8], absolute: &[u8]) -> bool {
+        let Some((over, zone, below)) = self.zones_over(absolute).next() else { return false };
+        let Some(names) = zone.names.as_ref().filter(|_| over == id) else { return false };
+        let encloser = path::ancestors(below).find(|ancestor| exists(names, ancestor));
+        encloser.is_some_and(|encloser| encloser != below && path::join(&zone.apex, encloser) == parent)
+    }
+}
+
+/// The way back from answers to whoever asks them.
+struct Ripple<'a> {
+    world: &'a World,
+    reached: HashSet<(ZoneId, Path)>,
+    waiting: Vec<(ZoneId, Path)>,
+}
+
+impl Ripple<'_> {
+    fn run(mut self, changed: Changed, keys: &mut BTreeSet<ChunkKey>) {
+        for absolute in &changed.names {
+            self.name(absolute);
+        }
+        for absolute in &changed.below {
+            self.below(absolute);
+        }
+        for (zone, parent) in &changed.covered {
+            self.covered(*zone, parent);
+        }
+        for tunnel in changed.tunnels {
+            self.reach_all(self.world.leads_to(To::Tunnel(tunnel)).collect());
+        }
+        while let Some((id, below)) = self.waiting.pop() {
+            let Some(zone) = self.world.zones.get(&id) else { continue };
+            let absolute = path::join(&zone.apex, &below);
+            keys.insert(ChunkKey::Name(id, path::name(&absolute)));
+            self.name(&absolute);
+            if let Some(parent) = path::wildcard_parent(&absolute) {
+                self.covered(id, parent);
+            }
+        }
+    }
+
+    fn reach_all(&mut self, names: Vec<(ZoneId, Path)>) {
+        for name in names {
+            if self.reached.insert(name.clone()) {
+                self.waiting.push(name);
+            }
+        }
+    }
+
+    /// Who asks for this name: who leads to it, and its owners, in whichever of the zones over it they stand.
+    fn name(&mut self, absolute: &[u8]) {
+        self.reach_all(self.world.leads_to(To::Name(absolute.into())).collect());
+        let owners = self.world.zones_over(absolute).filter_map(|(id, zone, below)| {
+            let (path, _) = zone.names.as_ref()?.get_key_value(below)?;
+            Some((id, path.clone()))
+        });
+        self.reach_all(owners.collect());
+    }
+
+    /// Who asks for anything within this name.
+    fn below(&mut self, absolute: &[u8]) {
+        self.reach_all(self.world.leads_within(absolute).map(|(_, zone, path)| (zone, path)).collect());
+        for (id, zone, below) in self.world.zones_over(absolute) {
+            let names = zone.names.iter().flat_map(|names| path::within(names, below));
+            let names = names.map(|(path, _)| (id, path.clone())).collect();
+            self.reach_all(names);
+        }
+    }
+
+    /// Who asks for what the wildcard right below `parent` answers.
+    fn covered(&mut self, zone: ZoneId, parent: &[u8]) {
+        let world = self.world;
+        let leads = world.leads_within(parent).filter(|(target, ..)| world.is_covered(zone, parent, target));
+        self.reach_all(leads.map(|(_, zone, path)| (zone, path)).collect());
+        // Owners in zones above this one, which it hides; its own names exist, and no wildcard answers for them.
+        for (id, above, below) in world.zones_over(parent).filter(|(id, ..)| *id != zone) {
+            let names = above.names.iter().flat_map(|names| path::within(names, below));
+            let hidden = names.filter(|(path, _)| world.is_covered(zone, parent, &path::join(&above.apex, path)));
+            self.reach_all(hidden.map(|(path, _)| (id, path.clone())).collect());
+        }
+    }
+}

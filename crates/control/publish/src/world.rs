@@ -1,0 +1,303 @@
+//! All that should be in force, in memory: what the store said last, arranged so that one change costs what it reaches.
+//!
+//! Zones that do not proxy keep no names here; when one begins to, its records are read. For a zone that does, owner names are paths
+//! below its apex ([`crate::path`]); that a name exists because something below it does (RFC 4592 §2.2.2) is asked of the order of the
+//! map and kept nowhere.
+//!
+//! `leads` is the CNAMEs turned round: who leads to that name, who leads to that tunnel.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use poterne_model::{
+    AccountId, Name, RecordSet, TunnelId, ZoneId,
+    chain::{self, ChainError, Destination, tunnel_of},
+};
+use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneHead};
+
+use crate::{
+    path::{self, Path},
+    rows::{KnownTunnel, News, Records},
+};
+
+/// See the module's page.
+pub(crate) struct World {
+    pub(crate) node: NodeChunk,
+    pub(crate) accounts: HashMap<AccountId, AccountChunk>,
+    pub(crate) zones: HashMap<ZoneId, ZoneInForce>,
+    /// The zones that proxy, by their apex.
+    pub(crate) apexes: HashMap<Path, ZoneId>,
+    pub(crate) tunnels: HashMap<TunnelId, KnownTunnel>,
+    pub(crate) leads: BTreeSet<(To, ZoneId, Path)>,
+}
+
+/// A zone.
+pub(crate) struct ZoneInForce {
+    pub(crate) head: ZoneHead,
+    pub(crate) apex: Path,
+    /// Its owner names, while it proxies.
+    pub(crate) names: Option<BTreeMap<Path, Records>>,
+}
+
+/// What a name leads to by a CNAME.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum To {
+    /// Straight to a tunnel, by either of its names.
+    Tunnel(TunnelId),
+    /// To any other name.
+    Name(Path),
+}
+
+impl World {
+    /// With nothing in it but what all nodes know.
+    pub(crate) fn new(node: NodeChunk) -> Self {
+        Self {
+            node,
+            accounts: HashMap::new(),
+            zones: HashMap::new(),
+            apexes: HashMap::new(),
+            tunnels: HashMap::new(),
+            leads: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in what is read while the world is made: zones before their names. What it changes for others is not asked, because everything
+    /// is compared afterwards.
+    pub(crate) fn load(&mut self, news: News) {
+        self.accounts.extend(news.accounts.into_iter().filter_map(|(id, account)| Some((id, account?))));
+        self.tunnels.extend(news.tunnels.into_iter().filter_map(|(id, tunnel)| Some((id, tunnel?))));
+        for (id, zone) in news.zones {
+            let Some(zone) = zone else { continue };
+            self.put_zone(id, zone.head);
+            if zone.proxies {
+                self.open_zone(id);
+            }
+        }
+        for (zone, name, records) in news.names {
+            self.set(zone, &name, records);
+        }
+    }
+
+    /// Whether the zone's names are proxied, as far as is known here.
+    pub(crate) fn proxies(&self, zone: ZoneId) -> bool {
+        self.zones.get(&zone).is_some_and(|zone| zone.names.is_some())
+    }
+
+    pub(crate) fn put_zone(&mut self, id: ZoneId, head: ZoneHead) {
+        match self.zones.get_mut(&id) {
+            Some(zone) => zone.head = head,
+            None => {
+                let apex = path::path(head.apex.as_str()).into();
+                self.zones.insert(id, ZoneInForce { head, apex, names: None });
+            }
+        }
+    }
+
+    /// The zone begins to proxy, without names at first.
+    pub(crate) fn open_zone(&mut self, id: ZoneId) {
+        if let Some(zone) = self.zones.get_mut(&id) {
+            zone.names = Some(BTreeMap::new());
+            self.apexes.insert(zone.apex.clone(), id);
+        }
+    }
+
+    /// The zone ends to proxy; returns the names it had.
+    pub(crate) fn close_zone(&mut self, id: ZoneId) -> BTreeMap<Path, Records> {
+        let Some(zone) = self.zones.get_mut(&id) else { return BTreeMap::new() };
+        let Some(names) = zone.names.take() else { return BTreeMap::new() };
+        let apex = zone.apex.clone();
+        if self.apexes.get(&apex) == Some(&id) {
+            self.apexes.remove(&apex);
+        }
+        for (path, records) in &names {
+            for to in self.to(&apex, path, records) {
+                self.leads.remove(&(to, id, path.clone()));
+            }
+        }
+        names
+    }
+
+    /// Puts the records at a name, or takes them away. Says where that is, unless nothing changed or the zone does not proxy.
+    pub(crate) fn set(&mut self, id: ZoneId, name: &Name, records: Option<Records>) -> Option<Placed> {
+        let zone = self.zones.get(&id)?;
+        let apex = zone.apex.clone();
+        let names = zone.names.as_ref()?;
+        if !name.is_within(&zone.head.apex) {
+            return None;
+        }
+        let absolute = path::path(name.as_str());
+        let (path, old) = match names.get_key_value(path::below(&absolute, &apex)) {
+            Some((path, old)) => (path.clone(), Some(old.clone())),
+            None => (Path::from(path::below(&absolute, &apex)), None),
+        };
+        if old == records {
+            return None;
+        }
+        if let Some(old) = &old {
+            for to in self.to(&apex, &path, old) {
+                self.leads.remove(&(to, id, path.clone()));
+            }
+        }
+        if let Some(new) = &records {
+            for to in self.to(&apex, &path, new) {
+                self.leads.insert((to, id, path.clone()));
+            }
+        }
+        let (had, has) = (old.is_some(), records.is_some());
+        let names = self.zones.get_mut(&id)?.names.as_mut()?;
+        // Asked while the name itself is not there: whatever exists then exists without it.
+        names.remove(&path);
+        let begins = (had != has).then(|| top_without(names, &path)).flatten().map(<[u8]>::to_vec);
+        if let Some(records) = records {
+            names.insert(path, records);
+        }
+        Some(Placed { absolute, top: begins.map(|top| path::join(&apex, &top)) })
+    }
+
+    /// The zones that proxy and lie over the name, the most specific first, with the name's path below each.
+    pub(crate) fn zones_over<'a>(&'a self, absolute: &'a [u8]) -> impl Iterator<Item = (ZoneId, &'a ZoneInForce, &'a [u8])> {
+        path::ancestors(absolute).filter_map(move |ancestor| {
+            let id = *self.apexes.get(ancestor)?;
+            Some((id, self.zones.get(&id)?, path::below(absolute, ancestor)))
+        })
+    }
+
+    /// What the CNAMEs of the records at a path lead to; a name that itself means a tunnel leads there whatever its records say.
+    fn to(&self, apex: &[u8], path: &[u8], records: &Records) -> Vec<To> {
+        let domain = self.node.tunnel_domain.as_ref();
+        let named = |target: &Name| match tunnel_of(target, domain) {
+            Some(tunnel) => To::Tunnel(tunnel),
+            None => To::Name(path::path(target.as_str()).into()),
+        };
+        let mut to: Vec<To> = records.targets().map(named).collect();
+        if let Records::Tunnel(tunnel) = records {
+            to.push(To::Tunnel(*tunnel));
+        }
+        // Asking costs turning the path into a name again, so it is asked only of what may be one: a label below a tunnel's domain.
+        let absolute = path::join(apex, path);
+        let is_candidate = path::parent(&absolute).is_some_and(|parent| {
+            *parent == *path::path(chain::TUNNEL_SUFFIX) || domain.is_some_and(|domain| *parent == *path::path(domain.as_str()))
+        });
+        if is_candidate {
+            to.extend(tunnel_of(&path::name(&absolute), domain).map(To::Tunnel));
+        }
+        to
+    }
+
+    /// Whether this chunk should be in force, whatever it says.
+    pub(crate) fn wants(&self, key: &ChunkKey) -> bool {
+        match key {
+            ChunkKey::Node => true,
+            ChunkKey::Account(id) => self.accounts.contains_key(id),
+            ChunkKey::Zone(id) => self.zones.contains_key(id),
+            ChunkKey::Name(id, name) => self.records(*id, name).is_some(),
+            ChunkKey::Tunnel(id) => self.tunnels.get(id).is_some_and(|tunnel| tunnel.chunk.is_some()),
+            ChunkKey::Certificate(_) => false,
+        }
+    }
+
+    /// The chunk that should be in force.
+    pub(crate) fn wanted(&self, key: &ChunkKey) -> Option<Chunk> {
+        Some(match key {
+            ChunkKey::Node => Chunk::Node(self.node.clone()),
+            ChunkKey::Account(id) => Chunk::Account(self.accounts.get(id)?.clone()),
+            ChunkKey::Zone(id) => Chunk::Zone(self.zones.get(id)?.head.clone()),
+            ChunkKey::Name(id, name) => {
+                let account = self.zones.get(id)?.head.account;
+                Chunk::Name(NameChunk { target: self.target(account, name, self.records(*id, name)?) })
+            }
+            ChunkKey::Tunnel(id) => Chunk::Tunnel((**self.tunnels.get(id)?.chunk.as_ref()?).clone()),
+            ChunkKey::Certificate(_) => return None,
+        })
+    }
+
+    /// Every key that should be in force: heads and tunnels, then names.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = ChunkKey> + '_ {
+        let accounts = self.accounts.keys().map(|id| ChunkKey::Account(*id));
+        let zones = self.zones.keys().map(|id| ChunkKey::Zone(*id));
+        let alive = self.tunnels.iter().filter(|(_, tunnel)| tunnel.chunk.is_some());
+        let tunnels = alive.map(|(id, _)| ChunkKey::Tunnel(*id));
+        let names = self.zones.iter().flat_map(|(id, zone)| {
+            let names = zone.names.iter().flat_map(BTreeMap::keys);
+            names.map(|path| ChunkKey::Name(*id, path::name(&path::join(&zone.apex, path))))
+        });
+        std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels).chain(names)
+    }
+
+    /// Lets go of tunnels that the snapshot holds word for word, and holds the snapshot's: configurations are then in memory once.
+    pub(crate) fn share(&mut self, snapshot: &Snapshot) {
+        for (id, tunnel) in &mut self.tunnels {
+            if let (Some(own), Some(theirs)) = (&mut tunnel.chunk, snapshot.tunnel(*id))
+                && !Arc::ptr_eq(own, theirs)
+                && *own == *theirs
+            {
+                *own = theirs.clone();
+            }
+        }
+    }
+
+    fn records(&self, zone: ZoneId, name: &Name) -> Option<&Records> {
+        let zone = self.zones.get(&zone)?;
+        let names = zone.names.as_ref()?;
+        name.is_within(&zone.head.apex).then(|| names.get(path::below(&path::path(name.as_str()), &zone.apex))).flatten()
+    }
+
+    fn target(&self, account: AccountId, name: &Name, records: &Records) -> Option<Target> {
+        if !records.is_proxied() {
+            return None;
+        }
+        match chain::walk(self, account, name) {
+            Ok(Destination::Tunnel(tunnel)) => Some(Target::Tunnel(tunnel)),
+            Ok(Destination::Addresses(addresses)) => Some(Target::Origin(addresses)),
+            Ok(Destination::External(name)) => Some(Target::OriginName(name)),
+            Ok(Destination::Nothing) => None,
+            Err(ChainError::UnknownTunnel { tunnel }) => Some(Target::UnknownTunnel(tunnel)),
+            Err(ChainError::Loop { .. } | ChainError::TooLong { .. }) => Some(Target::Broken),
+        }
+    }
+}
+
+/// Where records were put or taken away.
+pub(crate) struct Placed {
+    /// The name's path from the root.
+    pub(crate) absolute: Vec<u8>,
+    /// The highest name that exists with the records and not without them.
+    pub(crate) top: Option<Vec<u8>>,
+}
+
+/// Whether a path below the apex exists: it is the apex, has records, or something below it has (RFC 4592 §2.2.2).
+pub(crate) fn exists(names: &BTreeMap<Path, Records>, path: &[u8]) -> bool {
+    path.is_empty() || path::within(names, path).next().is_some()
+}
+
+/// The highest ancestor of a path that does not exist.
+fn top_without<'a>(names: &BTreeMap<Path, Records>, path: &'a [u8]) -> Option<&'a [u8]> {
+    path::ancestors(path).take_while(|ancestor| !exists(names, ancestor)).last()
+}
+
+impl chain::Records for World {
+    fn record_sets(&self, name: &Name) -> Vec<RecordSet> {
+        let absolute = path::path(name.as_str());
+        let Some((_, zone, below)) = self.zones_over(&absolute).next() else { return Vec::new() };
+        let Some(names) = &zone.names else { return Vec::new() };
+        let found = match names.get(below) {
+            Some(records) => Some(records),
+            None if exists(names, below) => None,
+            None => {
+                let encloser = path::ancestors(below).skip(1).find(|ancestor| exists(names, ancestor));
+                encloser.and_then(|encloser| names.get(path::join(encloser, b"*").as_slice()))
+            }
+        };
+        found.map(|records| records.sets(name)).unwrap_or_default()
+    }
+
+    fn tunnel_account(&self, tunnel: TunnelId) -> Option<AccountId> {
+        self.tunnels.get(&tunnel).map(|tunnel| tunnel.account)
+    }
+
+    fn tunnel_domain(&self) -> Option<&Name> {
+        self.node.tunnel_domain.as_ref()
+    }
+}
