@@ -40,8 +40,11 @@ const OWED_MAX: usize = 100_000;
 /// then obeyed in pieces, one right after another, and memory does not grow with what is published.
 const CHUNKS_MAX: usize = 50_000;
 
-/// Touched things kept in the store after they are live; forgetting them is a write of its own, and waits until it pays.
+/// Things touched after which the store is told to forget those that are live; it is a write of its own, and waits until it pays.
 const FORGET_AFTER: usize = 1000;
+
+/// Most of them forgotten in one write, for which verbs wait. What is left is forgotten in later rounds.
+const FORGET_MAX: u32 = 5000;
 
 /// Why nothing, or not all, was published this time. It is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +83,17 @@ pub struct Publisher {
     /// The number of the store's last change that the world has taken in.
     seen: u64,
     owed: Owed,
-    /// Touched things that are live, and not forgotten in the store.
+    /// Things touched since the store last forgot some.
     forgettable: usize,
     audit: Audit,
+    pub(crate) limits: Limits,
+}
+
+/// The bounds that tests reach.
+pub(crate) struct Limits {
+    pub(crate) apply_timeout: Duration,
+    pub(crate) touched_max: u32,
+    pub(crate) chunks_max: usize,
 }
 
 /// What may not be in force as the world says.
@@ -115,6 +126,7 @@ impl Publisher {
             owed: Owed::Everything,
             forgettable: 0,
             audit: Audit::default(),
+            limits: Limits { apply_timeout: APPLY_TIMEOUT, touched_max: TOUCHED_MAX, chunks_max: CHUNKS_MAX },
         }
     }
 
@@ -162,7 +174,7 @@ impl Publisher {
     }
 
     /// Once, with what is due now and then.
-    async fn round(&mut self) -> Result<(), PublishError> {
+    pub(crate) async fn round(&mut self) -> Result<(), PublishError> {
         self.app.expire_quick_tunnels().await?;
         self.step(true).await?;
         self.forget(1).await
@@ -176,7 +188,7 @@ impl Publisher {
         let mut news = News::default();
         let mut audited = None;
         if let Some(world) = &self.world {
-            match session.touched_since(self.seen, TOUCHED_MAX).await? {
+            match session.touched_since(self.seen, self.limits.touched_max).await? {
                 Some(touched) => {
                     self.forgettable += touched.len();
                     news = read::news(&mut session, world, touched).await?;
@@ -245,12 +257,13 @@ impl Publisher {
         let mut generation = self.handle.load().generation();
         let mut applied = self.handle.subscribe();
         while !chunks.is_empty() {
-            let rest = chunks.split_off(chunks.len().min(CHUNKS_MAX));
+            let rest = chunks.split_off(chunks.len().min(self.limits.chunks_max));
             generation += 1;
             tracing::debug!(generation, chunks = chunks.len(), "publishing");
             let change = Change { generation, chunks };
             self.changes.send(change).await.map_err(|_| PublishError::Closed)?;
-            let reached = tokio::time::timeout(APPLY_TIMEOUT, applied.wait_for(|applied| *applied >= generation)).await;
+            let reached =
+                tokio::time::timeout(self.limits.apply_timeout, applied.wait_for(|applied| *applied >= generation)).await;
             if !matches!(reached, Ok(Ok(_))) {
                 return Err(PublishError::NotApplied { generation });
             }
@@ -275,16 +288,16 @@ impl Publisher {
         Ok(session.commit_silently().await?)
     }
 
-    /// Lets the store forget what was touched and is live, once there is that much of it.
+    /// Lets the store forget of what was touched and is live, once that much was touched since.
     async fn forget(&mut self, at_least: usize) -> Result<(), PublishError> {
         if self.forgettable < at_least {
             return Ok(());
         }
         let live = self.live.borrow().change;
         let mut session = self.store.write().await?;
-        session.forget_touched(live).await?;
+        let forgotten = session.forget_touched(live, FORGET_MAX).await?;
         session.commit_silently().await?;
-        self.forgettable = 0;
+        self.forgettable = usize::from(forgotten == u64::from(FORGET_MAX));
         Ok(())
     }
 }

@@ -173,6 +173,14 @@ async fn a_routed_hostname_is_live_when_the_verb_answers() {
     let remote = chunk.remote.as_ref().unwrap();
     assert_eq!(remote.version, 3);
     assert!(String::from_utf8_lossy(&remote.json).contains("http://localhost:8081"));
+    let generations = node.app.generations(&OPERATOR, None, Duration::ZERO).await.unwrap();
+    assert!(generations.is_live && generations.change == *node.store.changes().borrow());
+    assert_eq!(generations.nodes.len(), 1);
+    assert_eq!(
+        (generations.nodes[0].name.as_str(), generations.nodes[0].live.generation),
+        ("node.example.net", snapshot.generation())
+    );
+    assert!(matches!(node.app.generations(&Caller::Anybody, None, Duration::ZERO).await, Err(AppError::NotFound(_))));
     let token = TunnelToken::parse(node.app.tunnel_token(&OPERATOR, "web").await.unwrap().as_str()).unwrap();
     assert!(digest_matches(&chunk.secret_digests, token.secret.expose()));
     assert_eq!((token.tunnel, token.account), (tunnel, node.app.account().to_string()));
@@ -394,4 +402,130 @@ async fn a_quick_tunnel_is_live_at_once_and_ends_by_itself() {
     node.now.fetch_add(1, Ordering::SeqCst);
     assert_eq!(node.app.expire_quick_tunnels().await.unwrap(), 1);
     node.reaches(quick.hostname.as_str(), None).await;
+}
+
+/// A publisher that is stepped by hand, and a node that takes only what the test takes.
+struct ByHand {
+    publisher: Publisher,
+    store: Store,
+    app: App,
+    handle: SnapshotHandle,
+    changes: tokio::sync::mpsc::Receiver<poterne_feed::Change>,
+    _commands: tokio::sync::mpsc::Receiver<Command>,
+}
+
+impl ByHand {
+    async fn start(dir: &Path) -> Self {
+        let node_key = NodeKey::load_or_create(&dir.join("node.key")).unwrap();
+        let store = Store::open(&dir.join("store.sqlite")).await.unwrap();
+        let settings = Settings { activate: vec!["*.test".into()], ..Settings::default() };
+        let clock = Arc::new(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let app = App::open(store.clone(), &node_key, settings, clock, None).await.unwrap();
+        let handle = SnapshotHandle::empty();
+        let (control, node) = poterne_feed::in_process();
+        let (changes, commands, chunk) = (control.changes, control.commands, NodeChunk::default());
+        let publisher = Publisher::new(app.clone(), store.clone(), handle.clone(), changes, commands, chunk);
+        Self { publisher, store, app, handle, changes: node.changes, _commands: node.commands }
+    }
+
+    /// Publishes, and obeys each change; returns how many chunks each had.
+    async fn obey(&mut self) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        let Self { publisher, changes, handle, .. } = self;
+        let mut published = std::pin::pin!(publisher.converge());
+        loop {
+            tokio::select! {
+                done = &mut published => break drop(done.unwrap()),
+                change = changes.recv() => {
+                    let change = change.unwrap();
+                    sizes.push(change.chunks.len());
+                    handle.apply(&change).unwrap();
+                }
+            }
+        }
+        sizes
+    }
+
+    async fn hosts(&self, hosts: &[&str]) {
+        let mut session = self.store.write().await.unwrap();
+        let zone = session.zone_named(self.app.account(), &name("example.test")).await.unwrap().unwrap().id;
+        for host in hosts {
+            let record = Record {
+                id: RecordId::from_bytes(random_bytes()),
+                zone,
+                name: name(host),
+                kind: RecordType::A,
+                content: "192.0.2.1".into(),
+                ttl_secs: 1,
+                proxied: true,
+                comment: None,
+                tags: Vec::new(),
+                managed_by: None,
+                created_at: 1,
+                modified_at: 1,
+            };
+            session.insert_record(&record).await.unwrap();
+        }
+        session.commit().await.unwrap();
+    }
+
+    fn is_routed(&self, host: &str) -> bool {
+        matches!(self.handle.load().route(host), Lookup::Route { .. })
+    }
+}
+
+#[tokio::test]
+async fn what_a_node_did_not_take_is_owed_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = ByHand::start(dir.path()).await;
+    node.app.zone_add(&OPERATOR, "example.test").await.unwrap();
+    node.obey().await;
+    node.hosts(&["one.example.test"]).await;
+    node.publisher.limits.apply_timeout = Duration::from_millis(1);
+    let change = *node.store.changes().borrow();
+    assert!(node.publisher.converge().await.is_err());
+    assert_eq!(node.changes.recv().await.unwrap().chunks.len(), 1, "and is lost");
+    node.app.wait_for(node.publisher.live());
+    assert!(!node.app.generations(&OPERATOR, Some(change), Duration::ZERO).await.unwrap().is_live);
+    node.hosts(&["two.example.test"]).await;
+    node.publisher.limits.apply_timeout = Duration::from_secs(60);
+    assert_eq!(node.obey().await, [2]);
+    assert!(node.is_routed("one.example.test") && node.is_routed("two.example.test"));
+    assert!(node.app.generations(&OPERATOR, Some(change), Duration::ZERO).await.unwrap().is_live);
+    assert!(node.obey().await.is_empty(), "nothing is owed any more");
+}
+
+#[tokio::test]
+async fn too_much_is_read_anew_and_sent_in_pieces() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = ByHand::start(dir.path()).await;
+    node.app.zone_add(&OPERATOR, "example.test").await.unwrap();
+    node.obey().await;
+    node.publisher.limits.touched_max = 2;
+    node.publisher.limits.chunks_max = 2;
+    let hosts = ["a.example.test", "b.example.test", "c.example.test", "d.example.test", "e.example.test"];
+    node.hosts(&hosts).await;
+    assert_eq!(node.obey().await, [2, 2, 1]);
+    assert!(hosts.iter().all(|host| node.is_routed(host)));
+}
+
+/// What nothing told of is found by looking again.
+#[tokio::test]
+async fn rounds_put_right_what_was_not_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = ByHand::start(dir.path()).await;
+    node.app.zone_add(&OPERATOR, "example.test").await.unwrap();
+    node.obey().await;
+    node.hosts(&["one.example.test"]).await;
+    let mut session = node.store.write().await.unwrap();
+    let change = session.change().await.unwrap();
+    session.forget_touched(change, 100).await.unwrap();
+    session.commit_silently().await.unwrap();
+    assert!(node.obey().await.is_empty() && !node.is_routed("one.example.test"));
+    let handle = node.handle.clone();
+    let mut changes = node.changes;
+    let obeys = tokio::spawn(async move { handle.apply(&changes.recv().await.unwrap()).unwrap() });
+    node.publisher.round().await.unwrap();
+    obeys.await.unwrap();
+    assert!(matches!(node.handle.load().route("one.example.test"), Lookup::Route { .. }));
 }

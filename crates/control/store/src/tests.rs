@@ -10,7 +10,8 @@ use poterne_model::{
 use sqlx::Connection as _;
 
 use crate::{
-    Account, AccountKind, ConfigSource, Configuration, Record, SealedSecret, Session, Store, StoreError, Touched, Tunnel, Zone,
+    Account, AccountKind, ConfigSource, Configuration, Record, RecordBrief, SealedSecret, Session, Store, StoreError, Touched,
+    Tunnel, Zone,
 };
 
 const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
@@ -162,6 +163,7 @@ on_both! {
     groups_are_durable_together_and_told_apart,
     a_turn_that_fails_takes_nothing_of_the_others,
     what_changed_is_known_until_it_is_forgotten,
+    pages_follow_by_key_and_cut_no_name,
 }
 
 async fn all(session: &mut Session) -> (Vec<Account>, Vec<Zone>, Vec<Record>, Vec<Tunnel>) {
@@ -306,13 +308,14 @@ async fn secrets_and_versions_are_kept_in_order_and_go_with_their_tunnel(engine:
     }
     assert_eq!(session.secrets(TUNNEL).await.unwrap().iter().map(|secret| secret.digest[0]).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(session.configuration(TUNNEL).await.unwrap().unwrap().version, 2);
-    assert_eq!(
-        session.configurations().await.unwrap(),
-        [(TUNNEL, Configuration { version: 2, json: "{\"v\":2}".into(), created_at: 9 })]
-    );
+    let details = session.tunnel_details(TUNNEL).await.unwrap().unwrap();
+    assert_eq!(details.digests, [[1; 32], [2; 32]]);
+    assert_eq!(details.configuration, Some(Configuration { version: 2, json: "{\"v\":2}".into(), created_at: 9 }));
+    assert_eq!(session.tunnel_page(None, 10).await.unwrap(), [details]);
     session.delete_tunnel(TUNNEL, 10).await.unwrap();
-    assert!(session.secret_digests().await.unwrap().is_empty());
-    assert!(session.configurations().await.unwrap().is_empty());
+    assert!(session.secrets(TUNNEL).await.unwrap().is_empty());
+    assert_eq!(session.tunnel_details(TUNNEL).await.unwrap(), None);
+    assert!(session.tunnel_page(None, 10).await.unwrap().is_empty());
 }
 
 async fn connections_come_and_go_and_the_tunnel_remembers(engine: Engine) {
@@ -437,9 +440,51 @@ async fn what_changed_is_known_until_it_is_forgotten(engine: Engine) {
     assert_eq!(session.touched_since(begun, 1).await.unwrap(), None);
     drop(session);
     let mut session = store.write().await.unwrap();
-    session.forget_touched(first).await.unwrap();
+    // Two accounts and a zone; the name came again later.
+    assert_eq!(session.forget_touched(first, 2).await.unwrap(), 2);
+    assert_eq!(session.forget_touched(first, 2).await.unwrap(), 1);
     session.commit_silently().await.unwrap();
     assert_eq!(store.read().await.unwrap().touched_since(0, 10).await.unwrap().unwrap().len(), 2);
+}
+
+async fn pages_follow_by_key_and_cut_no_name(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let mut session = store.write().await.unwrap();
+    session.insert_zone(&zone(5, ACCOUNT, "example.org", ZoneStatus::Active)).await.unwrap();
+    for (number, owner) in ["a", "b", "b", "b", "b", "c-d", "c", "*"].into_iter().enumerate() {
+        let id = u8::try_from(number).unwrap();
+        let content = format!("192.0.2.{id}");
+        session.insert_record(&record(id, &format!("{owner}.example.com"), RecordType::A, &content)).await.unwrap();
+        let other = Record { zone: ZoneId::from_bytes([5; 16]), ..record(id + 100, "www.example.org", RecordType::A, &content) };
+        session.insert_record(&other).await.unwrap();
+        let (id, name) = (TunnelId::from_bytes([id + 1; 16]), format!("tunnel-{id}"));
+        session.insert_tunnel(&tunnel(id, &name)).await.unwrap();
+        let secret = SealedSecret { digest: [id.as_bytes()[0]; 32], sealed: vec![1], created_at: 9 };
+        session.insert_secret(id, &secret).await.unwrap();
+    }
+    session.commit().await.unwrap();
+    let mut session = store.read().await.unwrap();
+    for only in [None, Some(ZONE)] {
+        let all: Vec<RecordBrief> = session.records(only).await.unwrap().into_iter().map(Into::into).collect();
+        assert_eq!(all.len(), if only.is_some() { 8 } else { 16 });
+        for rows_max in 1..20 {
+            let (mut read, mut after) = (Vec::new(), None);
+            loop {
+                let page = session.record_page(only, after, rows_max).await.unwrap();
+                let Some(last) = page.last() else { break };
+                let whole = all.iter().filter(|record| record.zone == last.zone && record.name == last.name).count();
+                assert_eq!(page.iter().filter(|record| record.name == last.name).count(), whole, "{} of {rows_max}", last.name);
+                after = Some((last.zone, last.name.clone()));
+                read.extend(page);
+            }
+            assert_eq!(read, all, "{rows_max} at a time");
+        }
+    }
+    let whole = session.tunnel_page(None, 100).await.unwrap();
+    assert!(whole.len() == 8 && whole.iter().all(|of| of.digests == [[of.tunnel.id.as_bytes()[0]; 32]]));
+    let (first, rest) = whole.split_at(3);
+    assert_eq!(session.tunnel_page(None, 3).await.unwrap(), first);
+    assert_eq!(session.tunnel_page(Some(first[2].tunnel.id), 100).await.unwrap(), rest);
 }
 
 mod postgres_alone {

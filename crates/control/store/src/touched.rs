@@ -49,11 +49,13 @@ impl Session {
         rows.iter().map(touched).collect::<Result<_, _>>().map(Some)
     }
 
-    /// Forgets what changed up to and including that change: every node obeys it.
-    pub async fn forget_touched(&mut self, change: u64) -> Result<(), StoreError> {
+    /// Forgets what changed up to and including that change, because every node obeys it: the oldest `rows_max` of it, so that others need
+    /// not wait long for their turn to write. Returns how many that were.
+    pub async fn forget_touched(&mut self, change: u64, rows_max: u32) -> Result<u64, StoreError> {
         let up_to = i64::try_from(change).unwrap_or(i64::MAX);
-        query("DELETE FROM touched WHERE change <= $1").bind(up_to).execute(self.connection()).await?;
-        Ok(())
+        let statement = "DELETE FROM touched WHERE (kind, id, name) IN
+            (SELECT kind, id, name FROM touched WHERE change <= $1 ORDER BY change LIMIT $2)";
+        query(statement).bind(up_to).bind(rows_max).execute(self.connection()).await
     }
 }
 

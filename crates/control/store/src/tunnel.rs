@@ -176,14 +176,6 @@ impl Session {
         rows.iter().map(secret).collect()
     }
 
-    /// The digests of every live tunnel's secrets, oldest first within a tunnel.
-    pub async fn secret_digests(&mut self) -> Result<Vec<(TunnelId, [u8; 32])>, StoreError> {
-        let rows = query("SELECT tunnel, digest, sealed, created_at FROM tunnel_secret ORDER BY tunnel, number")
-            .fetch_all(self.connection())
-            .await?;
-        rows.iter().map(|row| Ok((parsed(row, "tunnel")?, secret(row)?.digest))).collect()
-    }
-
     /// Adds a secret.
     pub async fn insert_secret(&mut self, tunnel: TunnelId, secret: &SealedSecret) -> Result<(), StoreError> {
         let statement = "INSERT INTO tunnel_secret (tunnel, digest, sealed, created_at, number)
@@ -214,15 +206,6 @@ impl Session {
             "SELECT version, config, created_at FROM tunnel_configuration WHERE tunnel = $1 ORDER BY version DESC LIMIT 1";
         let row = query(statement).bind(tunnel.to_string()).fetch_optional(self.connection()).await?;
         row.as_ref().map(configuration).transpose()
-    }
-
-    /// The newest configuration of every live tunnel that has one.
-    pub async fn configurations(&mut self) -> Result<Vec<(TunnelId, Configuration)>, StoreError> {
-        let statement = "SELECT one.tunnel, one.version, one.config, one.created_at FROM tunnel_configuration AS one
-            JOIN tunnel ON tunnel.id = one.tunnel WHERE tunnel.deleted_at IS NULL AND one.version =
-            (SELECT max(version) FROM tunnel_configuration AS other WHERE other.tunnel = one.tunnel) ORDER BY one.tunnel";
-        let rows = query(statement).fetch_all(self.connection()).await?;
-        rows.iter().map(|row| Ok((parsed(row, "tunnel")?, configuration(row)?))).collect()
     }
 
     /// Adds a version. Conflict when it exists.
