@@ -1,5 +1,5 @@
-//! The project's own commands, so that CI, a newcomer and a maintainer run the same thing: `cargo xtask test`, `ci`, `bench`, `fuzz`,
-//! `schema`.
+//! The project's own commands, so that CI, a newcomer and a maintainer run the same thing: `cargo xtask test`, `ci`, `bench`, `scale`,
+//! `fuzz`, `schema`.
 #![forbid(unsafe_code)]
 
 mod bare;
@@ -9,6 +9,7 @@ mod fuzz;
 mod needs;
 mod postgres;
 mod run;
+mod scale;
 mod schema;
 mod sources;
 mod test;
@@ -31,6 +32,8 @@ enum Command {
     Ci,
     /// Micro-benchmarks and, when POTERNE_BENCH names a harness, the tables beside the peers
     Bench(bench::Options),
+    /// Fill a store and measure how it starts, what it takes and what one change costs
+    Scale(scale::Options),
     /// Search for inputs that break a parser; needs a nightly toolchain and cargo-fuzz
     Fuzz(fuzz::Options),
     /// Generate the Cap'n Proto code that is checked in; needs `capnp`
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Scale(options) => scale::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Schema { check } => schema::run(check),
     }

@@ -1,0 +1,46 @@
+//! How large an instance may be: fills a store through the store's own methods, then measures what docs/scale.md tells.
+//! `cargo xtask scale` runs it.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "a table is what it is for")]
+
+mod fill;
+mod measure;
+mod process;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: poterne_allocator::Allocator = poterne_allocator::Allocator;
+
+#[derive(Debug, Parser)]
+struct Cli {
+    /// Where the store and the snapshot are
+    #[arg(long)]
+    dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fill an empty store
+    Fill(fill::Size),
+    /// Start over it and measure; the first time everything is published, afterwards it is a start like any other
+    Measure {
+        /// Changes to publish, one after another
+        #[arg(long, default_value_t = 300)]
+        rounds: u32,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    // As many threads as a node takes on two cores.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    match cli.command {
+        Command::Fill(size) => runtime.block_on(fill::run(&cli.dir, &size)),
+        Command::Measure { rounds } => runtime.block_on(measure::run(&cli.dir, rounds)),
+    }
+}
