@@ -12,8 +12,7 @@ use poterne_keys::{DataKey, KeyRing, NodeKey, random_bytes};
 use poterne_model::{AccountId, Name, Network, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::watch;
 
-use crate::{AppError, Caller, identity::Remembered, people, quick::Limiter};
-use crate::{AppError, Live, identity::Remembered, people, quick::Limiter};
+use crate::{AppError, Caller, Live, identity::Remembered, people, quick::Limiter};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;

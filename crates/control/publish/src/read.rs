@@ -40,7 +40,7 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     }
     let mut after = None;
     loop {
-        let page = session.record_page(None, after, PAGE_ROWS).await?;
+        let page = session.record_briefs(None, after, PAGE_ROWS).await?;
         let Some(last) = page.last() else { break };
         after = Some((last.zone, last.name.clone()));
         let names = names(&page, &world)?;
@@ -79,7 +79,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
     for zone in begins {
         let mut after = None;
         loop {
-            let page = session.record_page(Some(zone), after, PAGE_ROWS).await?;
+            let page = session.record_briefs(Some(zone), after, PAGE_ROWS).await?;
             let Some(last) = page.last() else { break };
             after = Some((last.zone, last.name.clone()));
             news.names.extend(names_of(&page, world)?);
@@ -91,7 +91,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
 impl Audit {
     /// The next rows, whether touched or not; after the last the first again.
     pub(crate) async fn next(&mut self, session: &mut Session, world: &World) -> Result<News, StoreError> {
-        let records = session.record_page(None, self.record.take(), AUDIT_ROWS).await?;
+        let records = session.record_briefs(None, self.record.take(), AUDIT_ROWS).await?;
         self.record = records.last().map(|last| (last.zone, last.name.clone()));
         let tunnels = session.tunnel_page(self.tunnel.take(), AUDIT_ROWS).await?;
         self.tunnel = tunnels.last().map(|last| last.tunnel.id);

@@ -275,6 +275,10 @@ impl Rows {
             managed_by: None,
             created_at: 0,
             modified_at: 0,
+            priority: None,
+            settings: "{}".into(),
+            comment_modified_at: None,
+            tags_modified_at: None,
         });
         let key = |record: &Record| {
             (record.zone, record.name.clone(), record.kind.as_str().to_owned(), record.content.clone(), record.id)

@@ -463,6 +463,10 @@ impl ByHand {
                 managed_by: None,
                 created_at: 1,
                 modified_at: 1,
+                priority: None,
+                settings: "{}".into(),
+                comment_modified_at: None,
+                tags_modified_at: None,
             };
             session.insert_record(&record).await.unwrap();
         }

@@ -67,7 +67,7 @@ impl From<Record> for RecordBrief {
 impl Session {
     /// The next records of every zone, or of one, by zone, name, type and content: those after the name that the last page ended with,
     /// about `rows_max` of them. No page ends within a name; an empty one is the end.
-    pub async fn record_page(
+    pub async fn record_briefs(
         &mut self,
         zone: Option<ZoneId>,
         after: Option<(ZoneId, Name)>,

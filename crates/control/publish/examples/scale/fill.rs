@@ -161,5 +161,22 @@ pub(crate) fn record(zone: ZoneId, name: Name, kind: RecordType, content: String
     let proxied = !matches!(kind, RecordType::Other(_));
     let (comment, tags, managed_by) = (None, Vec::new(), None);
     let id = RecordId::from_bytes(random_bytes());
-    Record { id, zone, name, kind, content, ttl_secs: 1, proxied, comment, tags, managed_by, created_at: NOW, modified_at: NOW }
+    Record {
+        id,
+        zone,
+        name,
+        kind,
+        content,
+        ttl_secs: 1,
+        proxied,
+        comment,
+        tags,
+        managed_by,
+        created_at: NOW,
+        modified_at: NOW,
+        priority: None,
+        settings: "{}".into(),
+        comment_modified_at: None,
+        tags_modified_at: None,
+    }
 }

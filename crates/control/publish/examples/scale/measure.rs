@@ -79,7 +79,7 @@ async fn queries(store: &Store) -> anyhow::Result<()> {
     let mut session = store.read().await?;
     let account = session.accounts().await?.first().context("an account")?.id;
     let large = session.zone_named(account, &Name::parse(LARGE)?).await?.context("the large zone")?;
-    let some = session.record_page(Some(large.id), None, 1000).await?;
+    let some = session.record_briefs(Some(large.id), None, 1000).await?;
     let all = timed("list: all zones of an account", async { Ok(session.zones(Some(account)).await?) }).await?;
     let tunnels = timed("list: all tunnels of an account", async { Ok(session.tunnels(Some(account)).await?) }).await?;
     let records = timed("list: all records of the largest zone", async { Ok(session.records(Some(large.id)).await?) }).await?;
