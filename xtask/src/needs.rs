@@ -29,13 +29,15 @@ enum Source {
     Postgres,
     /// A Python module, and what pip installs.
     Python { module: &'static str, package: &'static str },
+    /// A package of Node.js, and what npm installs.
+    Npm { package: &'static str, version: &'static str },
 }
 
 /// The peer that is a database server.
 pub(crate) const POSTGRES: &str = "postgres";
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 7] = [
+pub(crate) const PEERS: [Peer; 13] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
@@ -43,6 +45,13 @@ pub(crate) const PEERS: [Peer; 7] = [
     Peer { name: "websockets", source: Source::Python { module: "websockets", package: "websockets>=13" } },
     Peer { name: "aiohttp", source: Source::Python { module: "aiohttp", package: "aiohttp>=3.10" } },
     Peer { name: "grpc", source: Source::Python { module: "grpc", package: "grpcio>=1.60" } },
+    Peer { name: "cloudflare", source: Source::Python { module: "cloudflare", package: "cloudflare>=5" } },
+    Peer { name: "octodns", source: Source::Python { module: "octodns_cloudflare", package: "octodns-cloudflare>=1.2" } },
+    Peer { name: "certbot", source: Source::Python { module: "certbot_dns_cloudflare", package: "certbot-dns-cloudflare>=5.8" } },
+    Peer { name: "lexicon", source: Source::Python { module: "lexicon", package: "dns-lexicon>=3.25" } },
+    // Debian's npm brings node.
+    Peer { name: "npm", source: Source::Debian { program: "npm", package: "npm" } },
+    Peer { name: "typescript", source: Source::Npm { package: "cloudflare", version: ">=7" } },
 ];
 
 /// The Python that has the clients: a virtual environment inside the target directory, nothing of the system is changed.
@@ -50,10 +59,15 @@ pub(crate) fn python() -> PathBuf {
     run::target().join("e2e-python/bin/python3")
 }
 
+/// Where Node.js looks for packages: inside the target directory, too.
+pub(crate) fn node_modules() -> PathBuf {
+    run::target().join("e2e-node/node_modules")
+}
+
 /// The version of cargo-nextest that is built where there is none; a newer one may want a newer Rust.
 const CARGO_NEXTEST: &str = "0.9.143";
 
-/// The peers that these names leave out: themselves, and without Python all that is written in it.
+/// The peers that these names leave out: themselves, and without Python or npm all that these run or install.
 pub(crate) fn left_out(without: &[String]) -> anyhow::Result<Vec<&'static Peer>> {
     for name in without {
         if !PEERS.iter().any(|peer| peer.name == name) {
@@ -62,7 +76,11 @@ pub(crate) fn left_out(without: &[String]) -> anyhow::Result<Vec<&'static Peer>>
         }
     }
     let named = |name: &str| without.iter().any(|other| other == name);
-    let is_out = |peer: &&Peer| named(peer.name) || matches!(peer.source, Source::Python { .. }) && named("python");
+    let is_out = |peer: &&Peer| {
+        named(peer.name)
+            || matches!(peer.source, Source::Python { .. }) && named("python")
+            || matches!(peer.source, Source::Npm { .. }) && named("npm")
+    };
     Ok(PEERS.iter().filter(is_out).collect())
 }
 
@@ -86,6 +104,7 @@ pub(crate) fn provide(left_out: &[&Peer]) -> anyhow::Result<()> {
     if python_wanted {
         python_packages(&wanted().filter_map(Peer::python_package).collect::<Vec<_>>())?;
     }
+    npm_packages(&wanted().filter_map(Peer::npm_package).collect::<Vec<_>>())?;
     if !succeeds(run::cargo().args(["nextest", "--version"])) {
         eprintln!("cargo-nextest is not here and is built once; this takes some minutes");
         must(run::cargo().args(["install", "--locked", "cargo-nextest", "--version", CARGO_NEXTEST]))?;
@@ -105,7 +124,14 @@ impl Peer {
     fn python_package(&self) -> Option<(&'static str, &'static str)> {
         match self.source {
             Source::Python { module, package } => Some((module, package)),
-            Source::Debian { .. } | Source::Postgres => None,
+            Source::Debian { .. } | Source::Postgres | Source::Npm { .. } => None,
+        }
+    }
+
+    fn npm_package(&self) -> Option<(&'static str, &'static str)> {
+        match self.source {
+            Source::Npm { package, version } => Some((package, version)),
+            Source::Debian { .. } | Source::Postgres | Source::Python { .. } => None,
         }
     }
 }
@@ -151,4 +177,21 @@ fn python_packages(packages: &[(&str, &str)]) -> anyhow::Result<()> {
         return Ok(());
     }
     must(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&missing))
+}
+
+fn npm_packages(packages: &[(&str, &str)]) -> anyhow::Result<()> {
+    let modules = node_modules();
+    let missing: Vec<_> = packages
+        .iter()
+        .filter(|(package, _)| !modules.join(package).is_dir())
+        .map(|(package, version)| format!("{package}@{version}"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let prefix = modules.parent().context("the packages have a directory")?;
+    fs::create_dir_all(prefix)?;
+    // What a package would like to run when it is installed is not needed.
+    let options = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"];
+    must(Command::new("npm").args(options).arg(prefix).args(&missing))
 }

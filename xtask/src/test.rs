@@ -52,7 +52,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     command
         .env("POTERNE_BIN", built.join("poterne"))
         .env("POTERNE_AGENT_BIN", built.join("poterne-agent"))
-        .env("POTERNE_E2E_PYTHON", needs::python());
+        .env("POTERNE_E2E_PYTHON", needs::python())
+        .env("POTERNE_E2E_NODE_MODULES", needs::node_modules());
     if let Some(server) = &postgres {
         command.env("POTERNE_POSTGRES", server.url());
     }
@@ -126,10 +127,12 @@ mod tests {
         assert_eq!(filter(&["grpc"], true, Some("edge")).unwrap(), format!("not {} and test(~edge)", needs_peer("grpc")));
         assert!(filter(&[], false, None).unwrap().contains("stock_"));
         let without_python = filter(&["python"], true, None).unwrap();
-        for peer in ["python", "websockets", "aiohttp", "grpc"] {
+        for peer in ["python", "websockets", "aiohttp", "grpc", "cloudflare", "octodns", "certbot", "lexicon"] {
             assert!(without_python.contains(&needs_peer(peer)), "{without_python}");
         }
-        assert!(!without_python.contains("nginx"));
+        assert!(!without_python.contains("nginx") && !without_python.contains("typescript"), "{without_python}");
+        let without_npm = filter(&["npm"], true, None).unwrap();
+        assert_eq!(without_npm, format!("not {} and not {}", needs_peer("npm"), needs_peer("typescript")));
     }
 
     #[test]

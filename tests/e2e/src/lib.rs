@@ -1,18 +1,20 @@
 //! The whole system on loopback: the real programs as child processes, real servers behind them, real clients in front.
 //!
 //! `cargo xtask test` builds the programs, provides the peers and says where both are (`POTERNE_BIN`, `POTERNE_AGENT_BIN`,
-//! `POTERNE_E2E_PYTHON`, `CLOUDFLARED_BIN`). The first segment of a test's name says which peers it needs, so that leaving one out is
-//! a filter.
+//! `POTERNE_E2E_PYTHON`, `POTERNE_E2E_NODE_MODULES`, `CLOUDFLARED_BIN`). The first segment of a test's name says which peers it needs,
+//! so that leaving one out is a filter.
 //!
 //! * [`node`]: a node and its verbs; [`agent`]: ours or the stock one, over QUIC or HTTP/2;
 //! * [`origin`]: services behind the tunnel: nginx, and one that says on the wire whatever a test wants;
 //! * [`peer`]: Python programs that are service and visitor at once;
+//! * [`client`]: programs that use the API;
 //! * [`curl`]: the visitor of most tests;
 //! * [`process`]: child processes that end with their owner.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "this crate is tests: a failed helper is a failed test")]
 
 pub mod agent;
+pub mod client;
 pub mod curl;
 pub mod node;
 pub mod origin;
@@ -20,6 +22,7 @@ pub mod peer;
 pub mod process;
 
 pub use agent::{Agent, Kind};
+pub use client::Client;
 pub use curl::Curl;
 pub use node::Node;
 pub use origin::{Nginx, Raw};

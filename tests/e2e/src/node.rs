@@ -108,7 +108,11 @@ impl Node {
 
     /// `poterne tunnel info`, in JSON.
     pub fn info(&self) -> Value {
-        serde_json::from_str(&self.verb(&["tunnel", "info", &self.tunnel, "--json"]).unwrap()).unwrap()
+        self.info_of(&self.tunnel)
+    }
+
+    fn info_of(&self, tunnel: &str) -> Value {
+        serde_json::from_str(&self.verb(&["tunnel", "info", tunnel, "--json"]).unwrap()).unwrap()
     }
 
     /// A request in clear for the node's hostname.
@@ -118,14 +122,17 @@ impl Node {
 
     /// Waits until the tunnel answers.
     pub fn wait_for_agents(&self, count: usize) {
-        eventually("the agents are connected", || self.connectors() == count);
+        self.wait_for_agents_of(&self.tunnel, count);
+    }
+
+    /// The same of another tunnel.
+    pub fn wait_for_agents_of(&self, tunnel: &str, count: usize) {
+        eventually("the agents are connected", || whole(&self.info_of(tunnel)) == count);
     }
 
     /// Agents connected now, each with all its connections.
     pub fn connectors(&self) -> usize {
-        let info = self.info();
-        let connectors = info["connectors"].as_array().map_or(&[][..], Vec::as_slice);
-        connectors.iter().filter(|connector| connector["connections"].as_array().is_some_and(|all| all.len() == 4)).count()
+        whole(&self.info())
     }
 
     /// What the node logged.
@@ -142,6 +149,12 @@ const LISTENERS: [(&str, &str); 5] = [
     ("control.listen", "api"),
     ("control.metrics", "metrics"),
 ];
+
+/// How many agents have all their connections.
+fn whole(info: &Value) -> usize {
+    let connectors = info["connectors"].as_array().map_or(&[][..], Vec::as_slice);
+    connectors.iter().filter(|connector| connector["connections"].as_array().is_some_and(|all| all.len() == 4)).count()
+}
 
 fn serve(dir: &Path, settings: &[String]) -> (Running, Value) {
     let mut command = program("POTERNE_BIN");

@@ -83,11 +83,14 @@ impl Drop for Running {
     }
 }
 
+/// A path that the test command gives.
+pub fn told(variable: &str) -> PathBuf {
+    env::var_os(variable).map(PathBuf::from).unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`"))
+}
+
 /// A command of a program that the test command built or was told of.
 pub fn program(variable: &str) -> Command {
-    let path =
-        env::var_os(variable).map(PathBuf::from).unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`"));
-    let mut command = Command::new(path);
+    let mut command = Command::new(told(variable));
     command.stdin(Stdio::null());
     command
 }

@@ -26,8 +26,13 @@ macro_rules! columns {
 }
 
 mod aiohttp;
+mod certbot;
+mod cloudflare;
 mod curl;
 mod curl_nginx;
 mod grpc;
+mod lexicon;
+mod octodns;
 mod ours;
+mod typescript;
 mod websockets;
