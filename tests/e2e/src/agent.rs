@@ -3,7 +3,7 @@
 use std::{
     fs,
     ops::{Deref, DerefMut},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -33,6 +33,13 @@ impl Agent {
     pub fn run(node: &Node, kind: Kind, token: &str) -> Self {
         let mut command = kind.tunnel(node);
         command.args(["--grace-period", "20s", "run", "--token", token]);
+        Self::start(command, node)
+    }
+
+    /// `tunnel --url URL run --credentials-file FILE TUNNEL`: where requests go is the agent's own affair.
+    pub fn run_local(node: &Node, kind: Kind, tunnel: &str, credentials: &Path, url: &str) -> Self {
+        let mut command = kind.tunnel(node);
+        command.args(["--url", url, "run", "--credentials-file"]).arg(credentials).arg(tunnel);
         Self::start(command, node)
     }
 

@@ -31,6 +31,14 @@ impl Curl {
         Self::to(hostname, node.text("https"), "https", path).with(&["--cacert", node.text("ca_file")])
     }
 
+    /// To the node's API, as its administrator; the path follows `/client/v4`.
+    pub fn api(node: &Node, path: &str) -> Self {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--max-time", "120", "--write-out", "%{http_code}", "--header"]);
+        command.arg(format!("Authorization: Bearer {}", node.text("api_token"))).arg(format!("{}{path}", node.text("api")));
+        Self(command)
+    }
+
     /// No name is looked up: curl is told where the hostname lives, as the demo tells its user.
     fn to(hostname: &str, address: &str, scheme: &str, path: &str) -> Self {
         let port = address.rsplit(':').next().unwrap();

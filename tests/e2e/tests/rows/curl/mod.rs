@@ -3,6 +3,7 @@
 mod demo;
 mod errors;
 mod life;
+mod stock_verbs;
 
 use std::fs;
 
