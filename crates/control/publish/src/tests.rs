@@ -435,7 +435,10 @@ impl ByHand {
         let mut published = std::pin::pin!(publisher.converge());
         loop {
             tokio::select! {
-                done = &mut published => break drop(done.unwrap()),
+                done = &mut published => {
+                    done.unwrap();
+                    break;
+                }
                 change = changes.recv() => {
                     let change = change.unwrap();
                     sizes.push(change.chunks.len());
