@@ -167,8 +167,10 @@ fn second_object(event: &AuditEvent, account: &Account) -> Value {
     out
 }
 
-/// Conditions on an event, as it is told: a place, the words, and whether one of them must stand there or must not.
-fn conditions(query: &query::Query) -> Result<Vec<(&'static str, Vec<String>, bool)>, QueryError> {
+/// A condition on an event, as it is told: a place, the words, and whether one of them must stand there or must not.
+type Condition = (&'static str, Vec<String>, bool);
+
+fn conditions(query: &query::Query) -> Result<Vec<Condition>, QueryError> {
     let mut out = Vec::new();
     for (name, place) in FILTERED.into_iter().chain([("zone_id", "/zone/id"), ("resource_product", "/resource/product")]) {
         for (key, wanted) in [(name.to_owned(), true), (format!("{name}.not"), false)] {

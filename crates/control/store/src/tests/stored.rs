@@ -161,7 +161,7 @@ async fn a_scope_has_one_access_rule_for_the_same(engine: Engine) {
     assert!(matches!(session.insert_access_rule(&rule(3, of_zone)).await, Err(StoreError::Conflict("access rule"))));
     let changed = AccessRule { mode: AccessMode::Whitelist, ..rule(1, of_zone) };
     session.update_access_rule(&changed).await.unwrap();
-    assert_eq!(session.access_rules(of_zone).await.unwrap(), [changed.clone()]);
+    assert_eq!(session.access_rules(of_zone).await.unwrap(), std::slice::from_ref(&changed));
     assert_eq!(session.access_rule_for(of_zone, &changed.configuration).await.unwrap(), Some(changed.clone()));
     assert_eq!(session.access_rule(of_account, changed.id).await.unwrap(), None);
     session.delete_zone(ZONE).await.unwrap();
