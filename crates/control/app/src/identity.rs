@@ -67,7 +67,7 @@ impl Remembered {
 }
 
 impl App {
-    /// Who shows these credentials. Whether they may still be used is asked with every permission; see also [`App::is_usable`].
+    /// Who shows these credentials. Whether they may still be used is asked with every permission; see also [`Caller::is_usable`].
     pub async fn identify(&self, credentials: Credentials<'_>, request: Request) -> Result<Caller, AppError> {
         let now = self.now();
         let digest = match credentials {
