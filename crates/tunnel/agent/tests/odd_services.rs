@@ -131,8 +131,9 @@ async fn a_service_that_ignores_the_expectation_gets_the_body_all_the_same() {
 async fn an_early_refusal_is_passed_on_whole_though_the_service_resets() {
     let (_edge, connection) = in_front_of(|mut stream| async move {
         read_head(&mut stream).await;
-        let body = vec![b'n'; 100_000];
-        stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n").await.unwrap();
+        // Less than a receiver takes unread: what is still with the sender when it resets, its kernel throws away.
+        let body = vec![b'n'; 30_000];
+        stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 30000\r\n\r\n").await.unwrap();
         stream.write_all(&body).await.unwrap();
         // Closing with unread bytes resets the connection, whatever of the upload is still coming.
         stream.read_u8().await.unwrap();
@@ -147,7 +148,7 @@ async fn an_early_refusal_is_passed_on_whole_though_the_service_resets() {
             while send.write_all(&piece).await.is_ok() && stopped.try_recv().is_err() {}
         });
         assert_eq!(exchange.head().await.unwrap().0.status, StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(exchange.body().await.unwrap().len(), 100_000);
+        assert_eq!(exchange.body().await.unwrap().len(), 30_000);
         soon("the end of the upload", sending).await.unwrap();
         drop(stop);
     }

@@ -195,9 +195,12 @@ impl Gateway {
     pub fn command(&self, command: &Command) {
         match command {
             Command::DropConnections { tunnel, connector } => {
+                // An order may be faster than the watch over the snapshot that it follows.
+                let is_there = self.0.snapshot.load().tunnel(*tunnel).is_some();
+                let reason = if is_there { "dropped by the operator" } else { "the tunnel was deleted" };
                 for connection in self.0.registry.connections(*tunnel) {
                     if connector.is_none_or(|only| only == connection.connector) {
-                        connection.close("dropped by the operator");
+                        connection.close(reason);
                     }
                 }
             }
