@@ -12,6 +12,7 @@ mod body;
 mod credential;
 mod door;
 mod features;
+mod generation;
 mod limit;
 mod lists;
 mod members;
@@ -65,7 +66,8 @@ pub fn router(app: App, rate_limit: u32) -> Router {
         .merge(lists::routes())
         .merge(access_rules::routes())
         .merge(private_networks::routes());
-    let identified = identified.merge(audit::routes()).merge(features::routes()).merge(members::routes());
+    let identified =
+        identified.merge(audit::routes()).merge(features::routes()).merge(generation::routes()).merge(members::routes());
     let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
     let v4 = identified.merge(tokens::verify_routes()).with_state(door);
     let routes = Router::new()

@@ -27,3 +27,15 @@ async fn zones_are_made_found_paused_and_deleted() {
     assert_eq!(client.ask("DELETE", &path, json!({})).await.result()["id"], zone["id"]);
     assert_eq!(client.get(&path).await.status, 404);
 }
+
+#[tokio::test]
+async fn whoever_asks_learns_whether_a_change_is_live() {
+    let client = client().await;
+    client.ask("POST", "/zones", json!({ "name": "example.com" })).await.result();
+    let path = format!("/accounts/{}/poterne/generation", client.account);
+    let told = client.get(&path).await;
+    // No node runs here: nothing can be obeyed, and that is what is said.
+    assert_eq!((&told.result()["is_live"], &told.result()["nodes"]), (&json!(false), &json!([])));
+    assert!(told.result()["change"].as_u64().unwrap() > 0);
+    assert_eq!(client.get(&format!("{path}?wait=x")).await.status, 400);
+}
