@@ -114,7 +114,12 @@ impl Store {
     pub async fn write(&self) -> Result<Session, StoreError> {
         let turn = tokio::time::timeout(TURN_TIMEOUT, self.0.writer.clone().lock_owned());
         let mut writer = turn.await.map_err(|_| StoreError::Busy)?;
-        writer.begin().await?;
+        // A task of its own: a caller that goes away meanwhile must not leave half a beginning.
+        let begun = tokio::spawn(async move {
+            writer.begin().await?;
+            Ok::<_, StoreError>(writer)
+        });
+        let writer = begun.await.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed))??;
         Ok(Session::writes(writer, self.0.clone()))
     }
 

@@ -95,9 +95,15 @@ impl Session {
     async fn finish(self, change: Option<u64>) -> Result<(), StoreError> {
         let Kind::Writes(mut turn) = self.0 else { return Ok(()) };
         let Some(mut writer) = turn.writer.take() else { return Ok(()) };
-        let mut outcome = writer.release(change).await?;
-        drop(writer);
-        turn.store.committer.notify_one();
+        let store = turn.store.clone();
+        // A task of its own: a caller that goes away meanwhile must not leave half an end.
+        let released = tokio::spawn(async move {
+            let outcome = writer.release(change).await;
+            drop(writer);
+            store.committer.notify_one();
+            outcome
+        });
+        let mut outcome = released.await.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed))??;
         let told = outcome.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
         match told {
             Ok(Some(Ok(()))) => Ok(()),

@@ -162,6 +162,7 @@ on_both! {
     orders_wait_in_the_outbox_until_they_are_sent,
     groups_are_durable_together_and_told_apart,
     a_turn_that_fails_takes_nothing_of_the_others,
+    callers_that_go_away_disturb_nobody,
     what_changed_is_known_until_it_is_forgotten,
     pages_follow_by_key_and_cut_no_name,
 }
@@ -419,6 +420,35 @@ async fn a_turn_that_fails_takes_nothing_of_the_others(engine: Engine) {
     session.commit().await.unwrap();
     let names: Vec<_> = store.read().await.unwrap().tunnels(None).await.unwrap().into_iter().map(|tunnel| tunnel.name).collect();
     assert_eq!(names, ["kept", "after"]);
+}
+
+/// At whichever point of a turn they do: the future is polled so often, and dropped. One that shares its group is there before it.
+async fn callers_that_go_away_disturb_nobody(engine: Engine) {
+    async fn write(store: Store, number: u8) -> Result<u64, StoreError> {
+        let mut session = store.write().await?;
+        session.insert_tunnel(&tunnel(TunnelId::from_bytes([number; 16]), &format!("tunnel {number}"))).await?;
+        session.commit().await
+    }
+    let Fixture { store, .. } = &begun(engine).await;
+    let mut finished = 0;
+    for polls in 1..80u8 {
+        let stays = tokio::spawn(write(store.clone(), 2 * polls + 1));
+        tokio::task::yield_now().await;
+        let (mut going, mut left) = (Box::pin(write(store.clone(), 2 * polls)), polls);
+        let went = std::future::poll_fn(|context| {
+            if left == 0 {
+                return std::task::Poll::Ready(None);
+            }
+            left -= 1;
+            going.as_mut().poll(context).map(Some)
+        });
+        finished += u8::from(went.await.is_some());
+        drop(going);
+        stays.await.unwrap().unwrap();
+    }
+    assert!((1..79).contains(&finished), "some went away and some did not: {finished}");
+    let names: Vec<_> = store.read().await.unwrap().tunnels(None).await.unwrap().into_iter().map(|tunnel| tunnel.name).collect();
+    assert!((1..80).all(|number| names.contains(&format!("tunnel {}", 2 * number + 1))));
 }
 
 async fn what_changed_is_known_until_it_is_forgotten(engine: Engine) {
