@@ -1,6 +1,6 @@
 //! Publishing a hostname: the proxied CNAME and the ingress rule, in one transaction.
 
-use poterne_control_store::{ConfigSource, Configuration, Record, Session, Tunnel, Zone};
+use poterne_control_store::{ConfigSource, Configuration, Micros, Record, Session, Tunnel, Zone};
 use poterne_keys::random_bytes;
 use poterne_model::{
     Name, RecordId, RecordType, TunnelId,
@@ -118,12 +118,10 @@ impl App {
         tunnel: TunnelId,
         managed_by: &str,
     ) -> Result<RecordOutcome, AppError> {
-        let target = tunnel_name(tunnel);
-        let all = session.records_at(zone.id, name.as_str()).await?;
-        let standing: Vec<Record> = all.into_iter().filter(|record| !matches!(record.kind, RecordType::Other(_))).collect();
+        let standing = web_records(session, zone, name).await?;
         let outcome = match standing.as_slice() {
             [] => RecordOutcome::New,
-            [one] if one.kind == RecordType::Cname && one.content == target.as_str() && one.proxied => RecordOutcome::Unchanged,
+            [one] if leads(one, tunnel) => RecordOutcome::Unchanged,
             [one] if one.managed_by.as_deref() == Some(managed_by) => {
                 session.delete_record(one.id).await?;
                 RecordOutcome::Updated
@@ -131,26 +129,7 @@ impl App {
             _ => return Err(AppError::RecordExists { hostname: name.clone() }),
         };
         if outcome != RecordOutcome::Unchanged {
-            let now = self.now();
-            let record = Record {
-                id: RecordId::from_bytes(random_bytes()),
-                zone: zone.id,
-                name: name.clone(),
-                kind: RecordType::Cname,
-                content: target.to_string(),
-                priority: None,
-                settings: "{}".into(),
-                ttl_secs: 1,
-                proxied: true,
-                comment: None,
-                tags: Vec::new(),
-                managed_by: Some(managed_by.to_owned()),
-                created_at: now,
-                modified_at: now,
-                comment_modified_at: None,
-                tags_modified_at: None,
-            };
-            session.insert_record(&record).await?;
+            session.insert_record(&leading(zone, name, tunnel, managed_by, self.now())).await?;
         }
         let domain = self.settings().tunnel_domain;
         let destination = chain::walk(session, zone.account, name, domain.as_ref()).await?;
@@ -169,6 +148,39 @@ impl App {
             return wrong("names that begin with an underscore serve verification, not web traffic");
         }
         Ok(())
+    }
+}
+
+/// The records at a name that say where its visitors go.
+pub(crate) async fn web_records(session: &mut Session, zone: &Zone, name: &Name) -> Result<Vec<Record>, AppError> {
+    let all = session.records_at(zone.id, name.as_str()).await?;
+    Ok(all.into_iter().filter(|record| !matches!(record.kind, RecordType::Other(_))).collect())
+}
+
+/// Whether a record leads straight to the tunnel, through the edge.
+pub(crate) fn leads(record: &Record, tunnel: TunnelId) -> bool {
+    record.kind == RecordType::Cname && record.content == tunnel_name(tunnel).as_str() && record.proxied
+}
+
+/// The proxied CNAME that leads a name to the tunnel.
+pub(crate) fn leading(zone: &Zone, name: &Name, tunnel: TunnelId, managed_by: &str, now: Micros) -> Record {
+    Record {
+        id: RecordId::from_bytes(random_bytes()),
+        zone: zone.id,
+        name: name.clone(),
+        kind: RecordType::Cname,
+        content: tunnel_name(tunnel).to_string(),
+        priority: None,
+        settings: "{}".into(),
+        ttl_secs: 1,
+        proxied: true,
+        comment: None,
+        tags: Vec::new(),
+        managed_by: Some(managed_by.to_owned()),
+        created_at: now,
+        modified_at: now,
+        comment_modified_at: None,
+        tags_modified_at: None,
     }
 }
 

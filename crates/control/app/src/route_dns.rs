@@ -1,8 +1,7 @@
 //! Leading a name to a tunnel by its record alone: the agent, or whoever configures it, knows what to do with the name.
 
 use poterne_control_store::{Record, Zone};
-use poterne_keys::random_bytes;
-use poterne_model::{Name, RecordId, RecordType, TunnelId, ZoneId};
+use poterne_model::{Name, RecordId, TunnelId, ZoneId};
 use serde_json::json;
 
 use crate::{
@@ -10,7 +9,7 @@ use crate::{
     access::{Subject, Target},
     audit::Traced,
     chain,
-    route::{MANAGED_BY_TUNNEL, tunnel_name},
+    route::{MANAGED_BY_TUNNEL, leading, leads, web_records},
 };
 
 /// A name that leads to a tunnel.
@@ -42,13 +41,9 @@ impl App {
         let tunnel = tunnel.ok_or(AppError::NotFound("tunnel"))?;
         let name = inside(hostname, &zone)?;
         self.check_hostname(&name)?;
-        let target = tunnel_name(tunnel.id);
-        let all = session.records_at(zone.id, name.as_str()).await?;
-        let standing: Vec<Record> = all.into_iter().filter(|record| !matches!(record.kind, RecordType::Other(_))).collect();
+        let standing = web_records(&mut session, &zone, &name).await?;
         if let [one] = standing.as_slice()
-            && one.kind == RecordType::Cname
-            && one.content == target.as_str()
-            && one.proxied
+            && leads(one, tunnel.id)
         {
             return Ok(NameRouted { name, record: one.id, outcome: RecordOutcome::Unchanged });
         }
@@ -58,25 +53,7 @@ impl App {
         for record in &standing {
             session.delete_record(record.id).await?;
         }
-        let now = self.now();
-        let record = Record {
-            id: RecordId::from_bytes(random_bytes()),
-            zone: zone.id,
-            name: name.clone(),
-            kind: RecordType::Cname,
-            content: target.to_string(),
-            priority: None,
-            settings: "{}".into(),
-            ttl_secs: 1,
-            proxied: true,
-            comment: None,
-            tags: Vec::new(),
-            managed_by: Some(MANAGED_BY_TUNNEL.to_owned()),
-            created_at: now,
-            modified_at: now,
-            comment_modified_at: None,
-            tags_modified_at: None,
-        };
+        let record = leading(&zone, &name, tunnel.id, MANAGED_BY_TUNNEL, self.now());
         session.insert_record(&record).await?;
         let domain = self.settings().tunnel_domain;
         chain::walk(&mut session, zone.account, &name, domain.as_ref()).await?;
