@@ -64,10 +64,22 @@ pub(crate) fn restore(archive: &Path, state: &StateDir) -> anyhow::Result<()> {
     if state.found() {
         bail!("{} holds a state already: restore into another directory, named with --state-dir", state.path().display());
     }
+    let mut written = Vec::new();
+    let restored = unpack(archive, state, &mut written);
+    if restored.is_err() {
+        // Half a state would be taken for one by the next try.
+        for name in written {
+            let _ = fs::remove_file(state.join(&name));
+        }
+    }
+    restored
+}
+
+/// Writes the archive's files, and notes which.
+fn unpack(archive: &Path, state: &StateDir, found: &mut Vec<String>) -> anyhow::Result<()> {
     let file = File::open(archive).with_context(|| format!("{} cannot be read", archive.display()))?;
     let mut archive_reader = tar::Archive::new(file);
     let wrong = || format!("{} is no backup of Poterne", archive.display());
-    let mut found = Vec::new();
     for entry in archive_reader.entries().with_context(wrong)? {
         let mut entry = entry.with_context(wrong)?;
         let path = entry.path().with_context(wrong)?.into_owned();
@@ -85,10 +97,10 @@ pub(crate) fn restore(archive: &Path, state: &StateDir) -> anyhow::Result<()> {
         let place = state.join(&name);
         let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place);
         let out = out.as_mut().map_err(|error| anyhow::anyhow!("{} cannot be written: {error}", place.display()))?;
+        found.push(name);
         io::copy(&mut entry.by_ref().take(FILE_BYTES_MAX), out)
             .with_context(|| format!("{} cannot be written", place.display()))?;
         out.sync_all()?;
-        found.push(name);
     }
     for needed in [state::STORE, state::NODE_KEY, "tunnel-ca.key"] {
         if !found.iter().any(|name| name == needed) {

@@ -222,6 +222,14 @@ fn a_backup_of_a_running_node_is_the_same_node_elsewhere() {
         assert_eq!(before[key], after[key], "{key}");
     }
     assert_eq!(before["p"]["k"], after["p"]["k"]);
+    // Cut off in the middle: refused, and the whole one is taken by the same directory afterwards.
+    let (whole, again) = (std::fs::read(&file).unwrap(), dir.path().join("again"));
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let (done, _, error) = poterne(&["restore", path], &again);
+    assert!(!done, "{error}");
+    std::fs::write(&file, &whole).unwrap();
+    let (done, _, error) = poterne(&["restore", path], &again);
+    assert!(done, "{error}");
     std::fs::write(&file, b"this is no archive, and long enough that it could be one").unwrap();
     let (done, _, error) = poterne(&["restore", path], &dir.path().join("nowhere"));
     assert!(!done && error.contains("is no backup of Poterne"), "{error}");
