@@ -89,6 +89,15 @@ pub const KEYS: &[Key] = &[
     key!("edge" "connections_per_address_max" Number Is("4096"),
         "Visitors' connections at once from one IPv4 address or one IPv6 /64. Raise it where a proxy in front of this node brings \
          everyone from one address."),
+    key!("edge" "upload_bytes_per_sec_min" Number AbsentAsIn("500"),
+        "Least average rate of a request's body over HTTP/1.1, counted after 5 seconds of waiting for the visitor; a slower one is \
+         broken off. Absent: an upload may take its time. Set it where slow uploads take all connections."),
+    key!("edge" "stalled_write_secs" Number AbsentAsIn("60"),
+        "Seconds a visitor may take nothing of an answer that is ready before it is let go. Absent: a player that pauses keeps its \
+         place. Set it where visitors that do not read take all connections."),
+    key!("edge" "serve_half_closed" Toml Is("false"),
+        "Whether a visitor that closes its sending side after a request is answered all the same. Most proxies take it for gone, and so \
+         does this one. Set it for clients that do so, as `nc -N` does."),
     key!("edge" "drain_secs" Number Is("30"),
         "Seconds that requests in flight get to end when the node is asked to stop. A second signal stops it at once."),
     key!("tunnel" "listen" List Is(r#"["[::]:7844"]"#),

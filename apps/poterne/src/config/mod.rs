@@ -6,6 +6,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -87,6 +88,12 @@ pub struct Edge {
     pub connections_max: Option<usize>,
     /// Visitors' connections at once from one IPv4 address or one IPv6 /64.
     pub connections_per_address_max: usize,
+    /// Least rate of a request's body over HTTP/1.1 in bytes a second; absent: none.
+    pub upload_bytes_per_sec_min: Option<NonZeroU32>,
+    /// Seconds a visitor may take nothing of an answer; absent: any number.
+    pub stalled_write_secs: Option<NonZeroU32>,
+    /// Whether visitors that close their sending side are served.
+    pub serve_half_closed: bool,
     /// Seconds granted to requests in flight when the node stops.
     pub drain_secs: u64,
 }

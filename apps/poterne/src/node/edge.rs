@@ -10,7 +10,7 @@ use axum::Router;
 use http_body_util::BodyExt as _;
 use poterne_control_api::ClientIp;
 use poterne_edge_http::{
-    Body, BodyError, Connection, Limits, Request, Scheme,
+    Body, BodyError, Connection, Limits, Request, Scheme, drain,
     serve::{Protocol, serve_connection},
 };
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
@@ -103,12 +103,22 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         pipeline: Arc::new(pipeline),
         gateway: gateway.clone(),
         acceptor: Arc::new(acceptor),
-        limits: Arc::new(Limits::default()),
+        limits: Arc::new(limits(&config.edge)),
         admission: Admission::new(admission, metrics),
         drain: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),
     }))
+}
+
+/// The defaults, and what the operator chose.
+fn limits(edge: &crate::config::Edge) -> Limits {
+    Limits {
+        body_rate_min: edge.upload_bytes_per_sec_min,
+        stalled_write_timeout: edge.stalled_write_secs.map(|secs| Duration::from_secs(secs.get().into())),
+        half_closed_served: edge.serve_half_closed,
+        ..Limits::default()
+    }
 }
 
 /// UDP on the port of each TLS listener, for agents whose network lets nothing else out.
@@ -188,7 +198,7 @@ impl Edge {
     {
         let (handler, limits) = (Arc::clone(&self.pipeline), Arc::clone(&self.limits));
         let serving = Box::pin(serve_connection(io, protocol, connection, handler, limits, self.drain.clone()));
-        self.cut.run_until_cancelled(serving).await;
+        drain::until(self.cut.clone(), serving).await;
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body as _;
 
-use crate::serve::DisplayChain;
+use crate::{http1::uplink::Taker, http2::body::Incoming};
 
 /// One piece of a body.
 pub type Frame = http_body::Frame<Bytes>;
@@ -31,7 +31,8 @@ pub struct Body(Inner);
 enum Inner {
     Empty,
     Full(Option<Bytes>),
-    Visitor(hyper::body::Incoming),
+    Http1(Taker),
+    Http2(Incoming),
     Flow(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
 }
 
@@ -52,9 +53,13 @@ impl Body {
         Self(Inner::Flow(Box::pin(body)))
     }
 
-    /// Only this crate's codec may make a body of the visitor's stream.
-    pub(crate) fn visitor(body: hyper::body::Incoming) -> Self {
-        if body.is_end_stream() { Self::empty() } else { Self(Inner::Visitor(body)) }
+    /// Only this crate's codecs make bodies of a visitor's stream.
+    pub(crate) fn http1(body: Taker) -> Self {
+        Self(Inner::Http1(body))
+    }
+
+    pub(crate) fn http2(body: Incoming) -> Self {
+        Self(Inner::Http2(body))
     }
 
     /// The next piece; none after the last.
@@ -71,9 +76,8 @@ impl http_body::Body for Body {
         match &mut self.0 {
             Inner::Empty => Poll::Ready(None),
             Inner::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Inner::Visitor(body) => {
-                Pin::new(body).poll_frame(cx).map_err(|error| BodyError::Visitor(DisplayChain(&error).to_string()))
-            }
+            Inner::Http1(body) => Pin::new(body).poll_frame(cx),
+            Inner::Http2(body) => Pin::new(body).poll_frame(cx),
             Inner::Flow(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -82,7 +86,8 @@ impl http_body::Body for Body {
         match &self.0 {
             Inner::Empty => true,
             Inner::Full(bytes) => bytes.is_none(),
-            Inner::Visitor(body) => body.is_end_stream(),
+            Inner::Http1(body) => body.is_end_stream(),
+            Inner::Http2(body) => body.is_end_stream(),
             Inner::Flow(body) => body.is_end_stream(),
         }
     }
@@ -91,7 +96,8 @@ impl http_body::Body for Body {
         match &self.0 {
             Inner::Empty => http_body::SizeHint::with_exact(0),
             Inner::Full(bytes) => http_body::SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Inner::Visitor(body) => body.size_hint(),
+            Inner::Http1(body) => body.size_hint(),
+            Inner::Http2(body) => body.size_hint(),
             Inner::Flow(body) => body.size_hint(),
         }
     }
@@ -108,7 +114,7 @@ impl std::fmt::Debug for Body {
         f.write_str(match self.0 {
             Inner::Empty => "Body(empty)",
             Inner::Full(_) => "Body(full)",
-            Inner::Visitor(_) => "Body(visitor)",
+            Inner::Http1(_) | Inner::Http2(_) => "Body(visitor)",
             Inner::Flow(_) => "Body(flow)",
         })
     }

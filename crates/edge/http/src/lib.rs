@@ -7,18 +7,23 @@
 //! * [`body`]: bodies that flow, frame by frame, with back-pressure;
 //! * [`request`]: what a request carries beside its head: the visitor's connection, and whether it wants a WebSocket;
 //! * [`limits`]: every bound, with its default;
-//! * [`guard`] and [`strict`]: what is refused so that no origin reads a request otherwise than we did; pure;
-//! * [`serve`]: the framing of one accepted connection.
+//! * [`strict`], [`fields`]: what a head and trailers may say, so that no origin reads a request otherwise than we did; pure;
+//! * [`http1`]: our own codec, and the task around it;
+//! * `http2`: the `h2` crate, and the task around it;
+//! * [`serve`]: which of them frames an accepted connection, and what answers.
 #![forbid(unsafe_code)]
 
+mod alarm;
 pub mod body;
-pub mod guard;
-mod io;
+mod date;
+pub mod drain;
+pub mod fields;
+pub mod http1;
+mod http2;
 pub mod limits;
 pub mod request;
 pub mod serve;
 pub mod strict;
-mod watch;
 mod websocket;
 
 pub use body::{Body, BodyError, Frame};

@@ -1,6 +1,6 @@
 //! What a visitor may take of this node. Every bound has its default and its reason here.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 /// Bounds of one visitor's connection.
 #[derive(Debug, Clone)]
@@ -13,10 +13,20 @@ pub struct Limits {
     pub target_bytes_max: usize,
     /// Longest single field line in bytes; beyond it 431. Default 16 KiB.
     pub field_bytes_max: usize,
-    /// Most fields in a head; beyond it 431. Default 100, which is also the most the HTTP/1.1 codec takes.
+    /// Most fields in a head; beyond it 431. Default 100.
     pub fields_max: usize,
-    /// From the first byte of a head, or from the start of the connection, to its last: 408 beyond. Default 10 s.
+    /// From the first byte of a head to its last: 408 beyond on HTTP/1.1, and the end of the connection on HTTP/2. A connection on
+    /// which nothing is asked from its start is closed after it. Default 10 s.
     pub head_timeout: Duration,
+    /// Least average rate of an HTTP/1.1 request's body in bytes a second, counted after 5 s of waiting for the visitor; a slower one
+    /// is broken off. Default none: an upload may take its time, and its memory is bounded (edge-behaviour §5.5 has 500).
+    pub body_rate_min: Option<NonZeroU32>,
+    /// How long a visitor may take nothing of an answer that is ready; then the connection (the stream, on HTTP/2) is closed. Default
+    /// none: a player that pauses holds one bounded buffer (edge-behaviour §5.5 has 60 s).
+    pub stalled_write_timeout: Option<Duration>,
+    /// Whether an HTTP/1.1 visitor that closes its sending side after a request is answered all the same. Default not: it is taken for
+    /// gone, as most proxies do, so that nothing works for who left.
+    pub half_closed_served: bool,
     /// How long an HTTP/1.1 connection may wait for its next request. Default 75 s.
     pub idle_timeout: Duration,
     /// How long an HTTP/2 connection may be without a stream. Default 180 s.
@@ -40,8 +50,8 @@ pub struct Limits {
     pub h2_ping_interval: Duration,
     /// How long the answer to that PING may take. Default 20 s.
     pub h2_ping_timeout: Duration,
-    /// Most bytes an HTTP/1.1 connection reads ahead or gathers to write, in bytes. Default 128 KiB; buffers begin at 8 KiB
-    /// and grow only while bytes flow.
+    /// Most bytes of a request's body that an HTTP/1.1 connection reads at a time. Default 128 KiB; reads begin at 8 KiB and grow
+    /// only while bytes flow.
     pub buffer_bytes_max: usize,
 }
 
@@ -53,6 +63,9 @@ impl Default for Limits {
             field_bytes_max: 16 * 1024,
             fields_max: 100,
             head_timeout: Duration::from_secs(10),
+            body_rate_min: None,
+            stalled_write_timeout: None,
+            half_closed_served: false,
             idle_timeout: Duration::from_secs(75),
             h2_idle_timeout: Duration::from_secs(180),
             h2_streams_max: 128,

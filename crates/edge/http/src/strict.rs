@@ -1,9 +1,9 @@
 //! What a request's head may say, beyond what its codec checked. Pure.
 //!
 //! These rules exist so that the origin cannot read a request otherwise than the edge did (edge-behaviour §5.8 and §5.9); the
-//! ones about bytes on the wire are in [`crate::guard`].
+//! ones about bytes on the wire are in [`crate::http1`]. Each field is looked at once, as it is parsed: [`Facts`].
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts};
 
 use crate::{Kind, Limits};
 
@@ -48,26 +48,154 @@ impl Refusal {
     }
 }
 
+/// What the fields of a head say together.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// Fields so far.
+    pub(crate) fields: usize,
+    /// The body's length, if it is said.
+    pub(crate) length: Option<u64>,
+    length_digits: usize,
+    /// `Transfer-Encoding` was there.
+    pub(crate) encoded: bool,
+    /// `Connection: close`.
+    pub(crate) closes: bool,
+    /// `Connection: keep-alive`.
+    pub(crate) keeps_alive: bool,
+    /// `Expect: 100-continue`.
+    pub(crate) expects: bool,
+    /// `TE: trailers`.
+    pub(crate) takes_trailers: bool,
+    /// Which of the fields that may come once came.
+    seen: u8,
+    upgrades: bool,
+    websocket: bool,
+    /// Of the first `Sec-WebSocket-Version`: whether it is 13.
+    version_13: Option<bool>,
+    /// `Sec-WebSocket-Key` fields, and whether all of them are keys.
+    keys: u8,
+    keys_valid: bool,
+    /// The first rule that a field broke.
+    wrong: Option<Refusal>,
+}
+
 /// Fields of which a second one has no meaning, so that two readers may pick different ones. `Content-Length` is compared apart.
-const SINGLE: [HeaderName; 4] = [header::HOST, header::AUTHORIZATION, header::RANGE, header::CONTENT_TYPE];
+const HOST: u8 = 1;
+const AUTHORIZATION: u8 = 2;
+const RANGE: u8 = 4;
+const CONTENT_TYPE: u8 = 8;
+
+impl Facts {
+    /// Looks at one field.
+    pub(crate) fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.fields += 1;
+        match *name {
+            header::HOST => self.once(HOST),
+            header::AUTHORIZATION => self.once(AUTHORIZATION),
+            header::RANGE => self.once(RANGE),
+            header::CONTENT_TYPE => self.once(CONTENT_TYPE),
+            // RFC 9110 §8.6: 1 to 19 digits; several values only if they are the same.
+            header::CONTENT_LENGTH => match (parse_length(value.as_bytes()), self.length) {
+                (None, _) => self.refuse("the Content-Length is no number"),
+                // `5` and `05` are not the same to everybody.
+                (Some(length), Some(before)) if length != before || value.len() != self.length_digits => {
+                    self.refuse("several Content-Length that differ");
+                }
+                (length, _) => (self.length, self.length_digits) = (length, value.len()),
+            },
+            header::TRANSFER_ENCODING => self.encoded = true,
+            header::EXPECT if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => self.expects = true,
+            header::EXPECT => self.wrong = self.wrong.or(Some(Refusal::Expectation)),
+            header::CONNECTION => {
+                for token in tokens(value) {
+                    self.closes |= token.eq_ignore_ascii_case(b"close");
+                    self.keeps_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                    self.upgrades |= token.eq_ignore_ascii_case(b"upgrade");
+                }
+            }
+            header::UPGRADE => self.websocket |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"websocket")),
+            header::TE => self.takes_trailers |= tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers")),
+            header::SEC_WEBSOCKET_VERSION => self.version_13 = self.version_13.or(Some(value == "13")),
+            header::SEC_WEBSOCKET_KEY => {
+                self.keys_valid = is_nonce(value.as_bytes()) && (self.keys == 0 || self.keys_valid);
+                self.keys = self.keys.saturating_add(1);
+            }
+            _ => {}
+        }
+    }
+
+    fn once(&mut self, field: u8) {
+        if self.seen & field != 0 {
+            self.refuse("a field that may come once came twice");
+        }
+        self.seen |= field;
+    }
+
+    fn refuse(&mut self, reason: &'static str) {
+        self.wrong = self.wrong.or(Some(Refusal::Malformed(reason)));
+    }
+
+    /// Judges the head whose every field was noted, and says what the visitor wants. A WebSocket by extended CONNECT (RFC 8441) is
+    /// not for this function to see.
+    pub(crate) fn judge(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        version: Version,
+        host: Option<&HeaderValue>,
+        limits: &Limits,
+    ) -> Result<Kind, Refusal> {
+        if matches!(*method, Method::CONNECT | Method::TRACE) || method.as_str() == "TRACK" {
+            return Err(Refusal::Method);
+        }
+        check_target(method, uri, limits)?;
+        check_authority(uri, version, host)?;
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
+        if self.encoded && self.length.is_some() {
+            return Err(Refusal::Malformed("both Transfer-Encoding and Content-Length"));
+        }
+        if self.fields > limits.fields_max {
+            return Err(Refusal::HeadTooLarge);
+        }
+        if version == Version::HTTP_11 && self.upgrades && self.websocket {
+            return self.judge_websocket(method);
+        }
+        Ok(Kind::Http)
+    }
+
+    /// RFC 6455 §4.2.1. An upgrade to anything but `websocket` is not seen: the request goes on as if it had not asked
+    /// (RFC 9110 §7.8 allows a server to ignore it), and `Upgrade` is never forwarded.
+    fn judge_websocket(&self, method: &Method) -> Result<Kind, Refusal> {
+        if *method != Method::GET {
+            return Err(Refusal::Malformed("a WebSocket is opened with GET"));
+        }
+        if self.encoded || self.length.is_some_and(|length| length > 0) {
+            return Err(Refusal::Malformed("a WebSocket opening has no body"));
+        }
+        if self.version_13 != Some(true) {
+            return Err(Refusal::WebSocketVersion);
+        }
+        if self.keys != 1 || !self.keys_valid {
+            return Err(Refusal::Malformed("the Sec-WebSocket-Key is not 16 bytes in base64"));
+        }
+        Ok(Kind::WebSocket)
+    }
+}
 
 /// Judges a parsed head, and says what the visitor wants.
 pub fn check(head: &Parts, limits: &Limits) -> Result<Kind, Refusal> {
-    if matches!(head.method, Method::CONNECT | Method::TRACE) || head.method.as_str() == "TRACK" {
-        return Err(Refusal::Method);
+    facts(&head.headers).judge(&head.method, &head.uri, head.version, head.headers.get(header::HOST), limits)
+}
+
+/// What these fields say.
+pub(crate) fn facts(headers: &HeaderMap) -> Facts {
+    let mut facts = Facts::default();
+    for (name, value) in headers {
+        facts.note(name, value);
     }
-    check_target(&head.method, &head.uri, limits)?;
-    check_authority(head)?;
-    for name in &SINGLE {
-        if head.headers.get_all(name).iter().nth(1).is_some() {
-            return Err(Refusal::Malformed("a field that may come once came twice"));
-        }
-    }
-    check_lengths(&head.headers)?;
-    if head.headers.get_all(header::EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(Refusal::Expectation);
-    }
-    check_upgrade(head)
+    facts
 }
 
 /// RFC 9112 §3.2: origin-form, absolute-form, or `*` for OPTIONS.
@@ -90,61 +218,21 @@ fn check_target(method: &Method, uri: &Uri, limits: &Limits) -> Result<(), Refus
 }
 
 /// RFC 9112 §3.2 and RFC 9113 §8.3.1: one host, and no second opinion about it.
-fn check_authority(head: &Parts) -> Result<(), Refusal> {
-    let host = head.headers.get(header::HOST).map(|host| host.as_bytes());
-    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-    match (host, authority) {
+fn check_authority(uri: &Uri, version: Version, host: Option<&HeaderValue>) -> Result<(), Refusal> {
+    match (host, uri.authority()) {
         (None, None) => Err(Refusal::Malformed("the request names no host")),
-        (None, Some(_)) if head.version < Version::HTTP_2 => Err(Refusal::Malformed("the request has no Host field")),
-        (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => {
+        (None, Some(_)) if version < Version::HTTP_2 => Err(Refusal::Malformed("the request has no Host field")),
+        (Some(host), Some(authority)) if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
             Err(Refusal::Malformed("the target and the Host field name different hosts"))
         }
         _ => Ok(()),
     }
 }
 
-/// RFC 9110 §8.6: 1 to 19 digits; several values only if they are the same.
-fn check_lengths(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(()) };
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Refusal::Malformed("both Transfer-Encoding and Content-Length"));
-    }
-    if !is_length(first.as_bytes()) || lengths.any(|other| other != first) {
-        return Err(Refusal::Malformed("the Content-Length is no number, or several"));
-    }
-    Ok(())
-}
-
-pub(crate) fn is_length(value: &[u8]) -> bool {
-    (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit)
-}
-
-/// RFC 6455 §4.2.1. An upgrade to anything but `websocket` is not seen: the request goes on as if it had not asked
-/// (RFC 9110 §7.8 allows a server to ignore it), and `Upgrade` is never forwarded.
-fn check_upgrade(head: &Parts) -> Result<Kind, Refusal> {
-    let wanted = head.version == Version::HTTP_11
-        && has_token(&head.headers, header::CONNECTION, "upgrade")
-        && has_token(&head.headers, header::UPGRADE, "websocket");
-    if !wanted {
-        return Ok(Kind::Http);
-    }
-    if head.method != Method::GET {
-        return Err(Refusal::Malformed("a WebSocket is opened with GET"));
-    }
-    if head.headers.contains_key(header::TRANSFER_ENCODING)
-        || head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
-    {
-        return Err(Refusal::Malformed("a WebSocket opening has no body"));
-    }
-    if head.headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(Refusal::WebSocketVersion);
-    }
-    let mut keys = head.headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
-    match (keys.next(), keys.next()) {
-        (Some(key), None) if is_nonce(key.as_bytes()) => Ok(Kind::WebSocket),
-        _ => Err(Refusal::Malformed("the Sec-WebSocket-Key is not 16 bytes in base64")),
-    }
+/// RFC 9110 §8.6: 1 to 19 digits.
+pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
+    let is_number = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    is_number.then(|| value.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
 /// 16 bytes in base64: 22 digits and `==`.
@@ -153,11 +241,14 @@ fn is_nonce(key: &[u8]) -> bool {
         .is_some_and(|digits| digits.len() == 22 && digits.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')))
 }
 
+/// The items of a comma-separated field.
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
 /// Whether a comma-separated field has this token, in any case.
 pub fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
-    headers.get_all(name).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-    })
+    headers.get_all(name).iter().any(|value| tokens(value).any(|item| item.eq_ignore_ascii_case(token.as_bytes())))
 }
 
 #[cfg(test)]

@@ -15,6 +15,6 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn guard_inputs_hold() {
-    replay("guard", edge_http::guard);
+fn http1_inputs_hold() {
+    replay("http1", edge_http::http1);
 }
