@@ -9,7 +9,7 @@
 //! The stock agent reads the version with a single call that may return short: [`encode_request`] therefore gives the whole
 //! preamble as one buffer, to be written at once.
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 
 use crate::wire::{self, Message, WireError};
 
@@ -203,40 +203,40 @@ impl<'a> Head<'a> {
         let (pairs, text_words) = (self.entries.len(), words_of(text_len));
         let strings: usize = self.entries.iter().map(|(key, value)| wire::text_words(key_len(key)) + words_of(value.len())).sum();
         let words = 1 + usize::from(self.kind.is_some()) + 2 + text_words + 1 + 2 * pairs + strings;
-        let mut buf = Vec::with_capacity(SIGNED_LEN + 8 + words * 8);
-        buf.put_slice(&DATA_SIGNATURE);
-        buf.put_slice(&VERSION);
-        buf.put_u32_le(0);
-        buf.put_u32_le(u32::try_from(words).unwrap_or(u32::MAX));
-        buf.put_u64_le(wire::struct_pointer(0, u16::from(self.kind.is_some()), 2));
+        let mut out = wire::Writer::new(SIGNED_LEN + 8 + words * 8);
+        out.octets(&DATA_SIGNATURE);
+        out.octets(&VERSION);
+        // One segment, of so many words.
+        out.word(u64::from(u32::try_from(words).unwrap_or(u32::MAX)) << 32);
+        out.word(wire::struct_pointer(0, u16::from(self.kind.is_some()), 2));
         if let Some(kind) = self.kind {
-            buf.put_u64_le(match kind {
+            out.word(match kind {
                 ConnectionType::Http => 0,
                 ConnectionType::WebSocket => 1,
                 ConnectionType::Tcp => 2,
             });
         }
-        buf.put_u64_le(if text_len == 0 { 0 } else { wire::text_pointer(1, text_len) });
-        buf.put_u64_le(wire::structs_pointer(text_words, 2 * pairs));
+        out.word(if text_len == 0 { 0 } else { wire::text_pointer(1, text_len) });
+        out.word(wire::structs_pointer(text_words, 2 * pairs));
         if text_len > 0 {
-            wire::put_text(&mut buf, &self.text.map(str::as_bytes));
+            out.text(self.text.map(str::as_bytes));
         }
-        buf.put_u64_le(wire::struct_pointer(pairs, 0, 2));
+        out.word(wire::struct_pointer(pairs, 0, 2));
         // Words from the first pair to the next text.
         let mut at = 2 * pairs;
         for (index, (key, value)) in self.entries.iter().enumerate() {
-            buf.put_u64_le(wire::text_pointer(at - 2 * index - 1, key_len(key)));
+            out.word(wire::text_pointer(at - 2 * index - 1, key_len(key)));
             at += wire::text_words(key_len(key));
-            buf.put_u64_le(if value.is_empty() { 0 } else { wire::text_pointer(at - 2 * index - 2, value.len()) });
+            out.word(if value.is_empty() { 0 } else { wire::text_pointer(at - 2 * index - 2, value.len()) });
             at += words_of(value.len());
         }
         for (key, value) in &self.entries {
-            wire::put_text(&mut buf, &[key[0].as_bytes(), key[1].as_bytes()]);
+            out.text(key.map(str::as_bytes));
             if !value.is_empty() {
-                wire::put_text(&mut buf, &[value]);
+                out.text([value]);
             }
         }
-        Bytes::from(buf)
+        Bytes::from(out.finish())
     }
 }
 

@@ -252,12 +252,42 @@ pub const fn structs_pointer(offset: usize, words: usize) -> u64 {
     (offset as u64 & 0x3fff_ffff) << 2 | 1 | 7 << 32 | (words as u64) << 35
 }
 
-/// Writes a text with its NUL and padding.
-pub fn put_text(buf: &mut Vec<u8>, parts: &[&[u8]]) {
-    let begin = buf.len();
-    for part in parts {
-        buf.extend_from_slice(part);
+/// Writes a message of known size, front to back, over memory that is nought: padding and empty pointers need not be written.
+pub struct Writer {
+    buf: Vec<u8>,
+    at: usize,
+}
+
+impl Writer {
+    /// A message of `len` bytes.
+    pub fn new(len: usize) -> Self {
+        Self { buf: vec![0; len], at: 0 }
     }
-    let len = buf.len() - begin;
-    buf.extend_from_slice(&[0; 8][..text_words(len) * 8 - len]);
+
+    /// Writes bytes as they are.
+    pub fn octets(&mut self, octets: &[u8]) {
+        let end = self.at + octets.len();
+        self.buf[self.at..end].copy_from_slice(octets);
+        self.at = end;
+    }
+
+    /// Writes a word.
+    pub fn word(&mut self, word: u64) {
+        self.octets(&word.to_le_bytes());
+    }
+
+    /// Writes a text, which comes in parts, with its NUL and padding.
+    pub fn text<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        let begin = self.at;
+        for part in parts {
+            self.octets(part);
+        }
+        self.at = begin + 8 * text_words(self.at - begin);
+    }
+
+    /// What was written.
+    pub fn finish(self) -> Vec<u8> {
+        debug_assert_eq!(self.at, self.buf.len(), "the size was known");
+        self.buf
+    }
 }
