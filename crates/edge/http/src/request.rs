@@ -55,7 +55,7 @@ impl Connection {
     }
 }
 
-/// What the visitor wants of this request (in the request's extensions).
+/// What the visitor wants of this request (in the request's extensions, but for [`Kind::Http`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An ordinary exchange.

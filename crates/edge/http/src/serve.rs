@@ -19,7 +19,7 @@ pub enum Protocol {
 
 /// What answers requests: the pipeline.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers a well-formed request. Its extensions hold an `Arc<Connection>` and a [`Kind`].
+    /// Answers a well-formed request. Its extensions hold an `Arc<Connection>`, and a [`Kind`] where that is not [`Kind::Http`].
     fn handle(&self, request: Request) -> impl Future<Output = Response> + Send;
 
     /// Answers what is no request that could be handled. `head` is absent when it could not be read. The connection is closed
@@ -55,8 +55,10 @@ pub async fn serve_connection<IO, H>(
     }
 }
 
-/// Tells the handler whose request this is, and what is wanted.
+/// Tells the handler whose request this is, and what is wanted if it is not what nearly all want.
 pub(crate) fn mark(head: &mut Parts, connection: &Arc<Connection>, kind: Kind) {
     head.extensions.insert(Arc::clone(connection));
-    head.extensions.insert(kind);
+    if kind != Kind::Http {
+        head.extensions.insert(kind);
+    }
 }

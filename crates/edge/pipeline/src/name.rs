@@ -25,7 +25,8 @@ pub(crate) fn host(head: &Parts, scheme: Scheme) -> Result<Host, Failure> {
         (None, None) => return Err(Failure::BadHost),
     };
     let (name, port) = split_port(text)?;
-    if name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok() {
+    let numeric = name.as_bytes().last().is_some_and(u8::is_ascii_digit);
+    if name.starts_with('[') || numeric && name.parse::<std::net::Ipv4Addr>().is_ok() {
         return Err(Failure::DirectAddress);
     }
     let name = canonical(name).ok_or(Failure::BadHost)?;
@@ -33,10 +34,17 @@ pub(crate) fn host(head: &Parts, scheme: Scheme) -> Result<Host, Failure> {
     // Most visitors already send the canonical form: their own field value is passed on as it is.
     let value = match (port, field) {
         (None, Some(field)) if field.as_bytes() == name.as_bytes() => field.clone(),
+        (Some(_), Some(field)) if is_with_port(field.as_bytes(), name.as_bytes()) => field.clone(),
         (None, _) => HeaderValue::from_str(&name).map_err(|_| Failure::BadHost)?,
         (Some(port), _) => HeaderValue::try_from(format!("{name}:{port}")).map_err(|_| Failure::BadHost)?,
     };
     Ok(Host { name: name.into(), value })
+}
+
+/// Whether this is the name, a colon and a port as numbers are written.
+fn is_with_port(field: &[u8], name: &[u8]) -> bool {
+    let port = field.strip_prefix(name).and_then(|rest| rest.strip_prefix(b":"));
+    port.is_some_and(|port| !matches!(port, [] | [b'0', ..]))
 }
 
 fn split_port(text: &str) -> Result<(&str, Option<u16>), Failure> {
@@ -52,15 +60,29 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), Failure> {
 /// A name as [`poterne_model::Name`] holds it, or none when it is no host name. A wildcard is no host.
 fn canonical(name: &str) -> Option<Cow<'_, str>> {
     let name = name.strip_suffix('.').unwrap_or(name);
-    let fits = (1..=253).contains(&name.len())
-        && name.split('.').all(|label| {
-            let bytes = label.as_bytes();
-            (1..=63).contains(&bytes.len())
-                && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-                && bytes[0] != b'-'
-                && bytes[bytes.len() - 1] != b'-'
-        });
-    let upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
+    // One pass: the label so far, and the byte before.
+    let (mut label, mut before, mut upper) = (0, b'.', false);
+    let mut fits = (1..=253).contains(&name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'.' => {
+                fits &= (1..=63).contains(&label) && before != b'-';
+                label = 0;
+            }
+            b'-' => {
+                fits &= label > 0;
+                label += 1;
+            }
+            b'a'..=b'z' | b'0'..=b'9' | b'_' => label += 1,
+            b'A'..=b'Z' => {
+                upper = true;
+                label += 1;
+            }
+            _ => fits = false,
+        }
+        before = byte;
+    }
+    fits &= (1..=63).contains(&label) && before != b'-';
     fits.then(|| if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
@@ -84,13 +106,31 @@ mod tests {
         assert_eq!(of("/", Some("A.Test.")), pair("a.test", "a.test"));
         assert_eq!(of("/", Some("a.test:443")), pair("a.test", "a.test"));
         assert_eq!(of("/", Some("A.test:8443")), pair("a.test", "a.test:8443"));
+        assert_eq!(of("/", Some("a.test:8443")), pair("a.test", "a.test:8443"));
+        assert_eq!(of("/", Some("a.test:08443")), pair("a.test", "a.test:8443"));
+        assert_eq!(of("/", Some("a.test.:8443")), pair("a.test", "a.test:8443"));
+        assert_eq!(of("/", Some("10.test")), pair("10.test", "10.test"));
         assert_eq!(of("/", Some("a.test:")), pair("a.test", "a.test"));
         assert_eq!(of("https://b.TEST/x", None), pair("b.test", "b.test"));
     }
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for wrong in ["", ".", "a..b", "a b", "*.test", "-a.test", "a.test:99999", "a.test:x", "a@b", "a,b", "\u{e9}.fr"] {
+        for wrong in [
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "*.test",
+            "-a.test",
+            "a-.test",
+            "a.b-",
+            "a.test:99999",
+            "a.test:x",
+            "a@b",
+            "a,b",
+            "\u{e9}.fr",
+        ] {
             let parts = http::Request::builder().header("host", wrong.as_bytes()).body(()).unwrap().into_parts().0;
             assert_eq!(host(&parts, Scheme::Http), Err(Failure::BadHost), "{wrong:?}");
         }

@@ -152,8 +152,8 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         };
 
         let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
-        let name = host.name.clone();
-        request::prepare(&mut request, host, &connection, restored, &ray, &self.loop_token);
+        let Host { name, value } = host;
+        request::prepare(&mut request, value, &connection, restored, &ray, &self.loop_token);
 
         let sent = self.tunnels.send(route.tunnel, request).await.map_err(Failure::from);
         match sent.and_then(|answer| response::check(&answer, kind).map(|()| answer)) {

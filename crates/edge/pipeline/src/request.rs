@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, header, uri};
 use ipnet::IpNet;
 use poterne_edge_http::{Connection, Request, Scheme};
 
-use crate::{name::Host, ray::RayId};
+use crate::ray::RayId;
 
 /// Longest `X-Forwarded-For` passed on in bytes, and most addresses in it: beyond, the left is cut, which is the part that
 /// anybody may have made up.
@@ -22,6 +22,18 @@ const FIELDS_ADDED: usize = 10;
 pub(crate) const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+const CF_VISITOR: HeaderName = HeaderName::from_static("cf-visitor");
+const CF_IPCOUNTRY: HeaderName = HeaderName::from_static("cf-ipcountry");
+
+// Checked once, by the compiler.
+const PROTO_HTTP: HeaderValue = HeaderValue::from_static("http");
+const PROTO_HTTPS: HeaderValue = HeaderValue::from_static("https");
+const VISITOR_HTTP: HeaderValue = HeaderValue::from_static(r#"{"scheme":"http"}"#);
+const VISITOR_HTTPS: HeaderValue = HeaderValue::from_static(r#"{"scheme":"https"}"#);
+const COUNTRY_UNKNOWN: HeaderValue = HeaderValue::from_static("XX");
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// Whether this instance already handled the request (RFC 8586).
 pub(crate) fn is_loop(headers: &HeaderMap, token: &HeaderValue) -> bool {
@@ -47,7 +59,7 @@ pub(crate) fn visitor(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> O
 /// Makes the head what the origin should see.
 pub(crate) fn prepare(
     request: &mut Request,
-    host: Host,
+    host: HeaderValue,
     connection: &Connection,
     restored: Option<IpAddr>,
     ray: &RayId,
@@ -72,19 +84,19 @@ pub(crate) fn prepare(
         Some(address) => HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| connection.peer_value.clone()),
     };
     let (proto, cf_visitor) = match connection.scheme {
-        Scheme::Http => ("http", r#"{"scheme":"http"}"#),
-        Scheme::Https => ("https", r#"{"scheme":"https"}"#),
+        Scheme::Http => (PROTO_HTTP, VISITOR_HTTP),
+        Scheme::Https => (PROTO_HTTPS, VISITOR_HTTPS),
     };
-    headers.insert(HeaderName::from_static("cf-connecting-ip"), visitor);
+    headers.insert(CF_CONNECTING_IP, visitor);
     headers.insert(X_FORWARDED_FOR, forwarded);
-    headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static(proto));
-    headers.insert(HeaderName::from_static("cf-visitor"), HeaderValue::from_static(cf_visitor));
+    headers.insert(X_FORWARDED_PROTO, proto);
+    headers.insert(CF_VISITOR, cf_visitor);
     headers.insert(CF_RAY, ray.value());
-    headers.insert(HeaderName::from_static("cf-ipcountry"), HeaderValue::from_static("XX"));
+    headers.insert(CF_IPCOUNTRY, COUNTRY_UNKNOWN);
     headers.insert(CDN_LOOP, looped);
-    headers.insert(header::HOST, host.value);
+    headers.insert(header::HOST, host);
     // Without one the stock agent asks for gzip by itself and unpacks the answer (tunnel-protocol §4.2).
-    headers.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
+    headers.entry(header::ACCEPT_ENCODING).or_insert(IDENTITY);
     match length {
         // The codec took the length from the field, or (HTTP/2) there is no body at all.
         Some(0) => {}
@@ -141,22 +153,16 @@ fn is_dropped(name: &HeaderName) -> bool {
 
 /// Names that only an edge may use, that a server may confuse with them (`_`, `.`), or that are of one hop.
 fn is_reserved(name: &str) -> bool {
-    name.starts_with("cf-")
-        || name.starts_with("poterne-")
-        || matches!(
-            name,
-            "keep-alive"
-                | "proxy-connection"
-                | "http2-settings"
-                | "x-real-ip"
-                | "true-client-ip"
-                | "x-forwarded-for"
-                | "x-forwarded-host"
-                | "x-forwarded-port"
-                | "x-forwarded-proto"
-                | "cdn-loop"
-        )
-        || name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
+    let listed = match name.as_bytes().first() {
+        Some(b'c') => name.starts_with("cf-") || name == "cdn-loop",
+        Some(b'x') => {
+            matches!(name, "x-real-ip" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-port" | "x-forwarded-proto")
+        }
+        Some(b'p') => name.starts_with("poterne-") || name == "proxy-connection",
+        Some(b'k' | b'h' | b't') => matches!(name, "keep-alive" | "http2-settings" | "true-client-ip"),
+        _ => false,
+    };
+    listed || name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
 }
 
 /// Named by `Connection` (RFC 9110 §7.6.1). What `strip` reads last, and what is ours to write, is not a visitor's to take away.
@@ -242,8 +248,14 @@ mod tests {
     fn prepare_for_test(request: &mut Request) {
         let address = "192.0.2.7:1".parse().unwrap();
         let connection = Connection::new(address, address, Scheme::Https, None);
-        let host = Host { name: "a.test".into(), value: HeaderValue::from_static("a.test") };
-        prepare(request, host, &connection, None, &RayId::new(&Site::new("X")), &HeaderValue::from_static("poterne-1"));
+        prepare(
+            request,
+            HeaderValue::from_static("a.test"),
+            &connection,
+            None,
+            &RayId::new(&Site::new("X")),
+            &HeaderValue::from_static("poterne-1"),
+        );
     }
 
     fn value<'a>(request: &'a Request, name: &str) -> Option<&'a str> {

@@ -5,6 +5,9 @@ use poterne_edge_http::{Body, Kind, Response};
 
 use crate::{errors::Failure, ray::RayId, request::CF_RAY};
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const POTERNE: HeaderValue = HeaderValue::from_static("poterne");
+
 /// Refuses what cannot be framed for the visitor without guessing.
 pub(crate) fn check(response: &Response, kind: Kind) -> Result<(), Failure> {
     match response.status() {
@@ -54,12 +57,12 @@ fn is_trailers_only(headers: &HeaderMap) -> bool {
         // Others that begin so, like application/grpc-web, have a framing of their own.
         rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
     };
-    headers.contains_key("grpc-status") && headers.get(header::CONTENT_TYPE).is_some_and(is_grpc)
+    headers.contains_key(GRPC_STATUS) && headers.get(header::CONTENT_TYPE).is_some_and(is_grpc)
 }
 
 /// What every answer bears, the edge's own included.
 pub(crate) fn sign(headers: &mut HeaderMap, ray: &RayId) {
-    headers.insert(header::SERVER, HeaderValue::from_static("poterne"));
+    headers.insert(header::SERVER, POTERNE);
     headers.insert(CF_RAY, ray.value());
 }
 
@@ -85,17 +88,23 @@ fn strip(headers: &mut HeaderMap) {
     headers.remove(header::CONNECTION);
 }
 
-/// `Trailer` stays: it tells the codec which trailers may be sent on (RFC 9110 §6.6.2), and the visitor which to expect.
+/// `Trailer` stays: it tells the visitor which trailers to expect (RFC 9110 §6.6.2).
 fn is_dropped(name: &HeaderName) -> bool {
     match *name {
         header::TRANSFER_ENCODING | header::UPGRADE | header::TE | header::PROXY_AUTHENTICATE => true,
         _ => {
             let name = name.as_str();
-            name.starts_with("cf-int-")
-                || name.starts_with("cf-cloudflared-")
-                || name.starts_with("poterne-")
-                || name.starts_with("x-accel-")
-                || matches!(name, "keep-alive" | "proxy-connection" | "cloudflare-cdn-cache-control" | "cache-tag" | "cf-ray")
+            match name.as_bytes().first() {
+                Some(b'c') => {
+                    name.starts_with("cf-int-")
+                        || name.starts_with("cf-cloudflared-")
+                        || matches!(name, "cloudflare-cdn-cache-control" | "cache-tag" | "cf-ray")
+                }
+                Some(b'p') => name.starts_with("poterne-") || name == "proxy-connection",
+                Some(b'x') => name.starts_with("x-accel-"),
+                Some(b'k') => name == "keep-alive",
+                _ => false,
+            }
         }
     }
 }

@@ -5,11 +5,17 @@ pub(crate) mod pump;
 pub(crate) mod quic;
 pub(crate) mod whole;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
 use poterne_edge_http::{Body, Kind, Response};
 use poterne_edge_upstream::UpstreamError;
 use poterne_tunnel_proto::metadata::BodyLength;
+use tokio::time::{error::Elapsed, timeout};
 
 use crate::connection::InFlight;
 
@@ -53,7 +59,16 @@ pub(crate) fn length_of(body: &Body) -> BodyLength {
 }
 
 /// How long an agent may take to grant a stream: none waits longer than it takes to try another connection.
-pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Waits for a stream, which is nearly always granted at once: no timer is made for that.
+pub(crate) async fn soon<F: Future>(granted: F) -> Result<F::Output, Elapsed> {
+    let mut granted = pin!(granted);
+    match poll_fn(|cx| Poll::Ready(granted.as_mut().poll(cx))).await {
+        Poll::Ready(granted) => Ok(granted),
+        Poll::Pending => timeout(OPEN_TIMEOUT, granted).await,
+    }
+}
 
 /// Waits for a response head, and no longer once the visitor has broken its request off. The limit holds while nothing moves: a
 /// request body that still goes up starts it anew, since a service may answer only after the whole of it.
@@ -76,10 +91,10 @@ async fn within<T>(
     head: impl Future<Output = T>,
 ) -> Result<T, UpstreamError> {
     let Some(limit) = limit else { return Ok(head.await) };
-    let mut head = std::pin::pin!(head);
+    let mut head = pin!(head);
     let mut sent = 0;
     loop {
-        match tokio::time::timeout(limit, &mut head).await {
+        match timeout(limit, &mut head).await {
             Ok(head) => return Ok(head),
             Err(_) => match pump.map_or(sent, pump::Pump::sent) {
                 now if now != sent => sent = now,

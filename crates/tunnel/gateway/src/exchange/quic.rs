@@ -18,8 +18,9 @@ use poterne_tunnel_proto::{
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    Failure, OPEN_TIMEOUT, Outcome, Outgoing, length_of, patiently,
+    Failure, Outcome, Outgoing, length_of, patiently,
     pump::{Pump, Sink},
+    soon,
     whole::Whole,
 };
 use crate::connection::InFlight;
@@ -48,7 +49,7 @@ pub(crate) async fn exchange(
             return Err(Failure { error, unsent: true, broken: false, body: None });
         }
     };
-    let (mut send, mut recv) = match tokio::time::timeout(OPEN_TIMEOUT, connection.open_bi()).await {
+    let (mut send, mut recv) = match soon(connection.open_bi()).await {
         Ok(Ok(streams)) => streams,
         Ok(Err(error)) => return Err(Failure::before(error, body)),
         Err(_) => return Err(Failure::before("the agent grants no stream", body)),

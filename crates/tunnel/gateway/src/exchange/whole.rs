@@ -10,11 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Frame;
 use poterne_edge_http::BodyError;
 
 use crate::connection::{Connection, InFlight};
+
+const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 
 /// A body that is measured.
 pub(crate) struct Whole<B> {
@@ -30,7 +32,7 @@ pub(crate) struct Whole<B> {
 impl<B> Whole<B> {
     /// The body that came with `response` to `request`, which is in flight until it ends.
     pub(crate) fn new(body: B, request: &http::request::Parts, response: &http::response::Parts, guard: InFlight) -> Self {
-        let ray = request.headers.get("cf-ray").cloned();
+        let ray = request.headers.get(CF_RAY).cloned();
         Self { body, left: promised(&request.method, response), failed: false, ray, guard }
     }
 
