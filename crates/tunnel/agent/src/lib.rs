@@ -30,6 +30,7 @@ mod status;
 pub mod supervise;
 mod system;
 pub mod trust;
+pub mod web;
 
 use std::{
     collections::BTreeMap,

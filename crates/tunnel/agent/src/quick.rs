@@ -1,27 +1,19 @@
 //! A tunnel without an account: one POST, and a random name (reference §9.7).
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use http::{Request, Uri, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::Method;
 use poterne_model::TunnelId;
 use poterne_tunnel_proto::token::Secret;
-use rustls::pki_types::ServerName;
 use serde::Deserialize;
-use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsConnector;
 
 use crate::{
     AgentConfig, Identity, Proxies, Trust,
     trust::{self, TrustError},
+    web::{self, WebError, WebRequest},
 };
 
-/// Longest the service may take.
-const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// Longest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -89,63 +81,15 @@ pub enum QuickError {
 
 /// Asks `url` for a tunnel. `trust` verifies the service's certificate; pins do not, since they name the tunnel's CA.
 pub async fn request_quick_tunnel(url: &str, trust: &Trust, proxies: &Proxies) -> Result<QuickTunnel, QuickError> {
-    let answer = timeout(ANSWER_MAX, post(url, trust, proxies)).await;
-    let unreachable = |reason: String| QuickError::Unreachable { url: url.to_owned(), reason };
-    let body = answer.map_err(|_| unreachable(format!("no answer within {ANSWER_MAX:?}")))??;
-    read(url, &body)
-}
-
-async fn post(url: &str, trust: &Trust, proxies: &Proxies) -> Result<Bytes, QuickError> {
-    let unreachable = |reason: String| QuickError::Unreachable { url: url.to_owned(), reason };
-    let uri: Uri = url.parse().map_err(|_| QuickError::Url(url.to_owned()))?;
-    let host = uri.host().ok_or_else(|| QuickError::Url(url.to_owned()))?.trim_start_matches('[').trim_end_matches(']');
-    let is_tls = match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") if is_loopback(host) => false,
-        Some("http") => return Err(QuickError::PlainHttp(url.to_owned())),
-        _ => return Err(QuickError::Url(url.to_owned())),
-    };
-    let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-    let stream = match proxies.for_host(host) {
-        Some(proxy) => proxy.connect(host, port).await.map_err(|error| unreachable(error.to_string()))?,
-        None => TcpStream::connect((host, port)).await.map_err(|error| unreachable(error.to_string()))?,
-    };
-    let authority = uri.authority().map_or(host, |authority| authority.as_str());
-    let path = format!("{}/tunnel", uri.path().trim_end_matches('/'));
-    let request = Request::post(path)
-        .header(header::HOST, authority)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::CONTENT_LENGTH, 0)
-        .header(header::USER_AGENT, concat!("poterne-agent/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| QuickError::Url(url.to_owned()))?;
-    if !is_tls {
-        return exchange(TokioIo::new(stream), request).await.map_err(|error| unreachable(error.to_string()));
-    }
-    let trust = if matches!(trust, Trust::Pins(_)) { &Trust::WebPki } else { trust };
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| QuickError::Url(url.to_owned()))?;
-    let connector = TlsConnector::from(Arc::new(trust.client_config(false, false)?));
-    let tls = connector
-        .connect(name, stream)
-        .await
-        .map_err(|error| unreachable(format!("{error}; a node without a public certificate is verified with --cacert")))?;
-    exchange(TokioIo::new(tls), request).await.map_err(|error| unreachable(error.to_string()))
-}
-
-async fn exchange<T>(io: T, request: Request<Empty<Bytes>>) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>>
-where
-    T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = http1::handshake(io).await?;
-    let driving = tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes();
-    driving.abort();
-    Ok(body)
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    let asked = format!("{}/tunnel", url.trim_end_matches('/'));
+    let request = WebRequest { method: Method::POST, url: &asked, token: None, body: None, answer_bytes_max: ANSWER_BYTES_MAX };
+    let answer = web::ask(request, trust, proxies).await.map_err(|error| match error {
+        WebError::Url(_) => QuickError::Url(url.to_owned()),
+        WebError::PlainHttp(_) => QuickError::PlainHttp(url.to_owned()),
+        WebError::Unreachable { reason, .. } => QuickError::Unreachable { url: url.to_owned(), reason },
+        WebError::Trust(error) => QuickError::Trust(error),
+    })?;
+    read(url, &answer.body)
 }
 
 /// The answer's status says nothing; its body does.

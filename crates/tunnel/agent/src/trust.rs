@@ -30,6 +30,8 @@ pub enum Trust {
     CaPem(String),
     /// The authorities this machine trusts for the web.
     WebPki,
+    /// These, and those of this PEM text.
+    WebPkiAnd(String),
 }
 
 /// Trust that could not be built; always the operator's to repair.
@@ -84,6 +86,12 @@ impl Trust {
             }
             Self::CaPem(pem) => verifier(roots_from_pem(pem.as_bytes(), "the given CA text")?, &provider)?,
             Self::WebPki => verifier(system_roots()?, &provider)?,
+            Self::WebPkiAnd(pem) => {
+                let mut roots = roots_from_pem(pem.as_bytes(), "the given CA text")?;
+                // A machine without any trusts those of the text alone.
+                roots.extend(system_roots().map_or_else(|_| Vec::new(), |system| system.roots));
+                verifier(roots, &provider)?
+            }
         };
         let versions: &[_] = if tls13_only { &[&rustls::version::TLS13] } else { rustls::ALL_VERSIONS };
         Ok(ClientConfig::builder_with_provider(provider)
