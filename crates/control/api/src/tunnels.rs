@@ -13,13 +13,11 @@ use poterne_control_wire::{
         self,
         page::{Page, PageLimits},
     },
+    tunnel::{ConnectionObject, ConnectorObject, RoutedObject, TunnelObject},
     tunnel_configuration::ConfigurationObject,
 };
 use poterne_keys::Secret;
-use poterne_model::{
-    AccountId, At, ConnectionId, ConnectorId, ConnectorInfo, ShapeError, Timestamp, TunnelId, TunnelStatus, ZoneId,
-};
-use serde::Serialize;
+use poterne_model::{AccountId, At, ConnectorId, ShapeError, Timestamp, TunnelId, ZoneId};
 use serde_json::{Value, json};
 
 use crate::{
@@ -52,87 +50,24 @@ pub(crate) fn routes() -> Router<Door> {
     router.route("/accounts/{account}/warp_connector", get(none))
 }
 
-#[derive(Serialize)]
-struct TunnelObject {
-    id: TunnelId,
-    account_tag: AccountId,
-    name: String,
-    created_at: WireTime,
-    deleted_at: Option<WireTime>,
-    conns_active_at: Option<WireTime>,
-    conns_inactive_at: Option<WireTime>,
-    connections: Vec<ConnectionObject>,
-    tun_type: &'static str,
-    status: TunnelStatus,
-    config_src: &'static str,
-    remote_config: bool,
-    metadata: Value,
-    /// Told to whoever makes it, and not again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credentials_file: Option<Value>,
-}
-
-#[derive(Serialize)]
-struct ConnectionObject {
-    id: ConnectionId,
-    uuid: ConnectionId,
-    client_id: ConnectorId,
-    client_version: String,
-    colo_name: String,
-    is_pending_reconnect: bool,
-    opened_at: WireTime,
-    origin_ip: std::net::IpAddr,
-}
-
-#[derive(Serialize)]
-struct ConnectorObject {
-    id: ConnectorId,
-    features: Vec<String>,
-    version: String,
-    arch: String,
-    run_at: WireTime,
-    config_version: i32,
-    conns: Vec<ConnectionObject>,
-}
-
 fn micros(micros: i64) -> WireTime {
     WireTime(Timestamp::from_micros(micros))
-}
-
-fn seconds(secs: u64) -> WireTime {
-    WireTime(Timestamp::from_secs(i64::try_from(secs).unwrap_or(i64::MAX)))
-}
-
-fn connections_of(connector: &ConnectorInfo) -> Vec<ConnectionObject> {
-    let object = |connection: &poterne_model::ConnectionInfo| ConnectionObject {
-        id: connection.id,
-        uuid: connection.id,
-        client_id: connector.id,
-        client_version: connector.version.clone(),
-        colo_name: connection.location.clone(),
-        is_pending_reconnect: connection.draining,
-        opened_at: seconds(connection.opened_at),
-        origin_ip: connection.origin_ip,
-    };
-    connector.connections.iter().map(object).collect()
 }
 
 fn object(info: TunnelInfo) -> TunnelObject {
     let TunnelInfo { tunnel, status, connectors, .. } = info;
     TunnelObject {
         id: tunnel.id,
-        account_tag: tunnel.account,
+        account_tag: Some(tunnel.account),
         name: tunnel.name,
         created_at: micros(tunnel.created_at),
         deleted_at: tunnel.deleted_at.map(micros),
         conns_active_at: tunnel.conns_active_at.map(micros),
         conns_inactive_at: tunnel.conns_inactive_at.map(micros),
-        connections: connectors.iter().flat_map(connections_of).collect(),
-        tun_type: "cfd_tunnel",
-        status,
-        config_src: tunnel.config_source.as_str(),
+        connections: connectors.iter().flat_map(ConnectionObject::of).collect(),
+        tun_type: "cfd_tunnel".to_owned(),
+        status: Some(status),
+        config_src: tunnel.config_source.as_str().to_owned(),
         remote_config: tunnel.config_source == ConfigSource::Remote,
         metadata: json!({}),
         token: None,
@@ -312,16 +247,7 @@ async fn connectors(
     let info = door.app.tunnel_object(caller, account, id).await?;
     let (_, configuration) = door.app.tunnel_configuration(caller, account, id).await?;
     let config_version = configuration.map_or(0, |configuration| configuration.version);
-    let object = |connector: &ConnectorInfo| ConnectorObject {
-        id: connector.id,
-        features: connector.features.clone(),
-        version: connector.version.clone(),
-        arch: connector.arch.clone(),
-        run_at: seconds(connector.run_at),
-        config_version,
-        conns: connections_of(connector),
-    };
-    Ok(info.connectors.iter().map(object).collect())
+    Ok(info.connectors.iter().map(|connector| ConnectorObject::new(connector, config_version)).collect())
 }
 
 async fn connections(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<Vec<ConnectorObject>> {
@@ -363,7 +289,7 @@ async fn route(
     Who(caller): Who,
     Ids(zone, tunnel): Ids<ZoneId, TunnelId>,
     Json(body): Json,
-) -> Answered<Value> {
+) -> Answered<RoutedObject> {
     let body = At::body(&body);
     let kind = body.required("type")?;
     if kind.one_of(&["dns", "lb"])? == "lb" {
@@ -377,5 +303,6 @@ async fn route(
         RecordOutcome::Updated => "updated",
         RecordOutcome::Unchanged => "unchanged",
     };
-    Ok(Answer::success(json!({ "cname": outcome, "name": routed.name, "dns_tag": routed.record })))
+    let (cname, name) = (outcome.to_owned(), routed.name.to_string());
+    Ok(Answer::success(RoutedObject { cname, name, dns_tag: Some(routed.record) }))
 }
