@@ -13,7 +13,7 @@ use poterne_tunnel_gateway::Gateway;
 
 use crate::{
     admin::{
-        protocol::{Answer, ApiToken, Connector, Tunnel, Verb, Zone},
+        protocol::{Answer, ApiToken, Connector, Login, Tunnel, Verb, Zone},
         server::Administrator,
     },
     backup,
@@ -116,7 +116,8 @@ impl Administration {
             Verb::Backup { .. } => Answer::Refused { message: "a backup is not made here".into() },
             Verb::Certificate { zone } => {
                 let (zone, api_token) = app.api_token_for_agent(OPERATOR, &zone).await?;
-                Answer::Certificate { zone_id: zone.id.to_string(), account_id: zone.account.to_string(), api_token }
+                let (zone_id, account_id) = (zone.id.to_string(), zone.account.to_string());
+                Answer::Certificate { zone_id, account_id, api_token, api: None, authorities: None }
             }
             Verb::TokenCreate { name, permissions } => {
                 let (token, secret) = app.api_token_of_operator(OPERATOR, &name, &permissions).await?;
@@ -132,6 +133,11 @@ impl Administration {
                 app.api_token_of_operator_delete(OPERATOR, parsed).await?;
                 Answer::ApiTokenDeleted { id }
             }
+            Verb::LoginList {} => Answer::Logins(app.login_list(OPERATOR)?.iter().map(login).collect()),
+            Verb::LoginApprove { code, zone } => {
+                Answer::LoginApproved { login: login(&app.login_approve(OPERATOR, &code, &zone).await?), zone }
+            }
+            Verb::LoginRefuse { code } => Answer::LoginRefused { login: login(&app.login_refuse(OPERATOR, &code)?) },
         })
     }
 
@@ -191,6 +197,16 @@ pub(crate) async fn open_app(
 
 fn date(micros: i64) -> Option<String> {
     jiff::Timestamp::from_microsecond(micros).ok().map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+fn login(login: &poterne_control_app::LoginWaiting) -> Login {
+    Login {
+        code: login.code.clone(),
+        source: login.source.to_string(),
+        who: login.who.clone(),
+        since: login.begun_at.max(0).unsigned_abs() / 1_000_000,
+        approved: login.approved.as_ref().map(ToString::to_string),
+    }
 }
 
 fn zone(zone: &poterne_control_app::Zone) -> Zone {

@@ -43,6 +43,9 @@ pub enum Command {
     ///
     /// It goes to ~/.cloudflared/cert.pem on the agent's machine, and holds an API token of its own; `poterne token list` shows it.
     Cert(Cert),
+    /// Agents that ask to be logged in: `poterne-agent login` shows a code, and waits for your word
+    #[command(subcommand, arg_required_else_help = true)]
+    Login(LoginVerb),
     /// The configuration file: its documented template, and whether one is right
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigVerb),
@@ -270,6 +273,38 @@ pub enum TokenVerb {
     Delete {
         /// Its id, as the list shows it
         id: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+}
+
+/// `poterne login …`.
+#[derive(Debug, Subcommand)]
+pub enum LoginVerb {
+    /// List the agents that wait, and whence each came
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Let the agent that shows this code change tunnels, and the names of a zone
+    ///
+    /// Approve only a code that you yourself saw on the machine you mean: whoever shows it gets the right, and somebody may ask you for it
+    /// who should not have it.
+    Approve {
+        /// As `poterne-agent login` shows it, like K7QM-2XPD
+        code: String,
+        /// The zone whose names the agent may lead, as in example.org
+        zone: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Send an agent away
+    Refuse {
+        /// The code it shows
+        code: String,
         #[command(flatten)]
         #[allow(missing_docs)]
         admin: Admin,

@@ -43,6 +43,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Restore(verb) => verbs::restore(verb).await,
         Command::Cert(verb) => verbs::cert(verb).await,
         Command::Token(verb) => verbs::token(verb).await,
+        Command::Login(verb) => verbs::login(verb).await,
         Command::Tunnel(verb) => verbs::tunnel(verb).await,
         Command::Config(poterne_node::cli::ConfigVerb::Template) => print(&config::keys::template()),
         Command::Config(poterne_node::cli::ConfigVerb::Check { sources }) => {

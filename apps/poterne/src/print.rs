@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::admin::protocol::{Answer, ApiToken, Tunnel, Zone};
+use poterne_control_wire::LoginCertificate;
+
+use crate::admin::protocol::{Answer, ApiToken, Login, Tunnel, Zone};
 
 /// An answer as text; always ends with a line break. `now` is in seconds since the Unix epoch.
 pub fn render(answer: &Answer, now: u64) -> String {
@@ -57,7 +59,33 @@ pub fn render(answer: &Answer, now: u64) -> String {
             bytes.div_ceil(1024),
             path.file_name().unwrap_or_default().display()
         ),
-        Answer::Certificate { zone_id, account_id, api_token } => certificate(zone_id, account_id, api_token),
+        Answer::Certificate { zone_id, account_id, api_token, api, authorities } => {
+            let certificate = LoginCertificate {
+                zone: zone_id.clone(),
+                account: account_id.clone(),
+                token: api_token.clone(),
+                api: api.clone(),
+                authorities: authorities.clone(),
+            };
+            certificate.encode()
+        }
+        Answer::Logins(logins) if logins.is_empty() => {
+            "No agent waits. On the agent's machine: poterne-agent login --url https://NODE\n".into()
+        }
+        Answer::Logins(logins) => {
+            table(["CODE", "FROM", "CALLS ITSELF", "WAITS", "APPROVED FOR"], logins.iter().map(|login| login_row(login, now)))
+        }
+        Answer::LoginApproved { login, zone } => format!(
+            "The agent that shows {} may now change this account's tunnels, and the names of {zone}. It asked from {}{}.\n\
+             Was that you? If not, take it back at once: poterne login refuse {}, or poterne token list and poterne token delete ID\n",
+            login.code,
+            login.source,
+            said(&login.who),
+            login.code
+        ),
+        Answer::LoginRefused { login } => {
+            format!("The agent that showed {}, from {}{}, was sent away.\n", login.code, login.source, said(&login.who))
+        }
         Answer::ApiToken { token, secret } => format!(
             "API token {} is there, its id is {}. This is its text, told this once and as secret as a password:\n\n{secret}\n\n\
              As in:  curl -H \"Authorization: Bearer TOKEN\" http://127.0.0.1:8600/client/v4/user/tokens/verify\n",
@@ -72,13 +100,14 @@ pub fn render(answer: &Answer, now: u64) -> String {
     }
 }
 
-/// `cert.pem` as the stock agent reads it (api-v4 §6.5).
-fn certificate(zone_id: &str, account_id: &str, api_token: &str) -> String {
-    let content = serde_json::json!({ "zoneID": zone_id, "accountID": account_id, "apiToken": api_token }).to_string();
-    pem::encode_config(
-        &pem::Pem::new("ARGO TUNNEL TOKEN", content),
-        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
-    )
+/// What an agent says of itself, marked as that.
+fn said(who: &str) -> String {
+    if who.is_empty() { String::new() } else { format!(", and calls its machine {who:?}") }
+}
+
+fn login_row(login: &Login, now: u64) -> [String; 5] {
+    let approved = login.approved.clone().unwrap_or_else(|| "-".into());
+    [login.code.clone(), login.source.clone(), login.who.clone(), ago(now.saturating_sub(login.since)), approved]
 }
 
 fn zone_row(zone: &Zone) -> [String; 3] {
@@ -160,6 +189,17 @@ mod tests {
     fn a_pending_zone_says_how_to_activate_it() {
         assert!(render(&Answer::Zone(zone("example.org", "pending")), 0).contains("poterne zone activate example.org"));
         assert_eq!(render(&Answer::Zone(zone("example.org", "active")), 0), "Zone example.org is active.\n");
+    }
+
+    #[test]
+    fn whoever_approves_a_login_is_told_whence_it_came() {
+        let login =
+            Login { code: "K7QM-2XPD".into(), source: "192.0.2.7".into(), who: "nas \u{1b}".into(), since: 40, approved: None };
+        let listed = render(&Answer::Logins(vec![login.clone()]), 100);
+        assert!(listed.contains("K7QM-2XPD  192.0.2.7") && listed.contains("1 min 0 s"), "{listed}");
+        let approved = render(&Answer::LoginApproved { login, zone: "example.org".into() }, 100);
+        assert!(approved.contains("It asked from 192.0.2.7, and calls its machine \"nas \\u{1b}\"."), "{approved}");
+        assert!(approved.contains("poterne login refuse K7QM-2XPD"), "{approved}");
     }
 
     #[test]

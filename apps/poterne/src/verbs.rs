@@ -1,4 +1,4 @@
-//! `poterne zone …`, `poterne tunnel …` and `poterne token …`: asked of the running node; where none runs, done on its state under the same lock.
+//! `poterne zone …`, `poterne tunnel …`, `poterne token …` and their like: asked of the running node; where none runs, done on its state under the same lock.
 
 use std::{
     io::Write as _,
@@ -16,7 +16,7 @@ use crate::{
         server::Administrator as _,
     },
     administration::Administration,
-    cli::{Admin, Backup, Cert, Restore, TokenVerb, TunnelVerb, ZoneVerb},
+    cli::{Admin, Backup, Cert, LoginVerb, Restore, TokenVerb, TunnelVerb, ZoneVerb},
     config::Config,
     print, state,
     state::StateDir,
@@ -64,7 +64,25 @@ pub async fn restore(verb: Restore) -> anyhow::Result<ExitCode> {
 
 /// `poterne cert`.
 pub async fn cert(verb: Cert) -> anyhow::Result<ExitCode> {
-    run(Verb::Certificate { zone: verb.zone }, verb.admin).await
+    let config = Config::from_sources(&verb.admin.sources)?;
+    let mut answer = asked(&config, Verb::Certificate { zone: verb.zone }).await?;
+    if let (Answer::Certificate { api, authorities, .. }, Some(name)) = (&mut answer, &config.node.name) {
+        let port = config.edge.https.first().map_or(443, std::net::SocketAddr::port);
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        *api = Some(format!("https://{name}{port}/client/v4"));
+        // Without them an agent would have to be told whom to trust: the node's own certificate is its own work, unless files were given.
+        *authorities = std::fs::read_to_string(config.node.state_dir.join(state::VISITORS_CA)).ok();
+    }
+    show(&answer, verb.admin.json)
+}
+
+/// `poterne login …`.
+pub async fn login(verb: LoginVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        LoginVerb::List { admin } => run(Verb::LoginList {}, admin).await,
+        LoginVerb::Approve { code, zone, admin } => run(Verb::LoginApprove { code, zone }, admin).await,
+        LoginVerb::Refuse { code, admin } => run(Verb::LoginRefuse { code }, admin).await,
+    }
 }
 
 /// `poterne token …`.
@@ -78,17 +96,25 @@ pub async fn token(verb: TokenVerb) -> anyhow::Result<ExitCode> {
 
 async fn run(verb: Verb, admin: Admin) -> anyhow::Result<ExitCode> {
     let config = Config::from_sources(&admin.sources)?;
+    show(&asked(&config, verb).await?, admin.json)
+}
+
+async fn asked(config: &Config, verb: Verb) -> anyhow::Result<Answer> {
     let answer = match client::ask(&config.node.state_dir.join(state::SOCKET), &verb).await? {
         Some(answer) => answer,
-        None => without_a_node(&config, verb).await?,
+        None => without_a_node(config, verb).await?,
     };
-    if let Answer::Refused { message } = answer {
-        bail!(message);
+    match answer {
+        Answer::Refused { message } => bail!(message),
+        answer => Ok(answer),
     }
-    let text = if admin.json {
-        format!("{}\n", json(&answer)?)
+}
+
+fn show(answer: &Answer, as_json: bool) -> anyhow::Result<ExitCode> {
+    let text = if as_json {
+        format!("{}\n", json(answer)?)
     } else {
-        print::render(&answer, SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+        print::render(answer, SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

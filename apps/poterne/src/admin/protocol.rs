@@ -60,6 +60,14 @@ pub enum Verb {
     TokenDelete {
         id: String,
     },
+    LoginList {},
+    LoginApprove {
+        code: String,
+        zone: String,
+    },
+    LoginRefuse {
+        code: String,
+    },
 }
 
 /// What is answered.
@@ -69,18 +77,61 @@ pub enum Verb {
 pub enum Answer {
     Zone(Zone),
     Zones(Vec<Zone>),
-    Created { tunnel: Tunnel, token: String },
-    Routed { hostname: String, tunnel: Tunnel, service: String, zone: Zone },
-    Token { tunnel: Tunnel, token: String },
+    Created {
+        tunnel: Tunnel,
+        token: String,
+    },
+    Routed {
+        hostname: String,
+        tunnel: Tunnel,
+        service: String,
+        zone: Zone,
+    },
+    Token {
+        tunnel: Tunnel,
+        token: String,
+    },
     Tunnels(Vec<Tunnel>),
     Tunnel(Tunnel),
-    Deleted { tunnel: Tunnel, removed: Vec<String>, left: Vec<String> },
-    BackedUp { path: PathBuf, bytes: u64 },
-    Certificate { zone_id: String, account_id: String, api_token: String },
-    ApiToken { token: ApiToken, secret: String },
+    Deleted {
+        tunnel: Tunnel,
+        removed: Vec<String>,
+        left: Vec<String>,
+    },
+    BackedUp {
+        path: PathBuf,
+        bytes: u64,
+    },
+    Certificate {
+        zone_id: String,
+        account_id: String,
+        api_token: String,
+        /// Where the API is, as far as the configuration says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        api: Option<String>,
+        /// PEM of the authorities of the node's own certificate.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authorities: Option<String>,
+    },
+    ApiToken {
+        token: ApiToken,
+        secret: String,
+    },
     ApiTokens(Vec<ApiToken>),
-    ApiTokenDeleted { id: String },
-    Refused { message: String },
+    ApiTokenDeleted {
+        id: String,
+    },
+    Logins(Vec<Login>),
+    LoginApproved {
+        login: Login,
+        zone: String,
+    },
+    LoginRefused {
+        login: Login,
+    },
+    Refused {
+        message: String,
+    },
 }
 
 /// A zone, as it is shown.
@@ -106,6 +157,22 @@ pub struct ApiToken {
     /// When it was last used, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<String>,
+}
+
+/// An agent that waits to be logged in, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The code it shows.
+    pub code: String,
+    /// The address it asked from.
+    pub source: String,
+    /// What it calls its machine.
+    pub who: String,
+    /// Since when it waits, in seconds since the Unix epoch.
+    pub since: u64,
+    /// The zone it was approved for, until it has fetched that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<String>,
 }
 
 /// A tunnel, as it is shown.

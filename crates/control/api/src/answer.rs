@@ -70,7 +70,9 @@ impl From<AppError> for Answer<()> {
     fn from(error: AppError) -> Self {
         let (status, code) = match &error {
             AppError::QuickTunnelsOff => (StatusCode::NOT_FOUND, codes::QUICK_TUNNELS_OFF),
-            AppError::QuickTunnelsLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED),
+            AppError::QuickTunnelsLimited { .. } | AppError::LoginsLimited { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED)
+            }
             AppError::UnknownToken | AppError::Unusable(_) => (StatusCode::FORBIDDEN, codes::UNAUTHORIZED),
             AppError::UnknownKey => (StatusCode::FORBIDDEN, codes::UNKNOWN_KEY),
             AppError::Forbidden { .. } | AppError::OperatorOnly => (StatusCode::FORBIDDEN, codes::FORBIDDEN),
@@ -115,7 +117,9 @@ impl From<AppError> for Answer<()> {
         };
         let answer = Self::error(status, code, error.to_string());
         match &error {
-            AppError::QuickTunnelsLimited { retry_secs, .. } => answer.retry_after(*retry_secs),
+            AppError::QuickTunnelsLimited { retry_secs, .. } | AppError::LoginsLimited { retry_secs } => {
+                answer.retry_after(*retry_secs)
+            }
             _ => answer,
         }
     }

@@ -1,6 +1,7 @@
 //! The REST endpoints, one `IntoResponse` for the envelope.
 //!
-//! Everything under `/client/v4` asks for a token or a key ([`credential`]) but the question whether a token is valid. `POST /tunnel`
+//! Everything under `/client/v4` asks for a token or a key ([`credential`]) but the question whether a token is valid, and the login of
+//! an agent. `POST /tunnel`
 //! at the root (tunnel-protocol §9.7) is for whoever asks, where the operator has set a quick domain. What is not there is answered
 //! as the v4 API answers it, never with a pretended success.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ mod features;
 mod generation;
 mod limit;
 mod lists;
+mod logins;
 mod members;
 mod path;
 mod private_networks;
@@ -69,7 +71,7 @@ pub fn router(app: App, rate_limit: u32) -> Router {
     let identified =
         identified.merge(audit::routes()).merge(features::routes()).merge(generation::routes()).merge(members::routes());
     let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
-    let v4 = identified.merge(tokens::verify_routes()).with_state(door);
+    let v4 = identified.merge(tokens::verify_routes()).merge(logins::routes()).with_state(door);
     let routes = Router::new()
         .route("/tunnel", post(quick::create).fallback(door::no_route))
         .with_state(app)

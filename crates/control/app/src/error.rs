@@ -191,6 +191,14 @@ pub enum AppError {
         /// When to try again.
         retry_secs: u64,
     },
+    /// Too many agents wait to be logged in.
+    #[error(
+        "too many agents wait to be logged in here or from your address; try again later, or use what `poterne cert` prints on the node"
+    )]
+    LoginsLimited {
+        /// When to try again.
+        retry_secs: u64,
+    },
     /// The store holds keys of another node key.
     #[error("the store's keys do not open with this node key ({0}): restore the node key that belongs to this state directory")]
     Keys(#[from] EnvelopeError),

@@ -12,7 +12,7 @@ use poterne_keys::{DataKey, KeyRing, NodeKey, random_bytes};
 use poterne_model::{AccountId, Name, Network, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::watch;
 
-use crate::{AppError, Caller, Live, identity::Remembered, people, quick::Limiter};
+use crate::{AppError, Caller, Live, identity::Remembered, logins, people, quick::Limiter};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -72,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) account: AccountId,
     pub(crate) quick_account: AccountId,
     pub(crate) limiter: Mutex<Limiter>,
+    pub(crate) logins: logins::Shared,
     pub(crate) identities: Remembered,
     live: OnceLock<watch::Receiver<Live>>,
 }
@@ -112,6 +113,7 @@ impl App {
             account,
             quick_account,
             limiter: Mutex::default(),
+            logins: logins::Shared::default(),
             identities: Remembered::default(),
             live: OnceLock::new(),
         })))

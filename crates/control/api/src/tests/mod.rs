@@ -5,6 +5,7 @@ mod audit;
 mod door;
 mod features;
 mod lists;
+mod logins;
 mod members;
 mod private_networks;
 mod quick;
