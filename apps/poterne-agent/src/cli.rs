@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::manage::cli::{LoginFlags, ManageVerb};
+
 /// Runs a tunnel from this machine to a Poterne edge.
 #[derive(Debug, Parser)]
 #[command(name = "poterne-agent", version, about, max_term_width = 120)]
@@ -38,6 +40,8 @@ pub(crate) struct RootFlags {
 pub(crate) enum Command {
     /// Publish a local service
     Tunnel(Box<Tunnel>),
+    /// Log in to a node: writes the cert.pem that `tunnel create`, `tunnel route` and their like need
+    Login(LoginFlags),
     /// Run the agent with this machine (systemd)
     #[command(subcommand)]
     Service(ServiceVerb),
@@ -63,6 +67,8 @@ pub(crate) enum TunnelVerb {
     Ingress(IngressVerb),
     /// Say whether the agent on this machine has a connection (exit code 0 or 1)
     Ready,
+    #[command(flatten)]
+    Manage(ManageVerb),
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,7 +161,7 @@ pub(crate) struct TunnelFlags {
     #[arg(long, global = true, value_name = "IP", env = "TUNNEL_EDGE_BIND_ADDRESS")]
     pub(crate) edge_bind_address: Option<String>,
     /// Offer X25519MLKEM768 and nothing else to the edge
-    #[arg(long, global = true, env = "TUNNEL_POST_QUANTUM", action = ArgAction::SetTrue, value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, alias = "pq", global = true, env = "TUNNEL_POST_QUANTUM", action = ArgAction::SetTrue, value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) post_quantum: bool,
     /// Connections to the edge (default 4; 1 for a quick tunnel)
     #[arg(long, global = true, value_name = "N", env = "TUNNEL_HA_CONNECTIONS")]
@@ -181,6 +187,15 @@ pub(crate) struct TunnelFlags {
     /// Its content (wins over the file)
     #[arg(long, global = true, env = "TUNNEL_CRED_CONTENTS", hide_env_values = true)]
     pub(crate) credentials_contents: Option<String>,
+    /// The cert.pem of `login`, which says who asks a node's API
+    #[arg(long, global = true, value_name = "PATH", env = "TUNNEL_ORIGIN_CERT")]
+    pub(crate) origincert: Option<PathBuf>,
+    /// The API, where cert.pem does not say it: https://NODE/client/v4
+    #[arg(long, global = true, value_name = "URL", env = "TUNNEL_API_URL")]
+    pub(crate) api_url: Option<String>,
+    /// How many items of a list are asked for at once
+    #[arg(long, global = true, value_name = "N", hide = true, env = "TUNNEL_MAX_FETCH_SIZE")]
+    pub(crate) max_fetch_size: Option<u32>,
     /// bbr (default) or cubic, towards the edge (Poterne only)
     #[arg(long, global = true, env = "POTERNE_CONGESTION")]
     pub(crate) congestion: Option<String>,

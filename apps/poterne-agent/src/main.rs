@@ -2,18 +2,20 @@
 //!
 //! * [`cli`]: what may be typed; [`settings`]: flags over environment over config.yml over defaults;
 //! * [`run`]: a tunnel, named or quick, until a signal; [`ingress`]: rules examined without running them;
+//! * [`manage`]: the verbs that speak to a node's API;
 //! * [`service`]: the systemd unit.
 #![forbid(unsafe_code)]
 
 mod cli;
 mod ingress;
+mod manage;
 mod run;
 mod service;
 mod settings;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::{Cli, Command, IngressVerb, ServiceVerb, TunnelVerb};
 
@@ -24,12 +26,23 @@ static ALLOCATOR: poterne_allocator::Allocator = poterne_allocator::Allocator;
 /// throughput that a home's line does not have.
 const WORKERS: usize = 1;
 
+/// What the stock agent ends with where its line makes no sense.
+const USAGE: u8 = 255;
+
 fn main() -> ExitCode {
     // Some machines give huge pages to all who do not refuse: up to 40 MiB more resident for an idle agent (measured), for nothing.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let cli = Cli::parse();
+    let words = manage::cli::two_dashes(std::env::args_os(), &Cli::command());
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(told) => {
+            let _ = told.print();
+            return if told.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
     let done = match cli.command {
         Command::Version => print(&format!("poterne-agent version {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Login(login) => manage::log_in(&cli.root, login),
         Command::Service(ServiceVerb::Install { token, token_file }) => {
             service::install(token, token_file, cli.root.config.as_deref())
         }
@@ -37,6 +50,7 @@ fn main() -> ExitCode {
         Command::Tunnel(tunnel) => match tunnel.verb {
             Some(TunnelVerb::Ingress(IngressVerb::Validate)) => ingress::validate(cli.root.config.as_deref()),
             Some(TunnelVerb::Ingress(IngressVerb::Rule { url })) => ingress::rule(cli.root.config.as_deref(), &url),
+            Some(TunnelVerb::Manage(verb)) => manage::verb(&cli.root, tunnel.flags, verb),
             Some(TunnelVerb::Ready) => run::ready(tunnel.flags.metrics.as_deref()),
             Some(TunnelVerb::Run(run)) => run::tunnel(&cli.root, tunnel.flags, Some(run), WORKERS),
             None => run::tunnel(&cli.root, tunnel.flags, None, WORKERS),
@@ -45,7 +59,9 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("poterne-agent: {error:#}");
+            use std::io::Write as _;
+            // Whoever started it may have closed what it reads.
+            let _ = writeln!(std::io::stderr(), "poterne-agent: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use poterne_telemetry::logs;
 use poterne_tunnel_agent::{Agent, AgentConfig, Proxies, local_file, quick};
+use poterne_tunnel_proto::config::LocalFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -23,22 +24,8 @@ const READY_MAX: Duration = Duration::from_secs(2);
 
 /// `tunnel run`, and `tunnel --url` when `run` is absent.
 pub(crate) fn tunnel(root: &RootFlags, flags: TunnelFlags, run: Option<RunFlags>, workers: usize) -> anyhow::Result<ExitCode> {
-    logs::init(&logs::Settings {
-        format: match root.output.as_deref() {
-            Some("json") => logs::Format::Json,
-            Some(_) => logs::Format::Text,
-            None => logs::Format::Auto,
-        },
-        filter: root.loglevel.as_deref().map(level),
-        file: root.logfile.clone(),
-    })?;
-    let file = match local_file::find(root.config.as_deref())? {
-        Some(path) => {
-            tracing::info!(path = %path.display(), "Settings");
-            Some(local_file::read(&path)?)
-        }
-        None => None,
-    };
+    log_to(root, logs::Format::Auto)?;
+    let file = local_file(root)?;
     let files = raise_nofile();
     tracing::info!(files, requests = files.saturating_sub(64), "open files allowed, and with them requests at once");
     let settings = Settings::new(flags, file)?;
@@ -50,12 +37,33 @@ pub(crate) fn tunnel(root: &RootFlags, flags: TunnelFlags, run: Option<RunFlags>
     runtime.block_on(async {
         let pidfile = settings.flags.pidfile.clone();
         let config = match &run {
-            Some(run) => settings.named(run)?,
+            Some(run) => settings.named(&settings.with_id(run).await?)?,
             None if settings.names_no_tunnel() => quick_tunnel(&settings).await?,
-            None => settings.named(&RunFlags::default())?,
+            None => settings.named(&settings.with_id(&RunFlags::default()).await?)?,
         };
         serve(config, pidfile).await
     })
+}
+
+/// Logs as the line asks; in `format` where it does not say.
+pub(crate) fn log_to(root: &RootFlags, format: logs::Format) -> anyhow::Result<()> {
+    logs::init(&logs::Settings {
+        format: match root.output.as_deref() {
+            Some("json") => logs::Format::Json,
+            Some(_) => logs::Format::Text,
+            None => format,
+        },
+        filter: root.loglevel.as_deref().map(level),
+        file: root.logfile.clone(),
+    })?;
+    Ok(())
+}
+
+/// config.yml, where there is one.
+pub(crate) fn local_file(root: &RootFlags) -> anyhow::Result<Option<LocalFile>> {
+    let Some(path) = local_file::find(root.config.as_deref())? else { return Ok(None) };
+    tracing::info!(path = %path.display(), "Settings");
+    Ok(Some(local_file::read(&path)?))
 }
 
 /// `cloudflared`'s words for levels, where they differ from ours.

@@ -1,21 +1,21 @@
 //! Flags over environment over config.yml over defaults, as one [`AgentConfig`].
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
+use poterne_model::TunnelId;
 use poterne_tunnel_agent::{
-    AgentConfig, Congestion, Identity, IpVersion, Protocol, Proxies, StatusListen, Trust, local_file, quick::QuickTunnel,
+    AgentConfig, Congestion, Identity, IpVersion, Protocol, Proxies, StatusListen, Trust, quick::QuickTunnel,
 };
 use poterne_tunnel_proto::{
     config::{Document, IngressRule, LocalFile, OriginRequest, Service, TunnelConfig, parse_duration},
     token::{Credentials, TunnelToken},
 };
 
-use crate::cli::{RunFlags, TunnelFlags};
+use crate::{
+    cli::{RunFlags, TunnelFlags},
+    manage::{self, session::search_dirs},
+};
 
 /// Longest grace period (reference §1.3).
 const GRACE_MAX: Duration = Duration::from_secs(180);
@@ -59,6 +59,21 @@ impl Settings {
         Ok(config)
     }
 
+    /// A name for which no credentials file is here, made the id that the account knows it by: `tunnel create` names files so.
+    pub(crate) async fn with_id(&self, run: &RunFlags) -> anyhow::Result<RunFlags> {
+        let flags = &self.flags;
+        let has_proof = run.token.is_some()
+            || run.token_file.is_some()
+            || flags.credentials_contents.is_some()
+            || flags.credentials_file.is_some();
+        let wanted = run.tunnel.as_ref().or(self.tunnel.as_ref()).filter(|_| !has_proof);
+        let Some(name) = wanted.filter(|name| name.parse::<TunnelId>().is_err() && self.find_credentials(name).is_none()) else {
+            return Ok(run.clone());
+        };
+        let id = Box::pin(manage::session::id_of(flags, name)).await?;
+        Ok(RunFlags { tunnel: Some(id.to_string()), ..run.clone() })
+    }
+
     /// For `tunnel --url`.
     pub(crate) fn quick(&self, tunnel: &QuickTunnel) -> anyhow::Result<AgentConfig> {
         let mut config = tunnel
@@ -96,7 +111,15 @@ impl Settings {
         let wanted = run.tunnel.as_ref().or(self.tunnel.as_ref());
         let path = match (&self.flags.credentials_file, wanted) {
             (Some(path), _) => path.clone(),
-            (None, Some(tunnel)) => find_credentials(tunnel)?,
+            (None, Some(tunnel)) => self.find_credentials(tunnel).with_context(|| {
+                let dirs = search_dirs(self.flags.origincert.as_deref());
+                let tried: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+                format!(
+                    "no credentials file {tunnel}.json in {}; give --credentials-file, or a token: `poterne-agent tunnel token {tunnel}` \
+                     prints it",
+                    tried.join(", ")
+                )
+            })?,
             (None, None) => bail!(
                 "no tunnel is named; give --token (or TUNNEL_TOKEN, or --token-file), or `tunnel:` and `credentials-file:` in config.yml"
             ),
@@ -104,6 +127,11 @@ impl Settings {
         let json = std::fs::read(&path).with_context(|| format!("cannot read the credentials file {}", path.display()))?;
         let credentials = Credentials::parse(&json).with_context(|| format!("the credentials file {}", path.display()))?;
         Ok((credentials.0, true))
+    }
+
+    fn find_credentials(&self, tunnel: &str) -> Option<PathBuf> {
+        let dirs = search_dirs(self.flags.origincert.as_deref());
+        dirs.iter().map(|dir| dir.join(format!("{tunnel}.json"))).find(|path| path.is_file())
     }
 
     /// The file's rules; without any, the one that `--url` and its like make.
@@ -230,15 +258,6 @@ fn default_state_dir() -> Option<PathBuf> {
         .or_else(|| given("HOME").map(|home| home.join(".local/state/poterne-agent")))
 }
 
-fn find_credentials(tunnel: &str) -> anyhow::Result<PathBuf> {
-    let dirs = local_file::search_dirs(std::env::var_os("HOME").as_deref().map(Path::new));
-    let name = format!("{tunnel}.json");
-    dirs.iter().map(|dir| dir.join(&name)).find(|path| path.is_file()).with_context(|| {
-        let tried: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
-        format!("no credentials file {name} in {}; give --credentials-file, or the tunnel by its UUID", tried.join(", "))
-    })
-}
-
 /// One top-level key of config.yml, where the line said nothing.
 fn fill(flags: &mut TunnelFlags, tunnel: &mut Option<String>, key: &str, value: &Document) -> anyhow::Result<()> {
     let text = || match value {
@@ -276,6 +295,9 @@ fn fill(flags: &mut TunnelFlags, tunnel: &mut Option<String>, key: &str, value: 
         "origin-server-name" => or(&mut flags.origin_server_name, text()),
         "origin-ca-pool" => or(&mut flags.origin_ca_pool, text()),
         "quick-service" => or(&mut flags.quick_service, text()),
+        "origincert" => or(&mut flags.origincert, text().map(PathBuf::from)),
+        "api-url" => or(&mut flags.api_url, text()),
+        "max-fetch-size" => or(&mut flags.max_fetch_size, text().and_then(|text| text.parse().context("write a number"))),
         "cacert" => or(&mut flags.cacert, text().map(PathBuf::from)),
         "protocol" => or(&mut flags.protocol, text()),
         "edge-ip-version" => or(&mut flags.edge_ip_version, text()),
@@ -307,7 +329,6 @@ fn fill(flags: &mut TunnelFlags, tunnel: &mut Option<String>, key: &str, value: 
         | "no-prechecks"
         | "region"
         | "transport-loglevel"
-        | "origincert"
         | "metrics-update-freq"
         | "max-active-flows" => Ok(()),
         _ => {
@@ -329,7 +350,8 @@ mod tests {
 
     #[test]
     fn the_line_wins_over_the_file() {
-        let file = local_file::parse("protocol: http2\nedge: [from-file:7844]\nretries: 3\n", "test").unwrap();
+        let file =
+            poterne_tunnel_agent::local_file::parse("protocol: http2\nedge: [from-file:7844]\nretries: 3\n", "test").unwrap();
         let flags = TunnelFlags { protocol: Some("quic".into()), ..TunnelFlags::default() };
         let config = Settings::new(flags, Some(file)).unwrap().named(&with_token()).unwrap();
         assert_eq!(config.protocol, Protocol::Quic);

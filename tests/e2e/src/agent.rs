@@ -1,6 +1,7 @@
 //! Agents: ours, and the stock one.
 
 use std::{
+    ffi::OsStr,
     fs,
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
@@ -43,6 +44,13 @@ impl Agent {
         Self::start(command, node)
     }
 
+    /// `tunnel --url URL run NAME`, with these variables: name and credentials are found by what they say.
+    pub fn run_named(node: &Node, kind: Kind, name: &str, url: &str, variables: &[(&str, &OsStr)]) -> Self {
+        let mut command = kind.tunnel(node);
+        command.args(["--url", url, "run", name]);
+        Self::start_with(command, node, variables)
+    }
+
     /// `tunnel run` with the node's token, connected.
     pub fn connect(node: &Node, kind: Kind) -> Self {
         let before = node.connectors();
@@ -69,12 +77,16 @@ impl Agent {
         (agent, hostname.unwrap())
     }
 
-    fn start(mut command: Command, node: &Node) -> Self {
+    fn start(command: Command, node: &Node) -> Self {
+        Self::start_with(command, node, &[])
+    }
+
+    fn start_with(mut command: Command, node: &Node, variables: &[(&str, &OsStr)]) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(1);
         let log = node.file(&format!("agent-{}.log", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let file = fs::File::create(&log).unwrap();
         // Nothing of the user's own configuration is to be found.
-        command.env("HOME", node.file("")).stdout(Stdio::null()).stderr(file);
+        command.env("HOME", node.file("")).envs(variables.iter().copied()).stdout(Stdio::null()).stderr(file);
         Self { process: Running::start(&mut command), log }
     }
 

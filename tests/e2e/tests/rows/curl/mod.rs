@@ -3,7 +3,7 @@
 mod demo;
 mod errors;
 mod life;
-mod stock_verbs;
+mod verbs;
 
 use std::fs;
 
