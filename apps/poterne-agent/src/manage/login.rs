@@ -59,7 +59,7 @@ pub(crate) async fn log_in(flags: LoginFlags) -> anyhow::Result<ExitCode> {
             let trust = authorities.clone().map_or(trust, Trust::WebPkiAnd);
             let api = Api::new(&base, &certificate.token, trust, None)?;
             let path = format!("/zones/{}", certificate.zone);
-            let zone: Zone = api.ask(Method::GET, &path, None).await.context("the node does not take that cert.pem")?;
+            let zone: Zone = api.ask(Method::GET, &path, None).await.map_err(|error| why(error, "cert.pem"))?;
             let mut certificate = certified(&zone, &certificate.token);
             certificate.authorities = authorities;
             certificate
@@ -67,7 +67,7 @@ pub(crate) async fn log_in(flags: LoginFlags) -> anyhow::Result<ExitCode> {
         Some(token) => {
             let api = Api::new(&base, &token, trust, None)?;
             let verified: anyhow::Result<Value> = api.ask(Method::GET, "/user/tokens/verify", None).await;
-            verified.context("the node does not take that token")?;
+            verified.map_err(|error| why(error, "token"))?;
             certified(&zone(&api, flags.zone.as_deref()).await?, &token)
         }
         None => by_code(&Api::new(&base, "", trust, None)?, flags.zone.as_deref()).await?,
@@ -85,6 +85,12 @@ pub(crate) async fn log_in(flags: LoginFlags) -> anyhow::Result<ExitCode> {
          Next:  poterne-agent tunnel create NAME\n",
         path.display()
     ))
+}
+
+/// Whether it was the proof's fault.
+fn why(error: anyhow::Error, proof: &str) -> anyhow::Error {
+    let refused = error.downcast_ref::<Refused>().is_some();
+    if refused { error.context(format!("the node does not take that {proof}")) } else { error }
 }
 
 /// A second login would make the first one's file worthless to whoever still uses it: as the stock agent, it leaves the file alone.

@@ -65,6 +65,32 @@ fn what_the_operator_printed_is_taken_too() {
     assert!(good(&node, &["tunnel", "list"], "").contains(" demo "));
 }
 
+/// Over TLS, with the node's own authority: whom to trust is kept beside the token.
+#[test]
+fn a_node_with_its_own_authority_is_named_once() {
+    let node = Node::demo();
+    let port = node.text("https").rsplit(':').next().unwrap();
+    let url = format!("https://node.poterne.localhost:{port}");
+    let login = ["login", "--url", &url, "--api-token", "-"];
+    assert!(bad(&node, &login, node.text("api_token")).contains("--cacert"));
+    good(&node, &[&login[..], &["--cacert", node.text("ca_file")]].concat(), node.text("api_token"));
+    assert!(good(&node, &["tunnel", "list"], "").contains(" demo "));
+
+    // What the operator prints says all of it.
+    let printed = node.verb(&[
+        "cert",
+        node.text("zone"),
+        "--set",
+        "node.name=node.poterne.localhost",
+        "--set",
+        &format!("edge.https=127.0.0.1:{port}"),
+    ]);
+    let file = node.file("printed.pem");
+    fs::write(&file, printed.unwrap()).unwrap();
+    let listed = good(&node, &["tunnel", "--origincert", file.to_str().unwrap(), "list"], "");
+    assert!(listed.contains(" demo "), "{listed}");
+}
+
 /// No browser, no secret to carry: a code is read out, and the operator approves it.
 #[test]
 fn a_code_is_approved_by_the_operator() {
