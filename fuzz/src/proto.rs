@@ -4,12 +4,21 @@ use bytes::{Bytes, BytesMut};
 use poterne_tunnel_proto::{
     config::{Document, LocalFile, Matcher, TunnelConfig, parse_duration},
     datagram::{v2, v3},
-    framed, h2, metadata,
+    framed, h2,
+    management::{
+        Path, Query,
+        message::{AgentMessage, ClientMessage, Entry},
+        token::Token,
+    },
+    metadata,
     registration::{Edges, features},
     socks::{MESSAGE_BYTES_MAX, Negotiation, Step},
     stream,
     token::{Credentials, TunnelToken},
-    websocket::Unwrap,
+    websocket::{
+        Unwrap,
+        messages::{Messages, Sender},
+    },
 };
 
 /// Heads of data streams, as either end reads them.
@@ -109,6 +118,45 @@ pub fn token(data: &[u8]) {
     }
 }
 
+/// What is said over `/logs`, by either end: what is read is read the same once written, fractions aside, whose last digit is JSON's.
+pub fn log_message(data: &[u8]) {
+    if let Ok(message) = ClientMessage::parse(data) {
+        let again = ClientMessage::parse(&message.encode()).expect("it was written");
+        match (again, message) {
+            (ClientMessage::StopStreaming, ClientMessage::StopStreaming) => {}
+            (ClientMessage::StartStreaming { filters: again }, ClientMessage::StartStreaming { filters }) => {
+                assert_eq!((again.events, again.level), (filters.events, filters.level));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    if let Ok(message) = AgentMessage::parse(data) {
+        let again = AgentMessage::parse(&message.encode()).expect("it was written");
+        match (again, message) {
+            (AgentMessage::Unknown, AgentMessage::Unknown) => {}
+            (AgentMessage::Logs { logs: again }, AgentMessage::Logs { logs }) => {
+                let told = |entry: &Entry| (entry.time.clone(), entry.level, entry.message.clone(), entry.event);
+                assert!(again.iter().map(told).eq(logs.iter().map(told)), "{logs:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Management tokens, and the queries they stand in: a token that is read is of exactly three parts that say what it says.
+pub fn management_token(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let query = Query::parse(text);
+    for text in [Some(text), query.access_token].into_iter().flatten() {
+        let Ok(token) = Token::parse(text) else { continue };
+        assert!(text.as_bytes().starts_with(token.signed) && text.split('.').count() == 3);
+        let again = token.claims.encode(|_| token.signature);
+        let again = Token::parse(&again).expect("it was written").claims;
+        assert_eq!(again, token.claims);
+        let _ = token.claims.allows(Path::of("/logs"));
+    }
+}
+
 /// What a registration carries besides its RPC: feature strings, and the edges and pins in the answer.
 pub fn registration(data: &[u8]) {
     if let Some(edges) = Edges::parse(data) {
@@ -129,6 +177,23 @@ pub fn websocket(data: &[u8]) {
         (verdict, payload, controls)
     };
     assert_eq!(unwrap(usize::MAX), unwrap(cut));
+    for sender in [Sender::Client, Sender::Server] {
+        let read = |cut: usize| {
+            let (mut messages, mut all) = (Messages::new(sender, 1000), Vec::new());
+            for piece in data.chunks(cut) {
+                messages.push(piece);
+                loop {
+                    match messages.message() {
+                        Ok(Some(message)) => all.push(message),
+                        Ok(None) => break,
+                        Err(error) => return (all, Some(error)),
+                    }
+                }
+            }
+            (all, None)
+        };
+        assert_eq!(read(usize::MAX), read(cut));
+    }
 }
 
 /// What a SOCKS client says: however its bytes are cut, the same steps and the same rest come out, and no step waits once a whole

@@ -9,6 +9,7 @@
 //! * [`framed`]: bodies with trailers over QUIC, our extension `poterne_trailers_1`;
 //! * [`registration`]: what is said at registration, what the edge decides, how long an agent waits to try again;
 //! * [`config`]: the tunnel's configuration (ingress rules, origin parameters), remote JSON and local YAML, validated and matched;
+//! * [`management`]: the service that the agent itself answers: tokens, log messages, sessions;
 //! * [`datagram`]: UDP and ICMP framing, versions 2 and 3;
 //! * [`socks`]: the negotiation that a `socks-proxy` service answers inside a WebSocket;
 //! * [`token`]: tunnel tokens and credentials files;
@@ -20,6 +21,7 @@ pub mod datagram;
 pub mod framed;
 pub mod generated;
 pub mod h2;
+pub mod management;
 pub mod metadata;
 pub mod registration;
 pub mod socks;

@@ -125,6 +125,30 @@ pub struct Edges {
     pub edges: Vec<String>,
     /// SHA-256 of each tunnel CA's SubjectPublicKeyInfo, in base64; several while a CA is being replaced.
     pub pins: Vec<String>,
+    /// How requests for the agent's management service are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub management: Option<Management>,
+}
+
+/// Which requests an edge passes on for the agent's management service, and who vouches for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Management {
+    /// The edge's management hostnames.
+    pub hostnames: Vec<String>,
+    /// Public keys of its tokens (P-256, uncompressed points), in base64; several while a key is being replaced.
+    pub keys: Vec<String>,
+}
+
+impl Management {
+    /// Of raw keys.
+    pub fn new<K: AsRef<[u8]>>(hostnames: Vec<String>, keys: impl IntoIterator<Item = K>) -> Self {
+        Self { hostnames, keys: keys.into_iter().map(|key| BASE64_STANDARD.encode(key)).collect() }
+    }
+
+    /// The keys that are base64.
+    pub fn keys(&self) -> Vec<Vec<u8>> {
+        self.keys.iter().filter_map(|key| BASE64_STANDARD.decode(key).ok()).collect()
+    }
 }
 
 impl Edges {
@@ -133,7 +157,13 @@ impl Edges {
 
     /// Of addresses and raw pins.
     pub fn new(edges: Vec<String>, pins: &[[u8; 32]]) -> Self {
-        Self { edges, pins: pins.iter().map(|pin| BASE64_STANDARD.encode(pin)).collect() }
+        Self { edges, pins: pins.iter().map(|pin| BASE64_STANDARD.encode(pin)).collect(), management: None }
+    }
+
+    /// With what the agent's management service must know.
+    #[must_use]
+    pub fn with_management(self, management: Management) -> Self {
+        Self { management: Some(management), ..self }
     }
 
     /// The pins that are well formed.

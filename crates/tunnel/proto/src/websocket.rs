@@ -1,10 +1,13 @@
-//! As much of RFC 6455 as a TCP service behind a WebSocket needs: the server's half, without extensions.
+//! As much of RFC 6455 as a TCP service behind a WebSocket needs: the server's half, without extensions. [`messages`] reads whole
+//! messages, of either half, for conversations of short ones.
 //!
 //! Client frames are unmasked as they pass, however they were cut: a data frame of any length needs no buffer. Server frames
 //! are binary and unmasked (§5.1). Text frames are taken as bytes: the client meant them for the service.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{BufMut, Bytes, BytesMut};
+
+pub mod messages;
 
 /// How often an idle carrier is pinged, as the stock agent does (reference §4.4).
 pub const PING_EVERY: std::time::Duration = std::time::Duration::from_secs(54);
@@ -51,6 +54,15 @@ pub fn frame_header(opcode: u8, payload_len: usize) -> Bytes {
         header.put_u64(payload_len as u64);
     }
     header.freeze()
+}
+
+/// A client's frame, whole. `mask` is random for whoever shares its connections with others (RFC 6455 §5.3).
+pub fn masked_frame(opcode: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
+    let mut frame = frame_header(opcode, payload.len()).to_vec();
+    frame[1] |= 0x80;
+    frame.extend_from_slice(&mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
 }
 
 /// Data as bytes; this and the next three are opcodes of RFC 6455 §5.2.
@@ -214,16 +226,6 @@ fn sha1(message: &[u8]) -> [u8; 20] {
     digest
 }
 
-/// A client's frame.
-#[cfg(test)]
-fn client_frame(opcode: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
-    let mut frame = frame_header(opcode, payload.len()).to_vec();
-    frame[1] |= 0x80;
-    frame.extend_from_slice(&mask);
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
-    frame
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -248,11 +250,11 @@ mod tests {
     fn what_a_client_may_not_send_is_refused() {
         let refused = |frame: &[u8]| Unwrap::default().push(frame, &mut BytesMut::new(), &mut Vec::new()).unwrap_err();
         assert_eq!(refused(&frame_header(BINARY, 4)), FrameError::Unmasked);
-        let mut reserved = client_frame(BINARY, b"x", [1, 2, 3, 4]);
+        let mut reserved = masked_frame(BINARY, b"x", [1, 2, 3, 4]);
         reserved[0] |= 0x40;
         assert_eq!(refused(&reserved), FrameError::Reserved);
-        assert_eq!(refused(&client_frame(3, b"x", [1, 2, 3, 4])), FrameError::Opcode(3));
-        assert_eq!(refused(&client_frame(PING, &[0; 126], [1, 2, 3, 4])), FrameError::Opcode(PING));
+        assert_eq!(refused(&masked_frame(3, b"x", [1, 2, 3, 4])), FrameError::Opcode(3));
+        assert_eq!(refused(&masked_frame(PING, &[0; 126], [1, 2, 3, 4])), FrameError::Opcode(PING));
     }
 
     proptest! {
@@ -266,10 +268,10 @@ mod tests {
             for (is_ping, mut payload, mask) in frames {
                 if is_ping {
                     payload.truncate(125);
-                    wire.extend(client_frame(PING, &payload, mask));
+                    wire.extend(masked_frame(PING, &payload, mask));
                     pings.push(Control::Ping(payload));
                 } else {
-                    wire.extend(client_frame(BINARY, &payload, mask));
+                    wire.extend(masked_frame(BINARY, &payload, mask));
                     data.extend(payload);
                 }
             }

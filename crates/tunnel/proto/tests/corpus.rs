@@ -35,6 +35,16 @@ fn h2_inputs_hold() {
 }
 
 #[test]
+fn log_message_inputs_hold() {
+    replay("log_message", proto::log_message);
+}
+
+#[test]
+fn management_token_inputs_hold() {
+    replay("management_token", proto::management_token);
+}
+
+#[test]
 fn registration_inputs_hold() {
     replay("registration", proto::registration);
 }
