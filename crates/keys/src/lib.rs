@@ -14,10 +14,12 @@
 
 mod ca;
 mod envelope;
+mod es256;
 mod node_key;
 mod secret;
 
 pub use ca::{CaError, CaSpec, Leaf, LocalCa};
 pub use envelope::{DataKey, EnvelopeError, KeyId, KeyRing, Purpose};
+pub use es256::{SigningKey, es256_verifies};
 pub use node_key::{KeyFileError, NodeKey, read_private_file, write_private_file};
 pub use secret::{Secret, digest_matches, random_bytes, random_name, random_token, sha256};
