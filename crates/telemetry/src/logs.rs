@@ -7,7 +7,9 @@ use std::{
     sync::Mutex,
 };
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::Tap;
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,6 +63,11 @@ pub enum LogError {
 
 /// Begins logging for the whole process. Call once, first thing in `main`.
 pub fn init(settings: &Settings) -> Result<(), LogError> {
+    init_with(settings, None)
+}
+
+/// The same, with a tap that other readers can open.
+pub fn init_with(settings: &Settings, tap: Option<&Tap>) -> Result<(), LogError> {
     let filter = settings.filter.as_deref().unwrap_or("info");
     let filter =
         EnvFilter::try_new(filter).map_err(|error| LogError::Filter { filter: filter.to_owned(), error: error.to_string() })?;
@@ -72,9 +79,9 @@ pub fn init(settings: &Settings) -> Result<(), LogError> {
     match &settings.file {
         Some(path) => {
             let file = open(path).map_err(|error| LogError::File { path: path.clone(), error })?;
-            install(Mutex::new(file), filter, text, false)
+            install(Mutex::new(file), filter, text, false, tap)
         }
-        None => install(io::stderr, filter, text, io::stderr().is_terminal()),
+        None => install(io::stderr, filter, text, io::stderr().is_terminal(), tap),
     }
 }
 
@@ -86,10 +93,21 @@ fn open(path: &PathBuf) -> io::Result<File> {
     options.open(path)
 }
 
-fn install<W>(writer: W, filter: EnvFilter, text: bool, colours: bool) -> Result<(), LogError>
+fn install<W>(writer: W, filter: EnvFilter, text: bool, colours: bool, tap: Option<&Tap>) -> Result<(), LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    if let Some(tap) = tap {
+        let lines = tracing_subscriber::fmt::layer::<Registry>().with_writer(writer);
+        let lines = if text {
+            lines.with_ansi(colours).with_target(false).boxed()
+        } else {
+            lines.json().flatten_event(true).with_current_span(false).boxed()
+        };
+        // What the tap wants is no affair of the filter's, nor the other way round.
+        let both = tracing_subscriber::registry().with(lines.with_filter(filter)).with(tap.layer());
+        return both.try_init().map_err(|_| LogError::Twice);
+    }
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let begun = if text {
         lines.with_ansi(colours).with_target(false).try_init()
