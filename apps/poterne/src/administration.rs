@@ -1,6 +1,7 @@
 //! The verbs of `admin.sock`, done by `control/app` on the operator's behalf, and put into words for the terminal.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -10,6 +11,7 @@ use poterne_control_store::Store;
 use poterne_keys::NodeKey;
 use poterne_model::TunnelId;
 use poterne_tunnel_gateway::Gateway;
+use poterne_tunnel_proto::management::token::Resource;
 
 use crate::{
     admin::{
@@ -34,19 +36,21 @@ pub struct Administration {
     state: PathBuf,
     /// Where a node runs.
     gateway: Option<Gateway>,
+    /// Where its visitors are received over TLS.
+    https: Option<SocketAddr>,
 }
 
 impl Administration {
     /// Over the application of a running node.
-    pub fn new(app: App, state: &StateDir, gateway: Gateway) -> Self {
-        Self { app, state: state.path().to_path_buf(), gateway: Some(gateway) }
+    pub fn new(app: App, state: &StateDir, gateway: Gateway, https: Option<SocketAddr>) -> Self {
+        Self { app, state: state.path().to_path_buf(), gateway: Some(gateway), https }
     }
 
     /// Over a state that no node holds.
     pub async fn open(state: &StateDir, config: &Config) -> anyhow::Result<Self> {
         let trust = crate::trust::Trust::open(state, &[])?;
         let (_, app) = open_app(state, config, &trust.node_key, trust.tunnel_ca.spki_sha256()).await?;
-        Ok(Self { app, state: state.path().to_path_buf(), gateway: None })
+        Ok(Self { app, state: state.path().to_path_buf(), gateway: None, https: None })
     }
 
     /// The application itself.
@@ -111,6 +115,10 @@ impl Administration {
                 let deleted = app.tunnel_delete(OPERATOR, &name, force).await?;
                 let names = |names: &[poterne_model::Name]| names.iter().map(ToString::to_string).collect();
                 Answer::Deleted { tunnel: tunnel(&deleted.tunnel), removed: names(&deleted.removed), left: names(&deleted.left) }
+            }
+            Verb::ManagementToken { tunnel } => {
+                let token = app.management_token_of(OPERATOR, &tunnel, &[Resource::Logs]).await?;
+                Answer::ManagementToken { token: token.to_string(), https: self.https }
             }
             // Done by `execute`.
             Verb::Backup { .. } => Answer::Refused { message: "a backup is not made here".into() },
@@ -188,6 +196,7 @@ pub(crate) async fn open_app(
         public_addresses: config.node.public_addresses.clone(),
         origins_allowed: config.origins_allowed(),
         node_names: config.node_names(),
+        management_hostname: config.management_authority(),
         nodes: 1,
         activate: config.control.activate.iter().map(ToString::to_string).collect(),
     };

@@ -96,6 +96,7 @@ pub fn render(answer: &Answer, now: u64) -> String {
         }
         Answer::ApiTokens(tokens) => table(["NAME", "STATUS", "LAST USED", "ID"], tokens.iter().map(api_token_row)),
         Answer::ApiTokenDeleted { id } => format!("API token {id} is gone.\n"),
+        Answer::ManagementToken { token, .. } => format!("{token}\n"),
         Answer::Refused { message } => format!("{message}\n"),
     }
 }

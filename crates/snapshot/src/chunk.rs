@@ -2,7 +2,8 @@
 //!
 //! Keys and bodies are postcard behind one version byte. A reader that meets a version it does not know refuses the whole
 //! change, so an older node keeps obeying what it understood. Within a version fields are only appended to a *new* version:
-//! postcard is not self-describing.
+//! postcard is not self-describing. The node's chunk is of version 2, and its version 1, which lacked what is needed for management
+//! requests, is read still.
 
 use std::net::IpAddr;
 
@@ -10,8 +11,11 @@ use bytes::Bytes;
 use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// Version of keys and bodies written by this program, and the only one it reads.
+/// Version of keys and bodies written by this program, and the only one it reads, but for the node's chunk.
 pub const CHUNK_VERSION: u8 = 1;
+
+/// Version of the node's chunk as it is written.
+pub const NODE_CHUNK_VERSION: u8 = 2;
 
 /// Longest body accepted, in bytes. The largest real one is a tunnel's configuration, which the API bounds at 1 MiB.
 pub const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -67,6 +71,28 @@ pub struct NodeChunk {
     pub quick_domain: Option<Name>,
     /// The node's own parent of `{tunnel-id}` names, beside `cfargotunnel.com`.
     pub tunnel_domain: Option<Name>,
+    /// Hostnames whose requests go to agents' management services (tunnel-protocol §10.3).
+    pub management_names: Vec<Name>,
+    /// Public keys (P-256, uncompressed points) whose tokens such requests must bear: the present one, and others while one is replaced.
+    pub management_keys: Vec<Bytes>,
+}
+
+/// [`NodeChunk`] of version 1.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct NodeChunk1 {
+    names: Vec<Name>,
+    edges: Vec<String>,
+    tunnel_pins: Vec<[u8; 32]>,
+    quick_domain: Option<Name>,
+    tunnel_domain: Option<Name>,
+}
+
+impl From<NodeChunk1> for NodeChunk {
+    fn from(old: NodeChunk1) -> Self {
+        let NodeChunk1 { names, edges, tunnel_pins, quick_domain, tunnel_domain } = old;
+        Self { names, edges, tunnel_pins, quick_domain, tunnel_domain, ..Self::default() }
+    }
 }
 
 /// An account.
@@ -156,7 +182,7 @@ pub struct CertificateChunk {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
     /// Written by another version.
-    #[error("a chunk has format {found}, this program reads {CHUNK_VERSION}: run the version that wrote it")]
+    #[error("a chunk has format {found}, which this program does not read: run the version that wrote it")]
     Version {
         /// What it says.
         found: u8,
@@ -191,7 +217,7 @@ impl Chunk {
     /// The bytes that travel.
     pub fn encode(&self) -> Bytes {
         Bytes::from(match self {
-            Self::Node(chunk) => encode(chunk),
+            Self::Node(chunk) => encode_as(NODE_CHUNK_VERSION, chunk),
             Self::Account(chunk) => encode(chunk),
             Self::Zone(chunk) => encode(chunk),
             Self::Name(chunk) => encode(chunk),
@@ -206,7 +232,10 @@ impl Chunk {
             return Err(ChunkError::TooLong { found: bytes.len() });
         }
         let chunk = match key {
-            ChunkKey::Node => Self::Node(decode(bytes)?),
+            ChunkKey::Node => Self::Node(match bytes.first() {
+                Some(&CHUNK_VERSION) => decode::<NodeChunk1>(bytes)?.into(),
+                _ => decode_as(NODE_CHUNK_VERSION, bytes)?,
+            }),
             ChunkKey::Account(_) => Self::Account(decode(bytes)?),
             ChunkKey::Zone(_) => Self::Zone(decode(bytes)?),
             ChunkKey::Name(..) => Self::Name(decode(bytes)?),
@@ -224,13 +253,21 @@ impl Chunk {
 }
 
 fn encode(value: &impl Serialize) -> Vec<u8> {
-    postcard::to_extend(value, vec![CHUNK_VERSION]).expect("plain data always serializes into memory")
+    encode_as(CHUNK_VERSION, value)
+}
+
+fn encode_as(version: u8, value: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(value, vec![version]).expect("plain data always serializes into memory")
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ChunkError> {
+    decode_as(CHUNK_VERSION, bytes)
+}
+
+fn decode_as<T: DeserializeOwned>(version: u8, bytes: &[u8]) -> Result<T, ChunkError> {
     match bytes {
         [] => Err(ChunkError::Empty),
-        [CHUNK_VERSION, body @ ..] => match postcard::take_from_bytes(body) {
+        [found, body @ ..] if *found == version => match postcard::take_from_bytes(body) {
             Ok((value, [])) => Ok(value),
             Ok((_, rest)) => Err(ChunkError::Malformed(format!("{} bytes too many", rest.len()))),
             Err(error) => Err(ChunkError::Malformed(error.to_string())),
@@ -257,6 +294,25 @@ mod tests {
         ] {
             assert_eq!(ChunkKey::decode(&key.encode()).unwrap(), key);
         }
+    }
+
+    #[test]
+    fn a_nodes_chunk_of_an_earlier_version_is_read() {
+        let chunk = NodeChunk {
+            names: vec![Name::parse("node.test").unwrap()],
+            edges: vec!["node.test:7844".into()],
+            tunnel_pins: vec![[1; 32]],
+            ..NodeChunk::default()
+        };
+        let NodeChunk { names, edges, tunnel_pins, .. } = chunk.clone();
+        let old = NodeChunk1 { names, edges, tunnel_pins, quick_domain: None, tunnel_domain: None };
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &encode(&old)).unwrap(), Chunk::Node(chunk.clone()));
+        let name = Name::parse("management.node.test").unwrap();
+        let new =
+            Chunk::Node(NodeChunk { management_names: vec![name], management_keys: vec![Bytes::from_static(b"k")], ..chunk });
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &new.encode()).unwrap(), new);
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &[3]), Err(ChunkError::Version { found: 3 }));
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &[]), Err(ChunkError::Empty));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Frames of the administration socket: four bytes of length (big-endian), then JSON with a version.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use poterne_control_app::OriginKeys;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -68,6 +68,9 @@ pub enum Verb {
     LoginRefuse {
         code: String,
     },
+    ManagementToken {
+        tunnel: String,
+    },
 }
 
 /// What is answered.
@@ -128,6 +131,11 @@ pub enum Answer {
     },
     LoginRefused {
         login: Login,
+    },
+    /// `https`: where the node receives visitors over TLS; none where no node runs.
+    ManagementToken {
+        token: String,
+        https: Option<SocketAddr>,
     },
     Refused {
         message: String,

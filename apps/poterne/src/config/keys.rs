@@ -106,6 +106,9 @@ pub const KEYS: &[Key] = &[
         "Your own suffix for the names of tunnels, {tunnel-id}.DOMAIN. {tunnel-id}.cfargotunnel.com always means the same."),
     key!("tunnel" "quick_domain" Text AbsentAsIn(r#""quick.example.net""#),
         "Lets anyone who reaches the API have a random name under this domain, without an account, for 8 hours. Absent: nobody can."),
+    key!("tunnel" "management_hostname" Text AbsentAsIn(r#""management.node.example.net""#),
+        "Where `tail` reads agents' logs, by way of this node; it must lead here. Default: management. before the node's name. \
+         management.argotunnel.com, the stock agent's own, always means the same where clients are led here."),
     key!("tunnel" "edges" List Is("[]"),
         "What tokens tell agents to dial, as in [\"edge.example.net:7844\"]. Empty: the node's name if it is set, else \
          its public addresses, with the port of `listen`."),

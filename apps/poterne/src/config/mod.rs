@@ -11,6 +11,7 @@ use std::{
 };
 
 use poterne_model::{AccountId, Name};
+use poterne_tunnel_proto::management::STOCK_HOSTNAME;
 use serde::Deserialize;
 
 use crate::cli::Sources;
@@ -128,6 +129,8 @@ pub struct Tunnel {
     pub domain: Option<Name>,
     /// Where quick tunnels get their names; absent: no quick tunnels.
     pub quick_domain: Option<Name>,
+    /// Where agents' management services are reached; absent: under the node's name.
+    pub management_hostname: Option<Name>,
     /// Edges that tokens name, as host names or addresses with ports; empty: node name or public addresses.
     pub edges: Vec<String>,
     /// Congestion control towards agents.
@@ -324,6 +327,22 @@ impl Config {
         own.into_iter().chain(self.control.aliases.iter().cloned()).collect()
     }
 
+    /// Hostnames of agents' management services; the first is what their tokens name.
+    pub fn management_names(&self) -> Vec<Name> {
+        let under_node = || Name::parse(&format!("management.{}", self.node_names().first()?)).ok();
+        let stock = Name::parse(STOCK_HOSTNAME).ok();
+        let mut names: Vec<Name> = self.tunnel.management_hostname.clone().or_else(under_node).into_iter().chain(stock).collect();
+        names.dedup();
+        names
+    }
+
+    /// The first of them with the port of the visitors' TLS listener, unless that is 443.
+    pub fn management_authority(&self) -> Option<String> {
+        let name = self.management_names().into_iter().next()?;
+        let port = self.edge.https.first().map(SocketAddr::port).filter(|port| !matches!(port, 0 | 443));
+        Some(port.map_or_else(|| name.to_string(), |port| format!("{name}:{port}")))
+    }
+
     /// What tokens tell agents to dial: what the operator says, else the node's name where the operator gave one, else its
     /// public addresses, else the addresses it listens on.
     pub fn agents_dial(&self) -> Vec<String> {
@@ -427,6 +446,21 @@ mod tests {
             ["192.0.2.1:7844", "[2001:db8::1]:7844"]
         );
         assert_eq!(dial("[tunnel]\nlisten = [\"127.0.0.1:9\"]\n"), ["127.0.0.1:9"]);
+    }
+
+    #[test]
+    fn agents_logs_are_read_under_the_nodes_name_unless_the_operator_says_otherwise() {
+        let names = |text: &str| {
+            let config = load(&format!("version = 1\n[edge]\nhttps = [\"[::]:8443\"]\n{text}"), &[], &[]).unwrap();
+            (config.management_names().iter().map(Name::to_string).collect::<Vec<_>>(), config.management_authority().unwrap())
+        };
+        let (all, first) = names("[node]\nname = \"n.test\"\n");
+        assert_eq!(all, ["management.n.test", "management.argotunnel.com"]);
+        assert_eq!(first, "management.n.test:8443");
+        let (all, _) = names("[tunnel]\nmanagement_hostname = \"logs.test\"\n");
+        assert_eq!(all, ["logs.test", "management.argotunnel.com"]);
+        let (all, _) = names("[tunnel]\nmanagement_hostname = \"management.argotunnel.com\"\n");
+        assert_eq!(all, ["management.argotunnel.com"]);
     }
 
     #[test]

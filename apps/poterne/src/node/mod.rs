@@ -86,6 +86,10 @@ impl Node {
         for address in &config.edge.https {
             https.push(bind::listen("edge.https", *address)?);
         }
+        // With the ports that were left to the kernel.
+        for (address, listener) in config.edge.https.iter_mut().zip(&https) {
+            *address = listener.local_addr()?;
+        }
         let agents_on_https = edge::udp_beside(&https)?;
         let api_listener = bind::listen("control.listen", config.control.listen)?;
         let metrics_listener = bind::listen("control.metrics", config.control.metrics)?;
@@ -125,6 +129,8 @@ impl Node {
             tunnel_pins: vec![pin],
             quick_domain: config.tunnel.quick_domain.clone(),
             tunnel_domain: config.tunnel.domain.clone(),
+            management_names: config.management_names(),
+            management_keys: vec![app.management_key().into()],
         };
         let publisher =
             Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
@@ -132,7 +138,10 @@ impl Node {
         background.spawn(record(app.clone(), control.events, stop.clone()));
         background.spawn(publisher.run(stop.clone()));
         let api = poterne_control_api::router(app.clone(), config.control.rate_limit);
-        let administration = Arc::new(Administration::new(app, &state, gateway.clone()));
+        let administration = {
+            let https = config.edge.https.first().copied().map(bind::reachable);
+            Arc::new(Administration::new(app, &state, gateway.clone(), https))
+        };
 
         // The visitors' side.
         let edge = edge::assemble(edge::Parts {

@@ -17,6 +17,7 @@ mod generation;
 mod limit;
 mod lists;
 mod logins;
+mod management;
 mod members;
 mod path;
 mod private_networks;
@@ -68,8 +69,12 @@ pub fn router(app: App, rate_limit: u32) -> Router {
         .merge(lists::routes())
         .merge(access_rules::routes())
         .merge(private_networks::routes());
-    let identified =
-        identified.merge(audit::routes()).merge(features::routes()).merge(generation::routes()).merge(members::routes());
+    let identified = identified
+        .merge(audit::routes())
+        .merge(features::routes())
+        .merge(generation::routes())
+        .merge(management::routes())
+        .merge(members::routes());
     let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
     let v4 = identified.merge(tokens::verify_routes()).merge(logins::routes()).with_state(door);
     let routes = Router::new()

@@ -21,6 +21,7 @@ pub mod idn;
 mod ingress;
 mod lists;
 mod logins;
+mod management;
 mod members;
 mod open;
 mod people;
@@ -46,6 +47,7 @@ pub use generation::{GENERATION_WAIT_MAX, Generations, Live, NodeGeneration};
 pub use identity::Credentials;
 pub use lists::{ItemsChange, ListInfo};
 pub use logins::{LOGIN_LIFE, LOGIN_POLL, LOGINS_MAX, LOGINS_OF_SOURCE_MAX, LoginBegun, LoginWaiting};
+pub use management::ManagementToken;
 pub use open::{App, Clock, OriginRange, Settings, system_clock};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Person, RulesetOwner,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use poterne_control_store::{Account, AccountKind, Micros, Session, Store, Zone};
-use poterne_keys::{DataKey, KeyRing, NodeKey, random_bytes};
+use poterne_keys::{DataKey, KeyRing, NodeKey, SigningKey, random_bytes};
 use poterne_model::{AccountId, Name, Network, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::watch;
 
@@ -52,6 +52,9 @@ pub struct Settings {
     pub public_addresses: Vec<IpAddr>,
     /// Private addresses that origins may have, and whose.
     pub origins_allowed: Vec<OriginRange>,
+    /// The hostname of agents' management services, with its port unless that is 443: what their tokens name as issuer. None: the stock
+    /// agent's.
+    pub management_hostname: Option<String>,
     /// The node's own names: never published through a tunnel.
     pub node_names: Vec<Name>,
     /// How many nodes agents connect to; 0 counts as 1.
@@ -67,6 +70,8 @@ pub struct App(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) keys: KeyRing,
+    /// Signs management tokens.
+    pub(crate) management_key: SigningKey,
     pub(crate) settings: RwLock<Settings>,
     pub(crate) clock: Clock,
     pub(crate) account: AccountId,
@@ -108,6 +113,7 @@ impl App {
         Ok(Self(Arc::new(Inner {
             store,
             keys,
+            management_key: SigningKey::derive(node_key, "poterne management token 1"),
             settings: RwLock::new(settings),
             clock,
             account,

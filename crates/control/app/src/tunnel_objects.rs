@@ -168,7 +168,8 @@ async fn ever(
     session.tunnel(id).await?.filter(|tunnel| tunnel.account == account).ok_or(AppError::NotFound("tunnel"))
 }
 
-async fn live(
+/// The same, if it is not deleted.
+pub(crate) async fn live(
     session: &mut Session,
     caller: &Caller,
     account: AccountId,

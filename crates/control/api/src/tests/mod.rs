@@ -6,6 +6,7 @@ mod door;
 mod features;
 mod lists;
 mod logins;
+mod management;
 mod members;
 mod private_networks;
 mod quick;
