@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! visitor → edge/http → Pipeline::handle ─┬─ name ──── which host is meant, canonically
+//!                                         ├─ management  agents' own service, by whoever's token opens it
 //!                                         ├─ reserved ─ /cdn-cgi/ is the edge's own
 //!                                         ├─ route ──── snapshot: host → tunnel, or why not
 //!                                         ├─ request ── fields the origin should and should not see
@@ -16,6 +17,7 @@
 
 mod errors;
 mod log;
+mod management;
 mod name;
 mod pages;
 mod pipeline;

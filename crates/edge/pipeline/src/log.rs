@@ -39,7 +39,7 @@ pub(crate) fn access(ray: &RayId, host: &str, method: &http::Method, route: Opti
         host,
         %method,
         status = status.as_u16(),
-        zone = tunnel.map(|t| tracing::field::display(t.zone)),
+        zone = tunnel.and_then(|t| t.zone).map(tracing::field::display),
         account = tunnel.map(|t| tracing::field::display(t.account)),
         tunnel = tunnel.map(|t| tracing::field::display(t.tunnel)),
         "request"
@@ -51,7 +51,7 @@ pub(crate) fn failure(ray: &RayId, host: &str, visitor: &str, route: Option<&Rou
     let verdict = failure.verdict();
     let (status, code, culprit) = (verdict.status.as_u16(), verdict.code, verdict.culprit);
     let tunnel = route.map(|route| &route.tunnel);
-    let zone = tunnel.map(|t| tracing::field::display(t.zone));
+    let zone = tunnel.and_then(|t| t.zone).map(tracing::field::display);
     let account = tunnel.map(|t| tracing::field::display(t.account));
     let tunnel = tunnel.map(|t| tracing::field::display(t.tunnel));
     if culprit == crate::errors::Culprit::Visitor {

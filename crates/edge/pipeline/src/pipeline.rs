@@ -1,8 +1,14 @@
 //! The stages in order: read [`Pipeline::handle`].
 
-use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use ipnet::IpNet;
 use poterne_edge_http::{Connection, Handler, Kind, Refusal, Request, Response};
 use poterne_edge_upstream::Tunnels;
@@ -13,6 +19,7 @@ use poterne_telemetry::Metrics;
 use crate::{
     errors::Failure,
     log::{self, Counters},
+    management,
     name::{self, Host},
     pages::{self, Subject},
     ray::{RayId, Site},
@@ -60,6 +67,8 @@ enum Next {
     Answer(Response),
     Node(Arc<dyn NodeService>),
     Tunnel(Route),
+    /// To an agent itself, with this target.
+    Agent(Route, Uri),
 }
 
 impl<T: Tunnels> Pipeline<T> {
@@ -89,6 +98,16 @@ impl<T: Tunnels> Pipeline<T> {
     /// The stages that decide where a request goes. Nothing here waits.
     fn decide(&self, request: &Request, host: &Host, visitor: Visitor<'_>) -> Result<Next, Failure> {
         let snapshot = self.snapshot.load();
+        if snapshot.node().management_names.iter().any(|name| name.as_str() == &*host.name) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            return Ok(match management::route(&snapshot, request.uri(), visitor.connection.scheme, now) {
+                Ok((route, target)) => Next::Agent(route, target),
+                Err(denied) => {
+                    tracing::debug!(host = &*host.name, visitor = visitor.text(), %denied, "a management request was refused");
+                    Next::Answer(denied.answer())
+                }
+            });
+        }
         if self.is_node(&host.name, &snapshot.node().names) {
             let node = self.node.clone().ok_or(Failure::NoHost)?;
             return Ok(Next::Node(node));
@@ -146,6 +165,10 @@ impl<T: Tunnels> Handler for Pipeline<T> {
 
         let route = match self.decide(&request, &host, visitor) {
             Ok(Next::Tunnel(route)) => route,
+            Ok(Next::Agent(route, target)) => {
+                *request.uri_mut() = target;
+                route
+            }
             Ok(Next::Node(node)) => return self.answered(node.handle(request).await, &ray),
             Ok(Next::Answer(answer)) => return self.answered(answer, &ray),
             Err(failure) => return self.fail(&failure, &ray, &host.name, &visitor.text(), None, &asked.fields()),

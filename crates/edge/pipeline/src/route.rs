@@ -42,5 +42,6 @@ pub(crate) fn route(snapshot: &Snapshot, host: &str, connection: &Connection) ->
     let Some(chunk) = snapshot.tunnel(tunnel).filter(|chunk| chunk.account == zone.account) else {
         return Err(Failure::UnknownTunnel(tunnel));
     };
-    Ok(Route { tunnel: TunnelRoute { tunnel, zone: zone.id, account: zone.account }, quick: chunk.quick })
+    let tunnel = TunnelRoute { tunnel, zone: Some(zone.id), account: zone.account, connector: None };
+    Ok(Route { tunnel, quick: chunk.quick })
 }

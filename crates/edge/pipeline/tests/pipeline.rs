@@ -8,9 +8,11 @@ use poterne_edge_http::{Body, Connection, Kind, Limits, Protocol, Request, Respo
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Settings};
 use poterne_edge_upstream::{TunnelRoute, Tunnels, UpstreamError};
 use poterne_feed::Change;
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus};
-use poterne_snapshot::{Chunk, ChunkKey, NameChunk, SnapshotHandle, Target, TunnelChunk, ZoneHead};
+use poterne_keys::{NodeKey, SigningKey};
+use poterne_model::{AccountId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus};
+use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, SnapshotHandle, Target, TunnelChunk, ZoneHead};
 use poterne_telemetry::Metrics;
+use poterne_tunnel_proto::management::token::{Actor, Claims, Resource, Tunnel};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -62,7 +64,12 @@ fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-fn snapshot() -> SnapshotHandle {
+fn snapshot(key: &SigningKey) -> SnapshotHandle {
+    let node = NodeChunk {
+        management_names: vec![name("management.node.test")],
+        management_keys: vec![key.public().into()],
+        ..NodeChunk::default()
+    };
     let zone = |id: u8, apex: &str, status| {
         let id = ZoneId::from_bytes([id; 16]);
         (ChunkKey::Zone(id), Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status }))
@@ -75,6 +82,7 @@ fn snapshot() -> SnapshotHandle {
         (ChunkKey::Tunnel(id), Chunk::Tunnel(chunk))
     };
     let chunks = [
+        (ChunkKey::Node, Chunk::Node(node)),
         zone(1, "site.test", ZoneStatus::Active),
         zone(2, "waiting.test", ZoneStatus::Pending),
         host("site.test", Target::Tunnel(TUNNEL)),
@@ -95,14 +103,16 @@ fn snapshot() -> SnapshotHandle {
 struct Edge {
     pretend: Arc<Pretend>,
     pipeline: Arc<Pipeline<Pretend>>,
+    key: SigningKey,
 }
 
 fn edge() -> Edge {
     let pretend = Arc::new(Pretend::default());
     let settings = Settings { node_names: vec![name("node.test")], instance: "one".into(), ..Settings::default() };
     let node: Arc<dyn NodeService> = Arc::new(Node);
-    let pipeline = Arc::new(Pipeline::new(settings, snapshot(), Arc::clone(&pretend), Some(node), &Metrics::new()));
-    Edge { pretend, pipeline }
+    let key = SigningKey::derive(&NodeKey::generate(), "test");
+    let pipeline = Arc::new(Pipeline::new(settings, snapshot(&key), Arc::clone(&pretend), Some(node), &Metrics::new()));
+    Edge { pretend, pipeline, key }
 }
 
 impl Edge {
@@ -124,6 +134,19 @@ impl Edge {
         let mut answer = String::new();
         visitor.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    /// A management token for a tunnel's logs.
+    fn token(&self, tunnel: TunnelId) -> String {
+        let claims = Claims {
+            tun: Tunnel { id: tunnel.to_string(), account_tag: ACCOUNT.to_string() },
+            actor: Actor { id: "ann".into(), support: false },
+            res: Claims::words(&[Resource::Logs]),
+            iat: 0,
+            exp: u64::MAX,
+            iss: "management.node.test".into(),
+        };
+        claims.encode(|bytes| self.key.sign(bytes))
     }
 
     async fn get(&self, host: &str, path: &str) -> String {
@@ -226,4 +249,35 @@ async fn a_websocket_goes_through_and_back() {
     let mut echoed = [0; 3];
     visitor.read_exact(&mut echoed).await.unwrap();
     assert_eq!(&echoed, b"raw");
+}
+
+#[tokio::test]
+async fn a_management_request_goes_to_the_agent_that_its_token_names() {
+    let edge = edge();
+    let sni = Some("management.node.test");
+    let ask = async |target: &str| edge.ask(sni, &format!("GET {target} HTTP/1.1\r\nHost: management.node.test\r\n\r\n")).await;
+    let connector = ConnectorId::from_bytes([6; 16]);
+    let token = edge.token(QUICK);
+    let answer = ask(&format!("/ping?access_token={token}&connector_id={connector}&more=1")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("cf-ray: "), "{answer}");
+    let (route, head, uri) = edge.pretend.last.lock().unwrap().take().unwrap();
+    assert_eq!(route, TunnelRoute { tunnel: QUICK, zone: None, account: ACCOUNT, connector: Some(connector) });
+    assert_eq!(head["host"], "management.node.test");
+    assert_eq!(uri, format!("/ping?access_token={token}&connector_id={connector}"));
+
+    let gone = edge.token(GONE);
+    for (target, status, code) in [
+        ("/logs".to_owned(), 400, 1001),
+        ("/logs?access_token=a.b.c".into(), 400, 1002),
+        (format!("/logs?access_token={token}A"), 400, 1002),
+        (format!("/metrics?access_token={token}"), 403, 1005),
+        (format!("/logs?access_token={gone}"), 404, 1006),
+    ] {
+        let answer = ask(&target).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {answer}");
+        assert!(answer.contains(&format!(r#"{{"errors":[{{"code":{code},"message":""#)), "{target}: {answer}");
+    }
+    let in_clear = edge.get("management.node.test", &format!("/ping?access_token={token}")).await;
+    assert!(in_clear.starts_with("HTTP/1.1 403 "), "{in_clear}");
+    assert!(edge.pretend.last.lock().unwrap().is_none(), "no agent saw any of these");
 }

@@ -6,17 +6,19 @@
 use std::future::Future;
 
 use poterne_edge_http::{Request, Response};
-use poterne_model::{AccountId, TunnelId, ZoneId};
+use poterne_model::{AccountId, ConnectorId, TunnelId, ZoneId};
 
 /// Through which tunnel, and on whose behalf: ids that every log line and key carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TunnelRoute {
     /// The tunnel.
     pub tunnel: TunnelId,
-    /// The zone of the visitor's hostname.
-    pub zone: ZoneId,
+    /// The zone of the visitor's hostname; none where the tunnel's agent itself is meant.
+    pub zone: Option<ZoneId>,
     /// Its account, which is also the tunnel's.
     pub account: AccountId,
+    /// The connector that is meant; none: any.
+    pub connector: Option<ConnectorId>,
 }
 
 /// A way through tunnels.

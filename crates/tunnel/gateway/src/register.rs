@@ -11,7 +11,7 @@ use bytes::Bytes;
 use poterne_feed::Event;
 use poterne_model::ConnectionId;
 use poterne_tunnel_proto::registration::{
-    ConnectionDetails, Edges, RegisterConnection, RegistrationError, TunnelFacts, decide,
+    ConnectionDetails, Edges, Management, RegisterConnection, RegistrationError, TunnelFacts, decide,
     features::{self, DatagramVersion, datagram_version, has},
 };
 use poterne_tunnel_rpc::{BoxFuture, RegistrationServer, RpcError};
@@ -201,7 +201,9 @@ impl State {
         let (tunnel, edges) = {
             let snapshot = self.inner.snapshot.load();
             let node = snapshot.node();
-            let edges = Edges::new(node.edges.clone(), &node.tunnel_pins);
+            let hostnames = node.management_names.iter().map(ToString::to_string).collect();
+            let management = Management::new(hostnames, &node.management_keys);
+            let edges = Edges::new(node.edges.clone(), &node.tunnel_pins).with_management(management);
             (snapshot.tunnel(request.tunnel_id).cloned(), edges)
         };
         let account = tunnel.as_ref().map(|tunnel| tunnel.account.to_string());

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use poterne_model::{ConnectionId, ConnectorInfo, TunnelId, TunnelStatus, tunnel};
+use poterne_model::{ConnectionId, ConnectorId, ConnectorInfo, TunnelId, TunnelStatus, tunnel};
 use poterne_tunnel_proto::registration::{RegistrationError, Slots};
 use tokio::sync::Notify;
 
@@ -51,10 +51,20 @@ impl Tunnel {
         }
     }
 
-    /// Power of two choices: of two random usable connections the one with fewer requests in flight.
-    pub(crate) fn choose(&self, tried: &[Option<ConnectionId>], random: u64) -> Option<Arc<Connection>> {
+    /// Power of two choices: of two random usable connections, of `connector` where one is named, the one with fewer requests in
+    /// flight.
+    pub(crate) fn choose(
+        &self,
+        connector: Option<ConnectorId>,
+        tried: &[Option<ConnectionId>],
+        random: u64,
+    ) -> Option<Arc<Connection>> {
         let live = self.live.load();
-        let usable = |connection: &&Arc<Connection>| connection.is_usable() && !tried.contains(&Some(connection.id));
+        let usable = |connection: &&Arc<Connection>| {
+            connection.is_usable()
+                && !tried.contains(&Some(connection.id))
+                && connector.is_none_or(|only| only == connection.connector)
+        };
         let count = live.iter().filter(usable).count();
         if count == 0 {
             return None;

@@ -120,7 +120,7 @@ async fn choose(
     tried: &[Option<ConnectionId>],
     route: TunnelRoute,
 ) -> Option<Arc<Connection>> {
-    if let Some(connection) = tunnel.choose(tried, crate::random()) {
+    if let Some(connection) = tunnel.choose(route.connector, tried, crate::random()) {
         return Some(connection);
     }
     if inner.snapshot.load().tunnel(route.tunnel).is_none() || !tunnel.may_come_back(Instant::now()) {
@@ -137,7 +137,7 @@ async fn choose(
             let mut arrived = std::pin::pin!(tunnel.arrived.notified());
             // Registered before we look, so that no arrival is missed.
             arrived.as_mut().enable();
-            if let Some(connection) = tunnel.choose(tried, crate::random()) {
+            if let Some(connection) = tunnel.choose(route.connector, tried, crate::random()) {
                 return connection;
             }
             arrived.await;

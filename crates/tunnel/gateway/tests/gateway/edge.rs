@@ -156,7 +156,8 @@ impl Edge {
 
 /// What the pipeline does: one request through a tunnel.
 pub(crate) async fn send(gateway: &Gateway, id: TunnelId, request: Request) -> Result<Response, UpstreamError> {
-    let route = TunnelRoute { tunnel: id, zone: ZoneId::from_bytes([9; 16]), account: ACCOUNT.parse().unwrap() };
+    let zone = Some(ZoneId::from_bytes([9; 16]));
+    let route = TunnelRoute { tunnel: id, zone, account: ACCOUNT.parse().unwrap(), connector: None };
     soon("an answer", gateway.send(route, request)).await
 }
 

@@ -4,12 +4,13 @@
 //! * [`edge`]: the gateway under test, and what is asked of it; [`agent`]: agents of both transports; [`relay`]: a path that stops;
 //! * [`vectors`]: bytes of the stock agent; [`replay`]: its transcripts, stream by stream;
 //! * [`refusals`], [`hostile`]: what bad agents get, while [`probe`] asks a good one; [`lifecycle`], [`restart`],
-//!   [`silence`], [`configuration`]: a connection's life; [`trailers`]: our extension.
+//!   [`silence`], [`configuration`]: a connection's life; [`connectors`]: which is meant; [`trailers`]: our extension.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod agent;
 mod configuration;
+mod connectors;
 mod edge;
 mod hostile;
 mod lifecycle;
