@@ -178,6 +178,18 @@ pub(crate) struct TunnelFlags {
     /// Where /metrics and /ready listen (default: the first free of 127.0.0.1:20241 to 20245)
     #[arg(long, global = true, value_name = "ADDRESS", env = "TUNNEL_METRICS")]
     pub(crate) metrics: Option<String>,
+    /// Requests for this hostname are the agent's own to answer, its log among them; a node of Poterne tells its own
+    #[arg(long, global = true, value_name = "HOST", env = "TUNNEL_MANAGEMENT_HOSTNAME", hide = true)]
+    pub(crate) management_hostname: Option<String>,
+    /// Whether what the agent counts is answered there too (default true)
+    #[arg(
+        long, global = true, value_name = "BOOL", env = "TUNNEL_MANAGEMENT_DIAGNOSTICS", hide = true,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    pub(crate) management_diagnostics: Option<bool>,
+    /// What this agent is called where several run one tunnel (default: the machine's host name)
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) label: Option<String>,
     /// Add a Cf-Warp-Tag-KEY field to each request; repeatable
     #[arg(long, global = true, value_name = "KEY=VALUE", env = "TUNNEL_TAG", value_delimiter = ',')]
     pub(crate) tag: Vec<String>,

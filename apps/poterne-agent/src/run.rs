@@ -8,8 +8,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use poterne_telemetry::logs;
-use poterne_tunnel_agent::{Agent, AgentConfig, Proxies, local_file, quick};
+use poterne_telemetry::{Tap, logs};
+use poterne_tunnel_agent::{Agent, AgentConfig, LOG_TARGETS, Proxies, local_file, quick};
 use poterne_tunnel_proto::config::LocalFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,9 @@ const READY_MAX: Duration = Duration::from_secs(2);
 
 /// `tunnel run`, and `tunnel --url` when `run` is absent.
 pub(crate) fn tunnel(root: &RootFlags, flags: TunnelFlags, run: Option<RunFlags>, workers: usize) -> anyhow::Result<ExitCode> {
-    log_to(root, logs::Format::Auto)?;
+    // Its own log is what an agent tells at `/logs`.
+    let tap = Tap::new(LOG_TARGETS);
+    log_with(root, logs::Format::Auto, Some(&tap))?;
     let file = local_file(root)?;
     let files = raise_nofile();
     tracing::info!(files, requests = files.saturating_sub(64), "open files allowed, and with them requests at once");
@@ -36,18 +38,23 @@ pub(crate) fn tunnel(root: &RootFlags, flags: TunnelFlags, run: Option<RunFlags>
         .build()?;
     runtime.block_on(async {
         let pidfile = settings.flags.pidfile.clone();
-        let config = match &run {
+        let mut config = match &run {
             Some(run) => settings.named(&settings.with_id(run).await?)?,
             None if settings.names_no_tunnel() => quick_tunnel(&settings).await?,
             None => settings.named(&settings.with_id(&RunFlags::default()).await?)?,
         };
+        config.management.tap = Some(tap);
         serve(config, pidfile).await
     })
 }
 
 /// Logs as the line asks; in `format` where it does not say.
 pub(crate) fn log_to(root: &RootFlags, format: logs::Format) -> anyhow::Result<()> {
-    logs::init(&logs::Settings {
+    log_with(root, format, None)
+}
+
+fn log_with(root: &RootFlags, format: logs::Format, tap: Option<&Tap>) -> anyhow::Result<()> {
+    let settings = logs::Settings {
         format: match root.output.as_deref() {
             Some("json") => logs::Format::Json,
             Some(_) => logs::Format::Text,
@@ -55,8 +62,8 @@ pub(crate) fn log_to(root: &RootFlags, format: logs::Format) -> anyhow::Result<(
         },
         filter: root.loglevel.as_deref().map(level),
         file: root.logfile.clone(),
-    })?;
-    Ok(())
+    };
+    Ok(logs::init_with(&settings, tap)?)
 }
 
 /// config.yml, where there is one.

@@ -227,6 +227,11 @@ impl Settings {
             let (key, value) = tag.split_once('=').with_context(|| format!("--tag {tag}: write KEY=VALUE"))?;
             config.tags.push((key.to_owned(), value.to_owned()));
         }
+        if let Some(hostname) = &flags.management_hostname {
+            config.management.hostname.clone_from(hostname);
+        }
+        config.management.diagnostics = flags.management_diagnostics.unwrap_or(true);
+        config.management.label.clone_from(&flags.label);
         config.proxies = Proxies::from_environment()?;
         config.state_dir = flags.state_dir.clone().or_else(default_state_dir);
         config.local_flags = told(flags);
@@ -294,6 +299,9 @@ fn fill(flags: &mut TunnelFlags, tunnel: &mut Option<String>, key: &str, value: 
         "http-host-header" => or(&mut flags.http_host_header, text()),
         "origin-server-name" => or(&mut flags.origin_server_name, text()),
         "origin-ca-pool" => or(&mut flags.origin_ca_pool, text()),
+        "management-hostname" => or(&mut flags.management_hostname, text()),
+        "management-diagnostics" => or(&mut flags.management_diagnostics, truth()),
+        "label" => or(&mut flags.label, text()),
         "quick-service" => or(&mut flags.quick_service, text()),
         "origincert" => or(&mut flags.origincert, text().map(PathBuf::from)),
         "api-url" => or(&mut flags.api_url, text()),

@@ -1,6 +1,7 @@
 //! The process itself: how many descriptors it may hold, and when it is asked to stop.
 
 use anyhow::Context as _;
+use poterne_telemetry::Tap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -39,9 +40,14 @@ pub fn raise_descriptor_limit() {
 
 /// Begins the logs: `POTERNE_LOG` says what to log (a level or directives), else `default` does.
 pub fn start_logs(default: &str) -> anyhow::Result<()> {
+    start_logs_with(default, None)
+}
+
+/// The same, with a tap for an agent in this process.
+pub fn start_logs_with(default: &str, tap: Option<&Tap>) -> anyhow::Result<()> {
     let filter = std::env::var("POTERNE_LOG").ok().filter(|filter| !filter.is_empty()).unwrap_or_else(|| default.into());
-    poterne_telemetry::logs::init(&poterne_telemetry::logs::Settings { filter: Some(filter), ..Default::default() })
-        .context("POTERNE_LOG")
+    let settings = poterne_telemetry::logs::Settings { filter: Some(filter), ..Default::default() };
+    poterne_telemetry::logs::init_with(&settings, tap).context("POTERNE_LOG")
 }
 
 /// Cancels `stop` at the first SIGINT or SIGTERM; at the second the process ends at once.

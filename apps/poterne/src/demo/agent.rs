@@ -1,6 +1,7 @@
 //! The demo's agent: the one of `poterne-agent`, in this process.
 
 use anyhow::{Context as _, anyhow};
+use poterne_telemetry::Tap;
 use poterne_tunnel_agent::{Agent, AgentConfig, AgentError, StatusListen};
 use poterne_tunnel_proto::token::TunnelToken;
 use tokio::{sync::watch, task::JoinHandle};
@@ -14,11 +15,12 @@ pub(super) struct Running {
 }
 
 /// Starts an agent with this token: like any other it needs nothing else.
-pub(super) fn start(token: &str) -> anyhow::Result<Running> {
+pub(super) fn start(token: &str, tap: Tap) -> anyhow::Result<Running> {
     let token = TunnelToken::parse(token).context("the demo's own token")?;
     let mut config = AgentConfig::from_token(&token).context("the demo's token names no edge")?;
     config.status = StatusListen::Off;
     config.grace_period = super::DRAIN;
+    config.management.tap = Some(tap);
     // The list of edges of an earlier run has that run's ports: nothing is remembered.
     config.state_dir = None;
     let agent = Agent::new(config)?;

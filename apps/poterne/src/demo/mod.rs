@@ -12,6 +12,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use poterne_control_app::{Leads, OriginKeys};
 use poterne_model::Name;
+use poterne_telemetry::Tap;
+use poterne_tunnel_agent::LOG_TARGETS;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -61,7 +63,8 @@ const DEMOS_MAX: usize = 16;
 /// Runs the demo until it is told to stop.
 pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     let language = Language::of(|name| std::env::var(name).ok());
-    process::start_logs("warn")?;
+    let tap = Tap::new(LOG_TARGETS);
+    process::start_logs_with("warn", Some(&tap))?;
     process::raise_descriptor_limit();
     let stop = CancellationToken::new();
     process::stop_on_signals(stop.clone())?;
@@ -106,7 +109,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     let things = publish(&node, service.as_deref()).await?;
     let agent = match arguments.no_agent {
         true => None,
-        false => Some(agent::start(&things.token)?),
+        false => Some(agent::start(&things.token, tap)?),
     };
     let ready = {
         let mut ready = node.ready();

@@ -67,6 +67,11 @@ impl Connections {
         Registered(self, index)
     }
 
+    /// The edge of one of them.
+    pub(crate) fn edge(&self) -> Option<IpAddr> {
+        self.slots().values().find_map(|slot| slot.up.as_ref()).map(|up| up.edge)
+    }
+
     /// As `/diag/tunnel` lists them: protocol 0 is HTTP/2, 1 is QUIC; index 0 is left out.
     pub(crate) fn list(&self) -> Vec<Value> {
         let up = |(index, slot): (&u8, &Slot)| {

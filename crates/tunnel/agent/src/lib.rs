@@ -9,6 +9,7 @@
 //! * [`dial`]: QUIC and HTTP/2 raced, then port 443, through proxies too; [`trust`]: whom to believe there;
 //! * [`session`]: registration, streams, goodbye, over each transport; [`side`]: the visitor's half of one stream;
 //! * [`rules`]: the configuration in force; [`proxy`]: one request; [`origin`]: connections to services;
+//! * [`management`]: what the agent answers itself, its log among it; [`tail`]: the client that reads it;
 //! * [`local_file`]: config.yml; [`quick`]: a tunnel without an account; [`status`]: metrics, readiness and
 //!   diagnostics, from [`metrics`], [`connections`] and [`system`].
 //!
@@ -19,6 +20,7 @@ mod connections;
 mod dial;
 mod edges;
 pub mod local_file;
+mod management;
 mod metrics;
 mod origin;
 mod proxy;
@@ -29,6 +31,7 @@ mod side;
 mod status;
 pub mod supervise;
 mod system;
+pub mod tail;
 pub mod trust;
 pub mod web;
 
@@ -59,6 +62,7 @@ use crate::{
     connections::Connections,
     dial::{DialSettings, Dialer, Link},
     edges::EdgeBook,
+    management::Management,
     metrics::AgentMetrics,
     rules::RulesBook,
     supervise::{Dial, Event, Supervisor},
@@ -66,6 +70,7 @@ use crate::{
 };
 pub use crate::{
     dial::proxied::{Proxies, ProxyError},
+    management::{LOG_TARGETS, ManagementConfig},
     rules::RulesError,
     status::StatusListen,
     trust::Trust,
@@ -160,6 +165,8 @@ pub struct AgentConfig {
     pub proxies: Proxies,
     /// The name a quick tunnel was given.
     pub quick_hostname: Option<String>,
+    /// What the agent answers itself.
+    pub management: ManagementConfig,
     /// Told to the edge. Default: this crate's version.
     pub version: String,
 }
@@ -187,6 +194,7 @@ impl AgentConfig {
             bind: None,
             proxies: Proxies::default(),
             quick_hostname: None,
+            management: ManagementConfig::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -241,6 +249,7 @@ pub(crate) struct Shared {
     threads: RpcThreads,
     metrics: AgentMetrics,
     connections: Connections,
+    management: Management,
     flags: BTreeMap<String, String>,
     connected: watch::Sender<usize>,
     stopping: CancellationToken,
@@ -294,6 +303,7 @@ impl Agent {
             threads: RpcThreads::new(1),
             metrics: AgentMetrics::default(),
             connections: Connections::default(),
+            management: Management::new(config.management),
             flags: config.local_flags,
             connected: watch::Sender::new(0),
             stopping: CancellationToken::new(),

@@ -4,7 +4,10 @@
 
 use std::{
     fmt::Write,
-    sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// Counters of one agent.
@@ -22,6 +25,8 @@ pub(crate) struct AgentMetrics {
     pub(crate) register_fail: AtomicU64,
     pub(crate) dial_errors: AtomicU64,
     pub(crate) config_version: AtomicI32,
+    /// Entries that the client of `/logs` was too slow for.
+    pub(crate) log_entries_lost: Arc<AtomicU64>,
 }
 
 impl Default for AgentMetrics {
@@ -39,6 +44,7 @@ impl Default for AgentMetrics {
             register_fail: AtomicU64::default(),
             dial_errors: AtomicU64::default(),
             config_version: AtomicI32::new(-1),
+            log_entries_lost: Arc::default(),
         }
     }
 }
@@ -83,6 +89,12 @@ impl AgentMetrics {
             self.config_version.load(Relaxed).into(),
         );
         line("counter", "poterne_agent_dial_errors_total", "Attempts that reached no edge.", number(&self.dial_errors));
+        line(
+            "counter",
+            "poterne_agent_log_entries_lost_total",
+            "Log entries that a client of /logs was too slow for.",
+            number(&self.log_entries_lost),
+        );
         let rpc = [("success", &self.register_success), ("fail", &self.register_fail)];
         for (outcome, value) in rpc {
             let name = format!("cloudflared_tunnel_tunnel_register_{outcome}");

@@ -14,7 +14,7 @@ use ::http::{HeaderMap, StatusCode, header};
 use poterne_tunnel_proto::{h2::Source, metadata::AgentRequest, stream::ConnectionType};
 
 use crate::{
-    Shared,
+    Shared, management,
     metrics::Counted,
     rules::Target,
     side::{Answer, Incoming},
@@ -26,23 +26,41 @@ pub(crate) const UNREACHABLE: &str = "Unable to reach the origin service.";
 /// Serves one request to its end. Whatever goes wrong is told to the edge, logged here, and stays with this stream.
 ///
 /// What few requests need is boxed, so that the others do not carry its room about: this future is made and moved for each request.
-pub(crate) async fn serve(shared: &Shared, request: AgentRequest, incoming: Incoming, mut answer: Answer) {
+///
+/// `index`: of the connection that it came by.
+pub(crate) async fn serve(shared: &Shared, index: u8, request: AgentRequest, incoming: Incoming, mut answer: Answer) {
     if request.kind == ConnectionType::Tcp {
-        Box::pin(flow::private_network(shared, &request, incoming, answer)).await;
+        Box::pin(flow::private_network(shared, index, &request, incoming, answer)).await;
+        return;
+    }
+    let host = request.head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.head.uri.host()).unwrap_or_default();
+    if shared.management.is_meant(host) {
+        Box::pin(management::serve(shared, request, incoming, answer)).await;
         return;
     }
     shared.metrics.requests.fetch_add(1, Relaxed);
     let _in_flight = Counted::new(&shared.metrics.concurrent);
     let (at, target) = {
         let rules = shared.rules.load();
-        let host = request.head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = host.or_else(|| request.head.uri.host()).unwrap_or_default();
         let (at, target) = rules.find(host, request.head.uri.path());
         (at, target.clone())
     };
-    tracing::debug!(ray = request.ray(), rule = at, method = %request.head.method, path = request.head.uri.path(), "request");
+    // Neither query nor fields are told: they hold what opens doors.
+    tracing::debug!(
+        connIndex = index,
+        ray = request.ray(),
+        rule = at,
+        service = target.name(),
+        host,
+        path = request.head.uri.path(),
+        "{} https://{host}{}",
+        request.head.method,
+        request.head.uri.path()
+    );
+    let about = About { index, rule: at };
     match &*target {
-        Target::Http(service) => http::serve(shared, service, request, incoming, answer).await,
+        Target::Http(service) => http::serve(shared, about, service, request, incoming, answer).await,
         Target::Status(status) => fixed(shared, *status, &mut answer).await,
         Target::AccessRequired => {
             tracing::warn!(
@@ -59,6 +77,13 @@ pub(crate) async fn serve(shared: &Shared, request: AgentRequest, incoming: Inco
         Target::Bastion { connect } => Box::pin(flow::bastion(shared, *connect, &request, incoming, answer)).await,
         Target::Socks { rules, connect } => Box::pin(flow::by_socks(shared, rules, *connect, &request, incoming, answer)).await,
     }
+}
+
+/// What lines about a request say of it besides its Ray id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About {
+    pub(crate) index: u8,
+    pub(crate) rule: usize,
 }
 
 async fn fixed(shared: &Shared, status: StatusCode, answer: &mut Answer) {

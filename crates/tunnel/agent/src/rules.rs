@@ -78,6 +78,21 @@ pub(crate) enum Target {
     AccessRequired,
 }
 
+impl Target {
+    /// As it is told in logs.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Http(service) => &service.name,
+            Self::Status(_) => "http_status",
+            Self::HelloWorld => "hello_world",
+            Self::Flow { host, .. } => host,
+            Self::Bastion { .. } => "bastion",
+            Self::Socks { .. } => "socks-proxy",
+            Self::AccessRequired => "access",
+        }
+    }
+}
+
 /// An HTTP service and its connections.
 #[derive(Debug)]
 pub(crate) struct HttpTarget {

@@ -85,10 +85,11 @@ async fn accepted(shared: &Shared, client: &RegistrationClient, dial: Dial, tran
     shared.metrics.register_success.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let protocol = if transport == Transport::Quic { "quic" } else { "http2" };
     tracing::info!(connIndex = dial.index, connection = %details.id, location = details.location, protocol, "Registered tunnel connection");
-    if let Some(announced) = &details.edges
-        && shared.edges.learn(announced)
-    {
-        learned(shared, announced);
+    if let Some(announced) = &details.edges {
+        shared.management.learn(Edges::parse(announced).and_then(|edges| edges.management).as_ref());
+        if shared.edges.learn(announced) {
+            learned(shared, announced);
+        }
     }
     if dial.index == 0
         && !details.remotely_managed
@@ -134,6 +135,7 @@ fn announced(post_quantum: bool) -> Vec<String> {
         features::ALLOW_REMOTE_CONFIG,
         features::SERIALIZED_HEADERS,
         features::QUIC_EOF,
+        features::MANAGEMENT_LOGS,
         features::POTERNE_TRAILERS_1,
         features::POTERNE_EDGES_1,
     ];

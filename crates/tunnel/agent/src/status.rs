@@ -71,13 +71,18 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
+/// `Content-Type` of [`metrics`].
+pub(crate) const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the agent counts.
+pub(crate) fn metrics(shared: &Shared) -> String {
+    shared.metrics.encode(&shared.version) + &shared.connections.encode()
+}
+
 fn answer(shared: &Shared, path: &str) -> Response<Full<Bytes>> {
     let json = "application/json";
     let (status, content_type, body) = match path {
-        "/metrics" => {
-            let page = shared.metrics.encode(&shared.version) + &shared.connections.encode();
-            (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
-        }
+        "/metrics" => (StatusCode::OK, METRICS_TYPE, metrics(shared)),
         "/ready" => {
             let connections = if shared.stopping.is_cancelled() { 0 } else { *shared.connected.borrow() };
             let status = if connections > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -31,6 +31,11 @@ pub(crate) fn page(version: &str) -> Value {
     json!({ "info": info, "errors": null })
 }
 
+/// This machine's host name.
+pub(crate) fn hostname() -> Option<String> {
+    read("/proc/sys/kernel/hostname")
+}
+
 fn read(path: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok().filter(|text| text.len() <= FILE_BYTES_MAX)?;
     Some(text.trim().to_owned())

@@ -19,6 +19,7 @@ use tokio::{
 use super::{UNREACHABLE, unreachable};
 use crate::{
     Shared,
+    management::TCP_TARGET,
     metrics::Counted,
     origin::connect::{self, ConnectOptions},
     rules::{IpPolicy, is_allowed},
@@ -171,7 +172,7 @@ impl SocksSession {
 }
 
 /// A private-network flow: the destination is an address literal, no rule is asked (reference §4.5).
-pub(super) async fn private_network(shared: &Shared, request: &AgentRequest, incoming: Incoming, mut answer: Answer) {
+pub(super) async fn private_network(shared: &Shared, index: u8, request: &AgentRequest, incoming: Incoming, mut answer: Answer) {
     let dest = request.head.uri.authority().map_or("", |authority| authority.as_str());
     let Ok(address) = dest.parse::<SocketAddr>() else {
         shared.metrics.connect_errors.fetch_add(1, Relaxed);
@@ -181,7 +182,7 @@ pub(super) async fn private_network(shared: &Shared, request: &AgentRequest, inc
     let warp = shared.rules.load().warp;
     let limit = warp.max_active_flows.unwrap_or(0);
     if limit > 0 && u64::try_from(shared.metrics.tcp_active.load(Relaxed)).unwrap_or(u64::MAX) >= limit {
-        tracing::warn!(limit, "a private-network flow was refused: warp-routing.maxActiveFlows is reached");
+        tracing::warn!(target: TCP_TARGET, connIndex = index, limit, "a private-network flow was refused: warp-routing.maxActiveFlows is reached");
         let _ = answer.fail("too many active flows", true).await;
         return;
     }
@@ -193,13 +194,15 @@ pub(super) async fn private_network(shared: &Shared, request: &AgentRequest, inc
     match answer.unless_gone(pin!(connect::tcp(&address.ip().to_string(), address.port(), options))).await {
         Ok(Ok(stream)) => {
             let _active = opened(shared);
+            tracing::debug!(target: TCP_TARGET, connIndex = index, destAddr = %address, "a private-network flow was opened");
             if answer.acknowledge_tcp().await.is_ok() {
                 pump(incoming, answer, stream, None).await;
             }
+            tracing::debug!(target: TCP_TARGET, connIndex = index, destAddr = %address, "a private-network flow ended");
         }
         Ok(Err(error)) => {
             shared.metrics.connect_errors.fetch_add(1, Relaxed);
-            tracing::warn!(%address, %error, "a private-network flow could not be opened");
+            tracing::warn!(target: TCP_TARGET, connIndex = index, destAddr = %address, %error, "a private-network flow could not be opened");
             let _ = answer.fail(&format!("dial {address}: {error}"), false).await;
         }
         Err(_) => {}

@@ -22,7 +22,7 @@ use rustls::pki_types::ServerName;
 use tokio::{net::UnixStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use super::{flow, unreachable};
+use super::{About, flow, unreachable};
 use crate::{
     Shared,
     origin::{
@@ -81,6 +81,7 @@ enum ServiceError {
 
 pub(super) async fn serve(
     shared: &Shared,
+    about: About,
     service: &HttpTarget,
     request: AgentRequest,
     mut incoming: Incoming,
@@ -132,6 +133,7 @@ pub(super) async fn serve(
         Err(_) => return,
     };
     shared.metrics.answered(response.status());
+    tracing::debug!(connIndex = about.index, ray, rule = about.rule, service = service.name, "{}", response.status());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         Box::pin(upgraded(link, response, incoming, answer)).await;
         return;

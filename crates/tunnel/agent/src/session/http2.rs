@@ -93,7 +93,7 @@ pub(crate) async fn run(
                         let _ = ended.send(outcome).await;
                     });
                 } else {
-                    tokio::spawn(Box::pin(stream(shared.clone(), request, respond)));
+                    tokio::spawn(Box::pin(stream(shared.clone(), dial.index, request, respond)));
                 }
             }
             Some(outcome) = end.recv() => break Ok(outcome),
@@ -161,7 +161,7 @@ async fn control(
     Event::Lost
 }
 
-async fn stream(shared: Arc<Shared>, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+async fn stream(shared: Arc<Shared>, index: u8, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let kind = wire::request_kind(request.headers());
     let (head, recv) = request.into_parts();
     match kind {
@@ -187,7 +187,7 @@ async fn stream(shared: Arc<Shared>, request: http::Request<RecvStream>, mut res
                 }
             };
             let incoming = if request.has_body { Incoming::Http2 { recv, data_ended: false } } else { Incoming::Empty };
-            proxy::serve(&shared, request, incoming, Answer::http2(respond)).await;
+            proxy::serve(&shared, index, request, incoming, Answer::http2(respond)).await;
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn run(
 ) -> Event {
     let _initiated = shared.connections.initiated();
     // The edge may push a configuration before its answer to the registration arrives, so streams are served from the start.
-    let serving = tokio::spawn(accept(shared.clone(), connection.clone()));
+    let serving = tokio::spawn(accept(shared.clone(), connection.clone(), dial.index));
     let end = registered(&shared, &connection, dial, &events, &shutdown).await;
     serving.abort();
     connection.close(quinn::VarInt::from_u32(0), b"");
@@ -72,7 +72,7 @@ async fn registered(
     Event::Lost
 }
 
-async fn accept(shared: Arc<Shared>, connection: quinn::Connection) {
+async fn accept(shared: Arc<Shared>, connection: quinn::Connection, index: u8) {
     let mut granted = STREAMS_AT_FIRST;
     // Held once by each stream being served.
     let open = Arc::new(());
@@ -84,7 +84,7 @@ async fn accept(shared: Arc<Shared>, connection: quinn::Connection) {
         let (shared, held) = (shared.clone(), open.clone());
         // Boxed: a task moves its future several times, and aligns it so that the allocator takes its slow way.
         tokio::spawn(Box::pin(async move {
-            stream(shared, send, recv).await;
+            stream(shared, index, send, recv).await;
             drop(held);
         }));
     }
@@ -96,7 +96,7 @@ enum Opened {
     Rpc(Bytes),
 }
 
-async fn stream(shared: Arc<Shared>, mut send: quinn::SendStream, mut recv: quinn::RecvStream) {
+async fn stream(shared: Arc<Shared>, index: u8, mut send: quinn::SendStream, mut recv: quinn::RecvStream) {
     let opened = match timeout(PREAMBLE_MAX, preamble(&mut recv)).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(reason)) => {
@@ -118,7 +118,7 @@ async fn stream(shared: Arc<Shared>, mut send: quinn::SendStream, mut recv: quin
             } else {
                 Incoming::Empty
             };
-            proxy::serve(&shared, *request, incoming, answer).await;
+            proxy::serve(&shared, index, *request, incoming, answer).await;
         }
         Opened::Rpc(rest) => {
             Box::pin(async {
