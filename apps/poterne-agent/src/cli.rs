@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::manage::cli::{LoginFlags, ManageVerb};
+use crate::{
+    manage::cli::{LoginFlags, ManageVerb},
+    tail::{ManagementVerb, TailFlags},
+};
 
 /// Runs a tunnel from this machine to a Poterne edge.
 #[derive(Debug, Parser)]
@@ -42,6 +45,11 @@ pub(crate) enum Command {
     Tunnel(Box<Tunnel>),
     /// Log in to a node: writes the cert.pem that `tunnel create`, `tunnel route` and their like need
     Login(LoginFlags),
+    /// Read the log of a tunnel's agent, as it is written
+    Tail(TailFlags),
+    /// Tokens that open what agents answer themselves
+    #[command(subcommand, hide = true)]
+    Management(ManagementVerb),
     /// Run the agent with this machine (systemd)
     #[command(subcommand)]
     Service(ServiceVerb),

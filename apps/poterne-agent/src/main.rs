@@ -3,6 +3,7 @@
 //! * [`cli`]: what may be typed; [`settings`]: flags over environment over config.yml over defaults;
 //! * [`run`]: a tunnel, named or quick, until a signal; [`ingress`]: rules examined without running them;
 //! * [`manage`]: the verbs that speak to a node's API;
+//! * [`tail`]: an agent's log, read from elsewhere;
 //! * [`service`]: the systemd unit.
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ mod manage;
 mod run;
 mod service;
 mod settings;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Version => print(&format!("poterne-agent version {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Login(login) => manage::log_in(&cli.root, login),
+        Command::Tail(flags) => tail::tail(&cli.root, flags),
+        Command::Management(verb) => tail::management(&cli.root, verb),
         Command::Service(ServiceVerb::Install { token, token_file }) => {
             service::install(token, token_file, cli.root.config.as_deref())
         }

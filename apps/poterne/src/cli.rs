@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use poterne_control_app::OriginKeys;
+use poterne_model::ConnectorId;
+use poterne_tunnel_proto::management::message::{EventKind, Level};
 
 /// Your own edge on a machine you own: server and administration.
 #[derive(Debug, Parser)]
@@ -32,6 +34,8 @@ pub enum Command {
     /// Tunnels: ways in that are opened from inside
     #[command(subcommand, arg_required_else_help = true)]
     Tunnel(TunnelVerb),
+    /// Read the log of a tunnel's agent, as it is written
+    Tail(Tail),
     /// API tokens: what lets programs drive this node
     #[command(subcommand, arg_required_else_help = true)]
     Token(TokenVerb),
@@ -216,6 +220,41 @@ pub enum TunnelVerb {
         #[allow(missing_docs)]
         admin: Admin,
     },
+}
+
+/// `poterne tail`.
+#[derive(Debug, Args)]
+pub struct Tail {
+    /// The tunnel, by name or id
+    pub tunnel: String,
+    /// Which of its agents, where it has several (`poterne tunnel info` shows them) [default: any]
+    #[arg(long, value_name = "ID")]
+    pub connector_id: Option<ConnectorId>,
+    /// What lines are to be about: http, tcp, udp, cloudflared (the agent itself); may be repeated [default: all]
+    #[arg(long = "event", value_name = "EVENT", value_delimiter = ',', value_parser = parse_event)]
+    pub events: Vec<EventKind>,
+    /// Least level: debug, info, warn, error
+    #[arg(long, value_name = "LEVEL", default_value = "debug", value_parser = parse_level)]
+    pub level: Level,
+    /// Share of the lines to be shown, above 0 and up to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = parse_share)]
+    pub sample: f64,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub admin: Admin,
+}
+
+fn parse_event(word: &str) -> Result<EventKind, String> {
+    EventKind::of_word(word).ok_or_else(|| "write http, tcp, udp or cloudflared".to_owned())
+}
+
+fn parse_level(word: &str) -> Result<Level, String> {
+    Level::of_word(word).ok_or_else(|| "write debug, info, warn or error".to_owned())
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "write a number above 0 and up to 1, as in 0.1 for every tenth line".to_owned())
 }
 
 /// `poterne backup`.

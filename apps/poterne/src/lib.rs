@@ -24,5 +24,6 @@ pub mod ready;
 pub mod sample_site;
 pub mod serve;
 pub mod state;
+pub mod tail;
 pub mod trust;
 pub mod verbs;

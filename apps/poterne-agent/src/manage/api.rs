@@ -89,6 +89,11 @@ impl Api {
         Ok(Self { base, token, trust, proxies: Proxies::from_environment()?, page_size })
     }
 
+    /// How the node is known.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// The `result` of an answer; `path` begins with a slash.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<T> {
         let envelope = self.envelope(method, path, body).await?;

@@ -2,6 +2,7 @@
 //!
 //! * [`cli`]: what may be typed; [`session`]: cert.pem, and with it the API; [`login`]: where cert.pem comes from;
 //! * [`tunnels`], [`routes`], [`vnets`]: the verbs; [`render`]: tables, JSON and YAML;
+//! * [`management`]: the token that `tail` needs;
 //! * [`api`]: requests, pages and refusals; the shapes are `poterne_control_wire`'s.
 //!
 //! What is shown goes to stdout; what `route` and `cleanup` did is logged, as the stock agent does.
@@ -9,6 +10,7 @@
 mod api;
 pub(crate) mod cli;
 mod login;
+mod management;
 mod render;
 mod routes;
 pub(crate) mod session;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 
 use poterne_telemetry::logs;
 
+pub(crate) use self::management::management_token;
 use self::{
     cli::{LoginFlags, ManageVerb},
     session::Session,
