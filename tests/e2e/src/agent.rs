@@ -32,8 +32,13 @@ pub struct Agent {
 impl Agent {
     /// `tunnel run`, with this token.
     pub fn run(node: &Node, kind: Kind, token: &str) -> Self {
+        Self::run_with(node, kind, token, &[])
+    }
+
+    /// The same, with more flags.
+    pub fn run_with(node: &Node, kind: Kind, token: &str, more: &[&str]) -> Self {
         let mut command = kind.tunnel(node);
-        command.args(["--grace-period", "20s", "run", "--token", token]);
+        command.args(["--grace-period", "20s"]).args(more).args(["run", "--token", token]);
         Self::start(command, node)
     }
 
@@ -53,8 +58,13 @@ impl Agent {
 
     /// `tunnel run` with the node's token, connected.
     pub fn connect(node: &Node, kind: Kind) -> Self {
+        Self::connect_with(node, kind, &[])
+    }
+
+    /// The same, with more flags.
+    pub fn connect_with(node: &Node, kind: Kind, more: &[&str]) -> Self {
         let before = node.connectors();
-        let agent = Self::run(node, kind, &node.token);
+        let agent = Self::run_with(node, kind, &node.token, more);
         node.wait_for_agents(before + 1);
         agent
     }

@@ -52,9 +52,15 @@ impl Node {
 
     /// `poterne serve` with ports that the kernel chose, and a zone, a tunnel and a hostname made by its verbs.
     pub fn serve(url: &str) -> Self {
+        Self::serve_with(url, &[])
+    }
+
+    /// The same, with more settings.
+    pub fn serve_with(url: &str, settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ports: Vec<_> = LISTENERS.iter().map(|(setting, _)| format!("{setting}=127.0.0.1:0")).collect();
-        let (process, line) = serve(dir.path(), &ports);
+        let ports = LISTENERS.iter().map(|(setting, _)| format!("{setting}=127.0.0.1:0"));
+        let settings: Vec<_> = ports.chain(settings.iter().map(ToString::to_string)).collect();
+        let (process, line) = serve(dir.path(), &settings);
         let hostname = "app.site.test".to_owned();
         let mut node = Self { line, hostname, tunnel: String::new(), token: String::new(), process, dir };
         node.verb(&["zone", "add", "site.test"]).unwrap();

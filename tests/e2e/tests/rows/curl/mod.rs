@@ -3,6 +3,8 @@
 mod demo;
 mod errors;
 mod life;
+mod stock_tail;
+mod tail;
 mod verbs;
 
 use std::fs;
