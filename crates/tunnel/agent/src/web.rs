@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     fn get(url: &str) -> WebRequest<'_> {
-        WebRequest { method: Method::GET, url, token: Some("t0ken"), body: None, answer_bytes_max: 100 }
+        WebRequest { method: Method::GET, url, token: Some("t0ken"), body: None, answer_bytes_max: 4 }
     }
 
     async fn told(url: &str) -> String {
@@ -226,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_beyond_its_bound_is_not_read() {
-        let (_, answered) = exchanged("HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n{}", get).await;
+        let (_, answered) = exchanged("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345", get).await;
         assert!(answered.unwrap_err().to_string().contains("length limit exceeded"));
     }
 }
