@@ -37,8 +37,7 @@ pub async fn run(verb: cli::Tail) -> anyhow::Result<ExitCode> {
     };
     let address = https.context("the node receives nobody over TLS ([edge] https is empty), and this goes by way of it")?;
     let authorities = dir.join(state::CA);
-    let authorities =
-        std::fs::read_to_string(&authorities).with_context(|| format!("cannot read {}", authorities.display()))?;
+    let authorities = std::fs::read_to_string(&authorities).with_context(|| format!("cannot read {}", authorities.display()))?;
     let tail = Tail {
         hostname: Token::parse(&token)?.claims.iss,
         address: Some(address),
