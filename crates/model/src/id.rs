@@ -65,6 +65,8 @@ macro_rules! uuid_ids {
                 uuid::Uuid::try_parse(s).map(Self).map_err(|_| IdError::new($kind, "a UUID", s))
             }
         }
+
+        $crate::openapi::described!($name, $crate::Schema::uuid($kind));
     )*};
 }
 
@@ -127,6 +129,8 @@ macro_rules! hex_ids {
                 }
             }
         }
+
+        $crate::openapi::described!($name, $crate::Schema::hex($kind));
     )*};
 }
 

@@ -18,6 +18,7 @@
 //! * [`permission`]: what a verb needs, and whether a token's policies give it;
 //! * [`setting`]: the settings of a zone;
 //! * [`time`]: an instant of the calendar;
+//! * [`schema`]: what a body may be, for whoever describes the API;
 //! * [`shape`]: a JSON tree, looked at with its place. What an engine will read one day is kept as the tree it came as.
 #![forbid(unsafe_code)]
 
@@ -30,12 +31,14 @@ pub mod id;
 pub mod list;
 pub mod name;
 pub mod network;
+mod openapi;
 pub mod permission;
 pub mod private_network;
 pub mod proxy;
 pub mod rdata;
 pub mod record;
 pub mod ruleset;
+pub mod schema;
 pub mod setting;
 pub mod shape;
 pub mod time;
@@ -52,6 +55,7 @@ pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};
 pub use rdata::{Rdata, RdataError, Rtype};
 pub use record::{RecordData, RecordSet, RecordType};
+pub use schema::{Schema, Variation};
 pub use shape::{At, ShapeError};
 pub use time::Timestamp;
 pub use tunnel::{ConnectionInfo, ConnectorInfo, TunnelStatus};

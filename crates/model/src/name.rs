@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Name(Arc<str>);
 
+crate::openapi::described!(Name, crate::Schema::name());
+
 /// Why a text is no domain name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is not a domain name: {why}")]

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Network(IpNet);
 
+crate::openapi::described!(Network, crate::Schema::network());
+
 /// Why a text is no network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is neither an address nor a network: write one as in 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")]

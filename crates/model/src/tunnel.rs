@@ -62,6 +62,7 @@ pub struct ConnectorInfo {
 }
 
 /// How a tunnel is, by its API word. It speaks of agent and edge only, not of the local service.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TunnelStatus {

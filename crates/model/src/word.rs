@@ -49,6 +49,8 @@ macro_rules! words {
                 Self::of_word(&word).ok_or_else(|| serde::de::Error::unknown_variant(&word, Self::WORDS))
             }
         }
+
+        $crate::openapi::described!($name, $crate::Schema::one_of($name::WORDS));
     };
 }
 

@@ -3,35 +3,57 @@
 use std::str::FromStr;
 
 use axum::{
-    Router,
     extract::{FromRequestParts, RawPathParams, State},
     http::{StatusCode, request::Parts},
-    routing::get,
 };
 use poterne_control_app::Caller;
 use poterne_control_wire::{
-    access_rule::{AccessRuleObject, read_filter},
+    access_rule::{AccessRuleObject, filter_parameters, read_filter},
     codes,
     query::page::{Page, PageLimits},
 };
 use poterne_model::{
-    AccessRuleId, At,
-    access_rule::{AccessRule, AccessScope},
+    AccessRuleId, AccountId, At, ZoneId,
+    access_rule::{AccessRule, AccessRuleDraft, AccessScope},
+    permission::Subject,
 };
 
 use crate::{
     answer::{Answer, Answered},
     body::{Json, Query},
     door::{Door, Who},
+    openapi::{
+        components::{Shown, shown},
+        operation::{Asks, Telling},
+    },
+    routes::{Routes, edits, reads},
     tokens::Gone,
 };
 
 /// Under `/zones/{zone}`, `/accounts/{account}` and `/user`.
-pub(crate) fn routes() -> Router<Door> {
-    ["/zones/{zone}", "/accounts/{account}", "/user"].into_iter().fold(Router::new(), |router, owner| {
+pub(crate) fn routes() -> Routes {
+    let owners = [
+        ("/zones/{zone}", Subject::ZoneAccessRules),
+        ("/accounts/{account}", Subject::AccountAccessRules),
+        ("/user", Subject::UserDetails),
+    ];
+    let start = Routes::of("Access rules", "Addresses, networks, systems and countries that are let in or kept out.");
+    owners.into_iter().fold(start, |routes, (owner, subject)| {
         let base = format!("{owner}/firewall/access_rules/rules");
         let one = format!("{base}/{{rule}}");
-        router.route(&base, get(list).post(create)).route(&one, get(show).patch(edit).put(edit).delete(delete))
+        // What a user has, an account's own token has not.
+        let statuses = [400, 403, 404];
+        routes
+            .get(
+                &base,
+                list,
+                reads(subject, "List access rules").pages(PageLimits::ACCESS_RULES).query(filter_parameters()).says(statuses),
+            )
+            .post(&base, create, edits(subject, "Make an access rule").body(AccessRuleDraft::schema(true)).says(statuses))
+            .get(&one, show, reads(subject, "Show an access rule"))
+            .patch(&one, edit, edits(subject, "Change an access rule's mode or notes").body(AccessRuleDraft::schema(false)))
+            .put(&one, edit, edits(subject, "Change an access rule, as PATCH does").body(AccessRuleDraft::schema(false)))
+            .delete(&one, delete, edits(subject, "Delete an access rule"))
     })
 }
 
@@ -69,6 +91,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Rule {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Answer<()>> {
         let rule = parameter(parts, state, "rule").await;
         rule.unwrap_or_else(|| Err(Answer::no_route(parts.uri.path()))).map(Self)
+    }
+}
+
+shown![AccessRuleObject];
+
+impl Asks for Scope {
+    fn ask(telling: &mut Telling<'_>) {
+        let names: Vec<String> = telling.operation.names().map(str::to_owned).collect();
+        for name in names {
+            let schema = match name.as_str() {
+                "zone" => ZoneId::shown(telling.components),
+                "account" => AccountId::shown(telling.components),
+                _ => continue,
+            };
+            telling.variable(name, schema);
+        }
+    }
+}
+
+impl Asks for Rule {
+    fn ask(telling: &mut Telling<'_>) {
+        let schema = AccessRuleId::shown(telling.components);
+        telling.variable("rule".to_owned(), schema);
     }
 }
 

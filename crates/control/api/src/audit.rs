@@ -1,33 +1,40 @@
 //! Audit logs, both versions (api-v4 §14).
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{extract::State, http::StatusCode};
 use poterne_control_app::{Account, AuditEvent, AuditFilter};
 use poterne_control_wire::{
     WireTime, codes,
     query::{
-        self, QueryError,
+        self, Parameter, QueryError,
         page::{CursorPage, Page, PageInfo, PageLimits},
     },
 };
-use poterne_model::{AccountId, AuditId, Name, ShapeError, Timestamp};
+use poterne_model::{AccountId, AuditId, Name, Schema, ShapeError, Timestamp, permission::Subject};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::{
     answer::{Answer, Answered},
     body::Query,
     door::{Door, Who},
+    openapi::components::{Like, shown},
     path::Id,
+    routes::{Routes, reads},
 };
 
 /// How many events the second version gives at once.
 const EVENTS: PageLimits = PageLimits { default: 100, max: 1000 };
 
 /// `/user/audit_logs`, and both under `/accounts/{account}`.
-pub(crate) fn routes() -> Router<Door> {
-    Router::new()
-        .route("/user/audit_logs", get(of_user))
-        .route("/accounts/{account}/audit_logs", get(of_account))
-        .route("/accounts/{account}/logs/audit", get(second))
+pub(crate) fn routes() -> Routes {
+    let of_account =
+        reads(Subject::AuditLogs, "List what was changed in an account").pages(PageLimits::OTHERS).query(parameters());
+    let of_user = reads(Subject::UserDetails, "List what the user changed").pages(PageLimits::OTHERS).query(parameters());
+    let second = reads(Subject::AuditLogs, "List what was changed, in the second version's words").cursors(EVENTS);
+    Routes::of("Audit logs", "Who changed what, when, from where, before and after.")
+        .get("/user/audit_logs", self::of_user, of_user)
+        .get("/accounts/{account}/audit_logs", self::of_account, of_account)
+        .get("/accounts/{account}/logs/audit", self::second, second.query(second_parameters()))
 }
 
 fn ascending(query: &query::Query) -> Result<bool, QueryError> {
@@ -37,6 +44,41 @@ fn ascending(query: &query::Query) -> Result<bool, QueryError> {
         _ => None,
     };
     Ok(query.word("direction", of_word, &["asc", "desc"])?.unwrap_or(false))
+}
+
+/// What [`filter`] reads.
+fn parameters() -> [Parameter; 9] {
+    [
+        Parameter::instant("since", "from then on"),
+        Parameter::instant("before", "until then"),
+        Parameter::new("id", Schema::hex("an event"), "that event alone"),
+        Parameter::text("action.type", "what was done"),
+        Parameter::text("actor.email", "by whom"),
+        Parameter::new(
+            "actor.ip",
+            Schema::of(json!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] })),
+            "from where",
+        ),
+        Parameter::new("zone.name", Schema::name(), "in which zone"),
+        Parameter::boolean("hide_user_logs", "without what a user did to itself"),
+        direction(),
+    ]
+}
+
+fn direction() -> Parameter {
+    Parameter::new("direction", Schema::one_of(&["asc", "desc"]).by_default("desc"), "which end comes first")
+}
+
+/// What [`second`] reads beside its page.
+fn second_parameters() -> impl Iterator<Item = Parameter> {
+    let words = |name: &str| {
+        let of = || Schema::text(4096);
+        [Parameter::list(name, of(), "one of these"), Parameter::list(format!("{name}.not"), of(), "none of these")]
+    };
+    let instants =
+        [Parameter::instant("since", "from then on").required(), Parameter::instant("before", "until then").required()];
+    let conditions: Vec<Parameter> = FILTERED.into_iter().flat_map(|(name, _)| words(name)).collect();
+    instants.into_iter().chain([direction()]).chain(conditions)
 }
 
 fn filter(query: &query::Query) -> Result<AuditFilter, QueryError> {
@@ -57,6 +99,51 @@ fn filter(query: &query::Query) -> Result<AuditFilter, QueryError> {
 
 fn json_of(text: Option<&str>) -> Value {
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
+}
+
+shown![EventObject, SecondObject];
+
+/// An event as [`object`] tells it, for the description of the API.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code, reason = "it is described, and written by hand")]
+struct EventObject {
+    id: AuditId,
+    #[schema(value_type = Object)]
+    action: Value,
+    #[schema(value_type = Object)]
+    actor: Value,
+    interface: String,
+    #[schema(value_type = Object)]
+    metadata: Value,
+    new_value: String,
+    old_value: String,
+    new_value_json: Value,
+    old_value_json: Value,
+    #[schema(value_type = Object)]
+    owner: Value,
+    #[schema(value_type = Object)]
+    resource: Value,
+    when: WireTime,
+}
+
+/// An event as [`second_object`] tells it.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it is described, and written by hand")]
+struct SecondObject {
+    id: AuditId,
+    #[schema(value_type = Object)]
+    account: Value,
+    #[schema(value_type = Object)]
+    action: Value,
+    #[schema(value_type = Object)]
+    actor: Value,
+    #[schema(value_type = Object)]
+    raw: Value,
+    #[schema(value_type = Object)]
+    resource: Value,
+    #[schema(value_type = Option<Object>)]
+    zone: Option<Value>,
 }
 
 fn object(event: &AuditEvent) -> Value {
@@ -81,8 +168,8 @@ fn object(event: &AuditEvent) -> Value {
     })
 }
 
-fn part(page: Page, (events, total): (Vec<AuditEvent>, u64)) -> Answer<Vec<Value>> {
-    let shown: Vec<_> = events.iter().map(object).collect();
+fn part(page: Page, (events, total): (Vec<AuditEvent>, u64)) -> Answer<Vec<Like<EventObject>>> {
+    let shown: Vec<_> = events.iter().map(|event| Like::new(object(event))).collect();
     let info: PageInfo = page.info(shown.len(), total);
     Answer::part(shown, info)
 }
@@ -92,13 +179,13 @@ async fn of_account(
     Who(caller): Who,
     Id(account): Id<AccountId>,
     Query(query): Query,
-) -> Answered<Vec<Value>> {
+) -> Answered<Vec<Like<EventObject>>> {
     let page = Page::read(&query, PageLimits::OTHERS)?;
     let found = door.app.audit_of_account(&caller, account, filter(&query)?, page.offset(), page.per_page).await?;
     Ok(part(page, found))
 }
 
-async fn of_user(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<Value>> {
+async fn of_user(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<Like<EventObject>>> {
     let page = Page::read(&query, PageLimits::OTHERS)?;
     let none = || Answer::error(StatusCode::FORBIDDEN, codes::FORBIDDEN, "an account's own token has no user");
     let person = caller.person().ok_or_else(none)?.id;
@@ -107,7 +194,7 @@ async fn of_user(State(door): State<Door>, Who(caller): Who, Query(query): Query
 }
 
 /// In which words the second version tells an event; each can be filtered by, and by its contrary with `.not`.
-const FILTERED: [(&str, &str); 16] = [
+const FILTERED: [(&str, &str); 18] = [
     ("id", "/id"),
     ("audit_log_id", "/id"),
     ("account_name", "/account/name"),
@@ -122,7 +209,9 @@ const FILTERED: [(&str, &str); 16] = [
     ("actor_type", "/actor/type"),
     ("raw_cf_ray_id", "/raw/cf_ray_id"),
     ("resource_id", "/resource/id"),
+    ("resource_product", "/resource/product"),
     ("resource_type", "/resource/type"),
+    ("zone_id", "/zone/id"),
     ("zone_name", "/zone/name"),
 ];
 
@@ -172,7 +261,7 @@ type Condition = (&'static str, Vec<String>, bool);
 
 fn conditions(query: &query::Query) -> Result<Vec<Condition>, QueryError> {
     let mut out = Vec::new();
-    for (name, place) in FILTERED.into_iter().chain([("zone_id", "/zone/id"), ("resource_product", "/resource/product")]) {
+    for (name, place) in FILTERED {
         for (key, wanted) in [(name.to_owned(), true), (format!("{name}.not"), false)] {
             let words: Vec<String> = query.list(&key)?.into_iter().map(str::to_owned).collect();
             if !words.is_empty() {
@@ -193,7 +282,7 @@ async fn second(
     Who(caller): Who,
     Id(account): Id<AccountId>,
     Query(query): Query,
-) -> Answered<Vec<Value>> {
+) -> Answered<Vec<Like<SecondObject>>> {
     let page = CursorPage::read(&query, EVENTS)?;
     let missing = |name: &str| ShapeError::new("", format!("the query parameter {name} is missing: write an instant or a day"));
     let since = query.instant("since")?.ok_or_else(|| missing("since"))?;
@@ -222,7 +311,7 @@ async fn second(
     };
     let (events, next) = door.app.audit_examined(&caller, account, filter, page.per_page as usize, wanted).await?;
     let next = next.map(|(at, id)| format!("{at}/{id}"));
-    let shown: Vec<_> = events.iter().map(|event| second_object(event, &named)).collect();
+    let shown: Vec<_> = events.iter().map(|event| Like::new(second_object(event, &named))).collect();
     let info = page.info(shown.len(), next.as_deref());
     Ok(Answer::part(shown, info))
 }

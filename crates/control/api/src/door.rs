@@ -8,7 +8,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension,
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRef, FromRequestParts, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, Uri, request::Parts, uri::PathAndQuery},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -30,6 +30,12 @@ use crate::{
 pub(crate) struct Door {
     pub(crate) app: App,
     pub(crate) limiter: Arc<Limiter<(Option<UserId>, Option<TokenId>)>>,
+}
+
+impl FromRef<Door> for App {
+    fn from_ref(door: &Door) -> Self {
+        door.app.clone()
+    }
 }
 
 /// A request's id, in its answer and in the log.

@@ -1,30 +1,36 @@
 //! Ours: which stored settings, phases and objects are in force today.
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use poterne_control_app::Feature;
-use poterne_model::{AccountId, ZoneId};
+use poterne_model::{AccountId, ZoneId, permission::Subject};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     answer::{Answer, Answered},
     door::{Door, Who},
+    openapi::components::shown,
     path::Id,
+    routes::{Routes, known, reads},
 };
 
 /// Under `/accounts/{account}` and `/zones/{zone}`.
-pub(crate) fn routes() -> Router<Door> {
-    Router::new()
-        .route("/accounts/{account}/poterne/features", get(of_account))
-        .route("/zones/{zone}/poterne/features", get(of_zone))
+pub(crate) fn routes() -> Routes {
+    let about = "Of the settings, phases and objects that are stored, which nodes obey today.";
+    Routes::of("Poterne", "What the hosted service has not: this node's own resources.")
+        .get("/accounts/{account}/poterne/features", of_account, known("List what is in force of an account").about(about))
+        .get("/zones/{zone}/poterne/features", of_zone, reads(Subject::Zones, "List what is in force of a zone").about(about))
 }
 
 /// Something that is stored, and whether nodes obey it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct FeatureObject {
     id: &'static str,
     r#type: &'static str,
     in_force: bool,
 }
+
+shown![FeatureObject];
 
 fn objects(features: Vec<Feature>) -> Vec<FeatureObject> {
     features.into_iter().map(|Feature { kind, id, in_force }| FeatureObject { id, r#type: kind, in_force }).collect()

@@ -19,10 +19,12 @@ mod lists;
 mod logins;
 mod management;
 mod members;
+mod openapi;
 mod path;
 mod private_networks;
 mod quick;
 mod records;
+mod routes;
 mod rulesets;
 mod settings;
 #[cfg(test)]
@@ -38,12 +40,12 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
     middleware,
-    routing::post,
+    routing::MethodRouter,
 };
 use poterne_control_app::App;
 use tower::ServiceExt;
 
-use crate::{door::Door, limit::Limiter};
+use crate::{door::Door, limit::Limiter, routes::Routes};
 
 /// Longest request body read, in bytes: a zone file, or 3,500 records in one batch.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -55,32 +57,47 @@ pub const RATE_LIMIT: u32 = 1200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientIp(pub IpAddr);
 
+/// Every route under `/client/v4`.
+fn v4_routes() -> Routes {
+    Routes::all([
+        tokens::routes(),
+        user::routes(),
+        members::routes(),
+        zones::routes(),
+        records::routes(),
+        settings::routes(),
+        rulesets::routes(),
+        access_rules::routes(),
+        tunnels::routes(),
+        management::routes(),
+        private_networks::routes(),
+        lists::routes(),
+        audit::routes(),
+        features::routes(),
+        generation::routes(),
+        logins::routes(),
+        openapi::document::routes(),
+        openapi::page::routes(),
+    ])
+}
+
+/// Every route there is.
+fn all_routes() -> Routes {
+    Routes::all([v4_routes(), quick::routes()])
+}
+
+/// The routes in their places.
+fn mounted(door: &Door) -> Router<Door> {
+    // Whatever else is asked of it: there is no such route.
+    let quick = quick::routes().into_router(door).route("/tunnel", MethodRouter::new().fallback(door::no_route));
+    quick.nest("/client/v4", v4_routes().into_router(door))
+}
+
 /// All routes, for `127.0.0.1:8600` and for the node's own names. `rate_limit`: requests a minute and token; 0: without limit.
 pub fn router(app: App, rate_limit: u32) -> Router {
-    let door = Door { app: app.clone(), limiter: Arc::new(Limiter::new(rate_limit)) };
-    let identified = Router::new()
-        .merge(tokens::routes())
-        .merge(user::routes())
-        .merge(zones::routes())
-        .merge(tunnels::routes())
-        .merge(records::routes())
-        .merge(settings::routes())
-        .merge(rulesets::routes())
-        .merge(lists::routes())
-        .merge(access_rules::routes())
-        .merge(private_networks::routes());
-    let identified = identified
-        .merge(audit::routes())
-        .merge(features::routes())
-        .merge(generation::routes())
-        .merge(management::routes())
-        .merge(members::routes());
-    let identified = identified.route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
-    let v4 = identified.merge(tokens::verify_routes()).merge(logins::routes()).with_state(door);
-    let routes = Router::new()
-        .route("/tunnel", post(quick::create).fallback(door::no_route))
-        .with_state(app)
-        .nest("/client/v4", v4)
+    let door = Door { app, limiter: Arc::new(Limiter::new(rate_limit)) };
+    let routes = mounted(&door)
+        .with_state(door)
         .method_not_allowed_fallback(door::method_not_allowed)
         .fallback(door::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

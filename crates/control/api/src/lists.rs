@@ -1,33 +1,51 @@
 //! Lists that rules name, and their items (api-v4 §8).
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use poterne_control_app::{ItemsChange, ListInfo};
 use poterne_control_wire::{
-    list::{ListObject, OperationObject, OperationStarted, item_object},
-    query::page::{CursorPage, PageLimits},
+    list::{ItemObject, ListObject, OperationObject, OperationStarted, item_object},
+    query::{
+        Parameter,
+        page::{CursorPage, PageLimits},
+    },
 };
-use poterne_model::{AccountId, At, ListId, ListItemId, ListOperationId};
-use serde_json::Value;
+use poterne_model::{
+    AccountId, At, ListId, ListItemId, ListOperationId,
+    list::{ListDraft, description_schema, edit},
+    permission::Subject,
+};
 
 use crate::{
     answer::{Answer, Answered},
     body::{Json, Query},
     door::{Door, Who},
+    openapi::components::{Like, shown},
     path::{Id, Ids, Ids3},
+    routes::{Routes, edits, reads},
     tokens::Gone,
 };
 
 /// Under `/accounts/{account}/rules/lists`.
-pub(crate) fn routes() -> Router<Door> {
+pub(crate) fn routes() -> Routes {
     let base = "/accounts/{account}/rules/lists";
     let path = |rest: &str| format!("{base}{rest}");
-    Router::new()
-        .route(base, get(list).post(create))
-        .route(&path("/bulk_operations/{operation}"), get(operation))
-        .route(&path("/{list}"), get(show).put(describe).delete(delete))
-        .route(&path("/{list}/items"), get(items).post(append).put(replace).delete(remove))
-        .route(&path("/{list}/items/{item}"), get(item))
+    let (one, items, lists) = (path("/{list}"), path("/{list}/items"), Subject::Lists);
+    let search = Parameter::text("search", "items that hold this text");
+    Routes::of("Lists", "Lists that rules name, and their items.")
+        .get(base, list, reads(lists, "List the lists"))
+        .post(base, create, edits(lists, "Make a list").body(ListDraft::schema()))
+        .get(&path("/bulk_operations/{operation}"), operation, reads(lists, "Tell how far a write of items is"))
+        .get(&one, show, reads(lists, "Show a list"))
+        .put(&one, describe, edits(lists, "Describe a list").body(description_schema()))
+        .delete(&one, delete, edits(lists, "Delete a list"))
+        .get(&items, self::items, reads(lists, "List a list's items").cursors(PageLimits::LIST_ITEMS).query([search]))
+        .post(&items, append, edits(lists, "Append items").body(edit::items_schema()))
+        .put(&items, replace, edits(lists, "Replace all items").body(edit::items_schema()))
+        .delete(&items, remove, edits(lists, "Delete items").body(edit::ids_schema()))
+        .get(&path("/{list}/items/{item}"), item, reads(lists, "Show an item"))
 }
+
+shown![ListObject, OperationObject, OperationStarted, ItemObject];
 
 fn object(info: ListInfo) -> ListObject {
     ListObject::new(info.list, info.items, info.rules)
@@ -72,7 +90,7 @@ async fn items(
     Who(caller): Who,
     Ids(account, id): OfAccount,
     Query(query): Query,
-) -> Answered<Vec<Value>> {
+) -> Answered<Vec<Like<ItemObject>>> {
     let page = CursorPage::read(&query, PageLimits::LIST_ITEMS)?;
     let (after, search) = (page.after.as_deref(), query.text("search"));
     // One more than is shown tells whether more follow.
@@ -81,15 +99,15 @@ async fn items(
     found.truncate(page.per_page as usize);
     let last = found.last().filter(|_| more).map(|item| item.value.key());
     let info = page.info(found.len(), last.as_deref());
-    Ok(Answer::part(found.iter().map(item_object).collect(), info))
+    Ok(Answer::part(found.iter().map(|item| Like::new(item_object(item))).collect(), info))
 }
 
 async fn item(
     State(door): State<Door>,
     Who(caller): Who,
     Ids3(account, id, item): Ids3<AccountId, ListId, ListItemId>,
-) -> Answered<Value> {
-    Ok(Answer::success(item_object(&door.app.list_item(&caller, account, id, item).await?)))
+) -> Answered<Like<ItemObject>> {
+    Ok(Answer::success(Like::new(item_object(&door.app.list_item(&caller, account, id, item).await?))))
 }
 
 async fn write(

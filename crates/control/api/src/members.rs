@@ -1,38 +1,83 @@
 //! Members of an account, their roles, and the caller's own memberships (api-v4 §2).
 
-use axum::{Router, extract::State, routing::get};
+use std::collections::BTreeMap;
+
+use axum::extract::State;
 use poterne_control_app::{
     Account, Membership, Person,
     access::Permission,
     role::{self, Role},
 };
 use poterne_control_wire::query::{
+    Parameter,
     filter::{Order, TextFilter},
     page::{Page, PageLimits},
 };
-use poterne_model::{AccountId, At, MembershipId, UserId, permission::Subject};
+use poterne_model::{AccountId, At, MembershipId, Schema, UserId, permission::Subject};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::{
     answer::{Answer, Answered},
     body::{Json, Query},
     door::{Door, Who},
+    openapi::components::shown,
     path::{Id, Ids},
+    routes::{Routes, edits, reads},
     tokens::Gone,
     user::AccountObject,
 };
 
 /// `/memberships`, and members and roles under `/accounts/{account}`.
-pub(crate) fn routes() -> Router<Door> {
-    Router::new()
-        .route("/accounts/{account}/members", get(list).post(invite))
-        .route("/accounts/{account}/members/{member}", get(show).put(update).delete(delete))
-        .route("/accounts/{account}/roles", get(roles))
-        .route("/accounts/{account}/roles/{role}", get(one_role))
-        .route("/memberships", get(memberships))
-        .route("/memberships/{membership}", get(membership).put(answer).delete(leave))
+pub(crate) fn routes() -> Routes {
+    let (one, members) = ("/accounts/{account}/members/{member}", Subject::Members);
+    let status = || Parameter::list("status", Schema::one_of(&["accepted", "pending", "rejected"]), "of these");
+    let order = Parameter::order(&MEMBERS_BY);
+    let list_op = reads(members, "List an account's members").pages(PageLimits::ACCOUNTS).query(order).query([status()]);
+    let names = [Parameter::text("account.name", "the account's name"), Parameter::text("name", "the same")];
+    let own = reads(Subject::UserDetails, "List the user's memberships").pages(PageLimits::ACCOUNTS);
+    let own = own.query(Parameter::order(&MEMBERSHIPS_BY)).query([status()]).query(names).says([404]);
+    let answered = Schema::object([("status", Schema::one_of(ANSWERS).required())]);
+    let answered = answered.named("MembershipAnswer").example(json!({ "status": "accepted" }));
+    Routes::of("Members", "Who belongs to an account, in which role, and the user's own memberships.")
+        .get("/accounts/{account}/members", list, list_op)
+        .post("/accounts/{account}/members", invite, edits(members, "Invite a member").body(member_schema(true)))
+        .get(one, show, reads(members, "Show a member"))
+        .put(one, update, edits(members, "Give a member other roles").body(member_schema(false)))
+        .delete(one, delete, edits(members, "Take a member away"))
+        .get("/accounts/{account}/roles", roles, reads(members, "List the roles there are").pages(PageLimits::OTHERS))
+        .get("/accounts/{account}/roles/{role}", one_role, reads(members, "Show a role"))
+        .get("/memberships", memberships, own)
+        .get("/memberships/{membership}", membership, reads(Subject::UserDetails, "Show a membership"))
+        .put(
+            "/memberships/{membership}",
+            answer,
+            edits(Subject::UserDetails, "Accept an invitation, or decline it").body(answered),
+        )
+        .delete("/memberships/{membership}", leave, edits(Subject::UserDetails, "Leave an account"))
 }
+
+/// What an invitation, or a member's change, says.
+fn member_schema(is_new: bool) -> Schema {
+    let role =
+        Schema::any_of([Schema::text(100), Schema::object([("id", Schema::text(100).required())])]).about("a role's id or name");
+    let roles = Schema::items(role, role::ROLES.len() * 2).not_empty().required();
+    if is_new {
+        let email = Schema::text(254).with("format", "email").required();
+        let example = json!({ "email": "ada@example.com", "roles": ["DNS"] });
+        return Schema::object([("email", email), ("roles", roles)]).named("Invitation").example(example);
+    }
+    Schema::object([("roles", roles)]).named("MemberChanges").example(json!({ "roles": ["DNS", "Tunnels"] }))
+}
+
+/// By what members may be ordered, and memberships.
+const MEMBERS_BY: [&str; 4] = ["user.first_name", "user.last_name", "user.email", "status"];
+const MEMBERSHIPS_BY: [&str; 3] = ["id", "account.name", "status"];
+
+const ANSWERS: &[&str] = &["accepted", "rejected"];
+
+shown![MemberObject, RoleObject, MembershipObject];
 
 /// The words in which clients know what may be done, and what each is here; there are no bills.
 const GRANTS: [(&str, Option<Subject>); 12] = [
@@ -50,34 +95,52 @@ const GRANTS: [(&str, Option<Subject>); 12] = [
     ("zones", Some(Subject::Zones)),
 ];
 
-fn grants(gives: impl Fn(Permission) -> bool) -> Value {
-    let grant = |subject: Option<Subject>| {
-        let (read, write) = subject.map_or((false, false), |subject| (gives(subject.to_read()), gives(subject.to_edit())));
-        json!({ "read": read, "write": write })
-    };
-    Value::Object(GRANTS.into_iter().map(|(word, subject)| (word.to_owned(), grant(subject))).collect::<Map<_, _>>())
+/// Whether things of one kind may be seen, and changed.
+#[derive(Serialize, ToSchema)]
+struct Grant {
+    read: bool,
+    write: bool,
 }
 
-fn role_object(role: &Role) -> Value {
+fn grants(gives: impl Fn(Permission) -> bool) -> BTreeMap<String, Grant> {
+    let grant = |subject: Option<Subject>| Grant {
+        read: subject.is_some_and(|subject| gives(subject.to_read())),
+        write: subject.is_some_and(|subject| gives(subject.to_edit())),
+    };
+    GRANTS.into_iter().map(|(word, subject)| (word.to_owned(), grant(subject))).collect()
+}
+
+/// A role.
+#[derive(Serialize, ToSchema)]
+struct RoleObject {
+    id: &'static str,
+    name: &'static str,
+    description: &'static str,
+    permissions: BTreeMap<String, Grant>,
+}
+
+fn role_object(role: &Role) -> RoleObject {
     let permissions = grants(|permission| role.gives(permission));
-    json!({ "id": role.id, "name": role.name, "description": role.description, "permissions": permissions })
+    RoleObject { id: role.id, name: role.name, description: role.description, permissions }
 }
 
 /// A member.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct MemberObject {
     id: MembershipId,
     email: String,
     status: &'static str,
     user: UserOfMember,
-    roles: Vec<Value>,
+    roles: Vec<RoleObject>,
+    #[schema(value_type = Vec<Object>, max_items = 0)]
     policies: [Value; 0],
     /// Of those who have not answered yet: how they were told.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     invitation: Option<Value>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct UserOfMember {
     id: UserId,
     email: String,
@@ -113,7 +176,7 @@ async fn list(
     Query(query): Query,
 ) -> Answered<Vec<MemberObject>> {
     let page = Page::read(&query, PageLimits::ACCOUNTS)?;
-    let order = Order::read(&query, &["user.first_name", "user.last_name", "user.email", "status"])?;
+    let order = Order::read(&query, &MEMBERS_BY)?;
     let statuses = query.list("status")?;
     let mut members = door.app.member_list(&caller, account).await?;
     members.retain(|(membership, _)| statuses.is_empty() || statuses.contains(&membership.status.as_str()));
@@ -166,7 +229,7 @@ async fn roles(
     Who(caller): Who,
     Id(account): Id<AccountId>,
     Query(query): Query,
-) -> Answered<Vec<Value>> {
+) -> Answered<Vec<RoleObject>> {
     let page = Page::read(&query, PageLimits::OTHERS)?;
     let roles = door.app.role_list(&caller, account)?;
     let shown: Vec<_> = page.of(roles).iter().map(role_object).collect();
@@ -174,20 +237,20 @@ async fn roles(
     Ok(Answer::part(shown, info))
 }
 
-async fn one_role(State(door): State<Door>, Who(caller): Who, Ids(account, id): Ids<AccountId, String>) -> Answered<Value> {
+async fn one_role(State(door): State<Door>, Who(caller): Who, Ids(account, id): Ids<AccountId, String>) -> Answered<RoleObject> {
     let found = door.app.role_list(&caller, account)?.iter().find(|role| role.id == id);
     found.map(|role| Answer::success(role_object(role))).ok_or_else(|| Answer::no_route(&format!("role {id}")))
 }
 
 /// One of the caller's own memberships.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct MembershipObject {
     id: MembershipId,
     status: &'static str,
     api_access_enabled: Option<bool>,
     account: AccountObject,
     roles: Vec<String>,
-    permissions: Value,
+    permissions: BTreeMap<String, Grant>,
 }
 
 fn own((membership, account): (Membership, Account)) -> MembershipObject {
@@ -204,7 +267,7 @@ fn own((membership, account): (Membership, Account)) -> MembershipObject {
 
 async fn memberships(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<MembershipObject>> {
     let page = Page::read(&query, PageLimits::ACCOUNTS)?;
-    let order = Order::read(&query, &["id", "account.name", "status"])?;
+    let order = Order::read(&query, &MEMBERSHIPS_BY)?;
     let named = query.text("account.name").or(query.text("name")).map(TextFilter::with_operator);
     let statuses = query.list("status")?;
     let mut memberships = door.app.membership_list(&caller).await?;
@@ -237,7 +300,7 @@ async fn answer(
     Json(body): Json,
 ) -> Answered<MembershipObject> {
     let body = At::body(&body);
-    let accepted = body.required("status")?.one_of(&["accepted", "rejected"])? == "accepted";
+    let accepted = body.required("status")?.one_of(ANSWERS)? == "accepted";
     Ok(Answer::success(own(door.app.membership_answer(&caller, id, accepted).await?)))
 }
 

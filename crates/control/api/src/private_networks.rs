@@ -2,32 +2,60 @@
 
 use std::net::IpAddr;
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use poterne_control_app::RouteNamed;
 use poterne_control_wire::{
-    private_network::{RouteObject, VirtualNetworkObject, read_route_filter, read_virtual_network_filter},
-    query::page::{Page, PageLimits},
+    private_network::{
+        RouteObject, VirtualNetworkObject, read_route_filter, read_virtual_network_filter, route_parameters,
+        virtual_network_parameters,
+    },
+    query::{
+        Parameter,
+        page::{Page, PageLimits},
+    },
 };
-use poterne_model::{AccountId, At, RouteId, ShapeError, VirtualNetworkId};
+use poterne_model::{
+    AccountId, At, RouteId, Schema, ShapeError, VirtualNetworkId,
+    permission::Subject,
+    private_network::{RouteChanges, RouteDraft, VirtualNetworkDraft},
+};
 
 use crate::{
     answer::{Answer, Answered},
     body::{Json, Query},
     door::{Door, Who},
+    openapi::components::shown,
     path::{Id, Ids},
+    routes::{Routes, edits, reads},
 };
 
 /// Under `/accounts/{account}/teamnet`.
-pub(crate) fn routes() -> Router<Door> {
+pub(crate) fn routes() -> Routes {
     let base = "/accounts/{account}/teamnet";
     let path = |rest: &str| format!("{base}{rest}");
-    Router::new()
-        .route(&path("/routes"), get(list).post(create))
-        .route(&path("/routes/ip/{ip}"), get(of_address))
-        .route(&path("/routes/{route}"), get(show).patch(edit).delete(delete))
-        .route(&path("/virtual_networks"), get(networks).post(network_create))
-        .route(&path("/virtual_networks/{network}"), get(network).patch(network_edit).delete(network_delete))
+    let (all, one) = (path("/routes"), path("/routes/{route}"));
+    let (networks, network) = (path("/virtual_networks"), path("/virtual_networks/{network}"));
+    let routes = Subject::PrivateRoutes;
+    let virtual_network =
+        Parameter::new("virtual_network_id", Schema::uuid("a virtual network"), "where; absent: in the default one");
+    let of_address =
+        reads(routes, "Tell which route leads to an address").about("Null where none does.").query([virtual_network]);
+    let force = Parameter::boolean("force", "with the routes in it");
+    Routes::of("Private networks", "Routes to networks behind tunnels, and virtual networks.")
+        .get(&all, list, reads(routes, "List private routes").pages(PageLimits::TUNNELS).query(route_parameters()))
+        .post(&all, create, edits(routes, "Make a private route").body(RouteDraft::schema()))
+        .get(&path("/routes/ip/{ip}"), self::of_address, of_address)
+        .get(&one, show, reads(routes, "Show a private route"))
+        .patch(&one, edit, edits(routes, "Change a private route").body(RouteChanges::schema()))
+        .delete(&one, delete, edits(routes, "Delete a private route"))
+        .get(&networks, self::networks, reads(routes, "List virtual networks").query(virtual_network_parameters()))
+        .post(&networks, network_create, edits(routes, "Make a virtual network").body(VirtualNetworkDraft::schema(true)))
+        .get(&network, self::network, reads(routes, "Show a virtual network"))
+        .patch(&network, network_edit, edits(routes, "Change a virtual network").body(VirtualNetworkDraft::schema(false)))
+        .delete(&network, network_delete, edits(routes, "Delete a virtual network").query([force]))
 }
+
+shown![RouteObject, VirtualNetworkObject];
 
 fn named(route: RouteNamed) -> RouteObject {
     RouteObject::from(route.route).with_names(route.tunnel, route.virtual_network)

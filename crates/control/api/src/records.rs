@@ -1,40 +1,56 @@
 //! DNS records (api-v4 §4).
 
 use axum::{
-    Router,
     body::Bytes,
     extract::{FromRequest, Multipart, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use poterne_control_app::{AppError, BatchDone, BatchDrafts, KeptRecord};
 use poterne_control_wire::{
     ApiError, Envelope, Source, WireTime,
     query::page::{Page, PageLimits},
-    record::{self, Kept, ParameterError, RecordAnswer, RequestError},
+    record::{self, BatchAnswer, Kept, ParameterError, RecordAnswer, RequestError},
 };
-use poterne_model::{RecordId, ZoneId};
+use poterne_model::{RecordId, ZoneId, permission::Subject};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     answer::{Answer, Answered},
     body::Query,
     door::{Door, Who},
+    openapi::components::shown,
     path::{Id, Ids},
+    routes::{Routes, edits, reads},
     tokens::Gone,
 };
 
 /// Under `/zones/{zone}/dns_records`.
-pub(crate) fn routes() -> Router<Door> {
-    Router::new()
-        .route("/zones/{zone}/dns_records", get(list).post(create))
-        .route("/zones/{zone}/dns_records/batch", post(batch))
-        .route("/zones/{zone}/dns_records/export", get(export))
-        .route("/zones/{zone}/dns_records/import", post(import))
-        .route("/zones/{zone}/dns_records/{record}", get(show).put(replace).patch(change).delete(delete))
+pub(crate) fn routes() -> Routes {
+    let (all, one, records) = ("/zones/{zone}/dns_records", "/zones/{zone}/dns_records/{record}", Subject::DnsRecords);
+    let file = json!({ "type": "object", "required": ["file"], "properties": {
+        "file": { "type": "string", "contentMediaType": "text/dns" }, "proxied": { "type": "string", "enum": ["true", "false"] } } });
+    let import_op = edits(records, "Import a zone file").about("As a form, or the file alone.").says([400, 413]);
+    let import_op = import_op.other_body("multipart/form-data", file).other_body("text/dns", json!({ "type": "string" }));
+    let batch_op = edits(records, "Change many records").about("All of it, or nothing.").body(record::batch_schema());
+    Routes::of("DNS records", "The records of a zone.")
+        .get(all, list, reads(records, "List records").pages(PageLimits::DNS_RECORDS).query(record::list_parameters()))
+        .post(all, create, edits(records, "Make a record").body(record::draft_schema(true)))
+        .post("/zones/{zone}/dns_records/batch", batch, batch_op)
+        .get(
+            "/zones/{zone}/dns_records/export",
+            export,
+            reads(records, "Export a zone file").plain("text/plain", json!({ "type": "string" })),
+        )
+        .post("/zones/{zone}/dns_records/import", import, import_op.plain("application/json", Imported::envelope()))
+        .get(one, show, reads(records, "Show a record"))
+        .put(one, replace, edits(records, "Replace a record").body(record::draft_schema(true)))
+        .patch(one, change, edits(records, "Change a record").body(record::draft_schema(false)))
+        .delete(one, delete, edits(records, "Delete a record"))
 }
+
+shown![RecordAnswer, BatchAnswer];
 
 fn told(kept: &KeptRecord) -> RecordAnswer {
     RecordAnswer::from(Kept {
@@ -102,16 +118,12 @@ async fn delete(State(door): State<Door>, Who(caller): Who, Ids(zone, id): OfZon
     Ok(Answer::success(Gone { id: gone.id }))
 }
 
-async fn batch(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>, body: Bytes) -> Answered<Value> {
+async fn batch(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>, body: Bytes) -> Answered<BatchAnswer> {
     let record::Batch { deletes, patches, puts, posts } = record::parse_batch(&body)?;
     let done = door.app.record_batch(&caller, zone, BatchDrafts { deletes, patches, puts, posts }).await?;
     let BatchDone { deletes, patches, puts, posts } = done;
     let all = |records: Vec<KeptRecord>| records.iter().map(told).collect::<Vec<_>>();
-    let answer = record::batch_answer(all(deletes), all(patches), all(puts), all(posts));
-    answer.map(Answer::success).map_err(|error| {
-        tracing::error!(%error, "a batch's answer could not be written");
-        Answer::error(StatusCode::INTERNAL_SERVER_ERROR, poterne_control_wire::codes::INTERNAL, "the answer could not be written")
-    })
+    Ok(Answer::success(BatchAnswer { deletes: all(deletes), patches: all(patches), puts: all(puts), posts: all(posts) }))
 }
 
 async fn export(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>) -> Result<Response, Answer<()>> {
@@ -127,6 +139,18 @@ async fn export(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>
 struct Imported {
     recs_added: usize,
     total_records_parsed: usize,
+}
+
+impl Imported {
+    fn envelope() -> Value {
+        let (count, instant) = (json!({ "type": "integer", "minimum": 0 }), json!({ "type": "string", "format": "date-time" }));
+        let result = json!({ "type": "object", "required": ["recs_added", "total_records_parsed"],
+            "properties": { "recs_added": count, "total_records_parsed": count } });
+        let timing = json!({ "type": "object", "properties": { "start_time": instant, "end_time": instant, "process_time": { "type": "integer" } } });
+        let own =
+            json!({ "type": "object", "required": ["result", "timing"], "properties": { "result": result, "timing": timing } });
+        json!({ "allOf": [{ "$ref": "#/components/schemas/Success" }, own] })
+    }
 }
 
 async fn import(

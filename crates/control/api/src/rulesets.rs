@@ -2,29 +2,29 @@
 
 use std::str::FromStr;
 
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, post},
-};
+use axum::{extract::State, http::StatusCode};
 use poterne_control_app::RulesetOwner;
 use poterne_control_wire::{
     query::page::{CursorPage, PageLimits},
     ruleset::RulesetObject,
 };
-use poterne_model::{AccountId, At, RuleId, RulesetId, ZoneId, ruleset::Ruleset};
-use serde_json::Value;
+use poterne_model::{
+    AccountId, At, RuleId, RulesetId, ZoneId,
+    permission::Subject,
+    ruleset::{RuleDraft, Ruleset, RulesetDraft, RulesetPut, Scope},
+};
 
 use crate::{
     answer::{Answer, Answered},
     body::{Json, Query},
     door::{Door, Who},
+    openapi::components::{Like, Shown, shown},
     path::{Id, Ids, Ids3},
+    routes::{Routes, edits, known, reads},
 };
 
 /// Whose id begins the path.
-trait Owner: FromStr + Send + 'static {
+trait Owner: FromStr + Shown + Send + 'static {
     fn owner(self) -> RulesetOwner;
 }
 
@@ -41,31 +41,60 @@ impl Owner for AccountId {
 }
 
 /// Under `/zones/{zone}` and `/accounts/{account}`.
-pub(crate) fn routes() -> Router<Door> {
-    routes_of::<ZoneId>("/zones/{owner}/rulesets").merge(routes_of::<AccountId>("/accounts/{owner}/rulesets"))
+pub(crate) fn routes() -> Routes {
+    let of_zone = routes_of::<ZoneId>("/zones/{zone}/rulesets", Scope::Zone, Subject::ZoneRulesets);
+    Routes::all([of_zone, routes_of::<AccountId>("/accounts/{account}/rulesets", Scope::Account, Subject::AccountRulesets)])
 }
 
-fn routes_of<O: Owner>(base: &str) -> Router<Door> {
+fn routes_of<O: Owner>(base: &str, scope: Scope, subject: Subject) -> Routes {
     let path = |rest: &str| format!("{base}{rest}");
-    Router::new()
-        .route(base, get(list::<O>).post(create::<O>))
-        .route(&path("/{ruleset}"), get(show::<O>).put(put::<O>).delete(delete::<O>))
-        .route(&path("/{ruleset}/rules"), post(rule_add::<O>))
-        .route(&path("/{ruleset}/rules/{rule}"), axum::routing::patch(rule_patch::<O>).delete(rule_delete::<O>))
-        .route(&path("/{ruleset}/versions"), get(versions::<O>))
-        .route(&path("/{ruleset}/versions/{version}"), get(version::<O>).delete(version_delete::<O>))
-        .route(&path("/phases/{phase}/entrypoint"), get(entry_point::<O>).put(entry_point_put::<O>))
-        .route(&path("/phases/{phase}/entrypoint/versions"), get(entry_point_versions::<O>))
-        .route(&path("/phases/{phase}/entrypoint/versions/{version}"), get(entry_point_version::<O>))
+    let (one, rule) = (path("/{ruleset}"), path("/{ruleset}/rules/{rule}"));
+    let (versions_at, version_at) = (path("/{ruleset}/versions"), path("/{ruleset}/versions/{version}"));
+    let point = path("/phases/{phase}/entrypoint");
+    let (read, edit) = (|summary| reads(subject, summary).about(PERMISSION), |summary| edits(subject, summary).about(PERMISSION));
+    let listed = match scope {
+        Scope::Account => read("List rulesets"),
+        Scope::Zone => known("List rulesets").about("Those of phases whose rules may be read."),
+    };
+    Routes::of(
+        "Rulesets",
+        "Rules in phases of a request's life. They are stored and told back; which are in force, …/poterne/features tells.",
+    )
+    .get(base, list::<O>, listed.cursors(PageLimits::OTHERS))
+    .post(base, create::<O>, edit("Make a ruleset").body(RulesetDraft::schema(scope)))
+    .get(&one, show::<O>, read("Show a ruleset"))
+    .put(&one, put::<O>, edit("Replace what a ruleset says").body(RulesetPut::schema()))
+    .delete(&one, delete::<O>, edit("Delete a ruleset"))
+    .post(&path("/{ruleset}/rules"), rule_add::<O>, edit("Add a rule").body(RuleDraft::schema_of_one(true)))
+    .patch(&rule, rule_patch::<O>, edit("Change a rule, or move it").body(RuleDraft::schema_of_one(false)))
+    .delete(&rule, rule_delete::<O>, edit("Delete a rule"))
+    .get(&versions_at, versions::<O>, read("List a ruleset's versions"))
+    .get(&version_at, version::<O>, read("Show a version"))
+    .delete(&version_at, version_delete::<O>, edit("Delete a version that is not the latest"))
+    .get(&point, entry_point::<O>, read("Show a phase's entry point"))
+    .put(&point, entry_point_put::<O>, edit("Replace what a phase's entry point says").body(RulesetPut::schema()))
+    .get(&format!("{point}/versions"), entry_point_versions::<O>, read("List the versions of an entry point"))
+    .get(&format!("{point}/versions/{{version}}"), entry_point_version::<O>, read("Show a version of an entry point"))
 }
 
-fn whole(ruleset: &Ruleset) -> Answer<Value> {
-    Answer::success(serde_json::to_value(RulesetObject::whole(ruleset)).expect("the wire's types are always JSON"))
+/// Of every operation here.
+const PERMISSION: &str = "A zone's phases that have a permission of their own (redirects, transforms, origins, configuration, cache) ask for that one.";
+
+/// A ruleset as its answers tell it.
+type Told = Like<RulesetObject<'static>>;
+
+shown![RulesetObject<'static>];
+
+fn whole(ruleset: &Ruleset) -> Answer<Told> {
+    Answer::success(told(RulesetObject::whole(ruleset)))
 }
 
-fn heads(rulesets: &[Ruleset]) -> Vec<Value> {
-    let head = |ruleset| serde_json::to_value(RulesetObject::head(ruleset)).expect("the wire's types are always JSON");
-    rulesets.iter().map(head).collect()
+fn heads(rulesets: &[Ruleset]) -> Vec<Told> {
+    rulesets.iter().map(|ruleset| told(RulesetObject::head(ruleset))).collect()
+}
+
+fn told(object: RulesetObject<'_>) -> Told {
+    Like::new(serde_json::to_value(object).expect("the wire's types are always JSON"))
 }
 
 async fn list<O: Owner>(
@@ -73,7 +102,7 @@ async fn list<O: Owner>(
     Who(caller): Who,
     Id(owner): Id<O>,
     Query(query): Query,
-) -> Answered<Vec<Value>> {
+) -> Answered<Vec<Told>> {
     let page = CursorPage::read(&query, PageLimits::OTHERS)?;
     let rulesets = door.app.ruleset_list(&caller, owner.owner()).await?;
     let after = |ruleset: &Ruleset| page.after.as_ref().is_none_or(|last| ruleset.id.to_string() > *last);
@@ -84,11 +113,11 @@ async fn list<O: Owner>(
     Ok(Answer::part(heads(&rest), page.info(rest.len(), last.as_deref())))
 }
 
-async fn create<O: Owner>(State(door): State<Door>, Who(caller): Who, Id(owner): Id<O>, Json(body): Json) -> Answered<Value> {
+async fn create<O: Owner>(State(door): State<Door>, Who(caller): Who, Id(owner): Id<O>, Json(body): Json) -> Answered<Told> {
     Ok(whole(&door.app.ruleset_create(&caller, owner.owner(), &At::body(&body)).await?))
 }
 
-async fn show<O: Owner>(State(door): State<Door>, Who(caller): Who, Ids(owner, id): Ids<O, RulesetId>) -> Answered<Value> {
+async fn show<O: Owner>(State(door): State<Door>, Who(caller): Who, Ids(owner, id): Ids<O, RulesetId>) -> Answered<Told> {
     Ok(whole(&door.app.ruleset_get(&caller, owner.owner(), id).await?))
 }
 
@@ -97,7 +126,7 @@ async fn put<O: Owner>(
     Who(caller): Who,
     Ids(owner, id): Ids<O, RulesetId>,
     Json(body): Json,
-) -> Answered<Value> {
+) -> Answered<Told> {
     Ok(whole(&door.app.ruleset_put(&caller, owner.owner(), id, &At::body(&body)).await?))
 }
 
@@ -116,7 +145,7 @@ async fn rule_add<O: Owner>(
     Who(caller): Who,
     Ids(owner, id): Ids<O, RulesetId>,
     Json(body): Json,
-) -> Answered<Value> {
+) -> Answered<Told> {
     Ok(whole(&door.app.rule_add(&caller, owner.owner(), id, &At::body(&body)).await?))
 }
 
@@ -125,7 +154,7 @@ async fn rule_patch<O: Owner>(
     Who(caller): Who,
     Ids3(owner, id, rule): Ids3<O, RulesetId, RuleId>,
     Json(body): Json,
-) -> Answered<Value> {
+) -> Answered<Told> {
     Ok(whole(&door.app.rule_patch(&caller, owner.owner(), id, rule, &At::body(&body)).await?))
 }
 
@@ -133,7 +162,7 @@ async fn rule_delete<O: Owner>(
     State(door): State<Door>,
     Who(caller): Who,
     Ids3(owner, id, rule): Ids3<O, RulesetId, RuleId>,
-) -> Answered<Value> {
+) -> Answered<Told> {
     Ok(whole(&door.app.rule_delete(&caller, owner.owner(), id, rule).await?))
 }
 
@@ -141,7 +170,7 @@ async fn versions<O: Owner>(
     State(door): State<Door>,
     Who(caller): Who,
     Ids(owner, id): Ids<O, RulesetId>,
-) -> Answered<Vec<Value>> {
+) -> Answered<Vec<Told>> {
     Ok(Answer::success(heads(&door.app.ruleset_versions(&caller, owner.owner(), id).await?)))
 }
 
@@ -149,7 +178,7 @@ async fn version<O: Owner>(
     State(door): State<Door>,
     Who(caller): Who,
     Ids3(owner, id, version): Ids3<O, RulesetId, u64>,
-) -> Answered<Value> {
+) -> Answered<Told> {
     Ok(whole(&door.app.ruleset_version(&caller, owner.owner(), id, version).await?))
 }
 
@@ -162,7 +191,7 @@ async fn version_delete<O: Owner>(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn entry_point<O: Owner>(State(door): State<Door>, Who(caller): Who, Ids(owner, phase): Ids<O, String>) -> Answered<Value> {
+async fn entry_point<O: Owner>(State(door): State<Door>, Who(caller): Who, Ids(owner, phase): Ids<O, String>) -> Answered<Told> {
     Ok(whole(&door.app.entry_point_get(&caller, owner.owner(), &phase).await?))
 }
 
@@ -171,7 +200,7 @@ async fn entry_point_put<O: Owner>(
     Who(caller): Who,
     Ids(owner, phase): Ids<O, String>,
     Json(body): Json,
-) -> Answered<Value> {
+) -> Answered<Told> {
     Ok(whole(&door.app.entry_point_put(&caller, owner.owner(), &phase, &At::body(&body)).await?))
 }
 
@@ -179,7 +208,7 @@ async fn entry_point_versions<O: Owner>(
     State(door): State<Door>,
     Who(caller): Who,
     Ids(owner, phase): Ids<O, String>,
-) -> Answered<Vec<Value>> {
+) -> Answered<Vec<Told>> {
     let owner = owner.owner();
     let id = door.app.entry_point_get(&caller, owner, &phase).await?.id;
     Ok(Answer::success(heads(&door.app.ruleset_versions(&caller, owner, id).await?)))
@@ -189,7 +218,7 @@ async fn entry_point_version<O: Owner>(
     State(door): State<Door>,
     Who(caller): Who,
     Ids3(owner, phase, version): Ids3<O, String, u64>,
-) -> Answered<Value> {
+) -> Answered<Told> {
     let owner = owner.owner();
     let id = door.app.entry_point_get(&caller, owner, &phase).await?.id;
     Ok(whole(&door.app.ruleset_version(&caller, owner, id, version).await?))

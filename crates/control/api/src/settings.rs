@@ -1,29 +1,43 @@
 //! Zone settings (api-v4 §5, §10).
 
-use axum::{Router, extract::State, routing::get};
-use poterne_control_wire::setting::{ManagedHeadersObject, SettingObject, read_items, read_value};
+use axum::extract::State;
+use poterne_control_wire::setting::{ManagedHeadersObject, SettingObject, items_schema, read_items, read_value, value_schema};
 use poterne_model::{
     At, ZoneId,
-    setting::{DnsSettings, UrlNormalization, find},
+    permission::Subject,
+    setting::{DnsSettings, ManagedHeaders, UrlNormalization, find},
 };
 
 use crate::{
     answer::{Answer, Answered},
     body::Json,
     door::{Door, Who},
+    openapi::components::shown,
     path::{Id, Ids},
+    routes::{Routes, edits, reads},
 };
 
 /// Under `/zones/{zone}`.
-pub(crate) fn routes() -> Router<Door> {
-    let normalization = get(normalization).put(normalization_put).patch(normalization_put);
-    Router::new()
-        .route("/zones/{zone}/settings", get(list).patch(edit_many))
-        .route("/zones/{zone}/settings/{setting}", get(show).patch(edit))
-        .route("/zones/{zone}/dns_settings", get(dns).patch(dns_edit))
-        .route("/zones/{zone}/url_normalization", normalization)
-        .route("/zones/{zone}/managed_headers", get(managed).patch(managed_edit))
+pub(crate) fn routes() -> Routes {
+    let (all, one, dns_at) = ("/zones/{zone}/settings", "/zones/{zone}/settings/{setting}", "/zones/{zone}/dns_settings");
+    let (url, managed_at) = ("/zones/{zone}/url_normalization", "/zones/{zone}/managed_headers");
+    let (settings, fields) = (Subject::ZoneSettings, Subject::TransformRules);
+    let url_op = || edits(settings, "Set what is done to URLs").body(UrlNormalization::body());
+    Routes::of("Zone settings", "What is stored is told back; which settings are in force, …/poterne/features tells.")
+        .get(all, list, reads(settings, "List all settings"))
+        .patch(all, edit_many, edits(settings, "Change several settings").about("All, or none.").body(items_schema()))
+        .get(one, show, reads(settings, "Show a setting"))
+        .patch(one, edit, edits(settings, "Change a setting").body(value_schema()))
+        .get(dns_at, dns, reads(Subject::DnsRecords, "Show the settings of a zone's DNS"))
+        .patch(dns_at, dns_edit, edits(Subject::DnsRecords, "Change the settings of a zone's DNS").body(DnsSettings::changes()))
+        .get(url, normalization, reads(settings, "Show what is done to URLs"))
+        .put(url, normalization_put, url_op())
+        .patch(url, normalization_put, url_op())
+        .get(managed_at, managed, reads(fields, "Show which fields are added and removed by name"))
+        .patch(managed_at, managed_edit, edits(fields, "Change them").body(ManagedHeaders::changes()))
 }
+
+shown![SettingObject, DnsSettings, UrlNormalization, ManagedHeadersObject];
 
 async fn list(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>) -> Answered<Vec<SettingObject>> {
     let settings = door.app.zone_settings(&caller, zone).await?;

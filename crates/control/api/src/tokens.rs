@@ -1,10 +1,8 @@
 //! API tokens, a user's and an account's (api-v4 §2).
 
 use axum::{
-    Router,
     extract::State,
     http::{HeaderMap, StatusCode},
-    routing::{get, put},
 };
 use poterne_control_app::{Caller, TokenOwner, TokenText};
 use poterne_control_wire::{
@@ -15,37 +13,55 @@ use poterne_control_wire::{
 use poterne_keys::random_bytes;
 use poterne_model::{
     AccountId, At, PolicyId, TokenId,
-    permission::{GROUPS, Level, TokenStatus},
+    permission::{GROUPS, Level, Subject, TokenStatus},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     answer::{Answer, Answered},
     body::{Json, Query},
     credential,
     door::{Door, Who},
+    openapi::components::shown,
     path::{Id, Ids},
+    routes::{Routes, edits, known, open, reads},
 };
 
-/// Under `/user/tokens` and `/accounts/{account}/tokens`.
-pub(crate) fn routes() -> Router<Door> {
-    Router::new()
-        .route("/user/tokens", get(list_of_user).post(create_of_user))
-        .route("/user/tokens/permission_groups", get(groups_of_user))
-        .route("/user/tokens/{token}", get(show_of_user).put(update_of_user).delete(delete_of_user))
-        .route("/user/tokens/{token}/value", put(roll_of_user))
-        .route("/accounts/{account}/tokens", get(list_of_account).post(create_of_account))
-        .route("/accounts/{account}/tokens/permission_groups", get(groups_of_account))
-        .route("/accounts/{account}/tokens/{token}", get(show_of_account).put(update_of_account).delete(delete_of_account))
-        .route("/accounts/{account}/tokens/{token}/value", put(roll_of_account))
+/// Under `/user/tokens` and `/accounts/{account}/tokens`. A token that may not be used is asked about, too.
+pub(crate) fn routes() -> Routes {
+    let (mine, theirs) = (Subject::UserTokens, Subject::AccountTokens);
+    let (user, account) = ("/user/tokens", "/accounts/{account}/tokens");
+    let path = |base: &str, rest: &str| format!("{base}{rest}");
+    let list_op = |subject| reads(subject, "List API tokens").pages(PageLimits::OTHERS);
+    let create_op =
+        |subject| edits(subject, "Make an API token").about("Its secret is told once, here.").body(TokenDraft::schema());
+    let update_op = |subject| edits(subject, "Replace what a token says").body(TokenDraft::schema());
+    let roll_op = |subject| edits(subject, "Give a token another secret").about("The old one is good no more.");
+    let groups_op = || known("List permission groups");
+    let verify_op = || open("Tell whether a token is valid").says([400, 401]).asks_by_itself();
+    Routes::of("API tokens", "A user's, and an account's own.")
+        .get(user, list_of_user, list_op(mine))
+        .post(user, create_of_user, create_op(mine))
+        .get(&path(user, "/permission_groups"), groups_of_user, groups_op())
+        .get(&path(user, "/verify"), verify, verify_op())
+        .get(&path(user, "/{token}"), show_of_user, reads(mine, "Show an API token"))
+        .put(&path(user, "/{token}"), update_of_user, update_op(mine))
+        .delete(&path(user, "/{token}"), delete_of_user, edits(mine, "Delete an API token"))
+        .put(&path(user, "/{token}/value"), roll_of_user, roll_op(mine))
+        .get(account, list_of_account, list_op(theirs))
+        .post(account, create_of_account, create_op(theirs))
+        .get(&path(account, "/permission_groups"), groups_of_account, groups_op())
+        .get(&path(account, "/verify"), verify_of_account, verify_op())
+        .get(&path(account, "/{token}"), show_of_account, reads(theirs, "Show an API token"))
+        .put(&path(account, "/{token}"), update_of_account, update_op(theirs))
+        .delete(&path(account, "/{token}"), delete_of_account, edits(theirs, "Delete an API token"))
+        .put(&path(account, "/{token}/value"), roll_of_account, roll_op(theirs))
 }
 
-/// Without [`crate::door::identify`]: a token that may not be used is asked about too.
-pub(crate) fn verify_routes() -> Router<Door> {
-    Router::new().route("/user/tokens/verify", get(verify)).route("/accounts/{account}/tokens/verify", get(verify))
-}
+shown![TokenObject, GroupObject, Verified];
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Verified {
     id: TokenId,
     status: TokenStatus,
@@ -56,11 +72,22 @@ struct Verified {
 }
 
 async fn verify(State(door): State<Door>, headers: HeaderMap) -> Answered<Verified> {
+    verified(&door, &headers, None).await
+}
+
+async fn verify_of_account(State(door): State<Door>, Id(account): Id<AccountId>, headers: HeaderMap) -> Answered<Verified> {
+    verified(&door, &headers, Some(account)).await
+}
+
+async fn verified(door: &Door, headers: &HeaderMap, account: Option<AccountId>) -> Answered<Verified> {
     let unknown = || Answer::error(StatusCode::UNAUTHORIZED, codes::INVALID_TOKEN, "Invalid API Token");
-    let credentials = credential::read(&headers)?;
+    let credentials = credential::read(headers)?;
     let request = poterne_control_app::Request { ip: [0, 0, 0, 0].into(), now: door.app.instant(), ray: String::new() };
     let caller = door.app.identify(credentials, request).await.map_err(|_| unknown())?;
     let token = caller.token().ok_or_else(unknown)?.told();
+    if let Some(account) = account {
+        door.app.account_get(&caller, account).await?;
+    }
     Ok(Answer::success(Verified {
         id: token.id,
         status: token.status(door.app.instant()),
@@ -74,8 +101,9 @@ async fn groups_of_user() -> Answer<Vec<GroupObject>> {
 }
 
 /// An account's own token reaches no user.
-async fn groups_of_account() -> Answer<Vec<GroupObject>> {
-    Answer::success(GROUPS.iter().filter(|group| group.level() != Level::User).map(GroupObject::from).collect())
+async fn groups_of_account(State(door): State<Door>, Who(caller): Who, Id(account): Id<AccountId>) -> Answered<Vec<GroupObject>> {
+    door.app.account_get(&caller, account).await?;
+    Ok(Answer::success(GROUPS.iter().filter(|group| group.level() != Level::User).map(GroupObject::from).collect()))
 }
 
 fn user(caller: &Caller) -> Result<TokenOwner, Answer<()>> {

@@ -1,54 +1,111 @@
 //! Tunnels (api-v4 §6). `/accounts/{account}/tunnels` is the older name of the same, without its type.
 
-use axum::{
-    Router,
-    extract::State,
-    routing::{get, put},
-};
+use axum::extract::State;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use poterne_control_app::{ConfigSource, RecordOutcome, Tunnel, TunnelInfo};
 use poterne_control_wire::{
     WireTime,
     query::{
-        self,
+        self, Parameter,
         page::{Page, PageLimits},
     },
     tunnel::{ConnectionObject, ConnectorObject, RoutedObject, TunnelObject},
     tunnel_configuration::ConfigurationObject,
 };
 use poterne_keys::Secret;
-use poterne_model::{AccountId, At, ConnectorId, ShapeError, Timestamp, TunnelId, ZoneId};
+use poterne_model::{AccountId, At, ConnectorId, Schema, ShapeError, Timestamp, TunnelId, ZoneId, permission::Subject};
 use serde_json::{Value, json};
 
 use crate::{
     answer::{Answer, Answered},
     body::{Json, Query},
     door::{Door, Who},
+    openapi::components::shown,
     path::{Id, Ids, Ids3},
+    routes::{Routes, edits, known, reads},
 };
 
 /// Longest name that is looked at.
 const NAME_MAX: usize = 200;
 
+/// Where a tunnel's configuration may be kept.
+const SOURCES: &[&str] = &["local", "cloudflare"];
+
 /// Fewest bytes of a secret, and the most that are kept.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=128;
 
 /// Under `/accounts/{account}`, and `route dns`'s own.
-pub(crate) fn routes() -> Router<Door> {
-    let mut router = Router::new().route("/zones/{zone}/tunnels/{tunnel}/routes", put(route));
+pub(crate) fn routes() -> Routes {
+    let route_op =
+        edits(Subject::DnsRecords, "Lead a hostname through a tunnel").about("Needs to read the account's tunnels, too.");
+    let start =
+        Routes::of("Tunnels", "Tunnels, their connectors and configurations. `tunnels` is the older name of `cfd_tunnel`.");
+    let mut routes = start.put("/zones/{zone}/tunnels/{tunnel}/routes", route, route_op.body(route_schema()));
+    let tunnels = Subject::Tunnels;
     for base in ["/accounts/{account}/cfd_tunnel", "/accounts/{account}/tunnels"] {
         let path = |rest: &str| format!("{base}{rest}");
-        router = router
-            .route(base, get(list).post(create))
-            .route(&path("/{tunnel}"), get(show).patch(change).delete(delete))
-            .route(&path("/{tunnel}/token"), get(token))
-            .route(&path("/{tunnel}/configurations"), get(configuration).put(configure))
-            .route(&path("/{tunnel}/connections"), get(connections).delete(clean_up))
-            .route(&path("/{tunnel}/connectors/{connector}"), get(connector));
+        let (one, configurations, connections_at) =
+            (path("/{tunnel}"), path("/{tunnel}/configurations"), path("/{tunnel}/connections"));
+        let client = Parameter::new("client_id", Schema::uuid("a connector"), "that one alone");
+        let cascade = Parameter::boolean("cascade", "with its connections");
+        routes = routes
+            .get(base, list, reads(tunnels, "List tunnels").pages(PageLimits::TUNNELS).query(Filter::parameters()))
+            .post(base, create, edits(tunnels, "Make a tunnel").body(tunnel_schema(true)).says([409]))
+            .get(&one, show, reads(tunnels, "Show a tunnel"))
+            .patch(&one, change, edits(tunnels, "Change a tunnel's name or secret").body(tunnel_schema(false)).says([409]))
+            .delete(&one, delete, edits(tunnels, "Delete a tunnel").query([cascade]))
+            .get(&path("/{tunnel}/token"), token, edits(tunnels, "Tell a tunnel's token"))
+            .get(&configurations, configuration, reads(tunnels, "Show a tunnel's configuration"))
+            .put(&configurations, configure, edits(tunnels, "Configure a tunnel").body(configuration_schema()))
+            .get(&connections_at, connections, reads(tunnels, "List a tunnel's connectors"))
+            .delete(&connections_at, clean_up, edits(tunnels, "Drop a tunnel's connections").query([client]))
+            .get(&path("/{tunnel}/connectors/{connector}"), connector, reads(tunnels, "Show a connector"));
     }
     // Agents of another kind: there are none, and dashboards ask.
-    router.route("/accounts/{account}/warp_connector", get(none))
+    let none_op = known("List agents of another kind").about("There are none.").pages(PageLimits::TUNNELS);
+    routes.get("/accounts/{account}/warp_connector", none, none_op)
 }
+
+fn tunnel_schema(is_new: bool) -> Schema {
+    let name = Schema::text(NAME_MAX).not_empty();
+    let secret = Schema::text(400).with("contentEncoding", "base64").about("32 to 128 bytes; left out, it is made, or stays");
+    let source =
+        Schema::one_of(SOURCES).by_default("local").about("where its configuration is kept: here, or in the agent's own file");
+    if is_new {
+        let members = [("name", name.required()), ("config_src", source), ("tunnel_secret", secret)];
+        return Schema::object(members).named("NewTunnel").example(json!({ "name": "web", "config_src": "cloudflare" }));
+    }
+    Schema::object([("name", name), ("tunnel_secret", secret)]).named("TunnelChanges").example(json!({ "name": "web-2" }))
+}
+
+/// What agents would take, they decide: here is what they look at first.
+fn configuration_schema() -> Schema {
+    let rule = Schema::object([
+        ("hostname", Schema::text(254).about("absent: every other; the last rule has none")),
+        ("path", Schema::text(1000).about("a regular expression")),
+        ("service", Schema::text(4096).required().about("as in http://localhost:8080 or http_status:404")),
+        ("originRequest", Schema::object([])),
+    ]);
+    let config = [
+        ("ingress", Schema::list(rule)),
+        ("originRequest", Schema::object([])),
+        ("warp-routing", Schema::object([("enabled", Schema::boolean())])),
+    ];
+    let rules = json!([{ "hostname": "app.example.com", "service": "http://localhost:8080" }, { "service": "http_status:404" }]);
+    let example = json!({ "config": { "ingress": rules } });
+    Schema::object([("config", Schema::object(config).required())]).named("NewConfiguration").example(example)
+}
+
+fn route_schema() -> Schema {
+    let members = [
+        ("type", Schema::one_of(&["dns"]).required()),
+        ("user_hostname", Schema::text(255).not_empty().required()),
+        ("overwrite_existing", Schema::boolean().by_default(false)),
+    ];
+    Schema::object(members).named("NewHostname").example(json!({ "type": "dns", "user_hostname": "app.example.com" }))
+}
+
+shown![TunnelObject, ConnectorObject, ConfigurationObject, RoutedObject];
 
 fn micros(micros: i64) -> WireTime {
     WireTime(Timestamp::from_micros(micros))
@@ -90,6 +147,24 @@ struct Filter {
 }
 
 impl Filter {
+    /// What [`Self::read`] reads.
+    fn parameters() -> [Parameter; 11] {
+        let prefixes = |name: &str, about: &str| Parameter::list(name, Schema::text(NAME_MAX), about);
+        [
+            Parameter::new("uuid", Schema::uuid("a tunnel"), "that tunnel alone"),
+            Parameter::text("name", "of that name"),
+            prefixes("name_prefix", "whose names begin with one of these"),
+            prefixes("include_prefix", "the same"),
+            prefixes("exclude_prefix", "whose names begin with none of these"),
+            Parameter::boolean("is_deleted", "deleted ones, or those that are there; absent: both"),
+            Parameter::instant("existed_at", "that were there then"),
+            Parameter::instant("was_active_at", "whose connections had begun by then"),
+            Parameter::instant("was_inactive_at", "whose connections had ended by then"),
+            Parameter::list("status", Schema::one_of(&["inactive", "healthy", "degraded", "down"]), "that are so"),
+            Parameter::list("tun_types", Schema::text(64), "of these types; there is cfd_tunnel alone"),
+        ]
+    }
+
     fn read(query: &query::Query) -> Result<Self, query::QueryError> {
         let instant = |name| Ok::<_, query::QueryError>(query.instant(name)?.map(Timestamp::as_micros));
         let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect::<Vec<_>>();
@@ -165,7 +240,7 @@ async fn create(
 ) -> Answered<TunnelObject> {
     let body = At::body(&body);
     let name = body.required("name")?.text(NAME_MAX)?;
-    let source = body.member("config_src").map(|source| source.one_of(&["local", "cloudflare"])).transpose()?;
+    let source = body.member("config_src").map(|source| source.one_of(SOURCES)).transpose()?;
     let source = if source == Some("cloudflare") { ConfigSource::Remote } else { ConfigSource::Local };
     let new = door.app.tunnel_create_in(&caller, account, name, source, secret(&body)?).await?;
     let described = door.app.tunnels_described(vec![new.tunnel.clone()]).await?;

@@ -1,38 +1,60 @@
 //! The person who calls, and accounts (api-v4 §2).
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use poterne_control_app::{Account, Person};
 use poterne_control_wire::{
     WireTime,
     query::{
+        Parameter,
         filter::{Order, TextFilter},
         page::{Page, PageLimits},
     },
 };
-use poterne_model::{AccountId, At, Timestamp, UserId};
+use poterne_model::{AccountId, At, Schema, Timestamp, UserId, permission::Subject};
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::{
     answer::{Answer, Answered},
     body::{Json, Query},
     door::{Door, Who},
+    openapi::components::shown,
     path::Id,
+    routes::{Routes, edits, known},
 };
 
 /// Longest text of a name that is looked at.
-const NAME_MAX: usize = 200;
+const NAME_MAX: usize = 60;
+
+/// Longest name of an account, in characters.
+const ACCOUNT_NAME_MAX: usize = 100;
 
 /// `/user` and `/accounts`.
-pub(crate) fn routes() -> Router<Door> {
-    Router::new()
-        .route("/user", get(show).patch(rename))
-        .route("/accounts", get(accounts))
-        .route("/accounts/{account}", get(account).put(account_rename).patch(account_rename))
+pub(crate) fn routes() -> Routes {
+    let (one, accounts_) = ("/accounts/{account}", Subject::Accounts);
+    let name = || Schema::text(NAME_MAX).or_null();
+    let names = Schema::object([("first_name", name()), ("last_name", name())]);
+    let names = names.named("UserChanges").example(json!({ "first_name": "Ada", "last_name": null }));
+    let account_name = || {
+        let members = [("name", Schema::text(ACCOUNT_NAME_MAX).not_empty().required())];
+        Schema::object(members).named("AccountChanges").example(json!({ "name": "home" }))
+    };
+    let named = Parameter::text("name", "of that name; or after starts_with:, ends_with: or contains:");
+    let list_op = known("List accounts").pages(PageLimits::ACCOUNTS).query(Parameter::order(&["name"])).query([named]);
+    Routes::of("User and accounts", "The person who calls, and the accounts within reach.")
+        .get("/user", show, known("Show the user").says([404]))
+        .patch("/user", rename, edits(Subject::UserDetails, "Change what the user is called").body(names).says([404]))
+        .get("/accounts", accounts, list_op)
+        .get(one, account, known("Show an account"))
+        .put(one, account_rename, edits(accounts_, "Rename an account").body(account_name()))
+        .patch(one, account_rename, edits(accounts_, "Rename an account, as PUT does").body(account_name()))
 }
 
+shown![UserObject, AccountObject];
+
 /// A person, as clients know them: what Poterne has not is said to be off.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct UserObject {
     id: UserId,
     email: String,
@@ -48,7 +70,9 @@ struct UserObject {
     has_pro_zones: bool,
     has_business_zones: bool,
     has_enterprise_zones: bool,
+    #[schema(value_type = Vec<String>, max_items = 0)]
     betas: [String; 0],
+    #[schema(value_type = Vec<Object>, max_items = 0)]
     organizations: [Value; 0],
     created_on: WireTime,
     modified_on: WireTime,
@@ -99,12 +123,13 @@ async fn rename(State(door): State<Door>, Who(caller): Who, Json(body): Json) ->
 }
 
 /// An account, as lists and its own path show it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct AccountObject {
     id: AccountId,
     name: String,
     r#type: &'static str,
     created_on: WireTime,
+    #[schema(value_type = Object)]
     settings: Value,
 }
 
@@ -145,6 +170,6 @@ async fn account_rename(
     Json(body): Json,
 ) -> Answered<AccountObject> {
     let body = At::body(&body);
-    let name = body.required("name")?.text(NAME_MAX)?;
+    let name = body.required("name")?.text(ACCOUNT_NAME_MAX)?;
     Ok(Answer::success((&door.app.account_rename(&caller, id, name).await?).into()))
 }

@@ -1,23 +1,27 @@
 //! Zones (api-v4 §3).
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use poterne_control_app::{Account, Caller, Zone, access};
 use poterne_control_wire::{
     WireTime,
     query::{
+        Parameter,
         filter::{Match, Order, TextFilter, TextOperator},
         page::{Page, PageLimits},
     },
 };
-use poterne_model::{AccountId, At, Name, Timestamp, ZoneId, permission::Subject};
+use poterne_model::{AccountId, At, Name, Schema, Timestamp, ZoneId, permission::Subject};
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::{
     answer::{Answer, Answered},
     body::{Json, Query},
     door::{Door, Who},
+    openapi::components::shown,
     path::Id,
+    routes::{Routes, edits, known, reads},
     tokens::Gone,
 };
 
@@ -25,17 +29,57 @@ use crate::{
 const NAME_MAX: usize = 255;
 
 /// `/zones` and one zone.
-pub(crate) fn routes() -> Router<Door> {
-    Router::new()
-        .route("/zones", get(list).post(create))
-        .route("/zones/{zone}", get(show).patch(edit).delete(delete))
-        .route("/zones/{zone}/available_plans", get(plans))
-        .route("/zones/{zone}/available_plans/{plan}", get(plan))
-        .route("/zones/{zone}/pagerules", get(page_rules))
+pub(crate) fn routes() -> Routes {
+    let (one, zones) = ("/zones/{zone}", Subject::Zones);
+    let operators = "or after starts_with:, ends_with: or contains:";
+    let parameters = [
+        Parameter::text("name", format!("of that name; {operators}")),
+        Parameter::text("account.name", format!("of the account of that name; {operators}")),
+        Parameter::new("account.id", Schema::hex("an account"), "of that account"),
+        Parameter::list("status", Schema::one_of(&["initializing", "pending", "active", "moved"]), "that are so"),
+        Parameter::list("type", Schema::one_of(TYPES), "of these types; there is full alone"),
+        Parameter::matching("match"),
+    ];
+    let list_op = known("List zones").about("Those whose zone may be read.").pages(PageLimits::ZONES);
+    Routes::of("Zones", "Domains whose names this node answers for.")
+        .get("/zones", list, list_op.query(Parameter::order(&ORDERED_BY)).query(parameters))
+        .post("/zones", create, edits(zones, "Add a zone").body(zone_schema()).says([404]))
+        .get(one, show, reads(zones, "Show a zone"))
+        .patch(one, edit, edits(zones, "Pause a zone, or go on with it").body(changes_schema()))
+        .delete(one, delete, edits(zones, "Delete a zone, with all its records"))
+        .get("/zones/{zone}/available_plans", plans, reads(zones, "List the plans there are").about("The free one."))
+        .get("/zones/{zone}/available_plans/{plan}", plan, reads(zones, "Show a plan"))
+        .get(
+            "/zones/{zone}/pagerules",
+            page_rules,
+            reads(zones, "List page rules").about("There are none: rulesets took their place."),
+        )
 }
 
+fn zone_schema() -> Schema {
+    let members = [
+        ("name", Schema::text(NAME_MAX).required().about("the name of a domain")),
+        ("account", Schema::object([("id", Schema::hex("an account"))]).about("absent: the only one within reach")),
+        ("type", Schema::one_of(&["full"])),
+    ];
+    Schema::object(members).named("NewZone").example(json!({ "name": "example.com", "type": "full" }))
+}
+
+fn changes_schema() -> Schema {
+    let members = [("paused", Schema::boolean().about("its names are answered, and nothing stands before their origins"))];
+    Schema::object(members).named("ZoneChanges").example(json!({ "paused": true }))
+}
+
+/// By what zones may be ordered.
+const ORDERED_BY: [&str; 5] = ["name", "status", "account.id", "account.name", "plan.id"];
+
+/// The types of zones that clients know.
+const TYPES: &[&str] = &["full", "partial", "secondary", "internal"];
+
+shown![ZoneObject, PlanObject];
+
 /// A zone. What the hosted service sells is there in its free form, since clients require the members.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ZoneObject {
     id: ZoneId,
     name: Name,
@@ -50,21 +94,48 @@ struct ZoneObject {
     created_on: WireTime,
     modified_on: WireTime,
     activated_on: Option<WireTime>,
+    #[schema(value_type = Object)]
     meta: Value,
+    #[schema(value_type = Object)]
     owner: Value,
+    #[schema(value_type = Object)]
     account: Value,
+    #[schema(value_type = Object)]
     tenant: Value,
+    #[schema(value_type = Object)]
     tenant_unit: Value,
     permissions: Vec<String>,
-    plan: Value,
+    plan: PlanObject,
 }
 
 /// The one plan there is: nothing is sold.
-fn free_plan() -> Value {
-    json!({
-        "id": "0feeeeeeeeeeeeeeeeeeeeeeeeeeeeee", "name": "Free Website", "legacy_id": "free", "price": 0, "currency": "USD",
-        "frequency": "", "is_subscribed": false, "can_subscribe": false, "legacy_discount": false, "externally_managed": false,
-    })
+#[derive(Serialize, ToSchema)]
+struct PlanObject {
+    id: &'static str,
+    name: &'static str,
+    legacy_id: &'static str,
+    price: u32,
+    currency: &'static str,
+    frequency: &'static str,
+    is_subscribed: bool,
+    can_subscribe: bool,
+    legacy_discount: bool,
+    externally_managed: bool,
+}
+
+const fn free_plan() -> PlanObject {
+    PlanObject {
+        id: "0feeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+        name: "Free Website",
+        legacy_id: "free",
+        price: 0,
+        currency: "USD",
+        frequency: "",
+        is_subscribed: false,
+        can_subscribe: false,
+        legacy_discount: false,
+        externally_managed: false,
+    }
 }
 
 /// What zones' own answers list of permissions; the rest would not fit the buffers of small clients (api-v4 §0.14).
@@ -118,7 +189,7 @@ async fn one(door: &Door, caller: &Caller, zone: (Zone, Account)) -> Answered<Zo
 
 async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<ZoneObject>> {
     let page = Page::read(&query, PageLimits::ZONES)?;
-    let order = Order::read(&query, &["name", "status", "account.id", "account.name", "plan.id"])?;
+    let order = Order::read(&query, &ORDERED_BY)?;
     let matching = Match::read(&query, "match")?;
     let name = query.text("name").map(TextFilter::with_operator);
     let account_name = query.text("account.name").map(TextFilter::with_operator);
@@ -158,12 +229,13 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
 async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) -> Answered<ZoneObject> {
     let body = At::body(&body);
     let name = body.required("name")?;
-    let kind = body.member("type").map(|kind| kind.one_of(&["full", "partial", "secondary", "internal"])).transpose()?;
+    let kind = body.member("type").map(|kind| kind.one_of(TYPES)).transpose()?;
     if let Some(kind) = kind.filter(|kind| *kind != "full") {
         let why = format!("zones of type {kind} are not offered yet; leave `type` out, or write \"full\"");
         return Err(poterne_model::ShapeError::new("/type", why).into());
     }
-    let account = match body.member("account").and_then(|account| account.member("id")) {
+    let account = body.member("account").map(|account| account.object().map(|_| account)).transpose()?;
+    let account = match account.and_then(|account| account.member("id")) {
         Some(id) => id.text(64)?.parse::<AccountId>().map_err(|error| id.wrong(error))?,
         None => only_account(&door, &caller).await?,
     };
@@ -219,13 +291,13 @@ async fn page_rules(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneI
     Ok(Answer::success([]))
 }
 
-async fn plans(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Vec<Value>> {
+async fn plans(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Vec<PlanObject>> {
     door.app.zone_get(&caller, id).await?;
     Ok(Answer::success(vec![free_plan()]))
 }
 
-async fn plan(State(door): State<Door>, Who(caller): Who, id: crate::path::Ids<ZoneId, String>) -> Answered<Value> {
+async fn plan(State(door): State<Door>, Who(caller): Who, id: crate::path::Ids<ZoneId, String>) -> Answered<PlanObject> {
     door.app.zone_get(&caller, id.0).await?;
     let plan = free_plan();
-    if plan["id"] == *id.1 { Ok(Answer::success(plan)) } else { Err(Answer::no_route(&format!("plan {}", id.1))) }
+    if plan.id == id.1 { Ok(Answer::success(plan)) } else { Err(Answer::no_route(&format!("plan {}", id.1))) }
 }

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     WireTime,
     query::{
-        Query, QueryError,
+        Parameter, Query, QueryError,
         filter::{Match, Order},
     },
 };
 
 /// A rule.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each is documented in `AccessRule`")]
 pub struct AccessRuleObject {
@@ -30,6 +31,7 @@ pub struct AccessRuleObject {
 }
 
 /// Whose visitors are meant.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeObject {
     /// Of the user, account or zone.
@@ -57,6 +59,20 @@ impl AccessRuleObject {
     }
 }
 
+/// What [`read_filter`] reads.
+pub fn filter_parameters() -> impl Iterator<Item = Parameter> {
+    let conditions = [
+        Parameter::word("mode", AccessMode::WORDS, "of that mode"),
+        Parameter::text("notes", "whose notes hold this"),
+        Parameter::word("configuration.target", AccessTarget::WORDS, "of that target"),
+        Parameter::text("configuration.value", "of that value"),
+        Parameter::matching("match"),
+    ];
+    conditions.into_iter().chain(Parameter::order(&ORDERED_BY))
+}
+
+const ORDERED_BY: [&str; 3] = ["mode", "configuration.target", "configuration.value"];
+
 /// Which rules a request lists, and in which order: by `mode`, `configuration.target` or `configuration.value`.
 ///
 /// # Errors
@@ -69,7 +85,7 @@ pub fn read_filter(query: &Query) -> Result<(AccessRuleFilter, Order), QueryErro
         value: query.text("configuration.value").map(str::to_owned),
         any: Match::read(query, "match")? == Match::Any,
     };
-    Ok((filter, Order::read(query, &["mode", "configuration.target", "configuration.value"])?))
+    Ok((filter, Order::read(query, &ORDERED_BY)?))
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ pub struct Envelope<T> {
 }
 
 /// One error.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiError {
     /// See [`codes`]. Sent as a number; some servers send a text, which is read too.
@@ -91,10 +92,12 @@ pub struct ApiError {
     pub source: Option<Source>,
     /// What lies beneath; older clients print it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(no_recursion))]
     pub error_chain: Vec<ApiError>,
 }
 
 /// Where an error lies.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// A JSON pointer into the body (RFC 6901).

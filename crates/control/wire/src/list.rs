@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::WireTime;
 
 /// A list.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each is documented in `List`")]
 pub struct ListObject {
@@ -34,6 +35,44 @@ impl ListObject {
     }
 }
 
+/// An item as [`item_object`] tells it, for the description of the API: one of `ip`, `asn`, `hostname` and `redirect`, by its list's kind.
+#[cfg(feature = "openapi")]
+#[derive(Debug, Clone, utoipa::ToSchema)]
+#[allow(missing_docs, reason = "each is documented in `ListItem`")]
+pub struct ItemObject {
+    pub id: poterne_model::ListItemId,
+    pub ip: Option<poterne_model::Network>,
+    pub asn: Option<u32>,
+    pub hostname: Option<HostnameItem>,
+    pub redirect: Option<RedirectItem>,
+    pub comment: Option<String>,
+    pub created_on: WireTime,
+    pub modified_on: WireTime,
+}
+
+/// Of a `hostname` list.
+#[cfg(feature = "openapi")]
+#[derive(Debug, Clone, utoipa::ToSchema)]
+#[allow(missing_docs, reason = "each is documented in `ItemValue`")]
+pub struct HostnameItem {
+    pub url_hostname: String,
+    pub exclude_exact_hostname: Option<bool>,
+}
+
+/// Of a `redirect` list.
+#[cfg(feature = "openapi")]
+#[derive(Debug, Clone, utoipa::ToSchema)]
+#[allow(missing_docs, reason = "each is documented in `Redirect`")]
+pub struct RedirectItem {
+    pub source_url: String,
+    pub target_url: String,
+    pub status_code: u16,
+    pub include_subdomains: Option<bool>,
+    pub subpath_matching: Option<bool>,
+    pub preserve_query_string: Option<bool>,
+    pub preserve_path_suffix: Option<bool>,
+}
+
 /// An item: its value, and what it is.
 pub fn item_object(item: &ListItem) -> Value {
     let mut out: Map<String, Value> = item.value.members();
@@ -47,6 +86,7 @@ pub fn item_object(item: &ListItem) -> Value {
 }
 
 /// What every write of items is answered with.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationStarted {
     /// To be asked after.
@@ -54,6 +94,7 @@ pub struct OperationStarted {
 }
 
 /// How far such a write is.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each is documented in `ListOperation`")]
 pub struct OperationObject {

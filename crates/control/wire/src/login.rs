@@ -4,6 +4,7 @@ use poterne_model::{AccountId, Name, ZoneId};
 use serde::{Deserialize, Serialize};
 
 /// The answer to a login that was begun.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginObject {
     /// What the operator types, as `K7QM-2XPD`.
@@ -24,6 +25,7 @@ impl std::fmt::Debug for LoginObject {
 }
 
 /// What became of it.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum LoginOutcome {

@@ -1,17 +1,18 @@
 //! Private routes and virtual networks on the wire (api-v4 §6.7). The agent's command line reads them too.
 
 use poterne_model::{
-    Network, RouteId, TunnelId, VirtualNetworkId,
+    Network, RouteId, Schema, TunnelId, VirtualNetworkId,
     private_network::{Route, RouteFilter, VirtualNetwork, VirtualNetworkFilter},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     WireTime,
-    query::{Query, QueryError},
+    query::{Parameter, Query, QueryError},
 };
 
 /// A route.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each is documented in `Route`")]
 pub struct RouteObject {
@@ -66,6 +67,22 @@ impl RouteObject {
     }
 }
 
+/// What [`read_route_filter`] reads.
+pub fn route_parameters() -> [Parameter; 9] {
+    let network = |name: &str, about: &str| Parameter::new(name, Schema::network(), about);
+    [
+        Parameter::text("comment", "of that comment"),
+        Parameter::boolean("is_deleted", "deleted ones, or those that are there; absent: both"),
+        network("network_subset", "that lead into this network"),
+        network("network_superset", "that lead to all of this network"),
+        Parameter::instant("existed_at", "that were there then"),
+        Parameter::new("tunnel_id", Schema::uuid("a tunnel"), "of that tunnel"),
+        Parameter::new("route_id", Schema::uuid("a route"), "that route alone"),
+        Parameter::new("virtual_network_id", Schema::uuid("a virtual network"), "of that virtual network"),
+        Parameter::list("tun_types", Schema::text(64), "of tunnels of these types; there is cfd_tunnel alone"),
+    ]
+}
+
 /// Which routes a request lists; none when it asks for tunnels of types that are not here.
 ///
 /// # Errors
@@ -88,6 +105,7 @@ pub fn read_route_filter(query: &Query) -> Result<Option<RouteFilter>, QueryErro
 }
 
 /// A virtual network.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each is documented in `VirtualNetwork`")]
 pub struct VirtualNetworkObject {
@@ -106,6 +124,17 @@ impl From<VirtualNetwork> for VirtualNetworkObject {
         let (created_at, deleted_at) = (created_at.into(), deleted_at.map(WireTime));
         Self { id, name, comment, is_default_network: is_default, created_at, deleted_at }
     }
+}
+
+/// What [`read_virtual_network_filter`] reads.
+pub fn virtual_network_parameters() -> [Parameter; 5] {
+    [
+        Parameter::new("id", Schema::uuid("a virtual network"), "that one alone"),
+        Parameter::text("name", "of that name"),
+        Parameter::boolean("is_default", "the default one, or the others"),
+        Parameter::boolean("is_default_network", "the same, as cloudflared spells it"),
+        Parameter::boolean("is_deleted", "deleted ones, or those that are there; absent: both"),
+    ]
 }
 
 /// Which virtual networks a request lists.

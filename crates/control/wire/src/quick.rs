@@ -13,6 +13,7 @@ use crate::Envelope;
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// What an agent needs to run the tunnel. `Debug` hides the secret.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuickTunnel {
     /// The tunnel.
@@ -32,6 +33,7 @@ pub struct QuickTunnel {
 }
 
 /// The edges and the pin, in the form they have in a token.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edges {
     /// `host:port` of each edge.

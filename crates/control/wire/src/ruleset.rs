@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::WireTime;
 
 /// A ruleset. Versions are decimal texts.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "each is documented in `Ruleset`")]
 pub struct RulesetObject<'a> {
@@ -22,6 +23,7 @@ pub struct RulesetObject<'a> {
     pub last_updated: WireTime,
     /// Absent in lists of rulesets.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<RuleObject>>))]
     pub rules: Option<Vec<Value>>,
 }
 
@@ -44,6 +46,30 @@ impl<'a> RulesetObject<'a> {
     pub fn whole(ruleset: &'a Ruleset) -> Self {
         Self { rules: Some(ruleset.rules.iter().map(rule_object).collect()), ..Self::head(ruleset) }
     }
+}
+
+/// A rule as [`rule_object`] tells it, for the description of the API.
+#[cfg(feature = "openapi")]
+#[derive(Debug, Clone, utoipa::ToSchema)]
+#[allow(missing_docs, reason = "each is documented in `RuleBody`")]
+pub struct RuleObject {
+    pub id: poterne_model::RuleId,
+    pub r#ref: String,
+    /// A decimal text, raised by every change of the rule.
+    pub version: String,
+    pub last_updated: WireTime,
+    pub action: poterne_model::ruleset::Action,
+    pub expression: String,
+    pub description: String,
+    pub enabled: bool,
+    /// What the action does; its members depend on it. Those not known to this version are kept and told back.
+    pub action_parameters: Option<Value>,
+    pub categories: Option<Vec<String>>,
+    /// Whether it says so in the log, under `enabled`.
+    pub logging: Option<Value>,
+    /// What it counts; of `http_ratelimit` alone.
+    pub ratelimit: Option<Value>,
+    pub exposed_credential_check: Option<Value>,
 }
 
 /// One rule: what it says, as [`poterne_model::ruleset::RuleBody::members`] tells it, and what it is.

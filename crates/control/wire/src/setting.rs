@@ -1,7 +1,7 @@
 //! Zone settings on the wire (api-v4 §10).
 
 use poterne_model::{
-    At, ShapeError,
+    At, Schema, ShapeError,
     setting::{ManagedHeaders, SettingView, find, managed},
 };
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use crate::WireTime;
 const ITEMS_MAX: usize = 200;
 
 /// One setting.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SettingObject {
     /// Which.
@@ -46,6 +47,26 @@ impl From<SettingView> for SettingObject {
     }
 }
 
+/// What [`read_value`] reads; what a value may be depends on the setting.
+pub fn value_schema() -> Schema {
+    let value = Schema::object([("value", Schema::anything().required().about("what the setting may say"))]);
+    let enabled =
+        Schema::object([("enabled", Schema::boolean().required().about("the same, of the few settings that say it so"))]);
+    Schema::any_of([value, enabled]).named("SettingChange").example(serde_json::json!({ "value": "on" }))
+}
+
+/// What [`read_items`] reads.
+pub fn items_schema() -> Schema {
+    let members = [
+        ("id", Schema::text(64).required().about("which setting")),
+        ("value", Schema::anything().about("what it may say")),
+        ("enabled", Schema::anything().about("the same, of the few settings that say it so")),
+    ];
+    let items = Schema::items(Schema::object(members), ITEMS_MAX).required();
+    let example = serde_json::json!({ "items": [{ "id": "brotli", "value": "on" }] });
+    Schema::object([("items", items)]).named("SettingsChanges").example(example)
+}
+
 /// What the body of a PATCH of one setting says: its `value`, or `enabled` where the setting has that. A setting that is not known
 /// is refused later, by its own error.
 ///
@@ -73,6 +94,7 @@ pub fn read_items<'a>(body: &At<'a>) -> Result<Vec<(&'a str, At<'a>)>, ShapeErro
 }
 
 /// What is added to or removed from requests and responses by name.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManagedHeadersObject {
     /// On the way to the origin.
@@ -82,6 +104,7 @@ pub struct ManagedHeadersObject {
 }
 
 /// One of them.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManagedHeader {
     /// Which.

@@ -53,6 +53,16 @@ impl fmt::Display for WireTime {
     }
 }
 
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for WireTime {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        serde_json::from_value(poterne_model::Schema::instant().into_value()).expect("the schema of a text is one")
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for WireTime {}
+
 impl Serialize for WireTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -1,7 +1,7 @@
 //! API tokens, policies and permission groups on the wire (api-v4 §2).
 
 use poterne_model::{
-    AccountId, At, PermissionGroupId, PolicyId, ShapeError, Timestamp, TokenId,
+    AccountId, At, PermissionGroupId, PolicyId, Schema, ShapeError, Timestamp, TokenId,
     permission::{ApiToken, Condition, Effect, PermissionGroup, Policy, Terms, TokenStatus, group, policy, resource, token},
 };
 use serde::Serialize;
@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::WireTime;
 
 /// A token.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "each is documented in `ApiToken` and `Terms`")]
 pub struct TokenObject {
@@ -25,6 +26,7 @@ pub struct TokenObject {
     pub expires_on: Option<WireTime>,
     pub policies: Vec<PolicyObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub condition: Option<Value>,
     /// The secret, in the answer to the call that made it and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,6 +46,7 @@ impl Drop for TokenObject {
 }
 
 /// A policy.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PolicyObject {
     /// Its id.
@@ -51,12 +54,14 @@ pub struct PolicyObject {
     /// Gives or takes.
     pub effect: Effect,
     /// Over what.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub resources: Map<String, Value>,
     /// What.
     pub permission_groups: Vec<GroupReference>,
 }
 
 /// A group, as a policy names it.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupReference {
     /// Its id.
@@ -67,6 +72,7 @@ pub struct GroupReference {
 }
 
 /// A group, as the list of them holds it.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupObject {
     /// Its id.
@@ -146,6 +152,23 @@ pub struct TokenDraft {
 }
 
 impl TokenDraft {
+    /// What [`Self::read`] reads.
+    pub fn schema() -> Schema {
+        let members = [
+            ("name", Schema::text(token::NAME_CHARS_MAX).not_empty().required()),
+            ("status", Schema::one_of(TokenStatus::WORDS)),
+            ("policies", Schema::items(Policy::schema(), policy::POLICIES_MAX).not_empty().required()),
+            ("condition", Condition::schema()),
+            ("not_before", Schema::instant()),
+            ("expires_on", Schema::instant()),
+        ];
+        let policy = json!({
+            "effect": "allow", "permission_groups": [{ "id": "c4c0b111b94489de8ed41a7035ee9f09" }],
+            "resources": { "com.cloudflare.api.account.zone.*": "*" },
+        });
+        Schema::object(members).named("NewToken").example(json!({ "name": "ci", "policies": [policy] }))
+    }
+
     /// From a body. `owner` is the account a token of an account belongs to; policies get ids that are handed in.
     ///
     /// # Errors
@@ -156,7 +179,7 @@ impl TokenDraft {
         if name.is_empty() {
             return Err(given.wrong("write a name"));
         }
-        let status = body.member("status").map(|status| status.one_of(&["active", "disabled", "expired"])).transpose()?;
+        let status = body.member("status").map(|status| status.one_of(TokenStatus::WORDS)).transpose()?;
         let given = body.required("policies")?;
         let policies: Vec<Policy> =
             given.items(policy::POLICIES_MAX)?.map(|policy| Policy::read(&policy, new_id())).collect::<Result<_, _>>()?;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::WireTime;
 
 /// A tunnel.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct TunnelObject {
     /// Its id.
@@ -48,12 +49,14 @@ pub struct TunnelObject {
     pub remote_config: bool,
     /// Empty.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub metadata: Value,
     /// Told to whoever makes it, and not again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// The same, as the agent keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub credentials_file: Option<Value>,
 }
 
@@ -65,6 +68,7 @@ impl std::fmt::Debug for TunnelObject {
 }
 
 /// One connection of a connector.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionObject {
     /// Its id.
@@ -88,10 +92,12 @@ pub struct ConnectionObject {
     pub opened_at: WireTime,
     /// Where it came from; some servers write an empty text where they do not know.
     #[serde(default, deserialize_with = "address")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub origin_ip: Option<IpAddr>,
 }
 
 /// One running agent.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectorObject {
     /// Its id, new with each start.
@@ -116,6 +122,7 @@ pub struct ConnectorObject {
 }
 
 /// The answer to `route dns`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoutedObject {
     /// `new`, `updated` or `unchanged`.

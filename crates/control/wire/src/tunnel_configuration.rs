@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::WireTime;
 
 /// The answer to GET and PUT.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConfigurationObject {
     /// Whose tunnel it is.
@@ -17,6 +18,7 @@ pub struct ConfigurationObject {
     /// Raised by one with every PUT; 0: never configured.
     pub version: u64,
     /// Null: never configured.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub config: Option<Value>,
     /// `cloudflare`: kept here; `local`: the agent's own file.
     pub source: String,

@@ -7,8 +7,9 @@ mod filter;
 
 pub use filter::AccessRuleFilter;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::{AccessRuleId, AccountId, At, Network, ShapeError, Timestamp, UserId, ZoneId, word::words};
+use crate::{AccessRuleId, AccountId, At, Network, Schema, ShapeError, Timestamp, UserId, ZoneId, word::words};
 
 /// Longest note, in characters.
 pub const NOTES_CHARS_MAX: usize = 500;
@@ -57,6 +58,7 @@ pub enum AccessScope {
 }
 
 /// Who is meant: a target and its value in normal form.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AccessConfiguration {
     /// What the value is.
@@ -106,6 +108,12 @@ pub struct DuplicateAccessRule {
 }
 
 impl AccessConfiguration {
+    /// What [`Self::read`] reads. A number of a system is a text here, though a bare number is taken too.
+    pub fn schema() -> Schema {
+        let value = Schema::text(64).about("what the target says: an address, a network, AS64500, a country by two letters");
+        Schema::object([("target", Schema::one_of(AccessTarget::WORDS).required()), ("value", value.required())])
+    }
+
     /// From the `configuration` of a body.
     ///
     /// # Errors
@@ -153,6 +161,17 @@ fn normal(target: AccessTarget, text: &str) -> Result<String, &'static str> {
 }
 
 impl AccessRuleDraft {
+    /// What [`Self::read`] reads; and what [`AccessRule::patch`] reads, which changes `mode` and `notes`.
+    pub fn schema(is_new: bool) -> Schema {
+        let (mode, whom) = (Schema::one_of(AccessMode::WORDS), AccessConfiguration::schema());
+        let (mode, whom) = if is_new { (mode.required(), whom.required()) } else { (mode, whom) };
+        let members = [("mode", mode), ("configuration", whom), ("notes", Schema::text(NOTES_CHARS_MAX))];
+        let whole = json!({ "mode": "block", "configuration": { "target": "ip", "value": "192.0.2.7" }, "notes": "knocks" });
+        let (name, example) =
+            if is_new { ("NewAccessRule", whole) } else { ("AccessRuleChanges", json!({ "mode": "challenge" })) };
+        Schema::object(members).named(name).example(example)
+    }
+
     /// From the body of a POST.
     ///
     /// # Errors

@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 
+use serde_json::json;
+
 use super::{ITEMS_A_CALL_MAX, ITEMS_MAX, ItemDraft, ListItem, ListKind};
-use crate::{At, ListItemId, ShapeError, Timestamp};
+use crate::{At, ListItemId, Schema, ShapeError, Timestamp};
 
 /// Why a list stayed as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +37,20 @@ impl ListWrite {
     pub const fn is_empty(&self) -> bool {
         self.inserted.is_empty() && self.updated.is_empty() && self.removed.is_empty()
     }
+}
+
+/// What [`read_items`] reads.
+pub fn items_schema() -> Schema {
+    Schema::items(ItemDraft::schema(), ITEMS_A_CALL_MAX)
+        .named("NewItems")
+        .example(json!([{ "ip": "192.0.2.0/24", "comment": "ours" }]))
+}
+
+/// What [`read_ids`] reads.
+pub fn ids_schema() -> Schema {
+    let item = Schema::object([("id", Schema::hex("an item of the list").required())]);
+    let example = json!({ "items": [{ "id": "0123456789abcdef0123456789abcdef" }] });
+    Schema::object([("items", Schema::items(item, ITEMS_A_CALL_MAX).not_empty().required())]).named("GoneItems").example(example)
 }
 
 /// The bare list that POST and PUT bring.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{COMMENT_CHARS_MAX, ListKind};
-use crate::{At, ListItemId, Name, Network, ShapeError, Timestamp};
+use crate::{At, ListItemId, Name, Network, Schema, ShapeError, Timestamp};
 
 /// Longest address of a redirect, in characters.
 const URL_CHARS_MAX: usize = 4096;
@@ -71,9 +71,32 @@ pub struct Redirect {
     pub options: Vec<(&'static str, bool)>,
 }
 
+const STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
+
 const OPTIONS: [&str; 4] = ["include_subdomains", "subpath_matching", "preserve_query_string", "preserve_path_suffix"];
 
 impl ItemDraft {
+    /// What [`Self::read`] reads: the member that the list's kind is called by.
+    pub fn schema() -> Schema {
+        let hostname = [("url_hostname", Schema::name().required()), ("exclude_exact_hostname", Schema::boolean())];
+        let redirect = [
+            ("source_url", Schema::text(URL_CHARS_MAX).required()),
+            ("target_url", Schema::text(URL_CHARS_MAX).required()),
+            ("status_code", Schema::of(json!({ "type": "integer", "enum": STATUSES })).by_default(301)),
+        ];
+        let options = OPTIONS.map(|option| (option, Schema::boolean()));
+        let of = |name: &'static str, schema: Schema| {
+            Schema::object([(name, schema.required()), ("comment", Schema::text(COMMENT_CHARS_MAX))])
+        };
+        let choices = [
+            of("ip", Schema::network()),
+            of("asn", Schema::integer(1..=u32::MAX.into())),
+            of("hostname", Schema::object(hostname)),
+            of("redirect", Schema::object(redirect.into_iter().chain(options))),
+        ];
+        Schema::any_of(choices)
+    }
+
     /// One item of a body, for a list of that kind.
     ///
     /// # Errors
@@ -189,7 +212,7 @@ fn redirect(at: &At<'_>) -> Result<Redirect, ShapeError> {
     let mut status_code = 301;
     if let Some(given) = at.member("status_code") {
         let status = given.integer(0..=999)?;
-        status_code = [301_u16, 302, 303, 307, 308]
+        status_code = STATUSES
             .into_iter()
             .find(|known| i64::from(*known) == status)
             .ok_or_else(|| given.wrong("write one of 301, 302, 303, 307, 308"))?;

@@ -9,11 +9,12 @@ pub mod edit;
 pub mod item;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 pub use edit::{ListError, ListWrite};
 pub use item::{ItemDraft, ItemValue, ListItem};
 
-use crate::{At, ListId, ListOperationId, ShapeError, Timestamp, word::words};
+use crate::{At, ListId, ListOperationId, Schema, ShapeError, Timestamp, word::words};
 
 /// Longest name of a list, in characters.
 pub const NAME_CHARS_MAX: usize = 50;
@@ -70,6 +71,17 @@ pub struct ListDraft {
 }
 
 impl ListDraft {
+    /// What [`Self::read`] reads.
+    pub fn schema() -> Schema {
+        let name = Schema::text(NAME_CHARS_MAX).not_empty().pattern("^[a-z0-9_]+$").about("what rules call it");
+        let members = [
+            ("name", name.required()),
+            ("kind", Schema::one_of(ListKind::WORDS).required()),
+            ("description", Schema::text(COMMENT_CHARS_MAX)),
+        ];
+        Schema::object(members).named("NewList").example(json!({ "name": "office", "kind": "ip", "description": "our own" }))
+    }
+
     /// From the body of a POST.
     ///
     /// # Errors
@@ -79,6 +91,13 @@ impl ListDraft {
         let kind = ListKind::read(&body.required("kind")?)?;
         Ok(Self { name, kind, description: read_description(body)? })
     }
+}
+
+/// What [`read_description`] reads.
+pub fn description_schema() -> Schema {
+    Schema::object([("description", Schema::text(COMMENT_CHARS_MAX))])
+        .named("ListChanges")
+        .example(json!({ "description": "ours" }))
 }
 
 /// The `description` of a body; empty when it has none.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{Permission, PermissionGroup, Resource, Target, group, resource};
-use crate::{AccountId, At, Network, PermissionGroupId, PolicyId, ShapeError, Timestamp, word::words};
+use crate::{AccountId, At, Network, PermissionGroupId, PolicyId, Schema, ShapeError, Timestamp, word::words};
 
 /// Most policies of one token.
 pub const POLICIES_MAX: usize = 100;
@@ -62,6 +62,16 @@ pub struct Terms {
 }
 
 impl Policy {
+    /// What [`Self::read`] reads.
+    pub fn schema() -> Schema {
+        let group = Schema::object([("id", Schema::hex("a permission group").required())]);
+        Schema::object([
+            ("effect", Schema::one_of(Effect::WORDS).by_default("allow")),
+            ("resources", resource::schema().required()),
+            ("permission_groups", Schema::items(group, group::GROUPS.len() * 2).not_empty().required()),
+        ])
+    }
+
     /// From one item of `policies`. Its id is handed in: one that a body brings is kept only by whoever knows that it is this
     /// token's.
     ///
@@ -107,6 +117,12 @@ impl Policy {
 }
 
 impl Condition {
+    /// What [`Self::read`] reads.
+    pub fn schema() -> Schema {
+        let list = || Schema::items(Schema::network(), NETWORKS_MAX);
+        Schema::object([("request_ip", Schema::object([("in", list()), ("not_in", list())]))])
+    }
+
     /// From the `condition` of a body.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Target;
-use crate::{AccountId, At, ShapeError, UserId, ZoneId};
+use crate::{AccountId, At, Schema, ShapeError, UserId, ZoneId};
 
 const ACCOUNT: &str = "com.cloudflare.api.account.";
 const ZONE: &str = "com.cloudflare.api.account.zone.";
@@ -77,6 +77,13 @@ impl Resource {
             _ => self.covers(target),
         }
     }
+}
+
+/// What [`read`] reads.
+pub fn schema() -> Schema {
+    let about = "what the policy is over: `com.cloudflare.api.account.<id>`, `com.cloudflare.api.account.zone.<id>` or \
+        `com.cloudflare.api.user.<id>`, `*` for all of a kind; the value is \"*\", or of an account an object of its zones";
+    Schema::object([]).with("minProperties", 1).with("maxProperties", RESOURCES_MAX).about(about)
 }
 
 /// The `resources` of a policy.

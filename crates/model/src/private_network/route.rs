@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::COMMENT_CHARS_MAX;
-use crate::{At, Network, NetworkError, RouteId, ShapeError, Timestamp, TunnelId, VirtualNetworkId};
+use crate::{At, Network, NetworkError, RouteId, Schema, ShapeError, Timestamp, TunnelId, VirtualNetworkId};
 
 /// Where devices of the organisation get their addresses from: no route may lead there.
 const DEVICES: (&str, [u8; 4], u8) = ("100.96.0.0/12", [100, 96, 0, 0], 12);
@@ -69,6 +70,15 @@ pub enum RouteError {
 }
 
 impl RouteDraft {
+    /// What [`Self::read`] reads.
+    pub fn schema() -> Schema {
+        let [(_, network), (_, tunnel), virtual_network, comment] = members();
+        let members = [("network", network.required()), ("tunnel_id", tunnel.required()), virtual_network, comment];
+        let example =
+            json!({ "network": "10.0.0.0/8", "tunnel_id": "3d539f97-cd3a-4d8e-833b-65e9099c7a8d", "comment": "the lab" });
+        Schema::object(members).named("NewRoute").example(example)
+    }
+
     /// From the body of a POST.
     ///
     /// # Errors
@@ -85,7 +95,21 @@ impl RouteDraft {
     }
 }
 
+fn members() -> [(&'static str, Schema); 4] {
+    [
+        ("network", Schema::network()),
+        ("tunnel_id", Schema::uuid("the tunnel that leads there")),
+        ("virtual_network_id", Schema::uuid("where it leads so; the default one where none is named")),
+        ("comment", Schema::text(COMMENT_CHARS_MAX)),
+    ]
+}
+
 impl RouteChanges {
+    /// What [`Self::read`] reads.
+    pub fn schema() -> Schema {
+        Schema::object(members()).named("RouteChanges").example(json!({ "comment": "the other lab" }))
+    }
+
     /// From the body of a PATCH.
     ///
     /// # Errors

@@ -4,9 +4,10 @@
 //! neither given up nor deleted.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::COMMENT_CHARS_MAX;
-use crate::{At, ShapeError, Timestamp, VirtualNetworkId};
+use crate::{At, Schema, ShapeError, Timestamp, VirtualNetworkId};
 
 /// What the one is called that every account has from the start.
 pub const DEFAULT_NAME: &str = "default";
@@ -69,6 +70,19 @@ pub enum VirtualNetworkError {
 }
 
 impl VirtualNetworkDraft {
+    /// What [`Self::read`] reads, of a new one and of one that is there.
+    pub fn schema(is_new: bool) -> Schema {
+        let name = Schema::text(NAME_CHARS_MAX).not_empty();
+        let members = [
+            ("name", if is_new { name.required() } else { name }),
+            ("comment", Schema::text(COMMENT_CHARS_MAX)),
+            ("is_default", Schema::boolean().about("routes and clients that name none mean the default one")),
+            ("is_default_network", Schema::boolean().about("the same, as cloudflared spells it")),
+        ];
+        let name = if is_new { "NewVirtualNetwork" } else { "VirtualNetworkChanges" };
+        Schema::object(members).named(name).example(json!({ "name": "lab", "comment": "behind the lab's router" }))
+    }
+
     /// From a body. The flag comes as `is_default` (SDKs) or `is_default_network` (cloudflared).
     ///
     /// # Errors

@@ -16,6 +16,7 @@
 //! Ids and the instant are handed in.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 pub mod action;
 pub mod edit;
@@ -31,7 +32,7 @@ pub use edit::{Position, RulesetError};
 pub use phase::{Phase, PhaseError};
 pub use rule::{Rule, RuleBody, RuleDraft};
 
-use crate::{At, RulesetId, ShapeError, Timestamp, word::words};
+use crate::{At, RulesetId, Schema, ShapeError, Timestamp, word::words};
 
 /// Most rules in one ruleset.
 pub const RULES_MAX: usize = 1000;
@@ -138,6 +139,21 @@ pub struct RulesetPut {
 }
 
 impl RulesetDraft {
+    /// What [`Self::read`] reads.
+    pub fn schema(scope: Scope) -> Schema {
+        let (kinds, named) = match scope {
+            Scope::Account => ([Kind::Custom.as_str(), Kind::Root.as_str()], "NewAccountRuleset"),
+            Scope::Zone => ([Kind::Custom.as_str(), Kind::Zone.as_str()], "NewZoneRuleset"),
+        };
+        let phases: Vec<&str> = Phase::WORDS.iter().copied().filter(|word| Phase::find(word, scope).is_ok()).collect();
+        let [(_, name), description, rules] = members();
+        let kind = ("kind", Schema::one_of(&kinds).required());
+        let members = [("name", name.required()), description, kind, ("phase", Schema::one_of(&phases).required()), rules];
+        let rule = json!({ "action": "block", "expression": "(ip.src eq 192.0.2.7)" });
+        let example = json!({ "name": "mine", "kind": "custom", "phase": "http_request_firewall_custom", "rules": [rule] });
+        Schema::object(members).named(named).example(example)
+    }
+
     /// From the body of a POST.
     ///
     /// # Errors
@@ -158,6 +174,12 @@ impl RulesetDraft {
 }
 
 impl RulesetPut {
+    /// What [`Self::read`] reads.
+    pub fn schema() -> Schema {
+        let rule = json!({ "action": "block", "expression": "(ip.src eq 192.0.2.7)" });
+        Schema::object(members()).named("RulesetChanges").example(json!({ "description": "mine", "rules": [rule] }))
+    }
+
     /// From the body of a PUT. Members that cannot be changed (`kind`, `phase`, `version`) are passed over.
     ///
     /// # Errors
@@ -181,6 +203,14 @@ impl RulesetPut {
             rules: self.rules.unwrap_or_default(),
         }
     }
+}
+
+fn members() -> [(&'static str, Schema); 3] {
+    [
+        ("name", Schema::text(NAME_CHARS_MAX).not_empty()),
+        ("description", Schema::text(DESCRIPTION_CHARS_MAX)),
+        ("rules", Schema::items(RuleDraft::schema(), RULES_MAX)),
+    ]
 }
 
 fn read_name(at: &At<'_>) -> Result<String, ShapeError> {

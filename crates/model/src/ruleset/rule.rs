@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Action, DESCRIPTION_CHARS_MAX, EXPRESSION_CHARS_MAX, Kind, Phase, RULES_MAX, parameters, ratelimit};
-use crate::{At, RuleId, ShapeError, Timestamp, shape::without_nulls};
+use crate::{At, RuleId, Schema, ShapeError, Timestamp, shape::without_nulls};
 
 /// Longest `ref`, in characters.
 pub const REF_CHARS_MAX: usize = 128;
@@ -61,6 +61,44 @@ pub struct RuleDraft {
 }
 
 impl RuleDraft {
+    /// What [`Self::read`] reads. What an action's parameters and a rate limit may say depends on action and phase, and is not told.
+    pub fn schema() -> Schema {
+        let object = || Schema::object([]);
+        Schema::object([
+            ("id", Schema::hex("the rule it continues")),
+            ("ref", Schema::text(REF_CHARS_MAX).about("what the client calls it; unique in the ruleset")),
+            ("action", Schema::one_of(Action::WORDS).required().about("one that has a place in the phase")),
+            ("action_parameters", object().about("what the action does, as its kind asks")),
+            ("expression", Schema::text(EXPRESSION_CHARS_MAX).not_empty().required()),
+            ("description", Schema::text(DESCRIPTION_CHARS_MAX)),
+            ("enabled", Schema::boolean().by_default(true)),
+            ("categories", Schema::items(Schema::text(100), 100)),
+            ("logging", Schema::object([("enabled", Schema::boolean())])),
+            ("ratelimit", object().about("what is counted; of http_ratelimit alone, and required there")),
+            ("exposed_credential_check", object()),
+        ])
+    }
+
+    /// What POST of one rule reads, and PATCH of one that is there.
+    pub fn schema_of_one(is_new: bool) -> Schema {
+        let position = Schema::object([
+            ("before", Schema::text(64).about("the rule it stands before; empty: before all")),
+            ("after", Schema::text(64).about("the rule it stands after; empty: after all")),
+            ("index", Schema::integer(1..=RULES_MAX as i64)),
+        ]);
+        let position = position.about("where it goes: exactly one of the three");
+        let example = json!({ "action": "block", "expression": "(ip.src eq 192.0.2.7)", "description": "knocks" });
+        let name = if is_new { "NewRule" } else { "RuleChanges" };
+        let mut out = Self::schema().into_value();
+        out["properties"]["position"] = position.into_value();
+        if !is_new {
+            out["required"] = json!([]);
+            // The path says which rule it is.
+            out["properties"].as_object_mut().map(|members| members.remove("id"));
+        }
+        Schema::of(out).named(name).example(example)
+    }
+
     /// The `rules` of a body; none when it has none.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! The settings of a zone's DNS (api-v4 §5): what the name server says of the zone itself.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::{At, Name, ShapeError, ZoneId};
+use crate::{At, Name, Schema, ShapeError, ZoneId};
 
 /// All of them, whole. A PATCH changes the members it carries.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsSettings {
     /// Answer every CNAME with the addresses behind it.
@@ -28,6 +30,7 @@ pub struct DnsSettings {
 }
 
 /// What a zone is for.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ZoneMode {
@@ -40,6 +43,7 @@ pub enum ZoneMode {
 }
 
 /// Which name servers a zone has.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nameservers {
     /// One of [`NAMESERVER_TYPES`].
@@ -49,6 +53,8 @@ pub struct Nameservers {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ns_set: Option<u8>,
 }
+
+const ZONE_MODES: &[&str] = &["standard", "cdn_only", "dns_only"];
 
 /// The kinds of name servers that may be asked for.
 pub const NAMESERVER_TYPES: &[&str] = &[
@@ -61,6 +67,7 @@ pub const NAMESERVER_TYPES: &[&str] = &[
 ];
 
 /// The start of authority; times in seconds. Names: none leaves them to the name server.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the fields of RFC 1035 §3.3.13 under the names the API gives them")]
 pub struct Soa {
@@ -74,6 +81,7 @@ pub struct Soa {
 }
 
 /// The zone that is asked first.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InternalDns {
     /// Which; none: no other.
@@ -98,6 +106,37 @@ impl Default for DnsSettings {
 }
 
 impl DnsSettings {
+    /// What [`Self::patched`] reads.
+    pub fn changes() -> Schema {
+        let nameservers = Schema::object([
+            ("type", Schema::one_of(NAMESERVER_TYPES).required()),
+            ("ns_set", Schema::integer(1..=5).about("which set of one's own")),
+        ]);
+        let seconds = |range| Schema::integer(range).about("seconds");
+        let soa = Schema::object([
+            ("mname", Schema::name().or_null()),
+            ("rname", Schema::name().or_null()),
+            ("refresh", seconds(600..=86_400)),
+            ("retry", seconds(600..=86_400)),
+            ("expire", seconds(86_400..=2_419_200)),
+            ("min_ttl", seconds(60..=86_400)),
+            ("ttl", seconds(300..=86_400)),
+        ]);
+        let internal = Schema::object([("reference_zone_id", Schema::hex("the zone that is asked first"))]);
+        let members = [
+            ("flatten_all_cnames", Schema::boolean()),
+            ("foundation_dns", Schema::boolean()),
+            ("multi_provider", Schema::boolean()),
+            ("secondary_overrides", Schema::boolean()),
+            ("ns_ttl", seconds(30..=86_400)),
+            ("zone_mode", Schema::one_of(ZONE_MODES)),
+            ("nameservers", nameservers),
+            ("soa", soa),
+            ("internal_dns", internal),
+        ];
+        Schema::object(members).named("DnsSettingsChanges").example(json!({ "ns_ttl": 3600, "soa": { "retry": 1200 } }))
+    }
+
     /// With the members of a PATCH in their places; members not known here are passed over.
     ///
     /// # Errors
@@ -117,7 +156,7 @@ impl DnsSettings {
         }
         number(body, "ns_ttl", 30..=86_400, &mut after.ns_ttl)?;
         if let Some(given) = body.member("zone_mode") {
-            after.zone_mode = match given.one_of(&["standard", "cdn_only", "dns_only"])? {
+            after.zone_mode = match given.one_of(ZONE_MODES)? {
                 "cdn_only" => ZoneMode::CdnOnly,
                 "dns_only" => ZoneMode::DnsOnly,
                 _ => ZoneMode::Standard,
@@ -132,6 +171,7 @@ impl DnsSettings {
             after.soa = self.soa.patched(&given)?;
         }
         if let Some(given) = body.member("internal_dns") {
+            given.object()?;
             let id = given
                 .member("reference_zone_id")
                 .map(|id| id.text(64)?.parse::<ZoneId>().map_err(|error| ShapeError::new(id.pointer(), error.to_string())));

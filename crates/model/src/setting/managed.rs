@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::{At, ShapeError};
+use crate::{At, Schema, ShapeError};
 
 /// What can be done to requests on their way to the origin.
 pub const REQUEST: &[&str] = &[
@@ -30,6 +31,17 @@ pub struct ManagedHeaders {
 }
 
 impl ManagedHeaders {
+    /// What [`Self::patched`] reads.
+    pub fn changes() -> Schema {
+        let list = |known: &[&str]| {
+            let one = [("id", Schema::one_of(known).required()), ("enabled", Schema::boolean().required())];
+            Schema::items(Schema::object(one), known.len() * 2)
+        };
+        let members = [("managed_request_headers", list(REQUEST)), ("managed_response_headers", list(RESPONSE))];
+        let example = json!({ "managed_response_headers": [{ "id": RESPONSE[0], "enabled": true }] });
+        Schema::object(members).named("ManagedHeadersChanges").example(example)
+    }
+
     /// Whether one is on.
     pub fn is_on(&self, id: &str) -> bool {
         self.on.contains(id)

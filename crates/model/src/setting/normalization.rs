@@ -1,10 +1,12 @@
 //! What is done to a URL before rules, cache and origin see it (edge-behaviour §4.8, api-v4 §10).
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::{At, ShapeError};
+use crate::{At, Schema, ShapeError};
 
 /// How, and for whom.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UrlNormalization {
     /// How.
@@ -15,6 +17,7 @@ pub struct UrlNormalization {
 }
 
 /// How.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NormalizationKind {
@@ -25,6 +28,7 @@ pub enum NormalizationKind {
 }
 
 /// For whom.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NormalizationScope {
@@ -34,6 +38,10 @@ pub enum NormalizationScope {
     Both,
 }
 
+const KINDS: &[&str] = &["cloudflare", "rfc3986"];
+
+const SCOPES: &[&str] = &["incoming", "both"];
+
 impl Default for UrlNormalization {
     /// Both: rules that see one path while the origin serves another are how rules are got around.
     fn default() -> Self {
@@ -42,17 +50,25 @@ impl Default for UrlNormalization {
 }
 
 impl UrlNormalization {
+    /// What [`Self::read`] reads.
+    pub fn body() -> Schema {
+        let (kind, scope) = (Schema::one_of(KINDS).required(), Schema::one_of(SCOPES).required());
+        Schema::object([("type", kind), ("scope", scope)])
+            .named("NewUrlNormalization")
+            .example(json!({ "type": "rfc3986", "scope": "both" }))
+    }
+
     /// From the body of a PUT.
     ///
     /// # Errors
     /// A member is missing or none of its words.
     pub fn read(body: &At<'_>) -> Result<Self, ShapeError> {
         body.object()?;
-        let kind = match body.required("type")?.one_of(&["cloudflare", "rfc3986"])? {
+        let kind = match body.required("type")?.one_of(KINDS)? {
             "rfc3986" => NormalizationKind::Rfc3986,
             _ => NormalizationKind::Cloudflare,
         };
-        let scope = match body.required("scope")?.one_of(&["incoming", "both"])? {
+        let scope = match body.required("scope")?.one_of(SCOPES)? {
             "both" => NormalizationScope::Both,
             _ => NormalizationScope::Incoming,
         };

@@ -8,6 +8,7 @@ mod lists;
 mod logins;
 mod management;
 mod members;
+mod openapi;
 mod private_networks;
 mod quick;
 mod rulesets;

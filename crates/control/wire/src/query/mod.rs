@@ -4,13 +4,16 @@
 //! door that has the URL; here they are bounded.
 //!
 //! * [`page`]: page numbers and cursors, and the `result_info` of an answer;
-//! * [`filter`]: texts that must be met, and the order of a list.
+//! * [`filter`]: texts that must be met, and the order of a list;
+//! * [`parameter`]: what each is, for the description of the API.
 
 pub mod filter;
 pub mod page;
+pub mod parameter;
 
 use std::{fmt::Display, str::FromStr};
 
+pub use parameter::Parameter;
 use poterne_model::Timestamp;
 
 use crate::WireTime;

@@ -49,6 +49,7 @@ pub struct Page {
 }
 
 /// What an answer says of its page.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageInfo {
     /// From 1.
@@ -108,6 +109,7 @@ pub struct CursorPage {
 }
 
 /// What an answer says of such a piece.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CursorInfo {
     /// As applied.
@@ -123,6 +125,7 @@ pub struct CursorInfo {
 }
 
 /// Where it goes on.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursors {
     /// The piece after it.

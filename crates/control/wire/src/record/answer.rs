@@ -34,6 +34,7 @@ pub struct Kept<'a> {
 }
 
 /// A record as it is answered.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordAnswer {
     /// Its id.
@@ -54,6 +55,7 @@ pub struct RecordAnswer {
     pub priority: Option<u16>,
     /// The members, for the types that have some. Numbers are numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub data: Option<Map<String, Value>>,
     /// Whether it could be proxied.
     pub proxiable: bool,
@@ -85,6 +87,7 @@ pub struct RecordAnswer {
 }
 
 /// The settings that were given.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordSettings {
     /// Only the edge's IPv4 addresses.
@@ -99,6 +102,7 @@ pub struct RecordSettings {
 }
 
 /// Where a record comes from.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordMeta {
     /// A scan found it.
@@ -143,18 +147,14 @@ impl From<Kept<'_>> for RecordAnswer {
 }
 
 /// The result of a batch: all four lists, empty where nothing was done.
-pub fn batch_answer(
-    deletes: Vec<RecordAnswer>,
-    patches: Vec<RecordAnswer>,
-    puts: Vec<RecordAnswer>,
-    posts: Vec<RecordAnswer>,
-) -> serde_json::Result<Value> {
-    Ok(serde_json::json!({
-        "deletes": serde_json::to_value(deletes)?,
-        "patches": serde_json::to_value(patches)?,
-        "puts": serde_json::to_value(puts)?,
-        "posts": serde_json::to_value(posts)?,
-    }))
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "as the request calls them")]
+pub struct BatchAnswer {
+    pub deletes: Vec<RecordAnswer>,
+    pub patches: Vec<RecordAnswer>,
+    pub puts: Vec<RecordAnswer>,
+    pub posts: Vec<RecordAnswer>,
 }
 
 /// RFC 3339 with microseconds and `Z` (api-v4 §1.6). Beyond the calendar's ends (years −9999 and 9999) it is the nearer end.

@@ -1,6 +1,11 @@
 //! The parameters of a list of records (api-v4 §4.3), from pairs that are already decoded.
 
-use poterne_model::filter::{Condition, Order, OrderBy, RecordFilter, TagCondition, Text};
+use poterne_model::{
+    Schema,
+    filter::{Condition, Order, OrderBy, RecordFilter, TagCondition, Text},
+};
+
+use crate::query::Parameter;
 
 /// Most conditions of one list: each is asked of each record.
 const CONDITIONS_MAX: usize = 64;
@@ -22,6 +27,31 @@ pub enum ParameterError {
     #[error("more than {CONDITIONS_MAX} conditions in one list: ask for less at once")]
     TooMany,
 }
+
+/// What [`parse_list`] reads.
+pub fn list_parameters() -> impl Iterator<Item = Parameter> {
+    let forms = [("exact", "is this"), ("contains", "holds this"), ("startswith", "begins so"), ("endswith", "ends so")];
+    let of = move |member: &'static str| {
+        forms.into_iter().map(move |(form, about)| Parameter::text(format!("{member}.{form}"), format!("whose {member} {about}")))
+    };
+    let conditions = [
+        Parameter::text("name", "whose name is this"),
+        Parameter::text("content", "whose content is this"),
+        Parameter::list("type", Schema::text(16), "of one of these types"),
+        Parameter::boolean("proxied", "proxied ones, or the others"),
+        Parameter::text("search", "whose name, content, comment or tags hold this"),
+        Parameter::text("comment.present", "with a comment, whatever this says"),
+        Parameter::text("comment.absent", "without a comment, whatever this says"),
+        Parameter::text("tag.present", "with a tag of this name"),
+        Parameter::text("tag.absent", "without a tag of this name"),
+        Parameter::matching("match"),
+        Parameter::matching("tag_match"),
+    ];
+    let texts = ["name", "content", "comment", "tag"].into_iter().flat_map(of);
+    conditions.into_iter().chain(texts).chain(Parameter::order(&ORDERED_BY))
+}
+
+const ORDERED_BY: [&str; 5] = ["type", "name", "content", "ttl", "proxied"];
 
 /// Reads the parameters. Unknown ones, paging among them, are passed over; so are empty ones, which some clients send for "not given".
 /// Repeated and comma-separated types mean any of them.

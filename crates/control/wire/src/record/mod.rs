@@ -10,6 +10,6 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Kept, RecordAnswer, RecordMeta, RecordSettings, batch_answer, timestamp};
-pub use list::{ParameterError, parse_list};
-pub use request::{BATCH_OPERATIONS_MAX, Batch, RequestError, parse_batch, parse_draft};
+pub use answer::{BatchAnswer, Kept, RecordAnswer, RecordMeta, RecordSettings, timestamp};
+pub use list::{ParameterError, list_parameters, parse_list};
+pub use request::{BATCH_OPERATIONS_MAX, Batch, RequestError, batch_schema, draft_schema, parse_batch, parse_draft};

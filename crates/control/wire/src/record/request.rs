@@ -1,11 +1,11 @@
 //! Requests: one record, or a batch (api-v4 §4.1, §4.5).
 
 use poterne_model::{
-    Draft, RecordId,
-    entry::Settings,
+    Draft, RecordId, Rtype, Schema,
+    entry::{self, Settings},
     rdata::{Field, Fields},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Most operations in one batch. Hosted plans end at 3,500; a zone is moved here in one.
 pub const BATCH_OPERATIONS_MAX: usize = 20_000;
@@ -64,6 +64,57 @@ impl RequestError {
             _ => None,
         }
     }
+}
+
+/// What [`parse_draft`] reads, and what of it a record that is created or replaced must have.
+pub fn draft_schema(is_whole: bool) -> Schema {
+    let (name, types) = (Schema::text(254), Rtype::OFFERED.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let rtype = Schema::one_of(&types.iter().map(String::as_str).collect::<Vec<_>>());
+    let (name, rtype) = if is_whole { (name.required(), rtype.required()) } else { (name, rtype) };
+    let settings = ["ipv4_only", "ipv6_only", "flatten_cname"].map(|name| (name, Schema::boolean()));
+    let range = i64::from(entry::TTL_SECS_MIN)..=i64::from(entry::TTL_SECS_MAX);
+    let ttl = Schema::any_of([Schema::integer(1..=1), Schema::integer(range)]).about("seconds; 1 is automatic");
+    let members = [
+        ("name", name.about("in the zone, or whole; @ is the zone itself")),
+        ("type", rtype),
+        ("content", Schema::of(json!({ "type": "string" })).about("as zone files write the data of the type")),
+        ("data", Schema::object([]).about("the same by members, each a number or a text")),
+        ("priority", Schema::integer(0..=u16::MAX.into()).about("of MX, SRV and URI")),
+        ("ttl", ttl.by_default(1)),
+        ("proxied", Schema::boolean().by_default(false)),
+        ("settings", Schema::object(settings)),
+        ("comment", Schema::text(entry::COMMENT_CHARS_MAX)),
+        ("tags", Schema::items(Schema::text(entry::TAG_NAME_CHARS_MAX + 1 + entry::TAG_VALUE_CHARS_MAX), entry::TAGS_MAX)),
+    ];
+    let whole = json!({ "type": "A", "name": "www", "content": "192.0.2.7", "ttl": 300, "comment": "the old one" });
+    let (named, example) = if is_whole { ("NewRecord", whole) } else { ("RecordChanges", json!({ "comment": "the new one" })) };
+    Schema::object(members).named(named).example(example)
+}
+
+/// What [`parse_batch`] reads.
+pub fn batch_schema() -> Schema {
+    let bare = |schema: Schema| {
+        let mut tree = schema.into_value();
+        if let Value::Object(members) = &mut tree {
+            members.retain(|keyword, _| !matches!(keyword.as_str(), "title" | "examples"));
+        }
+        tree
+    };
+    let of_one = |schema: Schema| {
+        let mut tree = bare(schema);
+        tree["properties"]["id"] = Schema::hex("the record").into_value();
+        let required = tree["required"].as_array().cloned().unwrap_or_default();
+        tree["required"] = required.into_iter().chain([json!("id")]).collect();
+        Schema::items(Schema::of(tree), BATCH_OPERATIONS_MAX)
+    };
+    let members = [
+        ("deletes", Schema::items(Schema::object([("id", Schema::hex("the record").required())]), BATCH_OPERATIONS_MAX)),
+        ("patches", of_one(draft_schema(false))),
+        ("puts", of_one(draft_schema(true))),
+        ("posts", Schema::items(Schema::of(bare(draft_schema(true))), BATCH_OPERATIONS_MAX)),
+    ];
+    let example = json!({ "posts": [{ "type": "TXT", "name": "www", "content": "\"hello\"" }] });
+    Schema::object(members).named("Batch").example(example)
 }
 
 /// Reads the body of a create, a replacement or a change.
