@@ -37,7 +37,7 @@ enum Source {
 pub(crate) const POSTGRES: &str = "postgres";
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 13] = [
+pub(crate) const PEERS: [Peer; 15] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
@@ -49,6 +49,11 @@ pub(crate) const PEERS: [Peer; 13] = [
     Peer { name: "octodns", source: Source::Python { module: "octodns_cloudflare", package: "octodns-cloudflare>=1.2" } },
     Peer { name: "certbot", source: Source::Python { module: "certbot_dns_cloudflare", package: "certbot-dns-cloudflare>=5.8" } },
     Peer { name: "lexicon", source: Source::Python { module: "lexicon", package: "dns-lexicon>=3.25" } },
+    Peer { name: "schemathesis", source: Source::Python { module: "schemathesis", package: "schemathesis>=4.32" } },
+    Peer {
+        name: "validator",
+        source: Source::Python { module: "openapi_spec_validator", package: "openapi-spec-validator>=0.9" },
+    },
     // Debian's npm brings node.
     Peer { name: "npm", source: Source::Debian { program: "npm", package: "npm" } },
     Peer { name: "typescript", source: Source::Npm { package: "cloudflare", version: ">=7" } },

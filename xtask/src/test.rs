@@ -127,7 +127,18 @@ mod tests {
         assert_eq!(filter(&["grpc"], true, Some("edge")).unwrap(), format!("not {} and test(~edge)", needs_peer("grpc")));
         assert!(filter(&[], false, None).unwrap().contains("stock_"));
         let without_python = filter(&["python"], true, None).unwrap();
-        for peer in ["python", "websockets", "aiohttp", "grpc", "cloudflare", "octodns", "certbot", "lexicon"] {
+        for peer in [
+            "python",
+            "websockets",
+            "aiohttp",
+            "grpc",
+            "cloudflare",
+            "octodns",
+            "certbot",
+            "lexicon",
+            "schemathesis",
+            "validator",
+        ] {
             assert!(without_python.contains(&needs_peer(peer)), "{without_python}");
         }
         assert!(!without_python.contains("nginx") && !without_python.contains("typescript"), "{without_python}");

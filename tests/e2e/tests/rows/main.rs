@@ -34,5 +34,6 @@ mod grpc;
 mod lexicon;
 mod octodns;
 mod ours;
+mod schemathesis_validator;
 mod typescript;
 mod websockets;
