@@ -1,16 +1,10 @@
 //! The verbs of `admin.sock`, done by `control/app` on the operator's behalf, and put into words for the terminal.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use poterne_control_app::{App, AppError, Caller, ConfigSource, Leads, Service, Settings, TunnelInfo, system_clock};
 use poterne_control_store::Store;
 use poterne_keys::NodeKey;
-use poterne_model::TunnelId;
-use poterne_tunnel_gateway::Gateway;
 use poterne_tunnel_proto::management::token::Resource;
 
 use crate::{
@@ -26,31 +20,26 @@ use crate::{
 /// Whoever can open the socket, or the state, is the operator.
 const OPERATOR: &Caller = &Caller::Operator;
 
-/// How long an answer waits for connected agents to take a new configuration.
-const AGENTS_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// The verbs over one [`App`].
 #[derive(Clone)]
 pub struct Administration {
     app: App,
     state: PathBuf,
-    /// Where a node runs.
-    gateway: Option<Gateway>,
-    /// Where its visitors are received over TLS.
+    /// Where a running node receives visitors over TLS.
     https: Option<SocketAddr>,
 }
 
 impl Administration {
     /// Over the application of a running node.
-    pub fn new(app: App, state: &StateDir, gateway: Gateway, https: Option<SocketAddr>) -> Self {
-        Self { app, state: state.path().to_path_buf(), gateway: Some(gateway), https }
+    pub fn new(app: App, state: &StateDir, https: Option<SocketAddr>) -> Self {
+        Self { app, state: state.path().to_path_buf(), https }
     }
 
     /// Over a state that no node holds.
     pub async fn open(state: &StateDir, config: &Config) -> anyhow::Result<Self> {
         let trust = crate::trust::Trust::open(state, &[])?;
         let (_, app) = open_app(state, config, &trust.node_key, trust.tunnel_ca.spki_sha256()).await?;
-        Ok(Self { app, state: state.path().to_path_buf(), gateway: None, https: None })
+        Ok(Self { app, state: state.path().to_path_buf(), https: None })
     }
 
     /// The application itself.
@@ -58,28 +47,9 @@ impl Administration {
         &self.app
     }
 
-    /// Waits, within reason, until the agents of a tunnel have its configuration.
-    pub async fn agents_configured(&self, tunnel: TunnelId) {
-        let Some(gateway) = &self.gateway else { return };
-        if tokio::time::timeout(AGENTS_TIMEOUT, gateway.configured(tunnel)).await.is_err() {
-            tracing::warn!(%tunnel, "an agent has not taken the new configuration yet; it is tried again");
-        }
-    }
-
     /// Where a hostname leads, if through a tunnel.
     pub async fn route_of(&self, hostname: &str) -> Result<Option<Leads>, AppError> {
         self.app.tunnel_route_of(OPERATOR, hostname).await
-    }
-
-    /// The store learns of connections a moment after the gateway: where agents are connected, the gateway is asked.
-    fn live(&self, mut info: TunnelInfo) -> TunnelInfo {
-        let connectors = self.gateway.as_ref().map(|gateway| gateway.connectors(info.tunnel.id)).unwrap_or_default();
-        if let (Some(gateway), false) = (&self.gateway, connectors.is_empty()) {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            (info.status, info.since) = gateway.status(info.tunnel.id, now);
-            info.connectors = connectors;
-        }
-        info
     }
 
     async fn try_execute(&self, verb: Verb) -> Result<Answer, AppError> {
@@ -95,7 +65,6 @@ impl Administration {
             Verb::TunnelRoute { hostname, tunnel: name, service, origin } => {
                 let to = Service { url: service.clone(), origin };
                 let routed = app.tunnel_route(OPERATOR, &hostname, &name, to).await?;
-                self.agents_configured(routed.tunnel.id).await;
                 Answer::Routed {
                     hostname: routed.hostname.to_string(),
                     tunnel: tunnel(&routed.tunnel),
@@ -107,10 +76,8 @@ impl Administration {
                 let token = app.tunnel_token(OPERATOR, &name).await?.to_string();
                 Answer::Token { tunnel: tunnel(&app.tunnel_info(OPERATOR, &name).await?.tunnel), token }
             }
-            Verb::TunnelList {} => {
-                Answer::Tunnels(app.tunnel_list(OPERATOR).await?.into_iter().map(|tunnel| info(&self.live(tunnel))).collect())
-            }
-            Verb::TunnelInfo { tunnel } => Answer::Tunnel(info(&self.live(app.tunnel_info(OPERATOR, &tunnel).await?))),
+            Verb::TunnelList {} => Answer::Tunnels(app.tunnel_list(OPERATOR).await?.iter().map(info).collect()),
+            Verb::TunnelInfo { tunnel } => Answer::Tunnel(info(&app.tunnel_info(OPERATOR, &tunnel).await?)),
             Verb::TunnelDelete { tunnel: name, force } => {
                 let deleted = app.tunnel_delete(OPERATOR, &name, force).await?;
                 let names = |names: &[poterne_model::Name]| names.iter().map(ToString::to_string).collect();

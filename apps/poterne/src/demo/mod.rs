@@ -130,7 +130,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
         tokio::select! {
             connected = agent.connected() => {
                 connected?;
-                node.administration().agents_configured(things.tunnel.id.parse()?).await;
+                node.administration().app().agents_configured(things.tunnel.id.parse()?).await;
             }
             () = stop.cancelled() => {}
         }

@@ -41,6 +41,7 @@ use crate::{
     trust::{AgentCertificate, Trust},
 };
 
+mod agents;
 mod edge;
 
 /// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
@@ -138,10 +139,9 @@ impl Node {
         background.spawn(record(app.clone(), control.events, stop.clone()));
         background.spawn(publisher.run(stop.clone()));
         let api = poterne_control_api::router(app.clone(), config.control.rate_limit);
-        let administration = {
-            let https = config.edge.https.first().copied().map(bind::reachable);
-            Arc::new(Administration::new(app, &state, gateway.clone(), https))
-        };
+        app.ask_agents(Arc::new(agents::Connected(gateway.clone())));
+        let https = config.edge.https.first().copied().map(bind::reachable);
+        let administration = Arc::new(Administration::new(app, &state, https));
 
         // The visitors' side.
         let edge = edge::assemble(edge::Parts {

@@ -8,6 +8,7 @@
 pub mod access;
 mod access_rules;
 mod accounts;
+mod agents;
 mod api_tokens;
 mod audit;
 mod chain;
@@ -42,6 +43,7 @@ mod zones;
 pub use access::{Caller, Identity, Request};
 pub use api_tokens::TokenText;
 pub use error::AppError;
+pub use agents::Agents;
 pub use features::Feature;
 pub use generation::{GENERATION_WAIT_MAX, Generations, Live, NodeGeneration};
 pub use identity::Credentials;

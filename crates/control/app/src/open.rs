@@ -12,7 +12,7 @@ use poterne_keys::{DataKey, KeyRing, NodeKey, SigningKey, random_bytes};
 use poterne_model::{AccountId, Name, Network, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::watch;
 
-use crate::{AppError, Caller, Live, identity::Remembered, logins, people, quick::Limiter};
+use crate::{Agents, AppError, Caller, Live, identity::Remembered, logins, people, quick::Limiter};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -80,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) logins: logins::Shared,
     pub(crate) identities: Remembered,
     live: OnceLock<watch::Receiver<Live>>,
+    pub(crate) agents: OnceLock<Arc<dyn Agents>>,
 }
 
 impl App {
@@ -122,6 +123,7 @@ impl App {
             logins: logins::Shared::default(),
             identities: Remembered::default(),
             live: OnceLock::new(),
+            agents: OnceLock::new(),
         })))
     }
 

@@ -92,6 +92,7 @@ impl App {
             }
         };
         self.finish(session).await?;
+        self.agents_configured(tunnel.id).await;
         tracing::info!(%hostname, tunnel = %tunnel.id, account = %tunnel.account, ?record, "hostname routed");
         Ok(Routed { hostname, zone, tunnel, record, config_version })
     }

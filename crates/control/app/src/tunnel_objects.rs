@@ -80,7 +80,7 @@ impl App {
     ) -> Result<Tunnel, AppError> {
         let mut session = self.0.store.write().await?;
         let tunnel = live(&mut session, caller, account, id, Subject::Tunnels.to_edit()).await?;
-        let connections = session.connection_count(id).await?;
+        let connections = self.connection_count(&mut session, id).await?;
         if connections > 0 && !cascade {
             return Err(AppError::TunnelConnected { name: tunnel.name, connections });
         }
@@ -114,7 +114,7 @@ impl App {
     }
 
     /// Sets the next version of a tunnel's configuration from the body of a PUT, if agents would take it. A tunnel that was managed at its
-    /// agent's is managed here from now on.
+    /// agent's is managed here from now on. Returns once the agents connected obey it, or after two seconds.
     pub async fn tunnel_configure(
         &self,
         caller: &Caller,
@@ -136,6 +136,7 @@ impl App {
         let (old, new) = (current.map(|old| value(&old.json)), value(&next.json));
         self.trace(&mut session, caller, traced("configure", &tunnel, old, Some(new))).await?;
         self.finish(session).await?;
+        self.agents_configured(id).await;
         Ok((tunnel, next))
     }
 

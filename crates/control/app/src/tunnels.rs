@@ -5,7 +5,7 @@ use poterne_feed::Command;
 use poterne_keys::{Secret, random_bytes};
 use poterne_model::{
     AccountId, ConnectorInfo, Name, TunnelId, TunnelStatus,
-    tunnel::{StatusFacts, connections_wanted, status},
+    tunnel::{StatusFacts, connections_wanted},
 };
 use serde_json::json;
 
@@ -13,7 +13,6 @@ use crate::{
     App, AppError, Caller, Token,
     access::{Subject, Target},
     audit::Traced,
-    ingress,
     route::{MANAGED_BY_TUNNEL, tunnel_name},
     secrets::new_secret,
 };
@@ -128,7 +127,7 @@ impl App {
         caller.needs(Subject::Tunnels.to_edit(), Target::Account(self.account()))?;
         let mut session = self.0.store.write().await?;
         let tunnel = self.find_tunnel(&mut session, tunnel).await?;
-        let connections = session.connection_count(tunnel.id).await?;
+        let connections = self.connection_count(&mut session, tunnel.id).await?;
         if connections > 0 && !force {
             return Err(AppError::TunnelConnected { name: tunnel.name, connections });
         }
@@ -181,13 +180,6 @@ impl App {
         };
         found.ok_or_else(|| AppError::TunnelNotFound(tunnel.chars().take(TUNNEL_NAME_MAX).collect()))
     }
-
-    pub(crate) async fn info(&self, session: &mut Session, tunnel: Tunnel) -> Result<TunnelInfo, AppError> {
-        let connectors = session.connectors(tunnel.id).await?;
-        let hostnames = session.configuration(tunnel.id).await?.map(|config| ingress::hostnames(&config.json));
-        let (status, since) = status(facts(&tunnel, &connectors, self.settings().nodes), seconds(self.now()));
-        Ok(TunnelInfo { tunnel, status, since, connectors, hostnames: hostnames.unwrap_or_default() })
-    }
 }
 
 /// A tunnel for the trace; its secret is no part of it.
@@ -204,7 +196,7 @@ pub(crate) fn traced(
     Traced { account: Some(tunnel.account), action, kind: "tunnel", id: tunnel.id.to_string(), old, new, ..Traced::default() }
 }
 
-fn facts(tunnel: &Tunnel, connectors: &[ConnectorInfo], nodes: usize) -> StatusFacts {
+pub(crate) fn facts(tunnel: &Tunnel, connectors: &[ConnectorInfo], nodes: usize) -> StatusFacts {
     let live = |connector: &ConnectorInfo| connector.connections.iter().filter(|connection| !connection.draining).count();
     StatusFacts {
         connections_of_best: connectors.iter().map(live).max().unwrap_or(0),
@@ -215,7 +207,7 @@ fn facts(tunnel: &Tunnel, connectors: &[ConnectorInfo], nodes: usize) -> StatusF
     }
 }
 
-fn seconds(micros: i64) -> u64 {
+pub(crate) fn seconds(micros: i64) -> u64 {
     micros.max(0).unsigned_abs() / 1_000_000
 }
 
