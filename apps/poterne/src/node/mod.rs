@@ -18,11 +18,11 @@ use std::{
 use anyhow::Context as _;
 use axum::{Router, extract::ConnectInfo};
 use poterne_control_api::ClientIp;
-use poterne_control_app::App;
+use poterne_control_app::{App, Trouble};
 use poterne_control_publish::Publisher;
 use poterne_control_store::Store;
 use poterne_edge_listen::Listener;
-use poterne_feed::{Command, Event};
+use poterne_feed::{Command, EVENTS_MAX, Event};
 use poterne_model::Name;
 use poterne_snapshot::{Keeper, NodeChunk};
 use poterne_telemetry::Metrics;
@@ -46,6 +46,9 @@ mod edge;
 
 /// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
 const AGENTS_DRAIN: Duration = Duration::from_secs(5);
+/// How long what a node told waits before it is written down again, when the store did not take it; it doubles, up to the greatest.
+const RECORD_PAUSE: Duration = Duration::from_millis(250);
+const RECORD_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long background tasks may take to see that they should end.
 const BACKGROUND_STOP: Duration = Duration::from_secs(5);
 
@@ -264,16 +267,24 @@ async fn obey(gateway: Gateway, mut commands: mpsc::Receiver<Command>) {
 
 /// Keeps what nodes tell, until told to stop; what was told by then is kept too.
 async fn record(app: App, mut events: mpsc::Receiver<Event>, stop: CancellationToken) {
-    let keep = async |event| {
+    while let Some(Some(event)) = stop.run_until_cancelled(events.recv()).await {
+        let mut pause = RECORD_PAUSE;
+        while let Err(error) = app.record_event(event.clone()).await {
+            let may_pass = matches!(error.trouble(), Trouble::Busy | Trouble::Unreachable | Trouble::Full);
+            // Agents wait for room among the events: a store that is gone for long must not keep them out.
+            if !may_pass || stop.is_cancelled() || events.len() >= EVENTS_MAX / 2 {
+                tracing::error!(%error, "what a node told could not be kept");
+                break;
+            }
+            tracing::warn!(%error, waiting = events.len(), "what a node told is not kept yet; trying again");
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+            pause = (pause * 2).min(RECORD_PAUSE_MAX);
+        }
+    }
+    while let Ok(event) = events.try_recv() {
         if let Err(error) = app.record_event(event).await {
             tracing::error!(%error, "what a node told could not be kept");
         }
-    };
-    while let Some(Some(event)) = stop.run_until_cancelled(events.recv()).await {
-        keep(event).await;
-    }
-    while let Ok(event) = events.try_recv() {
-        keep(event).await;
     }
 }
 

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use poterne_control_app::AppError;
+use poterne_control_app::{AppError, Trouble};
 use poterne_control_wire::{ApiError, Envelope, Refusal, Source, codes, query::QueryError, refusal};
 use poterne_model::{ShapeError, setting::SettingError};
 use serde::Serialize;
@@ -14,6 +14,9 @@ use crate::records;
 
 /// Tells SDKs that another try would end the same way (api-v4 §0.15).
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// When to come back to a store that did not answer, in seconds.
+const RETRY_SECS: u64 = 2;
 
 /// A status, an envelope, and perhaps when to come back.
 pub(crate) struct Answer<T> {
@@ -48,6 +51,38 @@ impl Answer<()> {
         Self::failure(status, Envelope::failure(vec![ApiError::new(code, message)]))
     }
 
+    /// The node's own failure, and whether another try may do (RFC 9110 §15.6).
+    fn failed(trouble: Trouble) -> Self {
+        let (status, code, message) = match trouble {
+            Trouble::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                codes::UNAVAILABLE,
+                "the node's store is busy, or held by another program: nothing was changed; try again",
+            ),
+            Trouble::Unreachable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                codes::UNAVAILABLE,
+                "the node's store cannot be reached: nothing was changed; visitors are served meanwhile; try again",
+            ),
+            Trouble::Full => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                codes::STORAGE_FULL,
+                "the disk of the node's store is full: nothing was changed; its operator has to make room",
+            ),
+            Trouble::InDoubt => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                codes::IN_DOUBT,
+                "the node's store went away before it said whether the change was kept: look before you try again",
+            ),
+            Trouble::Broken => (StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, "the node could not do it; its log says why"),
+        };
+        let answer = Self::error(status, code, message);
+        match trouble {
+            Trouble::Busy | Trouble::Unreachable => answer.retry_after(RETRY_SECS),
+            Trouble::Full | Trouble::InDoubt | Trouble::Broken => answer,
+        }
+    }
+
     /// The answer for whatever is not there.
     pub(crate) fn no_route(path: &str) -> Self {
         Self::failure(StatusCode::NOT_FOUND, Envelope::no_route(path))
@@ -55,6 +90,15 @@ impl Answer<()> {
 
     pub(crate) fn retry_after(mut self, secs: u64) -> Self {
         self.retry_secs = Some(secs);
+        self
+    }
+
+    /// Its errors lie within this place of the body.
+    fn within(mut self, pointer: &str) -> Self {
+        for error in &mut self.envelope.errors {
+            let beneath = error.source.take().map_or_else(String::new, |source| source.pointer);
+            error.source = Some(Source { pointer: format!("{pointer}{beneath}") });
+        }
         self
     }
 
@@ -68,6 +112,10 @@ impl Answer<()> {
 
 impl From<AppError> for Answer<()> {
     fn from(error: AppError) -> Self {
+        let error = match error {
+            AppError::InBatch { pointer, error } => return Self::from(*error).within(&pointer),
+            error => error,
+        };
         let (status, code) = match &error {
             AppError::QuickTunnelsOff => (StatusCode::NOT_FOUND, codes::QUICK_TUNNELS_OFF),
             AppError::QuickTunnelsLimited { .. } | AppError::LoginsLimited { .. } => {
@@ -111,8 +159,8 @@ impl From<AppError> for Answer<()> {
             // What is left are our own failures: the log has the reason, strangers do not.
             AppError::Keys(_) | AppError::Store(_) => {
                 tracing::error!(%error, "a request to the API failed");
-                let message = "the node could not do it; its log says why";
-                return Self::error(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, message);
+            AppError::InBatch { .. } => unreachable!("it was taken apart above"),
+                return Self::failed(error.trouble());
             }
         };
         let answer = Self::error(status, code, error.to_string());
@@ -160,7 +208,8 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         // Exactly this: stock agents read an error's body only without a charset (tunnel-protocol §9.4).
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == StatusCode::CONFLICT {
+        let in_doubt = self.envelope.errors.iter().any(|error| error.code == codes::IN_DOUBT);
+        if self.status == StatusCode::CONFLICT || in_doubt {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         if let Some(retry_secs) = self.retry_secs {

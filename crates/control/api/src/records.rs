@@ -15,6 +15,7 @@ use poterne_control_wire::{
 use poterne_model::{RecordId, ZoneId, permission::Subject};
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::{
     answer::{Answer, Answered},
@@ -43,6 +44,7 @@ pub(crate) fn routes() -> Routes {
             export,
             reads(records, "Export a zone file").plain("text/plain", json!({ "type": "string" })),
         )
+        .get("/zones/{zone}/dns_records/usage", usage, reads(records, "Count the records").about("There is no quota."))
         .post("/zones/{zone}/dns_records/import", import, import_op.plain("application/json", Imported::envelope()))
         .get(one, show, reads(records, "Show a record"))
         .put(one, replace, edits(records, "Replace a record").body(record::draft_schema(true)))
@@ -50,7 +52,7 @@ pub(crate) fn routes() -> Routes {
         .delete(one, delete, edits(records, "Delete a record"))
 }
 
-shown![RecordAnswer, BatchAnswer];
+shown![RecordAnswer, BatchAnswer, Usage];
 
 fn told(kept: &KeptRecord) -> RecordAnswer {
     RecordAnswer::from(Kept {
@@ -93,6 +95,19 @@ async fn list(
     let shown: Vec<_> = records.iter().map(told).collect();
     let info = page.info(shown.len(), total);
     Ok(Answer::part(shown, info))
+}
+
+/// How many records there are; no number of them is too many.
+#[derive(Serialize, ToSchema)]
+struct Usage {
+    record_quota: Option<u64>,
+    record_usage: u64,
+}
+
+async fn usage(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>) -> Answered<Usage> {
+    let (every, order) = record::parse_list([])?;
+    let (_, record_usage) = door.app.record_list(&caller, zone, &every, order, 0, 1).await?;
+    Ok(Answer::success(Usage { record_quota: None, record_usage }))
 }
 
 async fn create(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>, body: Bytes) -> Answered<RecordAnswer> {

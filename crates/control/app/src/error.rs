@@ -1,6 +1,6 @@
 //! Why a verb refused, in words for whoever called it.
 
-use poterne_control_store::StoreError;
+use poterne_control_store::{StoreError, Trouble};
 use poterne_keys::EnvelopeError;
 use poterne_model::{
     EntryError, Name, NameError, ShapeError,
@@ -65,6 +65,14 @@ pub enum AppError {
     /// A setting that was not changed.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// One operation of a batch cannot be, so nothing of it was done.
+    #[error("{error}")]
+    InBatch {
+        /// Which, as a JSON pointer into the batch.
+        pointer: String,
+        /// Why.
+        error: Box<AppError>,
+    },
     /// A phase that has no rules here.
     #[error(transparent)]
     Phase(#[from] PhaseError),
@@ -205,4 +213,15 @@ pub enum AppError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl AppError {
+    /// What is the matter with the node, where the failure is its own.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Store(error) => error.trouble(),
+            Self::InBatch { error, .. } => error.trouble(),
+            _ => Trouble::Broken,
+        }
+    }
 }

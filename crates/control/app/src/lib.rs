@@ -53,7 +53,7 @@ pub use management::ManagementToken;
 pub use open::{App, Clock, OriginRange, Settings, system_clock};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Person, RulesetOwner,
-    TokenOwner, Tunnel, Zone,
+    TokenOwner, Trouble, Tunnel, Zone,
 };
 pub use private_networks::RouteNamed;
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};

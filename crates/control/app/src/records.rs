@@ -136,17 +136,21 @@ impl App {
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone, EDIT).await?;
         let mut done = BatchDone::default();
-        for id in batch.deletes {
-            done.deletes.push(self.delete_one_in(&mut session, caller, &zone, id).await?);
+        for (n, id) in batch.deletes.into_iter().enumerate() {
+            let deleted = self.delete_one_in(&mut session, caller, &zone, id).await;
+            done.deletes.push(deleted.map_err(in_batch("deletes", n))?);
         }
-        for (id, draft) in batch.patches {
-            done.patches.push(self.change_in(&mut session, caller, &zone, id, draft).await?);
+        for (n, (id, draft)) in batch.patches.into_iter().enumerate() {
+            let changed = self.change_in(&mut session, caller, &zone, id, draft).await;
+            done.patches.push(changed.map_err(in_batch("patches", n))?);
         }
-        for (id, draft) in batch.puts {
-            done.puts.push(self.replace_in(&mut session, caller, &zone, id, draft).await?);
+        for (n, (id, draft)) in batch.puts.into_iter().enumerate() {
+            let replaced = self.replace_in(&mut session, caller, &zone, id, draft).await;
+            done.puts.push(replaced.map_err(in_batch("puts", n))?);
         }
-        for draft in batch.posts {
-            done.posts.push(self.create_in(&mut session, caller, &zone, draft).await?);
+        for (n, draft) in batch.posts.into_iter().enumerate() {
+            let made = self.create_in(&mut session, caller, &zone, draft).await;
+            done.posts.push(made.map_err(in_batch("posts", n))?);
         }
         self.finish(session).await?;
         Ok(done)
@@ -290,6 +294,11 @@ fn exact_name(filter: &RecordFilter) -> Option<&str> {
         Condition::Name(Text::Exact(name)) => Some(name.as_str()),
         _ => None,
     })
+}
+
+/// Says which operation of a batch it was.
+fn in_batch(part: &'static str, n: usize) -> impl FnOnce(AppError) -> AppError {
+    move |error| AppError::InBatch { pointer: format!("/{part}/{n}"), error: Box::new(error) }
 }
 
 fn traced(action: &'static str, zone: &Zone, id: RecordId, old: Option<&Entry>, new: Option<&Entry>) -> Traced {

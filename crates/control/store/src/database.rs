@@ -7,11 +7,23 @@
 //! A statement that fails leaves a PostgreSQL transaction unusable, so nothing may be tried to see whether it works: an insert that
 //! may meet an equal row says `ON CONFLICT DO NOTHING` and counts what it did.
 
+use std::{future::Future, time::Duration};
+
 use sqlx::{
     Decode, Executor, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection, Type, postgres::PgRow, sqlite::SqliteRow,
 };
 
 use crate::StoreError;
+
+/// How long a statement may take in PostgreSQL. None of ours takes as long; a server whose machine is gone without a word takes for ever,
+/// and whoever waits for it holds others up.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Waits no longer than that.
+pub(crate) async fn within<T>(time: Duration, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let late = |_| Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database does not answer")));
+    tokio::time::timeout(time, work).await.unwrap_or_else(late)
+}
 
 /// A connection within a transaction.
 pub(crate) enum Connection<'c> {
@@ -71,7 +83,7 @@ macro_rules! run {
                         Value::Blob(value) => query.bind(value),
                     };
                 }
-                connection.$method(query).await.map($postgres)
+                within(STATEMENT_TIMEOUT, connection.$method(query)).await.map($postgres)
             }
         }
     }};

@@ -36,7 +36,7 @@ mod zone;
 pub use account::{Account, AccountKind};
 pub use api_token::{ApiToken, TokenOwner};
 pub use audit::{Actor, AuditEvent, AuditFilter};
-pub use error::StoreError;
+pub use error::{StoreError, Trouble};
 pub use open::Store;
 pub use person::{Membership, MembershipStatus, Person};
 pub use published::{RecordBrief, TunnelDetails};

@@ -87,7 +87,9 @@ impl Store {
         POSTGRES.run(&first).await.map_err(|error| wrong(&named, error.to_string()))?;
         first.close().await;
         let readers = pool(READERS_MAX).connect_lazy_with(options.clone());
-        Self::begin(Way::Postgres(Box::new(options)), Readers::Postgres(readers)).await
+        let lock_timeout = format!("{}s", BUSY_TIMEOUT.as_secs());
+        let writer = options.options([("lock_timeout", lock_timeout)]);
+        Self::begin(Way::Postgres(Box::new(writer)), Readers::Postgres(readers)).await
     }
 
     async fn begin(way: Way, readers: Readers) -> Result<Self, StoreError> {

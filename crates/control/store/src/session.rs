@@ -107,7 +107,10 @@ impl Session {
         let told = outcome.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
         match told {
             Ok(Some(Ok(()))) => Ok(()),
-            Ok(Some(Err(error))) => Err(StoreError::Commit(error)),
+            Ok(Some(Err(error))) => Err(match &*error {
+                StoreError::InDoubt(cause) => StoreError::InDoubt(cause.clone()),
+                _ => StoreError::Commit(error),
+            }),
             Ok(None) | Err(_) => Err(StoreError::Database(sqlx::Error::PoolClosed)),
         }
     }

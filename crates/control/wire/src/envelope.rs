@@ -56,6 +56,12 @@ pub mod codes {
     pub const INTERNAL: i64 = 10_000_500;
     /// Ours: quick tunnels are not offered by this node.
     pub const QUICK_TUNNELS_OFF: i64 = 10_000_404;
+    /// Ours: the node's store went away before it said whether the change was kept.
+    pub const IN_DOUBT: i64 = 10_000_502;
+    /// Ours: the node's store cannot be reached, or is busy; nothing was changed.
+    pub const UNAVAILABLE: i64 = 10_000_503;
+    /// Ours: the disk of the node's store is full; nothing was changed.
+    pub const STORAGE_FULL: i64 = 10_000_507;
 }
 
 /// An answer: a result, or errors.

@@ -14,6 +14,7 @@ mod quick;
 mod rulesets;
 mod settings;
 mod tokens;
+mod records;
 mod tunnels;
 mod zones;
 
