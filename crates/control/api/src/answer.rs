@@ -118,7 +118,7 @@ impl From<AppError> for Answer<()> {
         };
         let (status, code) = match &error {
             AppError::QuickTunnelsOff => (StatusCode::NOT_FOUND, codes::QUICK_TUNNELS_OFF),
-            AppError::QuickTunnelsLimited { .. } | AppError::LoginsLimited { .. } => {
+            AppError::QuickTunnelsLimited { .. } | AppError::LoginsLimited { .. } | AppError::RefusedTooOften { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED)
             }
             AppError::UnknownToken | AppError::Unusable(_) => (StatusCode::FORBIDDEN, codes::UNAUTHORIZED),
@@ -165,9 +165,9 @@ impl From<AppError> for Answer<()> {
         };
         let answer = Self::error(status, code, error.to_string());
         match &error {
-            AppError::QuickTunnelsLimited { retry_secs, .. } | AppError::LoginsLimited { retry_secs } => {
-                answer.retry_after(*retry_secs)
-            }
+            AppError::QuickTunnelsLimited { retry_secs, .. }
+            | AppError::LoginsLimited { retry_secs }
+            | AppError::RefusedTooOften { retry_secs } => answer.retry_after(*retry_secs),
             _ => answer,
         }
     }

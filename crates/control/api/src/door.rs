@@ -13,7 +13,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use poterne_control_app::{App, Caller, access};
+use poterne_control_app::{App, AppError, Caller, LOOK_BACK_AFTER, LOOKS_MAX, access};
 use poterne_control_wire::codes;
 use poterne_keys::random_bytes;
 use poterne_model::{TokenId, UserId};
@@ -96,11 +96,19 @@ async fn identified(door: &Door, request: Request) -> Result<(Request, Option<St
     let (mut parts, body) = request.into_parts();
     let refuse = |answer: Answer<()>| Box::new(answer.into_response());
     let credentials = credential::read(&parts.headers).map_err(refuse)?;
-    let ip = parts.extensions.get::<ClientIp>().map_or(IpAddr::from([0, 0, 0, 0]), |ClientIp(ip)| *ip);
+    let ip = client_ip(parts.extensions.get::<ClientIp>());
     let ray = parts.extensions.get::<Ray>().map_or_else(String::new, |Ray(ray)| ray.clone());
     let now = door.app.instant();
     let context = access::Request { ip, now, ray };
-    let caller = door.app.identify(credentials, context).await.map_err(|error| refuse(error.into()))?;
+    let caller = match door.app.identify(credentials, context).await {
+        Ok(caller) => caller,
+        Err(AppError::RefusedTooOften { retry_secs }) => {
+            let mut response = refuse(AppError::RefusedTooOften { retry_secs }.into());
+            tell_refused(&mut response, retry_secs);
+            return Err(response);
+        }
+        Err(error) => return Err(refuse(error.into())),
+    };
     let Caller::Identified(identity, _) = &caller else { unreachable!("credentials identify somebody, or are refused") };
     let standing = door.limiter.count(identity.key(), now.as_secs().max(0).unsigned_abs());
     if let Some(standing) = standing.filter(|standing| !standing.admitted) {
@@ -114,16 +122,37 @@ async fn identified(door: &Door, request: Request) -> Result<(Request, Option<St
         return Err(Box::new(response));
     }
     if let Err(error) = caller.is_usable() {
-        return Err(refuse(error.into()));
+        let mut response = refuse(error.into());
+        if let Some(standing) = standing {
+            tell(&mut response, standing);
+        }
+        return Err(response);
     }
     parts.extensions.insert(caller);
     Ok((Request::from_parts(parts, body), standing))
+}
+
+/// Who asks, as the listener has made sure; all that it says nothing of count as one.
+pub(crate) fn client_ip(told: Option<&ClientIp>) -> IpAddr {
+    told.map_or(IpAddr::from([0, 0, 0, 0]), |ClientIp(ip)| *ip)
 }
 
 fn tell(response: &mut Response, standing: Standing) {
     let Standing { quota, left, reset_secs, .. } = standing;
     let texts =
         [(LIMIT, format!("\"default\";r={left};t={reset_secs}")), (POLICY, format!("\"default\";q={quota};w={WINDOW_SECS}"))];
+    for (name, text) in texts {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+}
+
+/// Nobody's quota is told of here: the one that is used up is the source's, of credentials that nobody has.
+fn tell_refused(response: &mut Response, retry_secs: u64) {
+    let window_secs = u64::from(LOOKS_MAX) * LOOK_BACK_AFTER.as_secs();
+    let texts =
+        [(LIMIT, format!("\"refused\";r=0;t={retry_secs}")), (POLICY, format!("\"refused\";q={LOOKS_MAX};w={window_secs}"))];
     for (name, text) in texts {
         if let Ok(value) = HeaderValue::try_from(text) {
             response.headers_mut().insert(name, value);

@@ -1,10 +1,11 @@
 //! API tokens, a user's and an account's (api-v4 §2).
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use poterne_control_app::{Caller, TokenOwner, TokenText};
+use poterne_control_app::{AppError, Caller, TokenOwner, TokenText};
 use poterne_control_wire::{
     WireTime, codes,
     query::page::{Page, PageLimits},
@@ -19,10 +20,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    ClientIp,
     answer::{Answer, Answered},
     body::{Json, Query},
     credential,
-    door::{Door, Who},
+    door::{Door, Who, client_ip},
     openapi::components::shown,
     path::{Id, Ids},
     routes::{Routes, edits, known, open, reads},
@@ -39,7 +41,7 @@ pub(crate) fn routes() -> Routes {
     let update_op = |subject| edits(subject, "Replace what a token says").body(TokenDraft::schema());
     let roll_op = |subject| edits(subject, "Give a token another secret").about("The old one is good no more.");
     let groups_op = || known("List permission groups");
-    let verify_op = || open("Tell whether a token is valid").says([400, 401]).asks_by_itself();
+    let verify_op = || open("Tell whether a token is valid").says([400, 401, 429]).asks_by_itself();
     Routes::of("API tokens", "A user's, and an account's own.")
         .get(user, list_of_user, list_op(mine))
         .post(user, create_of_user, create_op(mine))
@@ -71,19 +73,32 @@ struct Verified {
     expires_on: Option<WireTime>,
 }
 
-async fn verify(State(door): State<Door>, headers: HeaderMap) -> Answered<Verified> {
-    verified(&door, &headers, None).await
+/// Where it comes from: guessing is counted here too.
+type From = Option<Extension<ClientIp>>;
+
+async fn verify(State(door): State<Door>, ip: From, headers: HeaderMap) -> Answered<Verified> {
+    verified(&door, ip, &headers, None).await
 }
 
-async fn verify_of_account(State(door): State<Door>, Id(account): Id<AccountId>, headers: HeaderMap) -> Answered<Verified> {
-    verified(&door, &headers, Some(account)).await
+async fn verify_of_account(
+    State(door): State<Door>,
+    ip: From,
+    Id(account): Id<AccountId>,
+    headers: HeaderMap,
+) -> Answered<Verified> {
+    verified(&door, ip, &headers, Some(account)).await
 }
 
-async fn verified(door: &Door, headers: &HeaderMap, account: Option<AccountId>) -> Answered<Verified> {
+async fn verified(door: &Door, ip: From, headers: &HeaderMap, account: Option<AccountId>) -> Answered<Verified> {
     let unknown = || Answer::error(StatusCode::UNAUTHORIZED, codes::INVALID_TOKEN, "Invalid API Token");
     let credentials = credential::read(headers)?;
-    let request = poterne_control_app::Request { ip: [0, 0, 0, 0].into(), now: door.app.instant(), ray: String::new() };
-    let caller = door.app.identify(credentials, request).await.map_err(|_| unknown())?;
+    let ip = client_ip(ip.as_deref());
+    let request = poterne_control_app::Request { ip, now: door.app.instant(), ray: String::new() };
+    let caller = door.app.identify(credentials, request).await.map_err(|error| match error {
+        AppError::UnknownToken | AppError::UnknownKey => unknown(),
+        // A store that does not answer is nobody's wrong token.
+        other => other.into(),
+    })?;
     let token = caller.token().ok_or_else(unknown)?.told();
     if let Some(account) = account {
         door.app.account_get(&caller, account).await?;

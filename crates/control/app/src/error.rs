@@ -42,6 +42,12 @@ pub enum AppError {
     /// An address and key nobody has.
     #[error("no user has this X-Auth-Email and X-Auth-Key")]
     UnknownKey,
+    /// Too many tokens or keys that nobody has were shown from one place.
+    #[error("too many unknown tokens or keys were shown from your address: try again in {retry_secs} seconds")]
+    RefusedTooOften {
+        /// When to try again.
+        retry_secs: u64,
+    },
     /// A value that cannot be.
     #[error("{what}: {why}")]
     Invalid {

@@ -2,11 +2,11 @@
 //!
 //! Secrets are long and random: what is kept of one is its SHA-256, by which it is found. What was found is remembered for a moment
 //! ([`REMEMBERED_FOR`]), so that a client that asks a hundred times a second is looked up once; whatever changes a token, a person
-//! or a membership in this process makes all of it forgotten.
+//! or a membership in this process makes all of it forgotten. Looks that find nobody are counted ([`refusals`](crate::refusals)).
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use poterne_control_store::{ApiToken, Micros, Session, TokenOwner};
@@ -15,6 +15,7 @@ use poterne_keys::sha256;
 use crate::{
     App, AppError,
     access::{Caller, Identity, Request},
+    refusals::{Refusals, Verdict},
 };
 
 /// How long another process's change to a token may go unseen.
@@ -40,15 +41,30 @@ pub enum Credentials<'r> {
     },
 }
 
+impl Credentials<'_> {
+    /// What is said where nobody has them.
+    fn unknown(&self) -> AppError {
+        match self {
+            Self::Token(_) => AppError::UnknownToken,
+            Self::Key { .. } => AppError::UnknownKey,
+        }
+    }
+}
+
 /// By the digest of what was shown: since when, and who.
 type Identities = HashMap<[u8; 32], (Micros, Arc<Identity>)>;
 
 #[derive(Default)]
-pub(crate) struct Remembered(RwLock<Identities>);
+pub(crate) struct Remembered(RwLock<Identities>, Mutex<Refusals>);
 
 impl Remembered {
     pub(crate) fn forget(&self) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.refusals().forget();
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn recall(&self, digest: &[u8; 32], now: Micros) -> Option<Arc<Identity>> {
@@ -77,23 +93,50 @@ impl App {
         if let Some(identity) = self.0.identities.recall(&digest, now) {
             return Ok(Caller::Identified(identity, request));
         }
-        let mut session = self.0.store.read().await?;
-        let identity = match credentials {
-            Credentials::Token(_) => {
-                let token = session.api_token_of_digest(&digest).await?.ok_or(AppError::UnknownToken)?;
-                self.note_use(&token, now);
-                identity_of(&mut session, token).await?
+        let verdict = self.0.identities.refusals().ask(request.ip, &digest, now);
+        match verdict {
+            Verdict::Look => {}
+            Verdict::Refused => return Err(credentials.unknown()),
+            Verdict::Wait { retry_secs } => return Err(AppError::RefusedTooOften { retry_secs }),
+        }
+        let looked_up = self.look_up(credentials, &digest).await;
+        let mut refusals = self.0.identities.refusals();
+        match looked_up {
+            Ok(Some(identity)) => {
+                refusals.found(request.ip, digest, now);
+                drop(refusals);
+                if let Some(token) = &identity.token {
+                    self.note_use(token, now);
+                }
+                let identity = Arc::new(identity);
+                self.0.identities.keep(digest, now, &identity);
+                Ok(Caller::Identified(identity, request))
             }
+            Ok(None) => {
+                refusals.not_found(digest, now);
+                Err(credentials.unknown())
+            }
+            Err(error) => {
+                refusals.failed(request.ip, &digest, now);
+                Err(error)
+            }
+        }
+    }
+
+    async fn look_up(&self, credentials: Credentials<'_>, digest: &[u8; 32]) -> Result<Option<Identity>, AppError> {
+        let mut session = self.0.store.read().await?;
+        match credentials {
+            Credentials::Token(_) => match session.api_token_of_digest(digest).await? {
+                Some(token) => identity_of(&mut session, token).await,
+                None => Ok(None),
+            },
             Credentials::Key { email, key } => {
                 let person = session.person_of_key(&email.to_ascii_lowercase(), &sha256(key.as_bytes())).await?;
-                let person = person.ok_or(AppError::UnknownKey)?;
+                let Some(person) = person else { return Ok(None) };
                 let memberships = session.memberships(person.id).await?;
-                Identity { token: None, person: Some(person), memberships }
+                Ok(Some(Identity { token: None, person: Some(person), memberships }))
             }
-        };
-        let identity = Arc::new(identity);
-        self.0.identities.keep(digest, now, &identity);
-        Ok(Caller::Identified(identity, request))
+        }
     }
 
     /// Notes that a token was used, without making anybody wait.
@@ -115,12 +158,14 @@ impl App {
     }
 }
 
-async fn identity_of(session: &mut Session, token: ApiToken) -> Result<Identity, AppError> {
+async fn identity_of(session: &mut Session, token: ApiToken) -> Result<Option<Identity>, AppError> {
     Ok(match token.owner {
-        TokenOwner::Account(_) => Identity { token: Some(token), person: None, memberships: Vec::new() },
-        TokenOwner::Person(id) => {
-            let person = session.person(id).await?.ok_or(AppError::UnknownToken)?;
-            Identity { token: Some(token), memberships: session.memberships(id).await?, person: Some(person) }
-        }
+        TokenOwner::Account(_) => Some(Identity { token: Some(token), person: None, memberships: Vec::new() }),
+        TokenOwner::Person(id) => match session.person(id).await? {
+            Some(person) => {
+                Some(Identity { token: Some(token), memberships: session.memberships(id).await?, person: Some(person) })
+            }
+            None => None,
+        },
     })
 }

@@ -1,0 +1,250 @@
+//! Credentials that nobody has, and who shows them. Pure: the time is handed in.
+//!
+//! A credential that is not remembered costs a read of the store, and whoever guesses shows another one each time. So each source, an
+//! IPv4 address or an IPv6 /64, has a purse of looks: a look that finds nobody is paid, one that finds somebody is given back, and looks
+//! come back with time. What was refused is remembered for a moment, so that a program with a wrong token, which asks for ever, neither
+//! costs a read nor empties its source's purse. Behind an address that guesses,
+//! * what was good in the last hour is always looked up: whoever works there goes on;
+//! * what was never seen before waits for a look like everybody else, and is told how long.
+
+use std::{collections::HashMap, net::IpAddr, time::Duration};
+
+use poterne_control_store::Micros;
+
+use crate::quick::network;
+
+/// Looks that a source has, and so the most that it may have wrong in a row.
+pub const LOOKS_MAX: u32 = 30;
+
+/// After this long one look comes back: 30 in a minute.
+pub const LOOK_BACK_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a refusal is remembered. What becomes good meanwhile in this process is not: then all of it is forgotten.
+const REFUSED_FOR: Micros = 10_000_000;
+
+/// How long somebody is known to have been good.
+const GOOD_FOR: Micros = 3600 * 1_000_000;
+
+/// Digests remembered of each kind, and sources; each costs about 64 bytes. Beyond it those that say nothing any more go, and if none is
+/// there, all do: forgetting a source gives it its looks back, forgetting a digest costs a look.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// A SHA-256 of what was shown.
+type Digest = [u8; 32];
+
+/// What to do about credentials that are not remembered as somebody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// They were refused a moment ago, and nothing has changed.
+    Refused,
+    /// Look them up, then tell what came of it.
+    Look,
+    /// Their source has no look left.
+    Wait {
+        /// Until one comes back.
+        retry_secs: u64,
+    },
+}
+
+/// What was refused and what was good lately, and each source's looks.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    refused: HashMap<Digest, Micros>,
+    good: HashMap<Digest, Micros>,
+    /// By source, when its purse will be full again.
+    sources: HashMap<IpAddr, Micros>,
+}
+
+impl Refusals {
+    /// Somebody shows this. A look is paid at once, so that many at a time do not have more of them.
+    pub(crate) fn ask(&mut self, source: IpAddr, digest: &Digest, now: Micros) -> Verdict {
+        if self.refused.get(digest).is_some_and(|at| is_within(*at, now, REFUSED_FOR)) {
+            return Verdict::Refused;
+        }
+        if self.good.get(digest).is_some_and(|at| is_within(*at, now, GOOD_FOR)) {
+            return Verdict::Look;
+        }
+        let source = network(source);
+        if !self.sources.contains_key(&source) {
+            make_room(&mut self.sources, |full_at| *full_at > now);
+        }
+        let full_at = self.sources.entry(source).or_insert(now);
+        // A clock that was set back must not leave anybody waiting for longer than an empty purse does.
+        *full_at = (*full_at).clamp(now, now.saturating_add(look_back_after() * i64::from(LOOKS_MAX)));
+        let after = full_at.saturating_add(look_back_after());
+        let over = after.saturating_sub(now).saturating_sub(look_back_after() * i64::from(LOOKS_MAX));
+        if over > 0 {
+            return Verdict::Wait { retry_secs: over.unsigned_abs().div_ceil(1_000_000) };
+        }
+        *full_at = after;
+        Verdict::Look
+    }
+
+    /// The look found somebody.
+    pub(crate) fn found(&mut self, source: IpAddr, digest: Digest, now: Micros) {
+        make_room(&mut self.good, |at| is_within(*at, now, GOOD_FOR));
+        // What was known to be good paid nothing.
+        if self.good.insert(digest, now).is_none_or(|at| !is_within(at, now, GOOD_FOR)) {
+            self.give_back(source, now);
+        }
+    }
+
+    /// The look found nobody.
+    pub(crate) fn not_found(&mut self, digest: Digest, now: Micros) {
+        self.good.remove(&digest);
+        make_room(&mut self.refused, |at| is_within(*at, now, REFUSED_FOR));
+        self.refused.insert(digest, now);
+    }
+
+    /// The look could not be made: nothing is held against anybody.
+    pub(crate) fn failed(&mut self, source: IpAddr, digest: &Digest, now: Micros) {
+        if !self.good.contains_key(digest) {
+            self.give_back(source, now);
+        }
+    }
+
+    /// Credentials were made or changed: what was refused may be somebody's now.
+    pub(crate) fn forget(&mut self) {
+        self.refused.clear();
+    }
+
+    fn give_back(&mut self, source: IpAddr, now: Micros) {
+        let source = network(source);
+        if let Some(full_at) = self.sources.get_mut(&source) {
+            *full_at = full_at.saturating_sub(look_back_after());
+            if *full_at <= now {
+                self.sources.remove(&source);
+            }
+        }
+    }
+}
+
+fn look_back_after() -> Micros {
+    Micros::try_from(LOOK_BACK_AFTER.as_micros()).unwrap_or(Micros::MAX)
+}
+
+fn is_within(at: Micros, now: Micros, time: Micros) -> bool {
+    now.saturating_sub(at).saturating_abs() < time
+}
+
+fn make_room<K: Eq + std::hash::Hash>(map: &mut HashMap<K, Micros>, means_something: impl Fn(&Micros) -> bool) {
+    if map.len() >= REMEMBERED_MAX {
+        map.retain(|_, at| means_something(at));
+        if map.len() >= REMEMBERED_MAX {
+            map.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUESSER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn digest(n: u32) -> Digest {
+        let mut digest = [0; 32];
+        digest[..4].copy_from_slice(&n.to_be_bytes());
+        digest
+    }
+
+    /// Guesses until told to wait; how often, and for how long.
+    fn guessed(refusals: &mut Refusals, source: IpAddr, first: u32, now: Micros) -> (u32, u64) {
+        for n in 0.. {
+            match refusals.ask(source, &digest(first + n), now) {
+                Verdict::Look => refusals.not_found(digest(first + n), now),
+                Verdict::Wait { retry_secs } => return (n, retry_secs),
+                Verdict::Refused => panic!("it was never shown before"),
+            }
+        }
+        unreachable!("somebody is told to wait")
+    }
+
+    #[test]
+    fn whoever_guesses_has_so_many_looks_and_they_come_back_with_time() {
+        let mut refusals = Refusals::default();
+        assert_eq!(guessed(&mut refusals, GUESSER, 0, 0), (LOOKS_MAX, 2));
+        assert_eq!(guessed(&mut refusals, GUESSER, 1000, 1_500_000), (0, 1), "half a second is left, told in whole ones");
+        assert_eq!(guessed(&mut refusals, GUESSER, 2000, 6_000_000), (3, 2));
+        let other = IpAddr::from([192, 0, 2, 2]);
+        assert_eq!(guessed(&mut refusals, other, 3000, 6_000_000).0, LOOKS_MAX, "each source has its own");
+        assert_eq!(guessed(&mut refusals, GUESSER, 4000, 3600 * 1_000_000).0, LOOKS_MAX);
+        // The clock is set back by an hour: nobody waits for it to come round again.
+        assert_eq!(guessed(&mut refusals, GUESSER, 5000, 0), (0, 2));
+        assert_eq!(guessed(&mut refusals, GUESSER, 6000, 60_000_000).0, LOOKS_MAX);
+    }
+
+    #[test]
+    fn a_program_with_a_wrong_token_pays_for_it_now_and_then() {
+        let mut refusals = Refusals::default();
+        let wrong = digest(7);
+        let mut looks = 0;
+        // A hundred times a second, for a minute.
+        for n in 0..6000 {
+            match refusals.ask(GUESSER, &wrong, n * 10_000) {
+                Verdict::Look => {
+                    looks += 1;
+                    refusals.not_found(wrong, n * 10_000);
+                }
+                verdict => assert_eq!(verdict, Verdict::Refused),
+            }
+        }
+        assert_eq!(looks, 6);
+        refusals.forget();
+        assert_eq!(refusals.ask(GUESSER, &wrong, 60_000_000), Verdict::Look, "it may have become somebody's");
+    }
+
+    #[test]
+    fn whoever_is_known_goes_on_behind_an_address_that_guesses() {
+        let mut refusals = Refusals::default();
+        let (good, new) = (digest(1), digest(2));
+        assert_eq!(refusals.ask(GUESSER, &good, 0), Verdict::Look);
+        refusals.found(GUESSER, good, 0);
+        assert_eq!(guessed(&mut refusals, GUESSER, 100, 0).0, LOOKS_MAX, "a look that finds somebody is given back");
+        for _ in 0..1000 {
+            assert_eq!(refusals.ask(GUESSER, &good, 1), Verdict::Look);
+            refusals.found(GUESSER, good, 1);
+        }
+        assert_eq!(guessed(&mut refusals, GUESSER, 200, 1).0, 0, "and gives nothing to those who guess");
+        assert_eq!(refusals.ask(GUESSER, &new, 1), Verdict::Wait { retry_secs: 2 });
+        assert_eq!(refusals.ask(GUESSER, &new, 2_000_000), Verdict::Look);
+        refusals.found(GUESSER, new, 2_000_000);
+        // Taken away: from then on it is guessing like any other.
+        refusals.not_found(good, 3_000_000);
+        assert_eq!(refusals.ask(GUESSER, &good, 3_000_001), Verdict::Refused);
+    }
+
+    #[test]
+    fn a_store_that_fails_is_held_against_nobody() {
+        let mut refusals = Refusals::default();
+        for n in 0..1000 {
+            assert_eq!(refusals.ask(GUESSER, &digest(n), 0), Verdict::Look);
+            refusals.failed(GUESSER, &digest(n), 0);
+        }
+        assert!(refusals.sources.is_empty());
+    }
+
+    #[test]
+    fn a_source_is_an_address_or_a_64() {
+        let mut refusals = Refusals::default();
+        let guess = |refusals: &mut Refusals, source: &str, first| guessed(refusals, source.parse().unwrap(), first, 0).0;
+        assert_eq!(guess(&mut refusals, "2001:db8::1", 0), LOOKS_MAX);
+        assert_eq!(guess(&mut refusals, "2001:db8::ffff:0:0:1", 100), 0, "the same network");
+        assert_eq!(guess(&mut refusals, "2001:db8:0:1::1", 200), LOOKS_MAX);
+        assert_eq!(guess(&mut refusals, "::ffff:192.0.2.1", 300), LOOKS_MAX);
+        assert_eq!(guess(&mut refusals, "192.0.2.1", 400), 0);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut refusals = Refusals::default();
+        for n in 0..u32::try_from(REMEMBERED_MAX).unwrap() * 2 {
+            let source = IpAddr::V4(n.into());
+            assert_eq!(refusals.ask(source, &digest(n), 0), Verdict::Look);
+            if n % 2 == 0 { refusals.found(source, digest(n), 0) } else { refusals.not_found(digest(n), 0) }
+        }
+        for len in [refusals.refused.len(), refusals.good.len(), refusals.sources.len()] {
+            assert!(len > 0 && len <= REMEMBERED_MAX, "{len}");
+        }
+    }
+}
