@@ -3,10 +3,12 @@
 use poterne_control_store::{Membership, MembershipStatus, Micros, Person, Session};
 use poterne_keys::random_bytes;
 use poterne_model::{AccountId, MembershipId, UserId};
+use serde_json::json;
 
 use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
+    audit::Traced,
     members, role,
 };
 
@@ -51,13 +53,54 @@ impl App {
     }
 
     /// Says who the owner of the node's first account is: for the node's operator, before anything else.
+    ///
+    /// Somebody of that address who was invited and has not answered is nobody yet but an address: the owner takes it over with its
+    /// invitations. Somebody who is a member, or can prove who they are, keeps it.
     pub async fn own_by(&self, email: &str) -> Result<(), AppError> {
         let owner = self.owner().await?;
+        let email = email.to_lowercase();
         let mut session = self.0.store.write().await?;
         let person = session.person(owner).await?.ok_or(AppError::NotFound("user"))?;
-        session.update_person(&Person { email: email.to_lowercase(), modified_at: self.now(), ..person }).await?;
+        if let Some(other) = session.person_of_email(&email).await?.filter(|other| other.id != owner) {
+            self.take_over(&mut session, other, owner).await?;
+        }
+        let after = Person { email, modified_at: self.now(), ..person.clone() };
+        session.update_person(&after).await?;
+        let told = |person: &Person| Some(json!({ "email": person.email }));
+        let traced = Traced {
+            account: Some(self.account()),
+            action: "update",
+            kind: "user",
+            id: owner.to_string(),
+            old: told(&person),
+            new: told(&after),
+            ..Traced::default()
+        };
+        self.trace(&mut session, &Caller::Operator, traced).await?;
         session.commit_silently().await?;
         self.0.identities.forget();
+        Ok(())
+    }
+
+    /// Gives a person's invitations to another, and takes the person away. Refused where they are more than an address.
+    async fn take_over(&self, session: &mut Session, person: Person, by: UserId) -> Result<(), AppError> {
+        let own: Vec<_> = session.memberships(by).await?.into_iter().map(|membership| membership.account).collect();
+        for invitation in session.memberships(person.id).await? {
+            if invitation.status == MembershipStatus::Accepted {
+                continue;
+            }
+            session.delete_membership(invitation.id).await?;
+            if invitation.status == MembershipStatus::Pending && !own.contains(&invitation.account) {
+                session.insert_membership(&Membership { person: by, modified_at: self.now(), ..invitation }).await?;
+            }
+        }
+        session.delete_person_unless_used(person.id).await?;
+        if session.person(person.id).await?.is_some() {
+            return Err(AppError::Exists(format!(
+                "{} is another user's address: take another, or have them change theirs",
+                person.email
+            )));
+        }
         Ok(())
     }
 

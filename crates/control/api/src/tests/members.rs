@@ -118,3 +118,28 @@ async fn wrong_invitations_are_named() {
     let unknown = format!("/accounts/{}/roles/{}", client.account, "0".repeat(32));
     assert_eq!(client.get(&unknown).await.status, 404);
 }
+
+#[tokio::test]
+async fn the_operator_takes_an_address_that_was_invited_and_no_members() {
+    let client = client().await;
+    let members = format!("/accounts/{}/members", client.account);
+    let owner = client.get("/user").await.result()["id"].clone();
+    client.ask("POST", &members, json!({ "email": "ada@example.com", "roles": ["DNS"] })).await.result();
+    let invited = client.ask("POST", &members, json!({ "email": "bob@example.com", "roles": ["DNS"] })).await;
+    client.app.own_by("Ada@Example.com").await.unwrap();
+    let told = client.get("/user").await;
+    assert_eq!((&told.result()["id"], &told.result()["email"]), (&owner, &json!("ada@example.com")));
+    let all = client.get(&members).await;
+    let mut emails: Vec<_> = all.result().as_array().unwrap().iter().map(|member| member["email"].as_str().unwrap()).collect();
+    emails.sort_unstable();
+    assert_eq!(emails, ["ada@example.com", "bob@example.com"], "the invitation of oneself is gone");
+    // Said twice, nothing changes.
+    client.app.own_by("ada@example.com").await.unwrap();
+    let bob = person(&client, invited.result()["user"]["id"].as_str().unwrap()).await;
+    let path = format!("/memberships/{}", invited.result()["id"].as_str().unwrap());
+    bob.ask("PUT", &path, json!({ "status": "accepted" })).await.result();
+    let error = client.app.own_by("bob@example.com").await.unwrap_err().to_string();
+    assert!(error.contains("bob@example.com is another user's address"), "{error}");
+    assert_eq!(client.get("/user").await.result()["email"], "ada@example.com", "nothing half-done");
+    assert_eq!(bob.get("/memberships").await.result()[0]["status"], "accepted");
+}
