@@ -59,4 +59,4 @@ pub use schema::{Schema, Variation};
 pub use shape::{At, ShapeError};
 pub use time::Timestamp;
 pub use tunnel::{ConnectionInfo, ConnectorInfo, TunnelStatus};
-pub use zone::ZoneStatus;
+pub use zone::{ZoneHold, ZoneStatus};

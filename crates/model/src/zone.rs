@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Name, Timestamp};
+
 /// Where a zone stands in its life, by its API word.
 ///
 /// ```text
@@ -35,5 +37,47 @@ impl ZoneStatus {
             Self::Active => "active",
             Self::Moved => "moved",
         }
+    }
+}
+
+/// What keeps other accounts of the same installation from adding a zone that serves (api-v4 §3).
+///
+/// A pending zone holds nothing: it could be anybody's, and whoever adds a name first must not keep its owner out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ZoneHold {
+    /// Names below the zone may not be added either.
+    pub include_subdomains: bool,
+    /// From when on; none: at once.
+    pub hold_after: Option<Timestamp>,
+}
+
+impl ZoneHold {
+    /// Whether it holds at that instant.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.hold_after.is_none_or(|after| after <= now)
+    }
+
+    /// Whether another account may not add this name, `held` being the zone's.
+    pub fn blocks(&self, held: &Name, added: &Name, now: Timestamp) -> bool {
+        self.holds(now) && (added == held || self.include_subdomains && added.is_within(held))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_keeps_others_from_the_name_and_what_is_below() {
+        let name = |text: &str| Name::parse(text).unwrap();
+        let (held, now) = (name("example.com"), Timestamp::from_secs(100));
+        let blocks = |hold: ZoneHold, added: &str| hold.blocks(&held, &name(added), now);
+        let alone = ZoneHold { include_subdomains: false, hold_after: None };
+        let all = ZoneHold { include_subdomains: true, hold_after: Some(now) };
+        assert!(blocks(alone, "example.com") && !blocks(alone, "a.example.com"));
+        assert!(blocks(all, "example.com") && blocks(all, "b.a.example.com"));
+        assert!(!blocks(all, "anexample.com") && !blocks(all, "com"));
+        let later = ZoneHold { hold_after: Some(Timestamp::from_secs(101)), ..all };
+        assert!(!blocks(later, "example.com") && later.holds(Timestamp::from_secs(101)));
     }
 }

@@ -123,12 +123,15 @@ impl From<AppError> for Answer<()> {
             }
             AppError::UnknownToken | AppError::Unusable(_) => (StatusCode::FORBIDDEN, codes::UNAUTHORIZED),
             AppError::UnknownKey => (StatusCode::FORBIDDEN, codes::UNKNOWN_KEY),
-            AppError::Forbidden { .. } | AppError::OperatorOnly => (StatusCode::FORBIDDEN, codes::FORBIDDEN),
+            AppError::Forbidden { .. } | AppError::OperatorOnly | AppError::FirstAccountOnly => {
+                (StatusCode::FORBIDDEN, codes::FORBIDDEN)
+            }
             AppError::NotFound("record") => (StatusCode::NOT_FOUND, codes::RECORD_NOT_FOUND),
             AppError::NotFound(_) | AppError::ZoneNotFound(_) | AppError::TunnelNotFound(_) => {
                 (StatusCode::NOT_FOUND, codes::NO_SUCH_OBJECT)
             }
             AppError::ZoneExists(_) => (StatusCode::BAD_REQUEST, codes::ZONE_EXISTS),
+            AppError::ZoneHeld { .. } => (StatusCode::BAD_REQUEST, codes::ZONE_HELD),
             AppError::ZoneName { .. } => (StatusCode::BAD_REQUEST, codes::NOT_A_DOMAIN),
             AppError::TunnelExists(_) => (StatusCode::CONFLICT, codes::TUNNEL_EXISTS),
             AppError::TunnelConnected { .. } => (StatusCode::BAD_REQUEST, codes::TUNNEL_CONNECTED),
@@ -156,10 +159,10 @@ impl From<AppError> for Answer<()> {
             AppError::PrivateRoute(error) => return Refusal::from(error.clone()).into(),
             AppError::VirtualNetwork(error) => return Refusal::from(error.clone()).into(),
             AppError::Setting(error) => return Refusal::from(error.clone()).into(),
+            AppError::InBatch { .. } => unreachable!("it was taken apart above"),
             // What is left are our own failures: the log has the reason, strangers do not.
             AppError::Keys(_) | AppError::Store(_) => {
                 tracing::error!(%error, "a request to the API failed");
-            AppError::InBatch { .. } => unreachable!("it was taken apart above"),
                 return Self::failed(error.trouble());
             }
         };

@@ -1,7 +1,7 @@
 //! The REST endpoints, one `IntoResponse` for the envelope.
 //!
-//! Everything under `/client/v4` asks for a token or a key ([`credential`]) but the question whether a token is valid, and the login of
-//! an agent. `POST /tunnel`
+//! Everything under `/client/v4` asks for a token or a key ([`credential`]) but the question whether a token is valid, the login of
+//! an agent, and where the node is (`/ips`). `POST /tunnel`
 //! at the root (tunnel-protocol §9.7) is for whoever asks, where the operator has set a quick domain. What is not there is answered
 //! as the v4 API answers it, never with a pretended success.
 #![forbid(unsafe_code)]
@@ -14,6 +14,8 @@ mod credential;
 mod door;
 mod features;
 mod generation;
+mod holds;
+mod ips;
 mod limit;
 mod lists;
 mod logins;
@@ -21,6 +23,7 @@ mod management;
 mod members;
 mod openapi;
 mod path;
+mod plans;
 mod private_networks;
 mod quick;
 mod records;
@@ -64,6 +67,8 @@ fn v4_routes() -> Routes {
         user::routes(),
         members::routes(),
         zones::routes(),
+        plans::routes(),
+        holds::routes(),
         records::routes(),
         settings::routes(),
         rulesets::routes(),
@@ -76,6 +81,7 @@ fn v4_routes() -> Routes {
         features::routes(),
         generation::routes(),
         logins::routes(),
+        ips::routes(),
         openapi::document::routes(),
         openapi::page::routes(),
     ])

@@ -22,6 +22,7 @@ use crate::{
     openapi::components::shown,
     path::Id,
     routes::{Routes, edits, known},
+    tokens::Gone,
 };
 
 /// Longest text of a name that is looked at.
@@ -29,6 +30,9 @@ const NAME_MAX: usize = 60;
 
 /// Longest name of an account, in characters.
 const ACCOUNT_NAME_MAX: usize = 100;
+
+/// Who makes and deletes accounts.
+const MAKERS: &str = "For Super Administrators of the node's first account.";
 
 /// `/user` and `/accounts`.
 pub(crate) fn routes() -> Routes {
@@ -42,11 +46,19 @@ pub(crate) fn routes() -> Routes {
     };
     let named = Parameter::text("name", "of that name; or after starts_with:, ends_with: or contains:");
     let list_op = known("List accounts").pages(PageLimits::ACCOUNTS).query(Parameter::order(&["name"])).query([named]);
+    let new = Schema::object([
+        ("name", Schema::text(ACCOUNT_NAME_MAX).not_empty().required()),
+        ("type", Schema::one_of(&["standard"])),
+    ]);
+    let new = new.named("NewAccount").example(json!({ "name": "home", "type": "standard" }));
+    let account_create_op = edits(accounts_, "Make an account").about(MAKERS).body(new);
     Routes::of("User and accounts", "The person who calls, and the accounts within reach.")
         .get("/user", show, known("Show the user").says([404]))
         .patch("/user", rename, edits(Subject::UserDetails, "Change what the user is called").body(names).says([404]))
         .get("/accounts", accounts, list_op)
+        .post("/accounts", account_create, account_create_op)
         .get(one, account, known("Show an account"))
+        .delete(one, account_delete, edits(accounts_, "Delete an account that has nothing").about(MAKERS).says([409]))
         .put(one, account_rename, edits(accounts_, "Rename an account").body(account_name()))
         .patch(one, account_rename, edits(accounts_, "Rename an account, as PUT does").body(account_name()))
 }
@@ -161,6 +173,20 @@ async fn accounts(State(door): State<Door>, Who(caller): Who, Query(query): Quer
 
 async fn account(State(door): State<Door>, Who(caller): Who, Id(id): Id<AccountId>) -> Answered<AccountObject> {
     Ok(Answer::success((&door.app.account_get(&caller, id).await?).into()))
+}
+
+async fn account_create(State(door): State<Door>, Who(caller): Who, Json(body): Json) -> Answered<AccountObject> {
+    let body = At::body(&body);
+    let name = body.required("name")?.text(ACCOUNT_NAME_MAX)?;
+    if let Some(given) = body.member("type") {
+        given.one_of(&["standard"])?;
+    }
+    Ok(Answer::success((&door.app.account_create(&caller, name).await?).into()))
+}
+
+async fn account_delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<AccountId>) -> Answered<Gone<AccountId>> {
+    door.app.account_delete(&caller, id).await?;
+    Ok(Answer::success(Gone { id }))
 }
 
 async fn account_rename(

@@ -21,6 +21,7 @@ use crate::{
     door::{Door, Who},
     openapi::components::shown,
     path::Id,
+    plans::{PlanObject, free_plan},
     routes::{Routes, edits, known, reads},
     tokens::Gone,
 };
@@ -47,8 +48,6 @@ pub(crate) fn routes() -> Routes {
         .get(one, show, reads(zones, "Show a zone"))
         .patch(one, edit, edits(zones, "Pause a zone, or go on with it").body(changes_schema()))
         .delete(one, delete, edits(zones, "Delete a zone, with all its records"))
-        .get("/zones/{zone}/available_plans", plans, reads(zones, "List the plans there are").about("The free one."))
-        .get("/zones/{zone}/available_plans/{plan}", plan, reads(zones, "Show a plan"))
         .get(
             "/zones/{zone}/pagerules",
             page_rules,
@@ -76,7 +75,7 @@ const ORDERED_BY: [&str; 5] = ["name", "status", "account.id", "account.name", "
 /// The types of zones that clients know.
 const TYPES: &[&str] = &["full", "partial", "secondary", "internal"];
 
-shown![ZoneObject, PlanObject];
+shown![ZoneObject];
 
 /// A zone. What the hosted service sells is there in its free form, since clients require the members.
 #[derive(Serialize, ToSchema)]
@@ -106,36 +105,6 @@ struct ZoneObject {
     tenant_unit: Value,
     permissions: Vec<String>,
     plan: PlanObject,
-}
-
-/// The one plan there is: nothing is sold.
-#[derive(Serialize, ToSchema)]
-struct PlanObject {
-    id: &'static str,
-    name: &'static str,
-    legacy_id: &'static str,
-    price: u32,
-    currency: &'static str,
-    frequency: &'static str,
-    is_subscribed: bool,
-    can_subscribe: bool,
-    legacy_discount: bool,
-    externally_managed: bool,
-}
-
-const fn free_plan() -> PlanObject {
-    PlanObject {
-        id: "0feeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
-        name: "Free Website",
-        legacy_id: "free",
-        price: 0,
-        currency: "USD",
-        frequency: "",
-        is_subscribed: false,
-        can_subscribe: false,
-        legacy_discount: false,
-        externally_managed: false,
-    }
 }
 
 /// What zones' own answers list of permissions; the rest would not fit the buffers of small clients (api-v4 §0.14).
@@ -289,15 +258,4 @@ async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) 
 async fn page_rules(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<[Value; 0]> {
     door.app.zone_get(&caller, id).await?;
     Ok(Answer::success([]))
-}
-
-async fn plans(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Vec<PlanObject>> {
-    door.app.zone_get(&caller, id).await?;
-    Ok(Answer::success(vec![free_plan()]))
-}
-
-async fn plan(State(door): State<Door>, Who(caller): Who, id: crate::path::Ids<ZoneId, String>) -> Answered<PlanObject> {
-    door.app.zone_get(&caller, id.0).await?;
-    let plan = free_plan();
-    if plan.id == id.1 { Ok(Answer::success(plan)) } else { Err(Answer::no_route(&format!("plan {}", id.1))) }
 }

@@ -27,6 +27,9 @@ pub enum AppError {
     /// Only the operator of the node may.
     #[error("only the operator of the node can do this, with `poterne` on its machine")]
     OperatorOnly,
+    /// Only those who own the node's first account may.
+    #[error("only a Super Administrator of this node's first account may make accounts, with a token that may edit that account")]
+    FirstAccountOnly,
     /// Not there, or not for this caller to see.
     #[error("there is no such {0}")]
     NotFound(&'static str),
@@ -39,15 +42,15 @@ pub enum AppError {
     /// A token that may not be used.
     #[error("this API token cannot be used: {0}")]
     Unusable(&'static str),
-    /// An address and key nobody has.
-    #[error("no user has this X-Auth-Email and X-Auth-Key")]
-    UnknownKey,
     /// Too many tokens or keys that nobody has were shown from one place.
     #[error("too many unknown tokens or keys were shown from your address: try again in {retry_secs} seconds")]
     RefusedTooOften {
         /// When to try again.
         retry_secs: u64,
     },
+    /// An address and key nobody has.
+    #[error("no user has this X-Auth-Email and X-Auth-Key")]
+    UnknownKey,
     /// A value that cannot be.
     #[error("{what}: {why}")]
     Invalid {
@@ -62,6 +65,14 @@ pub enum AppError {
     /// A record that cannot stand beside others at its name.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// One operation of a batch cannot be, so nothing of it was done.
+    #[error("{error}")]
+    InBatch {
+        /// Which, as a JSON pointer into the batch.
+        pointer: String,
+        /// Why.
+        error: Box<AppError>,
+    },
     /// A zone file that cannot be taken: codes and what is wrong, line by line.
     #[error("the zone file was not taken: {}", .0.iter().map(|(_, why)| why.as_str()).collect::<Vec<_>>().join("; "))]
     ZoneFile(Vec<(i64, String)>),
@@ -71,14 +82,6 @@ pub enum AppError {
     /// A setting that was not changed.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// One operation of a batch cannot be, so nothing of it was done.
-    #[error("{error}")]
-    InBatch {
-        /// Which, as a JSON pointer into the batch.
-        pointer: String,
-        /// Why.
-        error: Box<AppError>,
-    },
     /// A phase that has no rules here.
     #[error(transparent)]
     Phase(#[from] PhaseError),
@@ -127,6 +130,14 @@ pub enum AppError {
     /// The zone is not there.
     #[error("there is no zone {0}: add it with `poterne zone add {0}`")]
     ZoneNotFound(Name),
+    /// Another account holds the name.
+    #[error("{name} may not be added: another account of this node holds {held}")]
+    ZoneHeld {
+        /// What was to be added.
+        name: Name,
+        /// The zone that is held.
+        held: Name,
+    },
     /// Another account's zone of that name serves.
     #[error("another account's zone {0} is active: only one can be in force")]
     ZoneServedElsewhere(Name),

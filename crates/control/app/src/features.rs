@@ -18,14 +18,14 @@ const SETTINGS: &[&str] = &[];
 /// Phases whose rules nodes obey.
 const PHASES: &[Phase] = &[];
 
-/// Other stored objects that nodes obey.
-const OBJECTS: &[&str] = &[];
+/// Other stored objects that are obeyed: a hold by the control plane itself.
+const OBJECTS: &[&str] = &["hold"];
 
 /// The other stored objects of a zone.
-const OBJECTS_OF_ZONE: &[&str] = &["access_rules", "dns_settings", "managed_headers", "url_normalization"];
+const OBJECTS_OF_ZONE: &[&str] = &["access_rules", "dns_settings", "hold", "managed_headers", "url_normalization"];
 
 /// Those of an account.
-const OBJECTS_OF_ACCOUNT: &[&str] = &["access_rules", "lists", "private_routes", "virtual_networks"];
+const OBJECTS_OF_ACCOUNT: &[&str] = &["access_rules", "dns_settings", "lists", "private_routes", "virtual_networks"];
 
 /// Something that is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

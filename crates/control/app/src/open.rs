@@ -133,7 +133,7 @@ impl App {
         Ok(self.0.store.copy_to(path).await?)
     }
 
-    /// The one account there is until the API makes more.
+    /// The node's first account, its operator's own.
     pub fn account(&self) -> AccountId {
         self.0.account
     }
@@ -149,6 +149,11 @@ impl App {
     pub fn wait_for(&self, live: watch::Receiver<Live>) {
         // A second publisher in one process would be a mistake of the caller; the first stays.
         let _ = self.0.live.set(live);
+    }
+
+    /// The addresses that the world reaches this node at, as its operator says.
+    pub fn public_addresses(&self) -> Vec<IpAddr> {
+        self.settings().public_addresses
     }
 
     pub(crate) fn live(&self) -> Option<watch::Receiver<Live>> {

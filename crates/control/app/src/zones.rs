@@ -32,6 +32,11 @@ impl App {
         if session.zone_named(account, &apex).await?.is_some() {
             return Err(AppError::ZoneExists(apex));
         }
+        for (held, hold) in session.holds_over(account, &apex).await? {
+            if hold.blocks(&held, &apex, self.instant()) {
+                return Err(AppError::ZoneHeld { name: apex, held });
+            }
+        }
         let taken = session.serving_zone_over(&apex).await?.is_some_and(|zone| zone.apex == apex);
         let active = is_named(&settings.activate, &apex) && !taken;
         let zone = Zone {
@@ -46,6 +51,7 @@ impl App {
             activated_at: active.then_some(now),
         };
         session.insert_zone(&zone).await?;
+        self.begin_settings(&mut session, &zone).await?;
         self.trace(&mut session, caller, traced("add", &zone, None, Some(shown(&zone)))).await?;
         self.finish(session).await?;
         tracing::info!(zone = %zone.apex, account = %zone.account, status = zone.status.as_str(), "zone added");

@@ -76,6 +76,15 @@ impl Session {
         self.touch(&Touched::Account(id)).await
     }
 
+    /// Takes an account away with all that is its own. It has no zone and no live tunnel any more: those of others may lean on them.
+    pub async fn delete_account(&mut self, id: AccountId) -> Result<(), StoreError> {
+        let statement = query("DELETE FROM tunnel WHERE account = $1 AND deleted_at IS NOT NULL").bind(id.to_string());
+        statement.execute(self.connection()).await?;
+        let done = query("DELETE FROM account WHERE id = $1").bind(id.to_string()).execute(self.connection()).await?;
+        changed(done, "account")?;
+        self.touch(&Touched::Account(id)).await
+    }
+
     /// The wrapped data keys with their ids, oldest first.
     pub async fn data_keys(&mut self) -> Result<Vec<([u8; 8], Vec<u8>)>, StoreError> {
         let rows = query("SELECT id, wrapped FROM data_key ORDER BY created_at, id").fetch_all(self.connection()).await?;

@@ -16,6 +16,7 @@ mod audit;
 mod connection;
 mod database;
 mod error;
+mod hold;
 mod list;
 mod open;
 mod person;

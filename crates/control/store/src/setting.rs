@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use poterne_model::{ZoneId, setting::ZoneSettings};
+use poterne_model::{AccountId, ZoneId, setting::ZoneSettings};
 use serde_json::{Value, json};
 
 use crate::{
@@ -39,6 +39,28 @@ impl Session {
         let statement = "INSERT INTO zone_setting (zone, id, value, modified_at) VALUES ($1, $2, $3, $4)
             ON CONFLICT (zone, id) DO UPDATE SET value = excluded.value, modified_at = excluded.modified_at";
         query(statement).bind(zone.to_string()).bind(id).bind(value.to_string()).bind(now).execute(self.connection()).await?;
+        Ok(())
+    }
+
+    /// What an account set under that name; none: never.
+    pub async fn account_setting(&mut self, account: AccountId, id: &str) -> Result<Option<Value>, StoreError> {
+        let statement =
+            query("SELECT value FROM account_setting WHERE account = $1 AND id = $2").bind(account.to_string()).bind(id);
+        statement.fetch_optional(self.connection()).await?.as_ref().map(value).transpose()
+    }
+
+    /// Sets it.
+    pub async fn put_account_setting(
+        &mut self,
+        account: AccountId,
+        id: &str,
+        value: &Value,
+        now: Micros,
+    ) -> Result<(), StoreError> {
+        let statement = "INSERT INTO account_setting (account, id, value, modified_at) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (account, id) DO UPDATE SET value = excluded.value, modified_at = excluded.modified_at";
+        let statement = query(statement).bind(account.to_string()).bind(id).bind(value.to_string()).bind(now);
+        statement.execute(self.connection()).await?;
         Ok(())
     }
 }

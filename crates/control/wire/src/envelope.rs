@@ -24,6 +24,8 @@ pub mod codes {
     pub const NOT_A_DOMAIN: i64 = 1049;
     /// The zone exists.
     pub const ZONE_EXISTS: i64 = 1061;
+    /// The zone may not be added: another account holds it.
+    pub const ZONE_HELD: i64 = 1099;
     /// A header is not of the form it must have; which one is in `error_chain`.
     pub const INVALID_HEADERS: i64 = 6003;
     /// Beneath [`INVALID_HEADERS`]: `X-Auth-Email`.
@@ -54,14 +56,14 @@ pub mod codes {
     pub const METHOD_NOT_ALLOWED: i64 = 10405;
     /// Ours: the node failed, and its log says why.
     pub const INTERNAL: i64 = 10_000_500;
-    /// Ours: quick tunnels are not offered by this node.
-    pub const QUICK_TUNNELS_OFF: i64 = 10_000_404;
     /// Ours: the node's store went away before it said whether the change was kept.
     pub const IN_DOUBT: i64 = 10_000_502;
     /// Ours: the node's store cannot be reached, or is busy; nothing was changed.
     pub const UNAVAILABLE: i64 = 10_000_503;
     /// Ours: the disk of the node's store is full; nothing was changed.
     pub const STORAGE_FULL: i64 = 10_000_507;
+    /// Ours: quick tunnels are not offered by this node.
+    pub const QUICK_TUNNELS_OFF: i64 = 10_000_404;
 }
 
 /// An answer: a result, or errors.

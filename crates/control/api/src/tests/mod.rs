@@ -1,20 +1,23 @@
 //! The routes as a client meets them: the client here, what it meets in a file a resource.
 
 mod access_rules;
+mod accounts;
 mod audit;
 mod door;
 mod features;
+mod holds;
 mod lists;
 mod logins;
 mod management;
 mod members;
 mod openapi;
+mod plans;
 mod private_networks;
 mod quick;
+mod records;
 mod rulesets;
 mod settings;
 mod tokens;
-mod records;
 mod tunnels;
 mod zones;
 
