@@ -34,6 +34,9 @@ const SOURCES: &[&str] = &["local", "cloudflare"];
 /// Fewest bytes of a secret, and the most that are kept.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=128;
 
+/// Longest text of one that is looked at.
+const SECRET_TEXT_MAX: usize = 400;
+
 /// Under `/accounts/{account}`, and `route dns`'s own.
 pub(crate) fn routes() -> Routes {
     let route_op =
@@ -225,7 +228,7 @@ async fn list(
 
 fn secret(body: &At<'_>) -> Result<Option<Secret>, ShapeError> {
     let Some(given) = body.member("tunnel_secret").filter(|given| given.value != "") else { return Ok(None) };
-    let text = given.text(400)?;
+    let text = given.value.as_str().filter(|text| text.len() <= SECRET_TEXT_MAX).unwrap_or_default();
     let bytes = BASE64_STANDARD.decode(text).ok().filter(|bytes| SECRET_BYTES.contains(&bytes.len()));
     // The value is not repeated: it is a secret, if a wrong one.
     let why = "the tunnel's secret is not base64 of 32 to 128 bytes: leave it out, and one is made";
