@@ -24,28 +24,31 @@ const FILE_BYTES_MAX: u64 = 1 << 40;
 
 /// Writes a backup to a file that is not there yet; tells its size.
 pub(crate) async fn write(app: &App, state: &Path, destination: &Path) -> anyhow::Result<u64> {
-    let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(destination);
-    let file = open.with_context(|| format!("{} cannot be written", destination.display()))?;
-    let written = write_into(app, state, file).await;
-    if written.is_err() {
-        // Half a backup is worse than none.
-        let _ = fs::remove_file(destination);
+    let unwritable = || format!("{} cannot be written", destination.display());
+    if destination.symlink_metadata().is_ok() {
+        bail!("{}: it is there already; name another file", unwritable());
     }
-    written
+    // Beside it first, and under its name once it is whole: half a backup is worse than none, whoever is killed meanwhile.
+    let dir = destination.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = tempfile::Builder::new().prefix(".poterne-backup-").tempfile_in(dir).with_context(unwritable)?;
+    let bytes = write_into(app, state, beside.reopen().with_context(unwritable)?).await?;
+    beside.persist_noclobber(destination).map_err(|error| error.error).with_context(unwritable)?;
+    File::open(dir).and_then(|dir| dir.sync_all()).with_context(unwritable)?;
+    Ok(bytes)
 }
 
-async fn write_into(app: &App, state: &Path, file: File) -> anyhow::Result<u64> {
+async fn write_into(app: &App, state_dir: &Path, file: File) -> anyhow::Result<u64> {
     // Beside the store, where there is room for it, and where nobody else reads it.
-    let dir = tempfile::Builder::new().prefix("backup-").tempdir_in(state).context("the copy of the store")?;
+    let dir = tempfile::Builder::new().prefix(state::COPY_PREFIX).tempdir_in(state_dir).context("the copy of the store")?;
     let copy = dir.path().join(state::STORE);
     app.copy_store(&Caller::Operator, &copy).await?;
-    let state = state.to_path_buf();
+    let state_dir = state_dir.to_path_buf();
     let archived = tokio::task::spawn_blocking(move || -> anyhow::Result<u64> {
         let mut archive = tar::Builder::new(file);
         archive.mode(tar::HeaderMode::Deterministic);
         archive.append_path_with_name(&copy, state::STORE)?;
         for name in FILES {
-            match archive.append_path_with_name(state.join(name), name) {
+            match archive.append_path_with_name(state_dir.join(name), name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && name != state::NODE_KEY => {}
                 done => done.with_context(|| format!("{name} cannot be read"))?,
             }

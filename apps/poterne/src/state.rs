@@ -89,6 +89,8 @@ impl StateDir {
             }
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
+        // Whoever left them held the directory, and was killed: nobody else can be at it.
+        remove_leftovers(&path);
         let found = path.join(STORE).exists();
         let last_alive = lock.metadata().and_then(|metadata| metadata.modified()).ok().filter(|_| found);
         lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(unusable)?;
@@ -134,6 +136,20 @@ pub const CA: &str = "ca.pem";
 pub const VISITORS_CA: &str = "visitors-ca.pem";
 /// The snapshot's directory.
 pub const SNAPSHOT: &str = "snapshot";
+
+/// What copies that are under way are called, before they are in a backup.
+pub const COPY_PREFIX: &str = ".copy-for-backup-";
+
+/// Takes away what a process left that was killed while it made a backup: copies of the store, as large as the store.
+fn remove_leftovers(state: &Path) {
+    let entries = fs::read_dir(state).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(COPY_PREFIX)) {
+        match fs::remove_dir_all(entry.path()) {
+            Ok(()) => tracing::info!(path = %entry.path().display(), "a copy that a killed backup left is removed"),
+            Err(error) => tracing::warn!(path = %entry.path().display(), %error, "a copy that a killed backup left stays"),
+        }
+    }
+}
 
 /// Writes a file whole: beside it first, then in its place, so that nobody reads half of it.
 pub fn write_whole(path: &Path, mode: u32, bytes: &[u8]) -> std::io::Result<()> {
@@ -186,6 +202,32 @@ mod tests {
         next.note_alive();
         drop(next);
         assert!(StateDir::hold(outer.path()).unwrap().last_alive() > Some(killed_at));
+    }
+
+    #[test]
+    fn what_a_killed_backup_left_is_removed_and_nothing_else() {
+        let outer = tempfile::tempdir().unwrap();
+        for (dir, file) in
+            [(format!("{COPY_PREFIX}Ab12"), "store.sqlite"), ("backup-2026".into(), "mine"), ("snapshot".into(), "base")]
+        {
+            fs::create_dir(outer.path().join(&dir)).unwrap();
+            fs::write(outer.path().join(dir).join(file), b"x").unwrap();
+        }
+        let held = StateDir::hold(outer.path()).unwrap();
+        let left = || {
+            let names = fs::read_dir(outer.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<_> = names.collect();
+            names.sort();
+            names
+        };
+        assert_eq!(left(), ["backup-2026", "lock", "snapshot"]);
+        // Whoever does not hold it removes nothing: a backup may be under way.
+        fs::create_dir(outer.path().join(format!("{COPY_PREFIX}Cd34"))).unwrap();
+        StateDir::hold(outer.path()).unwrap_err();
+        assert_eq!(left().len(), 4);
+        drop(held);
+        drop(StateDir::hold(outer.path()).unwrap());
+        assert_eq!(left().len(), 3);
     }
 
     #[test]

@@ -74,6 +74,28 @@ WantedBy=multi-user.target
 mod tests {
     use super::*;
 
+    /// Where systemd's own checker is.
+    #[test]
+    #[allow(clippy::print_stderr, reason = "what was not checked is said")]
+    fn systemd_finds_nothing_wrong_with_it() {
+        if Command::new("systemd-analyze").arg("--version").output().is_err() {
+            eprintln!("left out: systemd-analyze is not on this machine");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let verified = |text: &str| {
+            let path = dir.path().join("poterne.service");
+            fs::write(&path, text).unwrap();
+            let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output().unwrap();
+            // What is wrong with a unit is told, and the exit code stays 0; other units of this machine may be told of too.
+            let told = String::from_utf8(output.stderr).unwrap();
+            told.lines().filter(|line| line.contains("poterne.service")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let text = text(&std::env::current_exe().unwrap(), "/etc/poterne/poterne.toml".as_ref());
+        assert_eq!(verified(&text), Vec::<String>::new());
+        assert_eq!(verified(&text.replace("Restart=on-failure", "Restart=sometimes")).len(), 1, "it does look");
+    }
+
     #[test]
     fn the_unit_has_a_user_of_its_own_and_one_right() {
         let text = text("/usr/bin/poterne".as_ref(), "/etc/poterne/poterne.toml".as_ref());
