@@ -7,23 +7,29 @@
 //! * [`node`]: a node and its verbs; [`agent`]: ours or the stock one, over QUIC or HTTP/2;
 //! * [`origin`]: services behind the tunnel: nginx, and one that says on the wire whatever a test wants;
 //! * [`peer`]: Python programs that are service and visitor at once;
-//! * [`client`]: programs that use the API;
+//! * [`client`]: programs that use the API; [`api`]: the test itself does;
+//! * [`postgres`]: a database server, and a way to it that can be cut;
 //! * [`curl`]: the visitor of most tests;
+//! * [`failures`]: what goes wrong beneath a node;
 //! * [`process`]: child processes that end with their owner.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "this crate is tests: a failed helper is a failed test")]
 
 pub mod agent;
+pub mod api;
 pub mod client;
 pub mod curl;
+pub mod failures;
 pub mod node;
 pub mod origin;
 pub mod peer;
+pub mod postgres;
 pub mod process;
 
 pub use agent::{Agent, Kind};
+pub use api::Api;
 pub use client::Client;
 pub use curl::Curl;
-pub use node::Node;
+pub use node::{Node, Setup};
 pub use origin::{Nginx, Raw};
 pub use process::{Running, eventually};

@@ -29,6 +29,18 @@ pub struct Node {
     /// The process.
     pub process: Running,
     dir: TempDir,
+    setup: Setup,
+}
+
+/// What a served node is told beside its ports.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// More settings, as in `control.store=sqlite`.
+    pub settings: Vec<String>,
+    /// What it logs; none: `info`.
+    pub log: Option<&'static str>,
+    /// Where it keeps its state; none: in the node's own directory.
+    pub state: Option<PathBuf>,
 }
 
 impl Node {
@@ -37,10 +49,10 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         let mut command = program("POTERNE_BIN");
         command.args(["demo", "--json", "--no-agent", "--port-base", "0", "--state-dir"]).arg(dir.path().join("state"));
-        let (process, line) = start(command, dir.path());
+        let (process, line) = start(command, dir.path(), "info");
         let text = |key: &str| line[key].as_str().unwrap().to_owned();
         let (hostname, tunnel, token) = (text("hostname"), text("tunnel_id"), text("tunnel_token"));
-        Self { line, hostname, tunnel, token, process, dir }
+        Self { line, hostname, tunnel, token, process, dir, setup: Setup::default() }
     }
 
     /// The same, its hostname led to this service.
@@ -52,17 +64,16 @@ impl Node {
 
     /// `poterne serve` with ports that the kernel chose, and a zone, a tunnel and a hostname made by its verbs.
     pub fn serve(url: &str) -> Self {
-        Self::serve_with(url, &[])
+        Self::serve_with(url, Setup::default())
     }
 
-    /// The same, with more settings.
-    pub fn serve_with(url: &str, settings: &[&str]) -> Self {
+    /// The same, told more.
+    pub fn serve_with(url: &str, setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ports = LISTENERS.iter().map(|(setting, _)| format!("{setting}=127.0.0.1:0"));
-        let settings: Vec<_> = ports.chain(settings.iter().map(ToString::to_string)).collect();
-        let (process, line) = serve(dir.path(), &settings);
+        let ports: Vec<_> = LISTENERS.iter().map(|(setting, _)| format!("{setting}=127.0.0.1:0")).collect();
+        let (process, line) = serve(dir.path(), &ports, &setup);
         let hostname = "app.site.test".to_owned();
-        let mut node = Self { line, hostname, tunnel: String::new(), token: String::new(), process, dir };
+        let mut node = Self { line, hostname, tunnel: String::new(), token: String::new(), process, dir, setup };
         node.verb(&["zone", "add", "site.test"]).unwrap();
         node.verb(&["zone", "activate", "site.test"]).unwrap();
         let created: Value = serde_json::from_str(&node.verb(&["tunnel", "create", "home", "--json"]).unwrap()).unwrap();
@@ -75,6 +86,11 @@ impl Node {
     /// `kill -9`, then the same node again on the same ports and the same state.
     pub fn kill_and_restart(&mut self) {
         self.process.kill();
+        self.restart();
+    }
+
+    /// The same node again, which has ended, on the same ports and the same state.
+    pub fn restart(&mut self) {
         let ports: Vec<_> = LISTENERS
             .iter()
             .map(|(setting, key)| {
@@ -82,7 +98,7 @@ impl Node {
                 format!("{setting}={address}")
             })
             .collect();
-        (self.process, self.line) = serve(self.dir.path(), &ports);
+        (self.process, self.line) = serve(self.dir.path(), &ports, &self.setup);
     }
 
     /// A key of the ready line.
@@ -162,25 +178,25 @@ fn whole(info: &Value) -> usize {
     connectors.iter().filter(|connector| connector["connections"].as_array().is_some_and(|all| all.len() == 4)).count()
 }
 
-fn serve(dir: &Path, settings: &[String]) -> (Running, Value) {
+fn serve(dir: &Path, ports: &[String], setup: &Setup) -> (Running, Value) {
     let mut command = program("POTERNE_BIN");
     command
         .args(["serve", "--ready-fd", "1", "--config"])
         .arg(dir.join("poterne.toml"))
         .arg("--state-dir")
-        .arg(dir.join("state"));
+        .arg(setup.state.clone().unwrap_or_else(|| dir.join("state")));
     fs::write(dir.join("poterne.toml"), "version = 1\n").unwrap();
     command.args(["--set", "node.public_addresses=127.0.0.1"]);
-    for setting in settings {
+    for setting in ports.iter().chain(&setup.settings) {
         command.args(["--set", setting]);
     }
-    start(command, dir)
+    start(command, dir, setup.log.unwrap_or("info"))
 }
 
 /// Starts a node and waits for its one line; its log goes to a file that a failed test shows.
-fn start(mut command: std::process::Command, dir: &Path) -> (Running, Value) {
-    let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("node.log")).unwrap();
-    let mut process = Running::start(command.env("POTERNE_LOG", "info").stdout(Stdio::piped()).stderr(log));
+fn start(mut command: std::process::Command, dir: &Path, log: &str) -> (Running, Value) {
+    let file = fs::OpenOptions::new().create(true).append(true).open(dir.join("node.log")).unwrap();
+    let mut process = Running::start(command.env("POTERNE_LOG", log).stdout(Stdio::piped()).stderr(file));
     let mut line = String::new();
     BufReader::new(process.stdout()).read_line(&mut line).unwrap();
     let line = serde_json::from_str(&line)

@@ -139,10 +139,10 @@ impl Node {
         let publisher =
             Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
         app.wait_for(publisher.live());
+        app.ask_agents(Arc::new(agents::Connected(gateway.clone())));
         background.spawn(record(app.clone(), control.events, stop.clone()));
         background.spawn(publisher.run(stop.clone()));
         let api = poterne_control_api::router(app.clone(), config.control.rate_limit);
-        app.ask_agents(Arc::new(agents::Connected(gateway.clone())));
         let https = config.edge.https.first().copied().map(bind::reachable);
         let administration = Arc::new(Administration::new(app, &state, https));
 

@@ -34,6 +34,8 @@ mod grpc;
 mod lexicon;
 mod octodns;
 mod ours;
+mod postgres;
+mod python;
 mod schemathesis_validator;
 mod typescript;
 mod websockets;

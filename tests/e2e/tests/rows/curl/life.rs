@@ -6,10 +6,12 @@ use std::{
     sync::{Mutex, mpsc},
 };
 
-use poterne_e2e::{Agent, Curl, Kind, Node, Raw, Running, eventually};
+use poterne_e2e::{Agent, Api, Curl, Kind, Node, Raw, Running, eventually};
+use serde_json::json;
 
 columns!(
     a_new_route_needs_no_reconnect,
+    a_configuration_is_obeyed_when_the_api_has_answered,
     a_leaving_agent_ends_what_it_began,
     a_leaving_node_ends_what_it_began,
     a_killed_node_comes_back_with_its_agents,
@@ -63,6 +65,24 @@ fn a_new_route_needs_no_reconnect(kind: Kind) {
     node.route("other.poterne.localhost", &first.url());
     eventually("another name too", || Curl::http(&node, "other.poterne.localhost", "/").run().text() == "first");
     assert_eq!(node.info()["connectors"], before["connectors"], "the same connections");
+}
+
+/// A visitor right after the answer meets the new configuration, each time.
+fn a_configuration_is_obeyed_when_the_api_has_answered(kind: Kind) {
+    let origins = [Raw::saying("first"), Raw::saying("second")];
+    let node = Node::leading_to(&origins[0].url());
+    let api = Api::of(&node);
+    let _agent = Agent::connect(&node, kind);
+    let tunnel = format!("/accounts/{}/cfd_tunnel/{}", api.account, node.tunnel);
+    // What the verb has told, the API tells: they ask the same gateway.
+    let told = api.get(&format!("{tunnel}/connections")).unwrap();
+    assert_eq!(told.result()[0]["conns"].as_array().unwrap().len(), 4);
+    for n in 1..=16 {
+        let (origin, said) = (&origins[n % 2], ["first", "second"][n % 2]);
+        let rules = json!([{ "hostname": node.hostname, "service": origin.url() }, { "service": "http_status:404" }]);
+        api.done("PUT", &format!("{tunnel}/configurations"), &json!({ "config": { "ingress": rules } }));
+        assert_eq!(node.get("/").text(), said, "configuration {n}");
+    }
 }
 
 fn a_leaving_agent_ends_what_it_began(kind: Kind) {

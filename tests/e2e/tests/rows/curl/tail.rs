@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use poterne_e2e::{Agent, Curl, Kind, Node, Raw, Running, eventually, process::program};
+use poterne_e2e::{Agent, Curl, Kind, Node, Raw, Running, Setup, eventually, process::program};
 use serde_json::Value;
 
 columns!(an_agents_log_is_read_on_the_node, an_agents_log_is_read_from_anywhere; ours alone: one_agent_of_two_is_meant);
@@ -20,7 +20,9 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) fn new() -> Self {
         let origin = Raw::saying("something to log");
-        Self { node: Node::serve_with(&origin.url(), &["tunnel.management_hostname=localhost"]), _origin: origin }
+        let settings = vec!["tunnel.management_hostname=localhost".to_owned()];
+        let setup = Setup { settings, ..Setup::default() };
+        Self { node: Node::serve_with(&origin.url(), setup), _origin: origin }
     }
 
     /// The stock agent cannot be told by its edge which hostname is meant.

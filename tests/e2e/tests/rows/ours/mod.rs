@@ -1,5 +1,8 @@
 //! What visitors break on the wire: bytes that no client writes.
 
+mod failures;
+mod secrets;
+
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
