@@ -33,8 +33,8 @@ struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(writer) = &mut self.writer {
-            writer.abandon();
+        // What it did and did not keep is taken back before anybody else's turn.
+        if self.writer.take().is_some() {
             self.store.committer.notify_one();
         }
     }
@@ -81,37 +81,36 @@ impl Session {
         if !matches!(self.0, Kind::Writes(_)) {
             return self.change().await;
         }
-        let row = query("UPDATE state SET change = change + 1 RETURNING change").fetch_one(self.connection()).await?;
-        let change = cell::<i64>(&row, "change")?.unsigned_abs();
-        self.finish(Some(change)).await?;
-        Ok(change)
+        self.finish(true).await
     }
 
     /// Commits what changes nothing a node obeys (connections come and go): no number is given, publish sleeps on.
     pub async fn commit_silently(self) -> Result<(), StoreError> {
-        self.finish(None).await
+        self.finish(false).await.map(drop)
     }
 
-    async fn finish(self, change: Option<u64>) -> Result<(), StoreError> {
-        let Kind::Writes(mut turn) = self.0 else { return Ok(()) };
-        let Some(mut writer) = turn.writer.take() else { return Ok(()) };
-        let store = turn.store.clone();
-        // A task of its own: a caller that goes away meanwhile must not leave half an end.
-        let released = tokio::spawn(async move {
-            let outcome = writer.release(change).await;
-            drop(writer);
-            store.committer.notify_one();
-            outcome
-        });
-        let mut outcome = released.await.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed))??;
+    async fn finish(self, is_counted: bool) -> Result<u64, StoreError> {
+        let Kind::Writes(mut turn) = self.0 else { return Ok(0) };
+        let Some(mut writer) = turn.writer.take() else { return Ok(0) };
+        let (change, mut outcome) = writer.keep(is_counted);
+        drop(writer);
+        turn.store.committer.notify_one();
         let told = outcome.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
         match told {
-            Ok(Some(Ok(()))) => Ok(()),
+            Ok(Some(Ok(()))) => Ok(change),
             Ok(Some(Err(error))) => Err(match &*error {
                 StoreError::InDoubt(cause) => StoreError::InDoubt(cause.clone()),
                 _ => StoreError::Commit(error),
             }),
             Ok(None) | Err(_) => Err(StoreError::Database(sqlx::Error::PoolClosed)),
+        }
+    }
+
+    /// The number that this session's change will have; 0 where it reads.
+    pub(crate) fn next_change(&self) -> u64 {
+        match &self.0 {
+            Kind::Writes(Turn { writer: Some(writer), .. }) => writer.next_change(),
+            _ => 0,
         }
     }
 

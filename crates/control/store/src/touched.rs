@@ -32,9 +32,10 @@ impl Session {
             Touched::Name(id, name) => ("name", id.to_string(), name.as_str()),
             Touched::Tunnel(id) => ("tunnel", id.to_string(), ""),
         };
-        let statement = "INSERT INTO touched (kind, id, name, change) SELECT $1, $2, $3, change + 1 FROM state WHERE one = 1
+        let statement = "INSERT INTO touched (kind, id, name, change) VALUES ($1, $2, $3, $4)
             ON CONFLICT (kind, id, name) DO UPDATE SET change = excluded.change";
-        query(statement).bind(kind).bind(id).bind(name).execute(self.connection()).await?;
+        let change = i64::try_from(self.next_change()).unwrap_or(i64::MAX);
+        query(statement).bind(kind).bind(id).bind(name).bind(change).execute(self.connection()).await?;
         Ok(())
     }
 

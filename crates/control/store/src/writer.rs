@@ -1,25 +1,33 @@
 //! The one writer, and how its commits are grouped.
 //!
 //! Sessions that write take turns, in the order they asked. Each is a savepoint of one transaction; when a session commits, its
-//! savepoint is released and the committer queues up behind the sessions that wait already. Its turn come, one `COMMIT` makes all of
+//! savepoint is kept and the committer queues up behind the sessions that wait already. Its turn come, one `COMMIT` makes all of
 //! them durable, and all are told: a hundred waiting verbs cost one fsync, a lone one waits for nobody.
 //!
 //! ```text
-//! idle ──begin──→ open ──SAVEPOINT──→ a session's ──RELEASE / ROLLBACK TO──→ open ──COMMIT──→ idle
+//! idle ──begin──→ open ──SAVEPOINT──→ a session's ──keep / ROLLBACK TO──→ open ──COMMIT──→ idle
 //!                  └────────────────── anything fails: all that wait are told, the connection is replaced ──→ idle
 //! ```
+//!
+//! What a turn costs beside its own statements is one round trip to the database: a savepoint that is kept is released together with
+//! whatever comes next, and changes are numbered here, from the number that the transaction began with; the last one is written with the
+//! `COMMIT`.
 //!
 //! With PostgreSQL an advisory lock keeps writers of other processes out as well, so that what a session reads cannot change
 //! before it commits, whichever engine it runs on.
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{Connection as _, PgConnection, Row as _, SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgConnection, Row as _, SqlSafeStr, SqliteConnection, postgres::PgConnectOptions,
+    sqlite::SqliteConnectOptions,
+};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
     StoreError, Trouble,
-    database::{Connection, within},
+    database::{Connection, query, within},
+    rows::cell,
 };
 
 /// Taken for as long as a transaction writes; any number that no other program on the database takes. Tells the transaction's id too,
@@ -42,6 +50,17 @@ pub(crate) enum Way {
     Postgres(Box<PgConnectOptions>),
 }
 
+/// The savepoint of the last session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Savepoint {
+    /// There is none.
+    None,
+    /// It is part of the group, and to be released.
+    Kept,
+    /// A session has it, or was dropped with it: what is in it is to be taken back.
+    Open,
+}
+
 enum Line {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
@@ -57,18 +76,19 @@ pub(crate) struct Writer {
     /// The open transaction, by PostgreSQL's number.
     id: Option<i64>,
     is_open: bool,
-    /// A session was dropped and its savepoint is still there.
-    is_dirty: bool,
+    savepoint: Savepoint,
     group: watch::Sender<Outcome>,
-    /// The last change number of the group, and where it is told once it is durable.
-    change: Option<u64>,
+    /// The last number given to a change, and whether the group gave it.
+    change: u64,
+    is_counted: bool,
+    /// Where it is told once it is durable.
     changes: watch::Sender<u64>,
 }
 
 impl Writer {
     pub(crate) fn new(way: Way, changes: watch::Sender<u64>) -> Self {
-        let group = watch::Sender::new(None);
-        Self { way: Some(way), line: None, id: None, is_open: false, is_dirty: false, group, change: None, changes }
+        let (group, savepoint) = (watch::Sender::new(None), Savepoint::None);
+        Self { way: Some(way), line: None, id: None, is_open: false, savepoint, group, change: 0, is_counted: false, changes }
     }
 
     /// Begins a session's part.
@@ -94,32 +114,39 @@ impl Writer {
             }
             self.is_open = true;
         }
-        let begun = self.run("SAVEPOINT session").await;
-        self.is_dirty = begun.is_ok();
+        let begun = match self.savepoint {
+            Savepoint::Kept => self.run("RELEASE SAVEPOINT session; SAVEPOINT session").await,
+            Savepoint::None | Savepoint::Open => self.run("SAVEPOINT session").await,
+        };
+        self.savepoint = if begun.is_ok() { Savepoint::Open } else { Savepoint::None };
         self.or_fail(begun).await
     }
 
-    /// Ends a session's part: it is in the group, whose outcome is told by what is returned.
-    pub(crate) async fn release(&mut self, change: Option<u64>) -> Result<watch::Receiver<Outcome>, StoreError> {
-        let released = self.run("RELEASE SAVEPOINT session").await;
-        self.is_dirty = false;
-        self.or_fail(released).await?;
-        self.change = change.or(self.change);
-        Ok(self.group.subscribe())
+    /// The number that the session's change will have, if it is given one.
+    pub(crate) fn next_change(&self) -> u64 {
+        self.change + 1
     }
 
-    /// Notes that the session is gone without having committed.
-    pub(crate) fn abandon(&mut self) {
-        self.is_dirty = true;
+    /// Ends a session's part: it is in the group, whose outcome is told by what is returned. Gives its change a number, if it is to have
+    /// one.
+    pub(crate) fn keep(&mut self, is_counted: bool) -> (u64, watch::Receiver<Outcome>) {
+        if self.is_open {
+            self.savepoint = Savepoint::Kept;
+            self.change += u64::from(is_counted);
+            self.is_counted |= is_counted;
+        }
+        (self.change, self.group.subscribe())
     }
 
-    /// Makes what was released durable, and tells everybody.
+    /// Makes what was kept durable, and tells everybody.
     pub(crate) async fn commit(&mut self) {
         self.settle().await;
         if !self.is_open {
             return;
         }
-        let committed = self.run("COMMIT").await;
+        let release = if self.savepoint == Savepoint::Kept { "RELEASE SAVEPOINT session; " } else { "" };
+        let count = if self.is_counted { format!("UPDATE state SET change = {}; ", self.change) } else { String::new() };
+        let committed = self.run_text(AssertSqlSafe(format!("{release}{count}COMMIT"))).await;
         match committed {
             Ok(()) => self.done(),
             Err(error) => match self.fate(&error).await {
@@ -135,9 +162,9 @@ impl Writer {
     }
 
     fn done(&mut self) {
-        self.is_open = false;
-        if let Some(change) = self.change.take() {
-            self.changes.send_replace(change);
+        (self.is_open, self.savepoint) = (false, Savepoint::None);
+        if std::mem::take(&mut self.is_counted) {
+            self.changes.send_replace(self.change);
         }
         self.group.send_replace(Some(Ok(())));
         self.group = watch::Sender::new(None);
@@ -172,10 +199,10 @@ impl Writer {
 
     /// Takes back what a dropped session left.
     async fn settle(&mut self) {
-        if !self.is_open || !self.is_dirty {
+        if !self.is_open || self.savepoint != Savepoint::Open {
             return;
         }
-        self.is_dirty = false;
+        self.savepoint = Savepoint::None;
         let mut undone = self.run("ROLLBACK TO SAVEPOINT session").await;
         if undone.is_ok() {
             undone = self.run("RELEASE SAVEPOINT session").await;
@@ -192,20 +219,28 @@ impl Writer {
             });
         }
         if let Some(Line::Sqlite(_)) = self.line {
-            return self.run("BEGIN IMMEDIATE").await;
+            self.run("BEGIN IMMEDIATE").await?;
+        } else {
+            self.run("BEGIN").await?;
         }
-        self.run("BEGIN").await?;
         if let Some(Line::Postgres(line)) = &mut self.line {
             let row = within(RUN_TIMEOUT, sqlx::query(LOCK).fetch_one(line)).await?;
             self.id = Some(row.try_get("id")?);
         }
+        let row = query("SELECT change FROM state").fetch_one(self.connection()).await?;
+        (self.change, self.is_counted) = (cell::<i64>(&row, "change")?.unsigned_abs(), false);
         Ok(())
     }
 
-    async fn run(&mut self, statement: &'static str) -> Result<(), StoreError> {
+    async fn run(&mut self, statements: &'static str) -> Result<(), StoreError> {
+        self.run_text(statements).await
+    }
+
+    async fn run_text(&mut self, statements: impl SqlSafeStr) -> Result<(), StoreError> {
+        let statements = sqlx::raw_sql(statements.into_sql_str());
         match self.line.as_mut() {
-            Some(Line::Sqlite(line)) => _ = sqlx::raw_sql(statement).execute(line).await?,
-            Some(Line::Postgres(line)) => _ = within(RUN_TIMEOUT, sqlx::raw_sql(statement).execute(line)).await?,
+            Some(Line::Sqlite(line)) => _ = statements.execute(line).await?,
+            Some(Line::Postgres(line)) => _ = within(RUN_TIMEOUT, statements.execute(line)).await?,
             None => return Err(StoreError::Database(sqlx::Error::PoolClosed)),
         }
         Ok(())
@@ -224,7 +259,7 @@ impl Writer {
         tracing::error!(%error, "a group of changes was not kept; each of their callers is told");
         self.group.send_replace(Some(Err(error.clone())));
         self.group = watch::Sender::new(None);
-        (self.is_open, self.is_dirty, self.change) = (false, false, None);
+        (self.is_open, self.savepoint, self.is_counted) = (false, Savepoint::None, false);
         // Closing rolls back; the next session begins on a new one.
         match self.line.take() {
             Some(Line::Sqlite(line)) => drop(line.close().await),
