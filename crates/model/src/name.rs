@@ -103,6 +103,31 @@ pub fn ancestors(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, rest)| rest))
 }
 
+/// The name with its labels from the right and a space between: `com example www`. The space sorts before every character of a label,
+/// so a name comes right before all that lies below it, and nothing else lies between.
+pub fn path(name: &str) -> String {
+    let mut path = String::with_capacity(name.len());
+    for label in name.rsplit('.') {
+        if !path.is_empty() {
+            path.push(' ');
+        }
+        path.push_str(label);
+    }
+    path
+}
+
+/// The name of a [`path`], as text.
+pub fn of_path(path: &str) -> String {
+    let mut name = String::with_capacity(path.len());
+    for label in path.rsplit(' ') {
+        if !name.is_empty() {
+            name.push('.');
+        }
+        name.push_str(label);
+    }
+    name
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -171,6 +196,24 @@ mod tests {
         for wrong in ["", ".", "a..b", ".example.com", &"a.".repeat(124)] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_lies_below_a_name_follows_it_in_the_order_of_paths() {
+        let names = [
+            "example.com",
+            "*.example.com",
+            "a.example.com",
+            "b.a.example.com",
+            "a-b.example.com",
+            "ab.example.com",
+            "xexample.com",
+        ];
+        let mut paths: Vec<String> = names.iter().map(|name| path(name)).collect();
+        paths.sort();
+        let sorted: Vec<String> = paths.iter().map(|path| of_path(path)).collect();
+        assert_eq!(sorted, names);
+        assert_eq!(path("www.example.com"), "com example www");
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub enum TunnelStatus {
 }
 
 impl TunnelStatus {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Inactive, Self::Healthy, Self::Degraded, Self::Down];
+
     /// The API word.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -25,6 +25,9 @@ pub enum ZoneStatus {
 }
 
 impl ZoneStatus {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Active, Self::Moved];
+
     /// Whether the edge serves the zone's proxied names.
     pub const fn serves(self) -> bool {
         matches!(self, Self::Active | Self::Moved)

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{Permission, PermissionGroup, Resource, Target, group, resource};
-use crate::{AccountId, At, Network, PermissionGroupId, PolicyId, Schema, ShapeError, Timestamp, word::words};
+use crate::{AccountId, At, Network, PermissionGroupId, PolicyId, Schema, ShapeError, Timestamp, ZoneId, word::words};
 
 /// Most policies of one token.
 pub const POLICIES_MAX: usize = 100;
@@ -169,6 +169,11 @@ impl Terms {
             }
         }
         self
+    }
+
+    /// The zones that a policy names, one by one. About all others [`Terms::may`] says the same, account by account.
+    pub fn zones_named(&self) -> BTreeSet<ZoneId> {
+        self.policies.iter().flat_map(|policy| &policy.resources).filter_map(Resource::zone).collect()
     }
 
     /// Whether it may be used at all, from there and now.

@@ -56,6 +56,14 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// The one zone it names.
+    pub(crate) fn zone(&self) -> Option<ZoneId> {
+        match self {
+            Self::Zone(Selector::One(zone)) | Self::ZoneOf(_, Selector::One(zone)) => Some(*zone),
+            _ => None,
+        }
+    }
+
     /// Whether a policy over it reaches the target.
     pub fn covers(&self, target: Target) -> bool {
         match (self, target) {
