@@ -202,11 +202,16 @@ impl Snapshot {
     /// Every key in force; the node's is not among them, since it is never taken away.
     pub fn keys(&self) -> impl Iterator<Item = ChunkKey> + '_ {
         let names = self.zones.iter().flat_map(|(id, zone)| zone.names().map(|(name, _)| ChunkKey::Name(*id, name)));
+        names.chain(self.head_keys())
+    }
+
+    /// Every key in force but those of names.
+    pub fn head_keys(&self) -> impl Iterator<Item = ChunkKey> + '_ {
         let zones = self.zones.iter().map(|(id, _)| ChunkKey::Zone(*id));
         let accounts = self.accounts.iter().map(|(id, _)| ChunkKey::Account(*id));
         let tunnels = self.tunnels.iter().map(|(id, _)| ChunkKey::Tunnel(*id));
         let certificates = self.certificates.iter().map(|(id, _)| ChunkKey::Certificate(*id));
-        names.chain(zones).chain(accounts).chain(tunnels).chain(certificates)
+        zones.chain(accounts).chain(tunnels).chain(certificates)
     }
 
     /// Every chunk, encoded: this state as one change from nothing.

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use poterne_control_app::{ConfigSource, RecordOutcome, Tunnel, TunnelInfo};
+use poterne_control_app::{ConfigSource, RecordOutcome, Tunnel, TunnelFilter, TunnelInfo};
 use poterne_control_wire::{
     WireTime,
     query::{
@@ -52,7 +52,7 @@ pub(crate) fn routes() -> Routes {
         let client = Parameter::new("client_id", Schema::uuid("a connector"), "that one alone");
         let cascade = Parameter::boolean("cascade", "with its connections");
         routes = routes
-            .get(base, list, reads(tunnels, "List tunnels").pages(PageLimits::TUNNELS).query(Filter::parameters()))
+            .get(base, list, reads(tunnels, "List tunnels").pages(PageLimits::TUNNELS).query(parameters()))
             .post(base, create, edits(tunnels, "Make a tunnel").body(tunnel_schema(true)).says([409]))
             .get(&one, show, reads(tunnels, "Show a tunnel"))
             .patch(&one, change, edits(tunnels, "Change a tunnel's name or secret").body(tunnel_schema(false)).says([409]))
@@ -135,70 +135,50 @@ fn object(info: TunnelInfo) -> TunnelObject {
     }
 }
 
-/// Which tunnels a list is of (api-v4 §6.1).
-struct Filter {
-    id: Option<TunnelId>,
-    name: Option<String>,
-    prefixes: Vec<String>,
-    excluded: Vec<String>,
-    deleted: Option<bool>,
-    existed_at: Option<i64>,
-    active_at: Option<i64>,
-    inactive_at: Option<i64>,
-    statuses: Vec<String>,
-    types: Vec<String>,
+/// What [`filter`] reads.
+fn parameters() -> [Parameter; 11] {
+    let prefixes = |name: &str, about: &str| Parameter::list(name, Schema::text(NAME_MAX), about);
+    [
+        Parameter::new("uuid", Schema::uuid("a tunnel"), "that tunnel alone"),
+        Parameter::text("name", "of that name"),
+        prefixes("name_prefix", "whose names begin with one of these"),
+        prefixes("include_prefix", "the same"),
+        prefixes("exclude_prefix", "whose names begin with none of these"),
+        Parameter::boolean("is_deleted", "deleted ones, or those that are there; absent: both"),
+        Parameter::instant("existed_at", "that were there then"),
+        Parameter::instant("was_active_at", "whose connections had begun by then"),
+        Parameter::instant("was_inactive_at", "whose connections had ended by then"),
+        Parameter::list("status", Schema::one_of(&["inactive", "healthy", "degraded", "down"]), "that are so"),
+        Parameter::list("tun_types", Schema::text(64), "of these types; there is cfd_tunnel alone"),
+    ]
 }
 
-impl Filter {
-    /// What [`Self::read`] reads.
-    fn parameters() -> [Parameter; 11] {
-        let prefixes = |name: &str, about: &str| Parameter::list(name, Schema::text(NAME_MAX), about);
-        [
-            Parameter::new("uuid", Schema::uuid("a tunnel"), "that tunnel alone"),
-            Parameter::text("name", "of that name"),
-            prefixes("name_prefix", "whose names begin with one of these"),
-            prefixes("include_prefix", "the same"),
-            prefixes("exclude_prefix", "whose names begin with none of these"),
-            Parameter::boolean("is_deleted", "deleted ones, or those that are there; absent: both"),
-            Parameter::instant("existed_at", "that were there then"),
-            Parameter::instant("was_active_at", "whose connections had begun by then"),
-            Parameter::instant("was_inactive_at", "whose connections had ended by then"),
-            Parameter::list("status", Schema::one_of(&["inactive", "healthy", "degraded", "down"]), "that are so"),
-            Parameter::list("tun_types", Schema::text(64), "of these types; there is cfd_tunnel alone"),
-        ]
+/// Which tunnels a list is of, and how they are (api-v4 §6.1).
+fn filter(query: &query::Query) -> Result<(TunnelFilter, Option<Vec<TunnelStatus>>), query::QueryError> {
+    let instant = |name| Ok::<_, query::QueryError>(query.instant(name)?.map(Timestamp::as_micros));
+    let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let mut prefixes = owned(query.list("name_prefix")?);
+    prefixes.extend(owned(query.list("include_prefix")?));
+    let mut statuses = query.list("status")?;
+    let types = query.list("tun_types")?;
+    if !types.is_empty() && !types.contains(&"cfd_tunnel") {
+        // None is of another type: none is in any of these words.
+        statuses = vec!["none"];
     }
-
-    fn read(query: &query::Query) -> Result<Self, query::QueryError> {
-        let instant = |name| Ok::<_, query::QueryError>(query.instant(name)?.map(Timestamp::as_micros));
-        let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect::<Vec<_>>();
-        let mut prefixes = owned(query.list("name_prefix")?);
-        prefixes.extend(owned(query.list("include_prefix")?));
-        Ok(Self {
-            id: query.parsed("uuid")?,
-            name: query.text("name").map(str::to_owned),
-            prefixes,
-            excluded: owned(query.list("exclude_prefix")?),
-            deleted: query.boolean("is_deleted")?,
-            existed_at: instant("existed_at")?,
-            active_at: instant("was_active_at")?,
-            inactive_at: instant("was_inactive_at")?,
-            statuses: owned(query.list("status")?),
-            types: owned(query.list("tun_types")?),
-        })
-    }
-
-    fn passes(&self, tunnel: &Tunnel) -> bool {
-        let starts = |prefix: &String| tunnel.name.starts_with(prefix.as_str());
-        self.id.is_none_or(|id| id == tunnel.id)
-            && self.name.as_ref().is_none_or(|name| *name == tunnel.name)
-            && (self.prefixes.is_empty() || self.prefixes.iter().any(starts))
-            && !self.excluded.iter().any(starts)
-            && self.deleted.is_none_or(|deleted| deleted == tunnel.deleted_at.is_some())
-            && self.existed_at.is_none_or(|at| tunnel.created_at <= at && tunnel.deleted_at.is_none_or(|end| end > at))
-            && self.active_at.is_none_or(|at| tunnel.conns_active_at.is_some_and(|since| since <= at))
-            && self.inactive_at.is_none_or(|at| tunnel.conns_inactive_at.is_some_and(|since| since <= at))
-            && (self.types.is_empty() || self.types.iter().any(|kind| kind == "cfd_tunnel"))
-    }
+    let known = |word: &&str| TunnelStatus::ALL.into_iter().find(|status| status.as_str() == *word);
+    let statuses = (!statuses.is_empty()).then(|| statuses.iter().filter_map(known).collect());
+    let filter = TunnelFilter {
+        id: query.parsed("uuid")?,
+        name: query.text("name").map(str::to_owned),
+        prefixes,
+        excluded: owned(query.list("exclude_prefix")?),
+        deleted: query.boolean("is_deleted")?,
+        existed_at: instant("existed_at")?,
+        active_at: instant("was_active_at")?,
+        inactive_at: instant("was_inactive_at")?,
+        statuses: None,
+    };
+    Ok((filter, statuses))
 }
 
 async fn list(
@@ -208,19 +188,8 @@ async fn list(
     Query(query): Query,
 ) -> Answered<Vec<TunnelObject>> {
     let page = Page::read(&query, PageLimits::TUNNELS)?;
-    let filter = Filter::read(&query)?;
-    let mut tunnels = door.app.tunnel_objects(&caller, account).await?;
-    tunnels.retain(|tunnel| filter.passes(tunnel));
-    let (shown, total) = if filter.statuses.is_empty() {
-        let total = tunnels.len() as u64;
-        (door.app.tunnels_described(page.of(&tunnels).to_vec()).await?, total)
-    } else {
-        // How a tunnel is, is known only once it is looked at.
-        let mut described = door.app.tunnels_described(tunnels).await?;
-        described.retain(|info| filter.statuses.iter().any(|status| status == info.status.as_str()));
-        let total = described.len() as u64;
-        (page.of(&described).to_vec(), total)
-    };
+    let (filter, statuses) = filter(&query)?;
+    let (shown, total) = door.app.tunnel_page(&caller, account, filter, statuses, page.offset(), page.per_page).await?;
     let shown: Vec<_> = shown.into_iter().map(object).collect();
     let info = page.info(shown.len(), total);
     Ok(Answer::part(shown, info))

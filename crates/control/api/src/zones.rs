@@ -1,7 +1,7 @@
 //! Zones (api-v4 §3).
 
 use axum::extract::State;
-use poterne_control_app::{Account, Caller, Zone, access};
+use poterne_control_app::{Account, Caller, TextMatch, Zone, ZoneListed, ZoneOrder, ZoneWanted, access};
 use poterne_control_wire::{
     WireTime,
     query::{
@@ -10,7 +10,7 @@ use poterne_control_wire::{
         page::{Page, PageLimits},
     },
 };
-use poterne_model::{AccountId, At, Name, Schema, Timestamp, ZoneId, permission::Subject};
+use poterne_model::{AccountId, At, Name, Schema, Timestamp, ZoneId, ZoneStatus, permission::Subject};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -162,37 +162,40 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
     let matching = Match::read(&query, "match")?;
     let name = query.text("name").map(TextFilter::with_operator);
     let account_name = query.text("account.name").map(TextFilter::with_operator);
-    let account: Option<AccountId> = query.parsed("account.id")?;
-    let status = query.list("status")?;
-    let types = query.list("type")?;
-    // How nearly every client begins: one name, found by the index.
-    let exact = name.as_ref().filter(|filter| filter.operator == TextOperator::Equal && matching == Match::All);
-    let mut zones = door.app.zone_search(&caller, exact.map(TextFilter::value)).await?;
-    zones.retain(|(zone, owner)| {
-        let filters = [
-            name.as_ref().map(|filter| filter.matches(zone.apex.as_str())),
-            account_name.as_ref().map(|filter| filter.matches(&owner.name)),
-            account.map(|id| id == owner.id),
-            (!status.is_empty()).then(|| status.contains(&zone.status.as_str())),
-            (!types.is_empty()).then(|| types.contains(&"full")),
-        ];
-        matching.join(filters.into_iter().flatten())
-    });
-    zones.sort_by(|(zone, owner), (other, of_other)| {
-        let rising = match order.field {
-            Some("status") => zone.status.as_str().cmp(other.status.as_str()),
-            Some("account.id") => owner.id.cmp(&of_other.id),
-            Some("account.name") => owner.name.cmp(&of_other.name),
-            _ => zone.apex.cmp(&other.apex),
-        };
-        order.apply(rising)
-    });
-    let total = zones.len() as u64;
-    let shown = page.of(&zones);
-    let modes = door.app.development_modes(shown).await?;
-    let shown: Vec<_> = shown.iter().cloned().zip(modes).map(|(zone, mode)| object(&caller, zone, mode)).collect();
+    let account_named = account_name.as_ref().map(|filter| move |name: &str| filter.matches(name));
+    let (statuses, types) = (query.list("status")?, query.list("type")?);
+    let known = |word: &&str| ZoneStatus::ALL.into_iter().find(|status| status.as_str() == *word);
+    let wanted = ZoneWanted {
+        any: matching == Match::Any,
+        name: name.map(text_match),
+        account_named: account_named.as_ref().map(|named| named as &(dyn Fn(&str) -> bool + Sync)),
+        account: query.parsed("account.id")?,
+        statuses: (!statuses.is_empty()).then(|| statuses.iter().filter_map(known).collect()),
+        all: (!types.is_empty()).then(|| types.contains(&"full")),
+    };
+    let by = match order.field {
+        Some("status") => ZoneOrder::Status,
+        Some("account.id") => ZoneOrder::Account,
+        Some("account.name") => ZoneOrder::AccountName,
+        _ => ZoneOrder::Name,
+    };
+    let (zones, total) = door.app.zone_page(&caller, wanted, (by, order.descending), page.offset(), page.per_page).await?;
+    let shown = |ZoneListed { zone, account, development_mode }| object(&caller, (zone, account), development_mode);
+    let shown: Vec<_> = zones.into_iter().map(shown).collect();
     let info = page.info(shown.len(), total);
     Ok(Answer::part(shown, info))
+}
+
+/// A filter, as the store knows it.
+fn text_match(filter: TextFilter) -> TextMatch {
+    let value = filter.value().to_owned();
+    match filter.operator {
+        TextOperator::Equal => TextMatch::Equal(value),
+        TextOperator::NotEqual => TextMatch::NotEqual(value),
+        TextOperator::StartsWith => TextMatch::StartsWith(value),
+        TextOperator::EndsWith => TextMatch::EndsWith(value),
+        TextOperator::Contains => TextMatch::Contains(value),
+    }
 }
 
 async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) -> Answered<ZoneObject> {

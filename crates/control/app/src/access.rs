@@ -3,11 +3,11 @@
 //! A verb names a [`Permission`] and the [`Target`] it is called on. What the caller may not even see is not there for it: its
 //! error is the one for an id that nobody has ([`AppError::NotFound`]); what it may see and not do is forbidden.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use poterne_control_store::{Actor, ApiToken, Membership, MembershipStatus, Person, TokenOwner};
+use poterne_control_store::{Actor, ApiToken, Membership, MembershipStatus, Person, TokenOwner, ZonesOf};
 pub use poterne_model::permission::{Permission, Right, Subject, Target};
-use poterne_model::{AccountId, Timestamp, UserId, permission::Level};
+use poterne_model::{AccountId, Timestamp, UserId, ZoneId, permission::Level};
 
 use crate::{AppError, role};
 
@@ -102,6 +102,35 @@ impl Caller {
         }
     }
 
+    /// The accounts in which it may reach anything; none named for the operator, who reaches all.
+    pub(crate) fn accounts(&self) -> Option<Vec<AccountId>> {
+        match self {
+            Self::Operator => None,
+            Self::Anybody => Some(Vec::new()),
+            Self::Identified(identity, _) => Some(match identity.token.as_ref().map(|token| token.owner) {
+                Some(TokenOwner::Account(own)) => vec![own],
+                Some(TokenOwner::Person(_)) | None => {
+                    let accepted = |membership: &&Membership| membership.status == MembershipStatus::Accepted;
+                    identity.memberships.iter().filter(accepted).map(|membership| membership.account).collect()
+                }
+            }),
+        }
+    }
+
+    /// Over which zones of an account the permission is given. Policies speak of zones by name or of all alike, so one that none of
+    /// them names is asked about for all of those.
+    pub(crate) fn zones_of(&self, permission: Permission, account: AccountId) -> ZonesOf {
+        let named = match self {
+            Self::Identified(identity, _) => identity.token.as_ref().map(|token| token.terms.zones_named()).unwrap_or_default(),
+            Self::Operator | Self::Anybody => BTreeSet::new(),
+        };
+        let may = |zone| self.may(permission, Target::Zone(account, zone));
+        let unnamed = (0_u128..).map(|number| ZoneId::from_bytes(number.to_be_bytes())).find(|id| !named.contains(id));
+        let every = unnamed.is_some_and(may);
+        let but = named.into_iter().filter(|zone| may(*zone) != every).collect();
+        ZonesOf { account, every, but }
+    }
+
     /// Refuses whoever lacks the permission: as if the target were not there, when nothing of it may be seen.
     pub(crate) fn needs(&self, permission: Permission, target: Target) -> Result<(), AppError> {
         if self.may(permission, target) {
@@ -183,7 +212,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use poterne_model::{
-        MembershipId, PolicyId, TokenId, ZoneId,
+        MembershipId, PolicyId, TokenId,
         permission::{Effect, Policy, Resource, Selector, Terms, group},
     };
 
@@ -248,6 +277,45 @@ mod tests {
         assert!(!caller(&all, Some(&["DNS Read"])).may(edit, zone));
         assert!(!caller(&["Administrator Read Only"], Some(&["DNS Write"])).may(edit, zone));
         assert!(!caller(&[], Some(&["DNS Write"])).may(edit, zone));
+    }
+
+    #[test]
+    fn the_zones_that_may_be_seen_are_those_that_may_be_asked_for() {
+        const OTHER: ZoneId = ZoneId::from_bytes([0; 16]);
+        const THIRD: ZoneId = ZoneId::from_bytes([8; 16]);
+        let read = Subject::DnsRecords.to_read();
+        let all = Resource::Zone(Selector::All);
+        let one = |zone| Resource::Zone(Selector::One(zone));
+        for resources in [
+            vec![],
+            vec![all],
+            vec![one(ZONE)],
+            vec![one(ZONE), one(OTHER)],
+            vec![Resource::ZoneOf(Selector::One(FOREIGN), Selector::All)],
+        ] {
+            for denied in [vec![], vec![one(ZONE)], vec![one(OTHER), one(THIRD)], vec![Resource::Account(Selector::One(MINE))]] {
+                let Caller::Identified(identity, request) = caller(&[role::SUPER_ADMINISTRATOR], Some(&["DNS Read"])) else {
+                    panic!()
+                };
+                let mut identity = Identity::clone(&identity);
+                let policies = &mut identity.token.as_mut().unwrap().terms.policies;
+                policies[0].resources = resources.iter().copied().collect();
+                policies.push(Policy {
+                    effect: Effect::Deny,
+                    resources: denied.iter().copied().collect(),
+                    ..policies[0].clone()
+                });
+                let caller = Caller::Identified(Arc::new(identity), request);
+                for account in [MINE, FOREIGN] {
+                    let seen = caller.zones_of(read, account);
+                    for zone in [ZONE, OTHER, THIRD, ZoneId::from_bytes([7; 16])] {
+                        let told = seen.every != seen.but.contains(&zone);
+                        assert_eq!(told, caller.may(read, Target::Zone(account, zone)), "{zone} {resources:?} {denied:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(Caller::Operator.zones_of(read, MINE), ZonesOf { account: MINE, every: true, but: vec![] });
     }
 
     #[test]

@@ -25,9 +25,13 @@ const ACCOUNTS_MAX: usize = 10_000;
 impl App {
     /// The accounts the caller belongs to, or whose token it holds.
     pub async fn account_list(&self, caller: &Caller) -> Result<Vec<Account>, AppError> {
-        let accounts = self.0.store.read().await?.accounts().await?;
-        let seen = |account: &Account| account.kind == AccountKind::Standard && caller.reaches_account(account.id);
-        Ok(accounts.into_iter().filter(seen).collect())
+        let mut session = self.0.store.read().await?;
+        let mut accounts = match caller.accounts() {
+            Some(ids) => session.accounts_of(&ids).await?,
+            None => session.accounts().await?,
+        };
+        accounts.retain(|account| account.kind == AccountKind::Standard);
+        Ok(accounts)
     }
 
     /// One of them. Belonging to it is enough: whoever may do anything in an account may know what it is called.

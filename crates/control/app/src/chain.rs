@@ -72,14 +72,15 @@ pub(crate) async fn walk(
 
 /// The account's own zone over the name comes first, pending or not: the record is checked as it will be once the zone serves.
 async fn answering(session: &mut Session, account: AccountId, name: &Name) -> Result<Vec<Record>, AppError> {
-    let own = session.zone_of_account_over(account, name).await?;
-    let serving = session.serving_zone_over(name).await?;
+    let zones = session.zones_for(account, name).await?;
+    let own = zones.iter().find(|zone| zone.account == account);
+    let serving = zones.iter().find(|zone| zone.status.serves());
     let zone = match (own, serving) {
         (Some(own), Some(serving)) if serving.apex.as_str().len() > own.apex.as_str().len() => Some(serving),
         (own, serving) => own.or(serving),
     };
     match zone {
-        Some(zone) => Ok(session.records_answering(&zone, name).await?),
+        Some(zone) => Ok(session.records_answering(zone, name).await?),
         None => Ok(Vec::new()),
     }
 }

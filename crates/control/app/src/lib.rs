@@ -55,7 +55,7 @@ pub use management::ManagementToken;
 pub use open::{App, Clock, OriginRange, Settings, system_clock};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Person, RulesetOwner,
-    TokenOwner, Trouble, Tunnel, Zone,
+    StatusFilter, TextMatch, TokenOwner, Trouble, Tunnel, TunnelFilter, Zone, ZoneOrder,
 };
 pub use private_networks::RouteNamed;
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};
@@ -66,3 +66,4 @@ pub use route_dns::NameRouted;
 pub use secrets::{Rotation, Token};
 pub use service::{OriginKeys, Service};
 pub use tunnels::{Deleted, NewTunnel, TunnelInfo};
+pub use zones::{ZoneListed, ZoneWanted};

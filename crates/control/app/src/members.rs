@@ -3,6 +3,8 @@
 //! An invited person need not be known: they are made, without a password or key, and go with their last invitation. Whatever happens, an
 //! account keeps a member who may do everything in it.
 
+use std::collections::HashMap;
+
 use poterne_control_store::{Account, Membership, MembershipStatus, Person, Session};
 use poterne_keys::random_bytes;
 use poterne_model::{AccountId, At, MembershipId, Name, ShapeError, UserId};
@@ -37,8 +39,9 @@ impl App {
         account: AccountId,
         id: MembershipId,
     ) -> Result<(Membership, Person), AppError> {
-        let members = self.member_list(caller, account).await?;
-        members.into_iter().find(|(membership, _)| membership.id == id).ok_or(AppError::NotFound("member"))
+        caller.needs(Subject::Members.to_read(), Target::Account(account))?;
+        let found = self.0.store.read().await?.member(account, id).await?;
+        found.filter(|(membership, _)| membership.status != MembershipStatus::Rejected).ok_or(AppError::NotFound("member"))
     }
 
     /// The roles there are, for whoever may see members.
@@ -143,12 +146,15 @@ impl App {
         let person = caller.person().ok_or(AppError::NotFound("user"))?.id;
         caller.needs(Subject::UserDetails.to_read(), Target::User(person))?;
         let mut session = self.0.store.read().await?;
-        let mut memberships = Vec::new();
-        for membership in session.memberships(person).await? {
-            let account = session.account(membership.account).await?.ok_or(AppError::NotFound("account"))?;
-            memberships.push((membership, account));
-        }
-        Ok(memberships)
+        let memberships = session.memberships(person).await?;
+        let ids: Vec<AccountId> = memberships.iter().map(|membership| membership.account).collect();
+        let accounts: HashMap<AccountId, Account> =
+            session.accounts_of(&ids).await?.into_iter().map(|account| (account.id, account)).collect();
+        let with_account = |membership: Membership| {
+            let account = accounts.get(&membership.account).cloned().ok_or(AppError::NotFound("account"))?;
+            Ok((membership, account))
+        };
+        memberships.into_iter().map(with_account).collect()
     }
 
     /// One of them.
@@ -220,8 +226,7 @@ async fn invited(session: &mut Session, email: String, now: i64) -> Result<Perso
 }
 
 async fn member(session: &mut Session, account: AccountId, id: MembershipId) -> Result<(Membership, Person), AppError> {
-    let members = session.members(account).await?;
-    members.into_iter().find(|(membership, _)| membership.id == id).ok_or(AppError::NotFound("member"))
+    session.member(account, id).await?.ok_or(AppError::NotFound("member"))
 }
 
 async fn own(session: &mut Session, caller: &Caller, id: MembershipId) -> Result<(Membership, Person), AppError> {

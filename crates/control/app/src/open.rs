@@ -103,8 +103,9 @@ impl App {
         let host = settings.node_names.first().map_or("poterne.localhost", Name::as_str);
         people::first(&mut session, account, &format!("admin@{host}"), now).await?;
         let quick_account = account_of_quick_tunnels(&mut session, &settings, now).await?;
-        for zone in session.zones(None).await? {
-            let named = zone.status == ZoneStatus::Pending && is_named(&settings.activate, &zone.apex);
+        let waiting = if settings.activate.is_empty() { Vec::new() } else { session.zones_pending().await? };
+        for zone in waiting {
+            let named = is_named(&settings.activate, &zone.apex);
             if named && session.serving_zone_over(&zone.apex).await?.is_none_or(|serving| serving.apex != zone.apex) {
                 session.set_zone_status(zone.id, ZoneStatus::Active, now).await?;
             }

@@ -1,6 +1,9 @@
 //! Private routes and virtual networks. They are kept and told; no node carries private networks yet.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use poterne_control_store::Session;
 use poterne_keys::random_bytes;
@@ -283,8 +286,8 @@ async fn check_ends(
 async fn named(session: &mut Session, account: AccountId, routes: Vec<Route>) -> Result<Vec<RouteNamed>, AppError> {
     let networks = session.virtual_networks(account).await?;
     let networks: HashMap<_, _> = networks.into_iter().map(|one| (one.id, one.name)).collect();
-    let tunnels = session.tunnels_ever(account).await?;
-    let tunnels: HashMap<_, _> = tunnels.into_iter().map(|tunnel| (tunnel.id, tunnel.name)).collect();
+    let ids: BTreeSet<_> = routes.iter().map(|route| route.tunnel).collect();
+    let tunnels = session.tunnel_names(account, &ids.into_iter().collect::<Vec<_>>()).await?;
     let name = |route: Route| RouteNamed {
         tunnel: tunnels.get(&route.tunnel).cloned().unwrap_or_default(),
         virtual_network: networks.get(&route.virtual_network).cloned().unwrap_or_default(),

@@ -57,7 +57,7 @@ impl App {
         self.0.limiter.lock().unwrap_or_else(PoisonError::into_inner).admit(source, now)?;
         let mut session = self.0.store.write().await?;
         let account = self.0.quick_account;
-        if session.tunnels(Some(account)).await?.len() >= QUICK_TUNNELS_MAX {
+        if session.tunnel_count(account).await? >= QUICK_TUNNELS_MAX as u64 {
             return Err(AppError::QuickTunnelsLimited { whose: "on this node", retry_secs: 60 });
         }
         let label = random_name(LABEL_CHARACTERS);

@@ -6,11 +6,11 @@
 mod file;
 mod kept;
 
-use poterne_control_store::{Record, RecordPage, Session, Zone};
+use poterne_control_store::{Record, RecordQuery, Session, Zone};
 use poterne_keys::random_bytes;
 use poterne_model::{
     Draft, Entry, RecordId, ZoneId, conflict,
-    filter::{Condition, Order, RecordFilter, Text},
+    filter::{Order, RecordFilter},
     permission::Subject,
 };
 
@@ -57,29 +57,8 @@ impl App {
         let mut session = self.0.store.read().await?;
         let zone = self.seen_zone(&mut session, caller, zone, READ).await?;
         let places = self.places(&zone);
-        if let Some(page) = plain(filter, order) {
-            // As the store holds them: only the part that is shown is read.
-            let (records, total) = session.record_page(zone.id, &RecordPage { offset, count, ..page }).await?;
-            let kept = records.into_iter().map(|record| places.keep(record)).collect::<Result<_, _>>()?;
-            return Ok((kept, total));
-        }
-        let records = match exact_name(filter) {
-            Some(name) => session.records_at(zone.id, &name.to_ascii_lowercase()).await?,
-            None => session.records(Some(zone.id)).await?,
-        };
-        let mut passing = Vec::new();
-        for record in records {
-            let kept = places.keep(record)?;
-            if filter.matches(&kept.entry) {
-                passing.push(kept);
-            }
-        }
-        if order.by.is_some() || order.descending {
-            passing.sort_by(|one, other| order.compare(&one.entry, &other.entry));
-        }
-        let total = passing.len() as u64;
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        Ok((passing.into_iter().skip(offset).take(count as usize).collect(), total))
+        let query = RecordQuery { zone: zone.id, filter, order };
+        session.record_page(query, offset, count, |record| places.keep(record), |kept| filter.matches(&kept.entry)).await
     }
 
     /// One record.
@@ -266,36 +245,6 @@ async fn standing(session: &mut Session, zone: &Zone, id: RecordId) -> Result<Re
     session.record(zone.id, id).await?.ok_or(AppError::NotFound("record"))
 }
 
-/// The part of a list that the store can cut out by itself: nothing asked but types and proxying, in its own order.
-fn plain(filter: &RecordFilter, order: Order) -> Option<RecordPage> {
-    if order.by.is_some() || order.descending || !filter.tags.is_empty() || filter.any && filter.conditions.len() > 1 {
-        return None;
-    }
-    let mut page = RecordPage::default();
-    for condition in &filter.conditions {
-        match condition {
-            Condition::Type(kinds) if page.kind.is_none() => match kinds.as_slice() {
-                [one] => page.kind = Some(one.to_ascii_uppercase()),
-                _ => return None,
-            },
-            Condition::Proxied(proxied) if page.proxied.is_none() => page.proxied = Some(*proxied),
-            _ => return None,
-        }
-    }
-    Some(page)
-}
-
-/// The one name that whatever passes must have.
-fn exact_name(filter: &RecordFilter) -> Option<&str> {
-    if filter.any && filter.conditions.len() + filter.tags.len() > 1 {
-        return None;
-    }
-    filter.conditions.iter().find_map(|condition| match condition {
-        Condition::Name(Text::Exact(name)) => Some(name.as_str()),
-        _ => None,
-    })
-}
-
 /// Says which operation of a batch it was.
 fn in_batch(part: &'static str, n: usize) -> impl FnOnce(AppError) -> AppError {
     move |error| AppError::InBatch { pointer: format!("/{part}/{n}"), error: Box::new(error) }
@@ -317,27 +266,5 @@ fn traced(action: &'static str, zone: &Zone, id: RecordId, old: Option<&Entry>, 
         id: id.to_string(),
         old: old.map(shown),
         new: new.map(shown),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use poterne_model::filter::OrderBy;
-
-    use super::*;
-
-    #[test]
-    fn the_store_cuts_out_what_it_can() {
-        let filter = |conditions: Vec<Condition>| RecordFilter { conditions, ..RecordFilter::default() };
-        let any = Order::default();
-        assert!(plain(&filter(vec![]), any).is_some());
-        let of_type = filter(vec![Condition::Type(vec!["a".into()]), Condition::Proxied(true)]);
-        let page = plain(&of_type, any).unwrap();
-        assert_eq!((page.kind.as_deref(), page.proxied), (Some("A"), Some(true)));
-        assert!(plain(&of_type, Order { by: Some(OrderBy::Ttl), descending: false }).is_none());
-        let named = filter(vec![Condition::Name(Text::Exact("a.b".into())), Condition::Type(vec!["TXT".into()])]);
-        assert!(plain(&named, any).is_none());
-        assert_eq!(exact_name(&named), Some("a.b"));
-        assert_eq!(exact_name(&RecordFilter { any: true, ..named }), None, "others may pass by their type");
     }
 }

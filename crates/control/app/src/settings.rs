@@ -14,7 +14,7 @@ use crate::{
     audit::Traced,
 };
 
-const DEVELOPMENT: &str = "development_mode";
+pub(crate) const DEVELOPMENT: &str = "development_mode";
 const DNS: &str = "dns_settings";
 const MANAGED: &str = "managed_headers";
 const NORMALIZATION: &str = "url_normalization";

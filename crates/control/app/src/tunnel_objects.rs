@@ -1,9 +1,9 @@
 //! Tunnels as the API's objects: by account and id, deleted ones included where one asks for them.
 
-use poterne_control_store::{ConfigSource, Configuration, Session, StoreError, Tunnel};
+use poterne_control_store::{ConfigSource, Configuration, Session, StatusFilter, StoreError, Tunnel, TunnelFilter};
 use poterne_feed::Command;
 use poterne_keys::Secret;
-use poterne_model::{AccountId, At, ConnectorId, TunnelId};
+use poterne_model::{AccountId, At, ConnectorId, TunnelId, TunnelStatus};
 use serde_json::json;
 
 use crate::{
@@ -15,10 +15,26 @@ use crate::{
 };
 
 impl App {
-    /// Every tunnel of an account, deleted ones included, oldest first.
-    pub async fn tunnel_objects(&self, caller: &Caller, account: AccountId) -> Result<Vec<Tunnel>, AppError> {
+    /// Part of an account's tunnels that pass, oldest first, as they are; and how many pass in all. `statuses`: those alone that are
+    /// so, if any is named.
+    pub async fn tunnel_page(
+        &self,
+        caller: &Caller,
+        account: AccountId,
+        filter: TunnelFilter,
+        statuses: Option<Vec<TunnelStatus>>,
+        offset: u64,
+        count: u32,
+    ) -> Result<(Vec<TunnelInfo>, u64), AppError> {
         caller.needs(Subject::Tunnels.to_read(), Target::Account(account))?;
-        Ok(self.0.store.read().await?.tunnels_ever(account).await?)
+        let statuses = statuses.map(|wanted| StatusFilter { wanted, nodes: self.settings().nodes, now: self.now() });
+        let mut session = self.0.store.read().await?;
+        let (tunnels, total) = session.tunnel_list(account, &TunnelFilter { statuses, ..filter }, offset, count).await?;
+        let mut described = Vec::with_capacity(tunnels.len());
+        for tunnel in tunnels {
+            described.push(self.info(&mut session, tunnel).await?);
+        }
+        Ok((described, total))
     }
 
     /// How these tunnels are; what a list shows of the part that is looked at.

@@ -1,8 +1,6 @@
 //! Zones: adding, putting in force, listing.
 
-use std::collections::HashMap;
-
-use poterne_control_store::{Account, AccountKind, Session, StoreError, Zone};
+use poterne_control_store::{Account, AccountKind, Session, StoreError, TextMatch, Zone, ZoneFilter, ZoneOrder};
 use poterne_keys::random_bytes;
 use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, chain::TUNNEL_SUFFIX, name};
 use serde_json::json;
@@ -12,7 +10,36 @@ use crate::{
     access::{Permission, Subject, Target},
     audit::Traced,
     open::is_named,
+    settings::DEVELOPMENT,
 };
+
+/// Which zones a list is of.
+#[derive(Default)]
+pub struct ZoneWanted<'w> {
+    /// Whether one of what is asked is enough.
+    pub any: bool,
+    /// Their name; in lower case, unless case matters.
+    pub name: Option<TextMatch>,
+    /// What the account is called.
+    pub account_named: Option<&'w (dyn Fn(&str) -> bool + Sync)>,
+    /// The account.
+    pub account: Option<AccountId>,
+    /// Their status: one of these.
+    pub statuses: Option<Vec<ZoneStatus>>,
+    /// What is the same for all: something that each meets, or none does.
+    pub all: Option<bool>,
+}
+
+/// A zone, as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneListed {
+    /// The zone.
+    pub zone: Zone,
+    /// Its account.
+    pub account: Account,
+    /// How long its development mode goes on, or has been over.
+    pub development_mode: i64,
+}
 
 impl App {
     /// Adds a zone to the node's first account.
@@ -66,26 +93,41 @@ impl App {
         Ok((zone, account))
     }
 
-    /// Every zone the caller may see, by name, with its account. With `name` given, the ones of exactly that name.
-    pub async fn zone_search(&self, caller: &Caller, name: Option<&str>) -> Result<Vec<(Zone, Account)>, AppError> {
+    /// Part of the zones that the caller may see and that pass, each with its account and how long its development mode goes on, or has
+    /// been over (api-v4 §3); and how many pass in all.
+    pub async fn zone_page(
+        &self,
+        caller: &Caller,
+        wanted: ZoneWanted<'_>,
+        order: (ZoneOrder, bool),
+        offset: u64,
+        count: u32,
+    ) -> Result<(Vec<ZoneListed>, u64), AppError> {
         let mut session = self.0.store.read().await?;
-        let zones = match name {
-            // Not the name of a zone: nobody has it.
-            Some(name) => match Name::parse(name) {
-                Ok(apex) => session.zones_named(&apex).await?,
-                Err(_) => Vec::new(),
-            },
-            None => session.zones(None).await?,
+        let mut accounts = match caller.accounts() {
+            Some(ids) => session.accounts_of(&ids).await?,
+            None => session.accounts().await?,
         };
-        let accounts: HashMap<_, _> = session.accounts().await?.into_iter().map(|account| (account.id, account)).collect();
-        let seen = |zone: &Zone| caller.may(Subject::Zones.to_read(), Target::Zone(zone.account, zone.id));
-        let known = |zone: Zone| accounts.get(&zone.account).cloned().map(|account| (zone, account));
-        Ok(zones
-            .into_iter()
-            .filter(seen)
-            .filter_map(known)
-            .filter(|(_, account)| account.kind == AccountKind::Standard)
-            .collect())
+        accounts.retain(|account| account.kind == AccountKind::Standard);
+        let named =
+            wanted.account_named.map(|named| accounts.iter().filter(|account| named(&account.name)).map(|account| account.id));
+        let filter = ZoneFilter {
+            seen: accounts.iter().map(|account| caller.zones_of(Subject::Zones.to_read(), account.id)).collect(),
+            any: wanted.any,
+            name: wanted.name,
+            accounts: named.map(Iterator::collect).into_iter().chain(wanted.account.map(|account| vec![account])).collect(),
+            statuses: wanted.statuses,
+            all: wanted.all,
+        };
+        let (zones, total) = session.zone_list(&filter, order.0, order.1, offset, count).await?;
+        let modes = session.settings_of_zones(zones.iter().map(|zone| zone.id), DEVELOPMENT).await?;
+        let now = self.instant();
+        let listed = |zone: Zone| {
+            let account = accounts.iter().find(|account| account.id == zone.account)?.clone();
+            let development_mode = modes.get(&zone.id).map_or(0, |settings| settings.development_mode(now).of_zone());
+            Some(ZoneListed { zone, account, development_mode })
+        };
+        Ok((zones.into_iter().filter_map(listed).collect(), total))
     }
 
     /// Stops proxying a zone's names, or goes on with it.

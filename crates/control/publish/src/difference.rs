@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use poterne_feed::Key;
-use poterne_snapshot::{ChunkKey, Snapshot};
+use poterne_snapshot::{Chunk, ChunkKey, Snapshot};
 
 use crate::world::World;
 
@@ -17,9 +17,14 @@ pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterato
 
 /// Of everything; empty when the snapshot is what it should be.
 pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
-    let put = world.keys().filter_map(|key| of_key(world, snapshot, &key));
-    let gone = snapshot.keys().filter(|key| !world.wants(key)).filter_map(|key| taken(world, &key));
-    put.chain(gone).collect()
+    let heads = world.head_keys().filter_map(|key| of_key(world, snapshot, &key));
+    let names = world.zones.iter().flat_map(|(id, zone)| {
+        let differing = world.names_differing(*id, zone, snapshot).into_iter();
+        differing.map(|(name, chunk)| (ChunkKey::Name(*id, name).encode(), chunk.map(|chunk| Chunk::Name(chunk).encode())))
+    });
+    // A zone takes its names with it.
+    let gone = snapshot.head_keys().filter(|key| !world.wants(key)).map(|key| (key.encode(), None));
+    heads.chain(names).chain(gone).collect()
 }
 
 fn of_key(world: &World, snapshot: &Snapshot, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {

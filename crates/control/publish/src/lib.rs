@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod difference;
+mod load;
 mod path;
 mod publisher;
 mod read;

@@ -1,40 +1,38 @@
 //! A name with its labels from the right, so that what lies below a name is one range of a sorted map.
 //!
-//! `www.example.com` is `com`, `example`, `www` with a zero byte between; the zero sorts before every character of a label, so a name
-//! comes right before all that is within it, and nothing else lies between. A path below a zone's apex leaves the apex out: the apex
-//! itself is the empty path.
+//! `www.example.com` is `com example www` ([`name::path`]): a name comes right before all that is within it, and nothing else lies
+//! between. A path below a zone's apex leaves the apex out: the apex itself is the empty path.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use poterne_model::Name;
+use poterne_model::{Name, name};
 
 /// The bytes, shared between the maps that hold them.
 pub(crate) type Path = Arc<[u8]>;
 
-const BETWEEN: u8 = 0;
+const BETWEEN: u8 = b' ';
 
 /// A name, turned round.
 pub(crate) fn path(name: &str) -> Vec<u8> {
-    let mut path = Vec::with_capacity(name.len());
-    for label in name.rsplit('.') {
-        if !path.is_empty() {
-            path.push(BETWEEN);
-        }
-        path.extend_from_slice(label.as_bytes());
-    }
-    path
+    name::path(name).into_bytes()
 }
 
 /// The name again.
 pub(crate) fn name(path: &[u8]) -> Name {
-    let mut text = String::with_capacity(path.len());
+    let text = std::str::from_utf8(path).expect("it was a name's labels when it was turned round");
+    Name::parse(&name::of_path(text)).expect("it was a name when it was turned round")
+}
+
+/// The name's text, in place of what is there.
+pub(crate) fn write_name(path: &[u8], text: &mut String) {
+    text.clear();
     for label in path.rsplit(|byte| *byte == BETWEEN) {
         if !text.is_empty() {
             text.push('.');
         }
-        text.push_str(std::str::from_utf8(label).expect("it was a name's label when it was turned round"));
+        // It was a name's label, which is ASCII.
+        text.extend(label.iter().map(|byte| char::from(*byte)));
     }
-    Name::parse(&text).expect("it was a name when it was turned round")
 }
 
 /// Whether `path` is `root` or lies below it.
@@ -70,7 +68,7 @@ pub(crate) fn parent(path: &[u8]) -> Option<&[u8]> {
 
 /// The path a wildcard stands under.
 pub(crate) fn wildcard_parent(path: &[u8]) -> Option<&[u8]> {
-    (path == b"*" || path.ends_with(b"\0*")).then(|| parent(path)).flatten()
+    (path == b"*" || path.ends_with(b" *")).then(|| parent(path)).flatten()
 }
 
 /// Everything within `root`.
@@ -88,12 +86,15 @@ mod tests {
     fn a_name_is_turned_round_and_back() {
         for text in ["com", "www.example.com", "*.a-b._c.example.com"] {
             assert_eq!(name(&path(text)).as_str(), text);
+            let mut written = "before".to_owned();
+            write_name(&path(text), &mut written);
+            assert_eq!(written, text);
         }
-        assert_eq!(path("www.example.com"), b"com\0example\0www");
-        assert_eq!(join(b"com\0example", below(b"com\0example\0www", b"com\0example")), b"com\0example\0www");
-        assert_eq!(below(b"com\0example", b"com\0example"), b"");
-        assert_eq!(wildcard_parent(&path("*.example.com")), Some(&b"com\0example"[..]));
-        assert_eq!((wildcard_parent(b"*"), wildcard_parent(b"a\0b"), wildcard_parent(b"a*")), (Some(&b""[..]), None, None));
+        assert_eq!(path("www.example.com"), b"com example www");
+        assert_eq!(join(b"com example", below(b"com example www", b"com example")), b"com example www");
+        assert_eq!(below(b"com example", b"com example"), b"");
+        assert_eq!(wildcard_parent(&path("*.example.com")), Some(&b"com example"[..]));
+        assert_eq!((wildcard_parent(b"*"), wildcard_parent(b"a b"), wildcard_parent(b"a*")), (Some(&b""[..]), None, None));
     }
 
     #[test]

@@ -1,18 +1,24 @@
 //! From the store to the world: everything at the start, afterwards what was touched.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use poterne_control_store::{RecordBrief, Session, StoreError, Touched};
+use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
 use poterne_model::{Name, TunnelId, ZoneId};
 use poterne_snapshot::NodeChunk;
+use tokio::sync::mpsc;
 
 use crate::{
+    PublishError,
+    load::Load,
     rows::{self, News, Records},
     world::World,
 };
 
-/// Rows read at a time: few enough to hold no task up while they are parsed.
-const PAGE_ROWS: u32 = 2000;
+/// Records and tunnels read at a time: a text of a megabyte or less.
+const PAGE_ROWS: u32 = 5000;
+
+/// Pages read while others are taken in.
+const PAGES_AHEAD: usize = 2;
 
 /// Rows looked at again in each round of [`Audit`].
 const AUDIT_ROWS: u32 = 1000;
@@ -24,42 +30,51 @@ pub(crate) struct Audit {
     tunnel: Option<TunnelId>,
 }
 
-/// The world as the session sees it, read page by page.
-pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Result<World, StoreError> {
-    let mut world = World::new(node.clone());
+/// The world as the session sees it, read page by page. The database makes the next page while the last one is taken in.
+pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Result<World, PublishError> {
+    let mut load = Load::new(node.clone());
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let zones = session.zones(None).await?.into_iter().map(|zone| (zone.id, Some(rows::zone(zone)))).collect();
-    world.load(News { accounts, zones, ..News::default() });
+    load.heads(News { accounts, zones, ..News::default() });
     let mut after = None;
     loop {
         let page = session.tunnel_page(after, PAGE_ROWS).await?;
         let Some(last) = page.last() else { break };
-        after = Some(last.tunnel.id);
-        let tunnels = page.into_iter().map(|details| (details.tunnel.id, Some(rows::tunnel(details)))).collect();
-        world.load(News { tunnels, ..News::default() });
+        after = Some(last.id);
+        let tunnels = page.into_iter().map(|details| (details.id, Some(rows::tunnel(details)))).collect();
+        load.heads(News { tunnels, ..News::default() });
     }
+    let (pages, mut read) = mpsc::channel::<RecordLines>(PAGES_AHEAD);
+    let loading = tokio::task::spawn_blocking(move || {
+        while let Some(lines) = read.blocking_recv() {
+            load.lines(&lines)?;
+        }
+        Ok::<_, StoreError>(load.finish())
+    });
     let mut after = None;
     loop {
-        let page = session.record_briefs(None, after, PAGE_ROWS).await?;
-        let Some(last) = page.last() else { break };
-        after = Some((last.zone, last.name.clone()));
-        let names = names(&page, &world)?;
-        world.load(News { names, ..News::default() });
+        let lines = session.record_lines(None, after, PAGE_ROWS).await?;
+        after = lines.next();
+        // Nobody takes them in any more: why, is told below.
+        if pages.send(lines).await.is_err() || after.is_none() {
+            break;
+        }
     }
-    Ok(world)
+    drop(pages);
+    Ok(loading.await.map_err(|error| PublishError::Compile(error.to_string()))??)
 }
 
 /// What was touched, as the session sees it now. A zone that begins to proxy comes with all its names; names of zones that do not
 /// proxy are passed over.
 pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touched>) -> Result<News, StoreError> {
     let mut news = News::default();
-    let mut names_touched = Vec::new();
+    let mut names_touched: BTreeMap<ZoneId, Vec<Name>> = BTreeMap::new();
     let mut begins = HashSet::new();
     for what in touched {
         match what {
             Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
             Touched::Tunnel(id) => news.tunnels.push((id, session.tunnel_details(id).await?.map(rows::tunnel))),
-            Touched::Name(zone, name) => names_touched.push((zone, name)),
+            Touched::Name(zone, name) => names_touched.entry(zone).or_default().push(name),
             Touched::Zone(id) => {
                 let zone = session.zone(id).await?.map(rows::zone);
                 if zone.as_ref().is_some_and(|zone| zone.proxies) && !world.proxies(id) {
@@ -69,20 +84,27 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
             }
         }
     }
-    for (zone, name) in names_touched {
+    for (zone, names) in names_touched {
         if world.proxies(zone) && !begins.contains(&zone) {
-            let records: Vec<RecordBrief> = session.records_at(zone, name.as_str()).await?.into_iter().map(Into::into).collect();
-            let records = Records::of(&records, world.node.tunnel_domain.as_ref())?;
-            news.names.push((zone, name, records));
+            let records = session.record_briefs(zone, &names).await?;
+            // A name without records is told of, too.
+            let mut found: BTreeMap<Name, Option<Records>> = names.into_iter().map(|name| (name, None)).collect();
+            for records in records.chunk_by(|one, other| one.name == other.name) {
+                found.insert(records[0].name.clone(), Records::of(records, world.node.tunnel_domain.as_ref())?);
+            }
+            news.names.extend(found.into_iter().map(|(name, records)| (zone, name, records)));
         }
     }
     for zone in begins {
         let mut after = None;
         loop {
-            let page = session.record_briefs(Some(zone), after, PAGE_ROWS).await?;
-            let Some(last) = page.last() else { break };
-            after = Some((last.zone, last.name.clone()));
+            let lines = session.record_lines(Some(zone), after, PAGE_ROWS).await?;
+            let page: Vec<RecordBrief> = lines.records().collect::<Result<_, _>>()?;
             news.names.extend(names_of(&page, world)?);
+            after = lines.next();
+            if after.is_none() {
+                break;
+            }
         }
     }
     Ok(news)
@@ -91,14 +113,15 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
 impl Audit {
     /// The next rows, whether touched or not; after the last the first again.
     pub(crate) async fn next(&mut self, session: &mut Session, world: &World) -> Result<News, StoreError> {
-        let records = session.record_briefs(None, self.record.take(), AUDIT_ROWS).await?;
-        self.record = records.last().map(|last| (last.zone, last.name.clone()));
+        let lines = session.record_lines(None, self.record.take(), AUDIT_ROWS).await?;
+        self.record = lines.next();
+        let records: Vec<RecordBrief> = lines.records().collect::<Result<_, _>>()?;
         let tunnels = session.tunnel_page(self.tunnel.take(), AUDIT_ROWS).await?;
-        self.tunnel = tunnels.last().map(|last| last.tunnel.id);
+        self.tunnel = tunnels.last().map(|last| last.id);
         let zones: HashSet<ZoneId> = records.iter().map(|record| record.zone).collect();
         let mut news = self::news(session, world, zones.into_iter().map(Touched::Zone).collect()).await?;
         news.names.extend(names(&records, world)?);
-        news.tunnels = tunnels.into_iter().map(|details| (details.tunnel.id, Some(rows::tunnel(details)))).collect();
+        news.tunnels = tunnels.into_iter().map(|details| (details.id, Some(rows::tunnel(details)))).collect();
         Ok(news)
     }
 }

@@ -134,12 +134,11 @@ pub(crate) fn zone(zone: Zone) -> KnownZone {
 
 /// A live tunnel, as nodes know it.
 pub(crate) fn tunnel(details: TunnelDetails) -> KnownTunnel {
-    let TunnelDetails { tunnel, digests, configuration } = details;
-    let remote = (tunnel.config_source == ConfigSource::Remote).then(|| match configuration {
+    let TunnelDetails { id, account, name, config_source, quick, digests, configuration } = details;
+    let remote = (config_source == ConfigSource::Remote).then(|| match configuration {
         Some(config) => RemoteConfig { version: config.version, json: Bytes::from(config.json) },
         None => RemoteConfig { version: 0, json: Bytes::from_static(UNCONFIGURED) },
     });
-    let (id, account, name, quick) = (tunnel.id, tunnel.account, tunnel.name, tunnel.quick);
     let chunk = TunnelChunk { id, account, name, secret_digests: digests, remote, quick };
     KnownTunnel { account, chunk: (!chunk.secret_digests.is_empty()).then(|| Arc::new(chunk)) }
 }

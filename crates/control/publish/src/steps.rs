@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use crate::{
     difference,
+    load::Load,
     reference::{Intent, compile},
     rows::{self, News, Records},
     world::World,
@@ -342,10 +343,11 @@ impl Rows {
     }
 
     fn details(&self, id: TunnelId) -> Option<rows::KnownTunnel> {
-        let tunnel = self.intent.tunnels.iter().find(|tunnel| tunnel.id == id)?.clone();
+        let Tunnel { account, name, config_source, quick, .. } =
+            self.intent.tunnels.iter().find(|tunnel| tunnel.id == id)?.clone();
         let digests = self.intent.digests.iter().filter(|(of, _)| *of == id).map(|(_, digest)| *digest).collect();
         let configuration = self.intent.configurations.iter().find(|(of, _)| *of == id).map(|(_, config)| config.clone());
-        Some(rows::tunnel(TunnelDetails { tunnel, digests, configuration }))
+        Some(rows::tunnel(TunnelDetails { id, account, name, config_source, quick, digests, configuration }))
     }
 
     /// As `read::news` makes them of the store.
@@ -378,15 +380,18 @@ impl Rows {
     }
 
     fn read_anew(&self) -> World {
-        let mut world = World::new(self.intent.node.clone());
+        let mut load = Load::new(self.intent.node.clone());
         let intent = &self.intent;
-        world.load(News {
+        load.heads(News {
             accounts: intent.accounts.iter().cloned().map(|account| (account.id, Some(rows::account(account)))).collect(),
             zones: intent.zones.iter().cloned().map(|zone| (zone.id, Some(rows::zone(zone)))).collect(),
-            names: intent.zones.iter().flat_map(|zone| self.records(zone.id, None)).collect(),
             tunnels: intent.tunnels.iter().map(|tunnel| (tunnel.id, self.details(tunnel.id))).collect(),
+            ..News::default()
         });
-        world
+        for (zone, name, records) in intent.zones.iter().flat_map(|zone| self.records(zone.id, None)) {
+            load.name(zone, &name, records.unwrap());
+        }
+        load.finish()
     }
 }
 

@@ -19,7 +19,7 @@ use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Snap
 
 use crate::{
     path::{self, Path},
-    rows::{KnownTunnel, News, Records},
+    rows::{KnownTunnel, Records},
 };
 
 /// See the module's page.
@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) apexes: HashMap<Path, ZoneId>,
     pub(crate) tunnels: HashMap<TunnelId, KnownTunnel>,
     pub(crate) leads: BTreeSet<(To, ZoneId, Path)>,
+    /// The domains right below which names mean tunnels.
+    tunnel_parents: Vec<Vec<u8>>,
 }
 
 /// A zone.
@@ -53,30 +55,15 @@ pub(crate) enum To {
 impl World {
     /// With nothing in it but what all nodes know.
     pub(crate) fn new(node: NodeChunk) -> Self {
+        let parents = [Some(chain::TUNNEL_SUFFIX), node.tunnel_domain.as_ref().map(Name::as_str)];
         Self {
+            tunnel_parents: parents.into_iter().flatten().map(path::path).collect(),
             node,
             accounts: HashMap::new(),
             zones: HashMap::new(),
             apexes: HashMap::new(),
             tunnels: HashMap::new(),
             leads: BTreeSet::new(),
-        }
-    }
-
-    /// Takes in what is read while the world is made: zones before their names. What it changes for others is not asked, because everything
-    /// is compared afterwards.
-    pub(crate) fn load(&mut self, news: News) {
-        self.accounts.extend(news.accounts.into_iter().filter_map(|(id, account)| Some((id, account?))));
-        self.tunnels.extend(news.tunnels.into_iter().filter_map(|(id, tunnel)| Some((id, tunnel?))));
-        for (id, zone) in news.zones {
-            let Some(zone) = zone else { continue };
-            self.put_zone(id, zone.head);
-            if zone.proxies {
-                self.open_zone(id);
-            }
-        }
-        for (zone, name, records) in news.names {
-            self.set(zone, &name, records);
         }
     }
 
@@ -165,7 +152,7 @@ impl World {
     }
 
     /// What the CNAMEs of the records at a path lead to; a name that itself means a tunnel leads there whatever its records say.
-    fn to(&self, apex: &[u8], path: &[u8], records: &Records) -> Vec<To> {
+    pub(crate) fn to(&self, apex: &[u8], path: &[u8], records: &Records) -> Vec<To> {
         let domain = self.node.tunnel_domain.as_ref();
         let named = |target: &Name| match tunnel_of(target, domain) {
             Some(tunnel) => To::Tunnel(tunnel),
@@ -175,15 +162,19 @@ impl World {
         if let Records::Tunnel(tunnel) = records {
             to.push(To::Tunnel(*tunnel));
         }
-        // Asking costs turning the path into a name again, so it is asked only of what may be one: a label below a tunnel's domain.
-        let absolute = path::join(apex, path);
-        let is_candidate = path::parent(&absolute).is_some_and(|parent| {
-            *parent == *path::path(chain::TUNNEL_SUFFIX) || domain.is_some_and(|domain| *parent == *path::path(domain.as_str()))
-        });
-        if is_candidate {
-            to.extend(tunnel_of(&path::name(&absolute), domain).map(To::Tunnel));
+        // Only a name right below a tunnel's domain may mean one, and few zones lie over such a domain.
+        if self.tunnel_parents.iter().any(|parent| path::is_within(parent, apex)) {
+            let absolute = path::join(apex, path);
+            if self.may_mean_a_tunnel(&absolute) {
+                to.extend(tunnel_of(&path::name(&absolute), domain).map(To::Tunnel));
+            }
         }
         to
+    }
+
+    /// Whether a name stands right below a domain of tunnels.
+    fn may_mean_a_tunnel(&self, absolute: &[u8]) -> bool {
+        path::parent(absolute).is_some_and(|parent| self.tunnel_parents.iter().any(|domain| *domain == *parent))
     }
 
     /// Whether this chunk should be in force, whatever it says.
@@ -205,25 +196,23 @@ impl World {
             ChunkKey::Account(id) => Chunk::Account(self.accounts.get(id)?.clone()),
             ChunkKey::Zone(id) => Chunk::Zone(self.zones.get(id)?.head.clone()),
             ChunkKey::Name(id, name) => {
-                let account = self.zones.get(id)?.head.account;
-                Chunk::Name(NameChunk { target: self.target(account, name, self.records(*id, name)?) })
+                let zone = self.zones.get(id).filter(|zone| name.is_within(&zone.head.apex))?;
+                let absolute = path::path(name.as_str());
+                let records = zone.names.as_ref()?.get(path::below(&absolute, &zone.apex))?;
+                Chunk::Name(NameChunk { target: self.target(zone, &absolute, || name.clone(), records) })
             }
             ChunkKey::Tunnel(id) => Chunk::Tunnel((**self.tunnels.get(id)?.chunk.as_ref()?).clone()),
             ChunkKey::Certificate(_) => return None,
         })
     }
 
-    /// Every key that should be in force: heads and tunnels, then names.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = ChunkKey> + '_ {
+    /// Every key that should be in force, but for names: heads and tunnels.
+    pub(crate) fn head_keys(&self) -> impl Iterator<Item = ChunkKey> + '_ {
         let accounts = self.accounts.keys().map(|id| ChunkKey::Account(*id));
         let zones = self.zones.keys().map(|id| ChunkKey::Zone(*id));
         let alive = self.tunnels.iter().filter(|(_, tunnel)| tunnel.chunk.is_some());
         let tunnels = alive.map(|(id, _)| ChunkKey::Tunnel(*id));
-        let names = self.zones.iter().flat_map(|(id, zone)| {
-            let names = zone.names.iter().flat_map(BTreeMap::keys);
-            names.map(|path| ChunkKey::Name(*id, path::name(&path::join(&zone.apex, path))))
-        });
-        std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels).chain(names)
+        std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels)
     }
 
     /// Lets go of tunnels that the snapshot holds word for word, and holds the snapshot's: configurations are then in memory once.
@@ -244,7 +233,51 @@ impl World {
         name.is_within(&zone.head.apex).then(|| names.get(path::below(&path::path(name.as_str()), &zone.apex))).flatten()
     }
 
-    fn target(&self, account: AccountId, name: &Name, records: &Records) -> Option<Target> {
+    /// Where a name that leads straight to a tunnel ends, without the walk. None where only the walk can tell: another zone answers for
+    /// the name, or it means a tunnel itself.
+    fn straight(&self, zone: &ZoneInForce, absolute: &[u8], tunnel: TunnelId) -> Option<Target> {
+        let answers = self.zones_over(absolute).next().is_some_and(|(id, ..)| id == zone.head.id);
+        if !answers || self.may_mean_a_tunnel(absolute) {
+            return None;
+        }
+        let is_own = self.tunnels.get(&tunnel).is_some_and(|tunnel| tunnel.account == zone.head.account);
+        Some(if is_own { Target::Tunnel(tunnel) } else { Target::UnknownTunnel(tunnel) })
+    }
+
+    /// What is in force of a zone's names and should not be, or should be otherwise: with none where it should not be at all.
+    pub(crate) fn names_differing(&self, id: ZoneId, zone: &ZoneInForce, snapshot: &Snapshot) -> Vec<(Name, Option<NameChunk>)> {
+        let in_force = snapshot.zone(id);
+        let (mut differing, mut known, mut text) = (Vec::new(), 0, String::new());
+        for (below, records) in zone.names.iter().flatten() {
+            let absolute = path::join(&zone.apex, below);
+            path::write_name(&absolute, &mut text);
+            let wanted = NameChunk { target: self.target(zone, &absolute, || path::name(&absolute), records) };
+            let found = in_force.and_then(|zone| zone.name(&text));
+            known += usize::from(found.is_some());
+            if found != Some(&wanted) {
+                differing.push((path::name(&absolute), Some(wanted)));
+            }
+        }
+        let Some(in_force) = in_force else { return differing };
+        if in_force.names().count() != known {
+            let key = |name: &Name| ChunkKey::Name(id, name.clone());
+            let gone = in_force.names().map(|(name, _)| name).filter(|name| !self.wants(&key(name)));
+            differing.extend(gone.map(|name| (name, None)));
+        }
+        differing
+    }
+
+    /// Where a zone's name leads.
+    fn target(&self, zone: &ZoneInForce, absolute: &[u8], name: impl Fn() -> Name, records: &Records) -> Option<Target> {
+        let straight = match records {
+            Records::Tunnel(tunnel) => self.straight(zone, absolute, *tunnel),
+            Records::Other(_) => None,
+        };
+        debug_assert!(straight.is_none() || straight == self.walked(zone.head.account, &name(), records));
+        straight.or_else(|| self.walked(zone.head.account, &name(), records))
+    }
+
+    fn walked(&self, account: AccountId, name: &Name, records: &Records) -> Option<Target> {
         if !records.is_proxied() {
             return None;
         }

@@ -6,6 +6,7 @@ use crate::{
     Micros, Session, StoreError,
     database::{Row, query},
     rows::{cell, changed, inserted, parsed},
+    select::Select,
     touched::Touched,
 };
 
@@ -45,6 +46,13 @@ impl Session {
     pub async fn accounts(&mut self) -> Result<Vec<Account>, StoreError> {
         let rows = query("SELECT * FROM account ORDER BY created_at, id").fetch_all(self.connection()).await?;
         rows.iter().map(account).collect()
+    }
+
+    /// Those of these accounts that there are, oldest first.
+    pub async fn accounts_of(&mut self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
+        let mut select = Select::new("SELECT * FROM account WHERE ");
+        select.one_of_ids("id", ids.iter().map(AccountId::to_string).collect()).sql(" ORDER BY created_at, id");
+        select.fetch_all(self.connection()).await?.iter().map(account).collect()
     }
 
     /// A new account. Conflict when there is one of that id.

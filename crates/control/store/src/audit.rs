@@ -4,8 +4,9 @@ use poterne_model::{AccountId, AuditId, TokenId, UserId, ZoneId};
 
 use crate::{
     Micros, Session, StoreError,
-    database::{Query, Row, query},
+    database::{Row, query},
     rows::{cell, parsed, parsed_optional},
+    select::Select,
 };
 
 /// One change, as it is told afterwards. No secret is in it.
@@ -81,32 +82,38 @@ pub struct AuditFilter {
     pub ascending: bool,
 }
 
-/// Who may pass: the same for the events and for their number.
-macro_rules! passing {
-    ($begin:literal, $end:literal) => {
-        concat!(
-            $begin,
-            " FROM audit WHERE (CAST($1 AS TEXT) IS NULL OR account = $1) AND (CAST($2 AS TEXT) IS NULL OR actor = $2)
-            AND at >= $3 AND at < $4 AND (CAST($5 AS TEXT) IS NULL OR id = $5) AND (CAST($6 AS TEXT) IS NULL OR action = $6)
-            AND (CAST($7 AS TEXT) IS NULL OR actor_email = $7) AND (CAST($8 AS TEXT) IS NULL OR actor_ip = $8)
-            AND (CAST($9 AS TEXT) IS NULL OR zone_name = $9) AND (NOT $10 OR account IS NOT NULL)",
-            $end
-        )
-    };
-}
+impl AuditFilter {
+    fn select(&self, begin: &'static str) -> Select {
+        let mut select = Select::new(begin);
+        select.sql(" FROM audit WHERE ");
+        let mut conditions = select.conditions(false);
+        conditions.add_some(self.account, |select, id| select.sql("account = ").value(id.to_string()));
+        conditions.add_some(self.person, |select, id| select.sql("actor = ").value(id.to_string()));
+        conditions.add_some(self.since, |select, at| select.sql("at >= ").value(at));
+        conditions.add_some(self.before, |select, at| select.sql("at < ").value(at));
+        conditions.add_some(self.id, |select, id| select.sql("id = ").value(id.to_string()));
+        conditions.add_some(self.action.as_ref(), |select, action| select.sql("action = ").value(action));
+        conditions.add_some(self.actor_email.as_ref(), |select, email| select.sql("actor_email = ").value(email));
+        conditions.add_some(self.actor_ip.as_ref(), |select, ip| select.sql("actor_ip = ").value(ip));
+        conditions.add_some(self.zone_name.as_ref(), |select, name| select.sql("zone_name = ").value(name));
+        conditions.add_some(self.in_accounts.then_some(()), |select, ()| select.sql("account IS NOT NULL"));
+        conditions.end();
+        select
+    }
 
-fn filtered(statement: &'static str, filter: &AuditFilter) -> Query {
-    query(statement)
-        .bind(filter.account.map(|id| id.to_string()))
-        .bind(filter.person.map(|id| id.to_string()))
-        .bind(filter.since.unwrap_or(Micros::MIN))
-        .bind(filter.before.unwrap_or(Micros::MAX))
-        .bind(filter.id.map(|id| id.to_string()))
-        .bind(&filter.action)
-        .bind(&filter.actor_email)
-        .bind(&filter.actor_ip)
-        .bind(&filter.zone_name)
-        .bind(filter.in_accounts)
+    /// Those that pass, in their order, from the one on that they are to begin after.
+    pub(crate) fn ordered(&self) -> Select {
+        let mut select = self.select("SELECT *");
+        let (after, order) = match self.ascending {
+            true => (" AND (at, id) > (", " ORDER BY at, id"),
+            false => (" AND (at, id) < (", " ORDER BY at DESC, id DESC"),
+        };
+        if let Some((at, id)) = self.after {
+            select.sql(after).value(at).sql(", ").value(id.to_string()).sql(")");
+        }
+        select.sql(order);
+        select
+    }
 }
 
 impl Session {
@@ -143,32 +150,14 @@ impl Session {
 
     /// Those that pass, newest first unless told otherwise; `offset` of them are left out.
     pub async fn audit(&mut self, filter: &AuditFilter, offset: u64, count: u32) -> Result<Vec<AuditEvent>, StoreError> {
-        let statement = if filter.ascending {
-            passing!(
-                "SELECT *",
-                " AND (CAST($11 AS BIGINT) IS NULL OR at > $11 OR (at = $11 AND id > $12)) ORDER BY at, id LIMIT $13 OFFSET $14"
-            )
-        } else {
-            passing!(
-                "SELECT *",
-                " AND (CAST($11 AS BIGINT) IS NULL OR at < $11 OR (at = $11 AND id < $12)) ORDER BY at DESC, id DESC LIMIT $13 OFFSET $14"
-            )
-        };
-        let (at, id) = filter.after.unzip();
-        let rows = filtered(statement, filter)
-            .bind(at)
-            .bind(id.map(|id| id.to_string()))
-            .bind(count)
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(self.connection())
-            .await?;
-        rows.iter().map(event).collect()
+        let mut select = filter.ordered();
+        select.page(offset, count);
+        select.fetch_all(self.connection()).await?.iter().map(event).collect()
     }
 
     /// How many there are in all, wherever one begins.
     pub async fn audit_count(&mut self, filter: &AuditFilter) -> Result<u64, StoreError> {
-        let row = filtered(passing!("SELECT count(*) AS count", ""), filter).fetch_one(self.connection()).await?;
-        Ok(cell::<i64>(&row, "count")?.unsigned_abs())
+        filter.select("SELECT count(*) AS count").fetch_count(self.connection()).await
     }
 }
 

@@ -4,13 +4,18 @@
 //! `ON CONFLICT`. Whole numbers are `BIGINT`, truth values are `BOOLEAN` (`INTEGER` in SQLite), ids and JSON are text, and text is
 //! compared by its bytes (`COLLATE "C"` in PostgreSQL; SQLite's own way). What they do not share is in `migrations/`, one folder each.
 //!
+//! Lists that are filtered in many ways put their statement together ([`crate::select`]), so that each condition asked is one that an index
+//! can answer; what is asked is a parameter there, too.
+//!
 //! A statement that fails leaves a PostgreSQL transaction unusable, so nothing may be tried to see whether it works: an insert that
 //! may meet an equal row says `ON CONFLICT DO NOTHING` and counts what it did.
 
 use std::{future::Future, time::Duration};
 
+use futures_util::TryStreamExt as _;
 use sqlx::{
-    Decode, Executor, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection, Type, postgres::PgRow, sqlite::SqliteRow,
+    Decode, Executor, PgConnection, Postgres, Row as _, SqlSafeStr as _, SqlStr, Sqlite, SqliteConnection, Type, postgres::PgRow,
+    sqlite::SqliteRow,
 };
 
 use crate::StoreError;
@@ -48,13 +53,13 @@ pub(crate) enum Value {
 
 /// A statement and its parameters.
 pub(crate) struct Query {
-    sql: &'static str,
+    sql: SqlStr,
     values: Vec<Value>,
 }
 
 /// A statement.
 pub(crate) fn query(sql: &'static str) -> Query {
-    Query { sql, values: Vec::new() }
+    Query { sql: sql.into_sql_str(), values: Vec::new() }
 }
 
 macro_rules! run {
@@ -90,6 +95,35 @@ macro_rules! run {
 }
 
 impl Query {
+    /// A statement that [`crate::select`] has put together, with its parameters.
+    pub(crate) fn of_parts(sql: SqlStr, values: Vec<Value>) -> Self {
+        Self { sql, values }
+    }
+
+    /// How many parameters it has.
+    #[cfg(test)]
+    pub(crate) fn parameters(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Its text.
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        self.sql.as_str()
+    }
+
+    /// How it would be done.
+    #[cfg(test)]
+    pub(crate) async fn explained(self, connection: Connection<'_>) -> Result<String, StoreError> {
+        let (explain, column) = match connection {
+            Connection::Sqlite(_) => ("EXPLAIN QUERY PLAN", "detail"),
+            Connection::Postgres(_) => ("EXPLAIN", "QUERY PLAN"),
+        };
+        let sql = sqlx::AssertSqlSafe(format!("{explain} {}", self.sql.as_str())).into_sql_str();
+        let rows = Self { sql, values: self.values }.fetch_all(connection).await?;
+        rows.iter().map(|row| Ok(row.try_get::<String>(column)? + "\n")).collect()
+    }
+
     /// The next parameter.
     pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
@@ -109,6 +143,38 @@ impl Query {
             .map(Row::Postgres)
             .collect());
         Ok(rows?)
+    }
+
+    /// One row after another, until `visit` has seen enough and says so by `false`. Memory does not grow with how many there are.
+    pub(crate) async fn for_each(
+        self,
+        connection: Connection<'_>,
+        mut visit: impl FnMut(&Row) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        macro_rules! rows {
+            ($engine:ident, $connection:expr) => {{
+                let mut query = sqlx::query::<$engine>(self.sql);
+                for value in self.values {
+                    query = match value {
+                        Value::Int(value) => query.bind(value),
+                        Value::Bool(value) => query.bind(value),
+                        Value::Text(value) => query.bind(value),
+                        Value::Blob(value) => query.bind(value),
+                    };
+                }
+                let mut rows = $connection.fetch(query);
+                while let Some(row) = rows.try_next().await? {
+                    if !visit(&Row::$engine(row))? {
+                        break;
+                    }
+                }
+            }};
+        }
+        match connection {
+            Connection::Sqlite(connection) => rows!(Sqlite, connection),
+            Connection::Postgres(connection) => rows!(Postgres, connection),
+        }
+        Ok(())
     }
 
     /// The first row, if there is one.

@@ -23,16 +23,20 @@ mod person;
 mod private_network;
 mod published;
 mod record;
+mod record_list;
 mod rows;
 mod ruleset;
+mod select;
 mod session;
 mod setting;
 #[cfg(test)]
 mod tests;
 mod touched;
 mod tunnel;
+mod tunnel_list;
 mod writer;
 mod zone;
+mod zone_list;
 
 pub use account::{Account, AccountKind};
 pub use api_token::{ApiToken, TokenOwner};
@@ -40,13 +44,17 @@ pub use audit::{Actor, AuditEvent, AuditFilter};
 pub use error::{StoreError, Trouble};
 pub use open::Store;
 pub use person::{Membership, MembershipStatus, Person};
-pub use published::{RecordBrief, TunnelDetails};
-pub use record::{Record, RecordPage};
+pub use published::{RecordBrief, RecordLines, TunnelDetails};
+pub use record::Record;
+pub use record_list::RecordQuery;
 pub use ruleset::{RULESET_VERSIONS_MAX, RulesetOwner};
+pub use select::TextMatch;
 pub use session::Session;
 pub use touched::Touched;
 pub use tunnel::{ConfigSource, Configuration, SealedSecret, Tunnel};
+pub use tunnel_list::{StatusFilter, TunnelFilter};
 pub use zone::Zone;
+pub use zone_list::{ZoneFilter, ZoneOrder, ZonesOf};
 
 /// Microseconds since the Unix epoch, UTC: the only time the store knows.
 pub type Micros = i64;

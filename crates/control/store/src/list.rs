@@ -13,6 +13,7 @@ use crate::{
     Micros, Session, StoreError,
     database::{Row, query},
     rows::{cell, changed, containing, inserted, parsed},
+    select::Select,
 };
 
 /// Items, keys or ids in one statement.
@@ -97,15 +98,16 @@ impl Session {
         search: Option<&str>,
         count: u32,
     ) -> Result<Vec<ListItem>, StoreError> {
-        let statement = "SELECT * FROM list_item WHERE list = $1 AND (CAST($2 AS TEXT) IS NULL OR key > $2)
-            AND (CAST($3 AS TEXT) IS NULL OR search LIKE $3 ESCAPE '\\') ORDER BY key LIMIT $4";
-        let rows = query(statement)
-            .bind(list.id.to_string())
-            .bind(after)
-            .bind(search.map(containing))
-            .bind(count)
-            .fetch_all(self.connection())
-            .await?;
+        let mut select = Select::new("SELECT * FROM list_item WHERE list = ");
+        select.value(list.id.to_string());
+        if let Some(after) = after {
+            select.sql(" AND key > ").value(after);
+        }
+        if let Some(search) = search {
+            select.sql(" AND search LIKE ").value(containing(search)).sql(" ESCAPE '\\'");
+        }
+        select.sql(" ORDER BY key").page(0, count);
+        let rows = select.fetch_all(self.connection()).await?;
         rows.iter().map(|row| item(row, list.kind)).collect()
     }
 

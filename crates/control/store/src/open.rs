@@ -21,8 +21,12 @@ use crate::{
     writer::{Way, Writer},
 };
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+pub(crate) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(crate) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// What the writer may hold of a SQLite file in memory: the upper levels of all its indexes at a million records, so that a row that
+/// is written reads its own pages alone.
+const WRITER_CACHE: &str = "-16384"; // in KiB, as its minus says
 
 /// Connections that read; neither engine makes readers wait for the writer.
 const READERS_MAX: u32 = 4;
@@ -72,8 +76,9 @@ impl Store {
         let first = pool(1).connect_with(options.clone()).await.map_err(|error| wrong(error.to_string()))?;
         SQLITE.run(&first).await.map_err(|error| wrong(error.to_string()))?;
         first.close().await;
-        let readers = pool(READERS_MAX).connect_lazy_with(options.clone().read_only(true));
-        Self::begin(Way::Sqlite(Box::new(options)), Readers::Sqlite(readers)).await
+        // A connection to a file is not lost behind our back: no need to ask it before each use.
+        let readers = pool(READERS_MAX).test_before_acquire(false).connect_lazy_with(options.clone().read_only(true));
+        Self::begin(Way::Sqlite(Box::new(options.pragma("cache_size", WRITER_CACHE))), Readers::Sqlite(readers)).await
     }
 
     /// Opens a PostgreSQL database by its URL (`postgres://user@host/database`) and brings its tables up to date.

@@ -70,6 +70,18 @@ impl MembershipStatus {
     }
 }
 
+/// Members with the person that each is; which, is the end of the statement.
+macro_rules! members {
+    ($which:literal) => {
+        concat!(
+            "SELECT membership.*, person.email, person.first_name, person.last_name, person.password, person.suspended,
+            person.created_at AS came_at, person.modified_at AS changed_at
+            FROM membership JOIN person ON person.id = membership.person ",
+            $which
+        )
+    };
+}
+
 impl Session {
     /// A new person. Conflict when the address is taken.
     pub async fn insert_person(&mut self, person: &Person) -> Result<(), StoreError> {
@@ -176,15 +188,15 @@ impl Session {
 
     /// An account's members, oldest first.
     pub async fn members(&mut self, account: AccountId) -> Result<Vec<(Membership, Person)>, StoreError> {
-        let statement = query("SELECT * FROM membership WHERE account = $1 ORDER BY created_at, id").bind(account.to_string());
-        let rows = statement.fetch_all(self.connection()).await?;
-        let mut members = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let membership = membership(row)?;
-            let person = self.person(membership.person).await?.ok_or(StoreError::NotFound("person"))?;
-            members.push((membership, person));
-        }
-        Ok(members)
+        let statement = members!("WHERE membership.account = $1 ORDER BY membership.created_at, membership.id");
+        let rows = query(statement).bind(account.to_string()).fetch_all(self.connection()).await?;
+        rows.iter().map(member).collect()
+    }
+
+    /// One of them.
+    pub async fn member(&mut self, account: AccountId, id: MembershipId) -> Result<Option<(Membership, Person)>, StoreError> {
+        let statement = query(members!("WHERE membership.account = $1 AND membership.id = $2")).bind(account.to_string());
+        statement.bind(id.to_string()).fetch_optional(self.connection()).await?.as_ref().map(member).transpose()
     }
 
     /// A person's memberships, oldest first.
@@ -209,6 +221,22 @@ fn person(row: &Row) -> Result<Person, StoreError> {
         created_at: cell(row, "created_at")?,
         modified_at: cell(row, "modified_at")?,
     })
+}
+
+/// A row of [`members`].
+fn member(row: &Row) -> Result<(Membership, Person), StoreError> {
+    let membership = membership(row)?;
+    let person = Person {
+        id: membership.person,
+        email: cell(row, "email")?,
+        first_name: cell(row, "first_name")?,
+        last_name: cell(row, "last_name")?,
+        password: cell(row, "password")?,
+        suspended: cell(row, "suspended")?,
+        created_at: cell(row, "came_at")?,
+        modified_at: cell(row, "changed_at")?,
+    };
+    Ok((membership, person))
 }
 
 fn membership(row: &Row) -> Result<Membership, StoreError> {

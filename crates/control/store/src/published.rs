@@ -1,18 +1,21 @@
 //! What publish reads: everything, page by page, and no more of a row than nodes obey.
 //!
 //! Pages follow one another by key and not by offset, so that the last costs what the first did; a session sees one state, however
-//! many pages it reads.
+//! many pages it reads. A row costs more to hand over than what is in it costs to read, so the database puts a page together as one
+//! text: a record is a line of it, a tunnel some words, which say how long the texts after them are.
 
-use std::collections::HashMap;
-
-use poterne_model::{Name, RecordData, RecordType, TunnelId, ZoneId};
+use poterne_model::{AccountId, Name, RecordData, RecordType, TunnelId, ZoneId, name};
 
 use crate::{
-    Configuration, Record, Session, StoreError, Tunnel,
-    database::{Row, query},
+    ConfigSource, Configuration, Record, Session, StoreError,
+    database::query,
     rows::{cell, parse, parsed},
-    tunnel::{configuration, digest, tunnel},
+    select::Select,
+    tunnel::config_source,
 };
+
+/// Names whose records are read at once.
+const NAMES: usize = 20;
 
 /// A record, as far as nodes are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +32,27 @@ pub struct RecordBrief {
     pub proxied: bool,
 }
 
+/// The next records, as the database told them: one text, to be read where there is time for it.
+#[derive(Debug, Clone)]
+pub struct RecordLines {
+    text: String,
+    /// The owner name that the next page begins after; none at the end.
+    next: Option<(ZoneId, Name)>,
+}
+
 /// A live tunnel, as far as nodes are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelDetails {
-    /// The tunnel.
-    pub tunnel: Tunnel,
+    /// Its id.
+    pub id: TunnelId,
+    /// Its owner.
+    pub account: AccountId,
+    /// Its name.
+    pub name: String,
+    /// Where its configuration lives.
+    pub config_source: ConfigSource,
+    /// Whether `POST /tunnel` made it.
+    pub quick: bool,
     /// The digests of its secrets, oldest first.
     pub digests: Vec<[u8; 32]>,
     /// Its newest configuration.
@@ -64,84 +83,219 @@ impl From<Record> for RecordBrief {
     }
 }
 
+/// A line says zone, path, type, content and whether it is proxied. Content of types that lead nowhere is left out: it may have tabs
+/// and ends of lines in it, and nodes do not ask for it.
+macro_rules! lines {
+    ($which:literal) => {
+        concat!(
+            "SELECT count(*) AS count, string_agg(line, '\n') AS lines FROM (SELECT zone || '\t' || path || '\t' || type || '\t' ||
+                CASE WHEN type IN ('A', 'AAAA', 'CNAME') THEN content ELSE '' END ||
+                CASE WHEN proxied THEN '\t1' ELSE '\t0' END AS line
+            FROM record WHERE ",
+            $which,
+            " ORDER BY zone, path, type, content LIMIT $3) AS page"
+        )
+    };
+}
+
+/// Of every zone, after a name of one.
+pub(crate) const LINES: &str = lines!("(zone, path) > ($1, $2)");
+
+/// Of one zone, after a name.
+pub(crate) const LINES_OF_ZONE: &str = lines!("zone = $1 AND path > $2");
+
+impl RecordLines {
+    /// The owner name that the next page begins after; none where this one is the last.
+    pub fn next(&self) -> Option<(ZoneId, Name)> {
+        self.next.clone()
+    }
+
+    /// The records, by zone and path of their names ([`name::path`]), type and content.
+    pub fn records(&self) -> impl Iterator<Item = Result<RecordBrief, StoreError>> + '_ {
+        let (mut zone, mut owner) = (None::<(&str, ZoneId)>, None::<(&str, Name)>);
+        self.text.lines().map(move |line| {
+            let [zone_text, path, kind, content, proxied] = fields(line)?;
+            if zone.is_none_or(|(text, _)| text != zone_text) {
+                zone = Some((zone_text, parse(zone_text, "zone of a record")?));
+            }
+            if owner.as_ref().is_none_or(|(text, _)| *text != path) {
+                owner = Some((path, parse(&name::of_path(path), "path of a record")?));
+            }
+            let (Some((_, zone)), Some((_, name))) = (zone, &owner) else { return Err(damaged("it has no name")) };
+            let kind = RecordType::from(kind.to_owned());
+            Ok(RecordBrief { zone, name: name.clone(), kind, content: content.to_owned(), proxied: proxied == "1" })
+        })
+    }
+
+    /// Without the last name, whose records may go on after the page; false where there is no other name.
+    fn cut(&mut self) -> bool {
+        let owner = |line: &str| line.splitn(3, '\t').take(2).map(str::len).sum::<usize>() + 1;
+        let Some(last) = self.text.lines().next_back() else { return false };
+        let last = last[..owner(last)].to_owned();
+        let is_last = |line: &&str| line.len() > last.len() && line.starts_with(&last) && line.as_bytes()[last.len()] == b'\t';
+        let dropped: usize = self.text.lines().rev().take_while(is_last).map(|line| line.len() + 1).sum();
+        self.text.truncate(self.text.len().saturating_sub(dropped));
+        !self.text.is_empty()
+    }
+}
+
+fn fields(line: &str) -> Result<[&str; 5], StoreError> {
+    let mut fields = line.split('\t');
+    let read = [fields.next(), fields.next(), fields.next(), fields.next(), fields.next()];
+    match (read, fields.next()) {
+        ([Some(zone), Some(path), Some(kind), Some(content), Some(proxied)], None) => Ok([zone, path, kind, content, proxied]),
+        _ => Err(damaged("a tab or the end of a line stands in it")),
+    }
+}
+
+fn damaged(why: &str) -> StoreError {
+    StoreError::Damaged { what: "record", why: why.to_owned() }
+}
+
 impl Session {
-    /// The next records of every zone, or of one, by zone, name, type and content: those after the name that the last page ended with,
-    /// about `rows_max` of them. No page ends within a name; an empty one is the end.
-    pub async fn record_briefs(
+    /// The next records of every zone, or of one, by zone and path of their names: those after the name that the last page ended with,
+    /// about `rows_max` of them, at least 1. No page ends within a name.
+    pub async fn record_lines(
         &mut self,
         zone: Option<ZoneId>,
         after: Option<(ZoneId, Name)>,
         rows_max: u32,
-    ) -> Result<Vec<RecordBrief>, StoreError> {
-        let (zone_after, name_after) = after.map_or_else(Default::default, |(zone, name)| (zone.to_string(), String::from(name)));
-        let statement = match zone {
-            Some(zone) => query(
-                "SELECT zone, name, type, content, proxied FROM record WHERE zone = $1 AND name > $2
-                ORDER BY zone, name, type, content LIMIT $3",
-            )
-            .bind(zone.to_string()),
-            None => query(
-                "SELECT zone, name, type, content, proxied FROM record WHERE (zone, name) > ($1, $2)
-                ORDER BY zone, name, type, content LIMIT $3",
-            )
-            .bind(zone_after),
-        };
-        let rows = statement.bind(name_after).bind(rows_max).fetch_all(self.connection()).await?;
-        let is_full = rows.len() >= rows_max as usize;
-        let mut records = rows.iter().map(record_brief).collect::<Result<Vec<_>, _>>()?;
-        if let Some(last) = records.last().filter(|_| is_full) {
-            let (zone, name) = (last.zone, last.name.clone());
-            let whole = records.iter().position(|record| record.zone == zone && record.name == name).unwrap_or_default();
-            records.truncate(whole);
-            if records.is_empty() {
-                let all = self.records_at(zone, name.as_str()).await?;
-                records = all.into_iter().map(Into::into).collect();
+    ) -> Result<RecordLines, StoreError> {
+        let after_zone = zone.or(after.as_ref().map(|(zone, _)| *zone)).map(|zone| zone.to_string()).unwrap_or_default();
+        let after_path = after.map(|(_, owner)| name::path(owner.as_str())).unwrap_or_default();
+        let statement = query(if zone.is_some() { LINES_OF_ZONE } else { LINES }).bind(after_zone).bind(after_path);
+        let row = statement.bind(rows_max.max(1)).fetch_one(self.connection()).await?;
+        let is_full = cell::<i64>(&row, "count")? >= i64::from(rows_max.max(1));
+        let text: Option<String> = cell(&row, "lines")?;
+        let mut lines = RecordLines { text: text.unwrap_or_default(), next: None };
+        // The order in which an engine joins lines is its own affair; nearly always they are in order.
+        if !lines.text.lines().is_sorted() {
+            let mut sorted: Vec<&str> = lines.text.lines().collect();
+            sorted.sort_unstable();
+            lines.text = sorted.join("\n");
+        }
+        if !is_full {
+            return Ok(lines);
+        }
+        let last = lines.text.lines().next_back().map(str::to_owned);
+        if !lines.cut()
+            && let Some(last) = last
+        {
+            // A name with more records than a page holds.
+            let [zone, path, ..] = fields(&last)?;
+            let (zone, name): (ZoneId, Name) =
+                (parse(zone, "zone of a record")?, parse(&name::of_path(path), "path of a record")?);
+            let all = self.records_at(zone, name.as_str()).await?;
+            lines.text = all.iter().map(line).collect::<Vec<_>>().join("\n");
+        }
+        if let Some(last) = lines.text.lines().next_back() {
+            let [zone, path, ..] = fields(last)?;
+            lines.next = Some((parse(zone, "zone of a record")?, parse(&name::of_path(path), "path of a record")?));
+        }
+        Ok(lines)
+    }
+
+    /// The records at these names of a zone, by name, type and content.
+    pub async fn record_briefs(&mut self, zone: ZoneId, names: &[Name]) -> Result<Vec<RecordBrief>, StoreError> {
+        let mut briefs = Vec::with_capacity(names.len());
+        let size = if names.len() == 1 { 1 } else { NAMES };
+        for names in names.chunks(size) {
+            // Statements are prepared by their text: a batch that is not full names its last name again.
+            let last = names.last().into_iter().cycle();
+            let names = names.iter().chain(last).take(size).map(Name::to_string);
+            let mut select = Select::new("SELECT name, type, content, proxied FROM record WHERE zone = ");
+            select.value(zone.to_string()).sql(" AND ").one_of("name", names).sql(" ORDER BY name, type, content");
+            for row in &select.fetch_all(self.connection()).await? {
+                let kind = RecordType::from(cell::<String>(row, "type")?);
+                let (name, content, proxied) = (parsed(row, "name")?, cell(row, "content")?, cell(row, "proxied")?);
+                briefs.push(RecordBrief { zone, name, kind, content, proxied });
             }
         }
-        Ok(records)
+        Ok(briefs)
     }
 
     /// The next live tunnels by id: at most `rows_max` after that one. An empty page is the end.
     pub async fn tunnel_page(&mut self, after: Option<TunnelId>, rows_max: u32) -> Result<Vec<TunnelDetails>, StoreError> {
         let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let statement = "SELECT * FROM tunnel WHERE deleted_at IS NULL AND id > $1 ORDER BY id LIMIT $2";
-        let rows = query(statement).bind(&after).bind(rows_max).fetch_all(self.connection()).await?;
-        let tunnels = rows.iter().map(tunnel).collect::<Result<Vec<_>, _>>()?;
-        let Some(last) = tunnels.last().map(|tunnel| tunnel.id.to_string()) else { return Ok(Vec::new()) };
-        let mut digests: HashMap<TunnelId, Vec<[u8; 32]>> = HashMap::new();
-        let statement = "SELECT tunnel, digest FROM tunnel_secret WHERE tunnel > $1 AND tunnel <= $2 ORDER BY tunnel, number";
-        for row in query(statement).bind(&after).bind(&last).fetch_all(self.connection()).await? {
-            digests.entry(parsed(&row, "tunnel")?).or_default().push(digest(&row)?);
+        let row = query(TUNNELS).bind(after).bind(rows_max).fetch_one(self.connection()).await?;
+        let text: Option<&str> = cell(&row, "tunnels")?;
+        let mut rest = text.unwrap_or_default();
+        let mut tunnels = Vec::new();
+        while !rest.is_empty() {
+            tunnels.push(tunnel(&mut rest)?);
         }
-        let statement = "SELECT tunnel, version, config, created_at FROM tunnel_configuration AS one
-            WHERE tunnel > $1 AND tunnel <= $2 AND version =
-            (SELECT max(version) FROM tunnel_configuration AS other WHERE other.tunnel = one.tunnel)";
-        let mut configurations: HashMap<TunnelId, Configuration> = HashMap::new();
-        for row in query(statement).bind(&after).bind(&last).fetch_all(self.connection()).await? {
-            configurations.insert(parsed(&row, "tunnel")?, configuration(&row)?);
-        }
-        let details = |tunnel: Tunnel| TunnelDetails {
-            digests: digests.remove(&tunnel.id).unwrap_or_default(),
-            configuration: configurations.remove(&tunnel.id),
-            tunnel,
-        };
-        Ok(tunnels.into_iter().map(details).collect())
+        // In whatever order the engine joined them.
+        tunnels.sort_by_key(|tunnel| tunnel.id.to_string());
+        Ok(tunnels)
     }
 
     /// A live tunnel with what nodes must know of it.
     pub async fn tunnel_details(&mut self, id: TunnelId) -> Result<Option<TunnelDetails>, StoreError> {
         let Some(tunnel) = self.tunnel(id).await?.filter(|tunnel| tunnel.deleted_at.is_none()) else { return Ok(None) };
         let digests = self.secrets(id).await?.into_iter().map(|secret| secret.digest).collect();
-        Ok(Some(TunnelDetails { tunnel, digests, configuration: self.configuration(id).await? }))
+        let configuration = self.configuration(id).await?;
+        let crate::Tunnel { account, name, config_source, quick, .. } = tunnel;
+        Ok(Some(TunnelDetails { id, account, name, config_source, quick, digests, configuration }))
     }
 }
 
-fn record_brief(row: &Row) -> Result<RecordBrief, StoreError> {
-    Ok(RecordBrief {
-        zone: parsed(row, "zone")?,
-        name: parsed(row, "name")?,
-        kind: RecordType::from(cell::<String>(row, "type")?),
-        content: cell(row, "content")?,
-        proxied: cell(row, "proxied")?,
+/// As [`lines`] says a record.
+fn line(record: &Record) -> String {
+    let content = match record.kind {
+        RecordType::Other(_) => "",
+        _ => &record.content,
+    };
+    let path = name::path(record.name.as_str());
+    let proxied = u8::from(record.proxied);
+    format!("{}\t{path}\t{}\t{content}\t{proxied}", record.zone, record.kind.as_str())
+}
+
+/// A tunnel is nine words, and then its name and configuration, as many bytes as the last two of them say; a version of -1 says that
+/// there is no configuration.
+pub(crate) const TUNNELS: &str = "SELECT string_agg(page.id || ' ' || account || ' ' || config_src || CASE WHEN quick THEN ' 1 ' ELSE ' 0 ' END ||
+        coalesce((SELECT string_agg(hex(digest), ',' ORDER BY number) FROM tunnel_secret WHERE tunnel_secret.tunnel = page.id), '') ||
+        ' ' || CAST(coalesce(version, -1) AS TEXT) || ' ' || CAST(coalesce(one.created_at, 0) AS TEXT) || ' ' ||
+        CAST(octet_length(name) AS TEXT) || ' ' || CAST(octet_length(coalesce(config, '')) AS TEXT) || ' ' ||
+        name || coalesce(config, ''), '') AS tunnels
+    FROM (SELECT id, account, name, config_src, quick FROM tunnel WHERE deleted_at IS NULL AND id > $1 ORDER BY id LIMIT $2) AS page
+    LEFT JOIN tunnel_configuration AS one ON one.tunnel = page.id AND one.version =
+        (SELECT max(version) FROM tunnel_configuration AS other WHERE other.tunnel = page.id)";
+
+/// Takes the next tunnel off the text.
+fn tunnel(rest: &mut &str) -> Result<TunnelDetails, StoreError> {
+    let early = || StoreError::Damaged { what: "tunnel", why: "the text that the database made of it ends early".to_owned() };
+    let mut words = [""; 9];
+    for word in &mut words {
+        (*word, *rest) = rest.split_once(' ').ok_or_else(early)?;
+    }
+    let [id, account, source, quick, digests, version, created_at, name_bytes, config_bytes] = words;
+    let mut texts = [name_bytes, config_bytes];
+    for text in &mut texts {
+        (*text, *rest) = rest.split_at_checked(parse(text, "length")?).ok_or_else(early)?;
+    }
+    let (name, json) = (texts[0].to_owned(), texts[1].to_owned());
+    let version: i32 = parse(version, "configuration's version")?;
+    let created_at = parse(created_at, "configuration's time")?;
+    Ok(TunnelDetails {
+        id: parse(id, "id")?,
+        account: parse(account, "account")?,
+        name,
+        config_source: config_source(source)?,
+        quick: quick == "1",
+        digests: digests.split(',').filter(|digest| !digest.is_empty()).map(digest).collect::<Result<_, _>>()?,
+        configuration: (version >= 0).then_some(Configuration { version, json, created_at }),
     })
+}
+
+/// Of 64 hexadecimal digits.
+fn digest(text: &str) -> Result<[u8; 32], StoreError> {
+    let wrong = || StoreError::Damaged { what: "tunnel secret", why: "its digest has not 32 bytes".to_owned() };
+    let mut digest = [0; 32];
+    if text.len() != 2 * digest.len() || !text.is_ascii() {
+        return Err(wrong());
+    }
+    for (place, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok(digest)
 }

@@ -1,6 +1,6 @@
 //! Records, one row each; a record set is the rows of one name and type.
 
-use poterne_model::{AccountId, Name, RecordData, RecordId, RecordSet, RecordType, ZoneId, name::ancestors};
+use poterne_model::{AccountId, Name, RecordData, RecordId, RecordSet, RecordType, ZoneId, name};
 
 use crate::{
     Micros, Session, StoreError, Zone,
@@ -47,19 +47,6 @@ pub struct Record {
     pub tags_modified_at: Option<Micros>,
 }
 
-/// Which records a page is of.
-#[derive(Debug, Clone, Default)]
-pub struct RecordPage {
-    /// Of this type alone.
-    pub kind: Option<String>,
-    /// Proxied ones, or those that are not.
-    pub proxied: Option<bool>,
-    /// How many come before.
-    pub offset: u64,
-    /// How many at most.
-    pub count: u32,
-}
-
 impl Record {
     /// The content as the model reads it.
     pub fn data(&self) -> Result<RecordData, StoreError> {
@@ -95,8 +82,8 @@ impl Session {
     pub async fn insert_record(&mut self, record: &Record) -> Result<(), StoreError> {
         let statement =
             "INSERT INTO record (id, zone, name, type, content, ttl, proxied, comment, tags, managed_by, created_at, modified_at,
-            priority, settings, comment_modified_at, tags_modified_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING";
+            priority, settings, comment_modified_at, tags_modified_at, path)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING";
         let done = query(statement)
             .bind(record.id.to_string())
             .bind(record.zone.to_string())
@@ -114,6 +101,7 @@ impl Session {
             .bind(&record.settings)
             .bind(record.comment_modified_at)
             .bind(record.tags_modified_at)
+            .bind(name::path(record.name.as_str()))
             .execute(self.connection())
             .await?;
         inserted(done, "record")?;
@@ -131,27 +119,6 @@ impl Session {
     pub async fn record(&mut self, zone: ZoneId, id: RecordId) -> Result<Option<Record>, StoreError> {
         let statement = query("SELECT * FROM record WHERE id = $1 AND zone = $2").bind(id.to_string()).bind(zone.to_string());
         statement.fetch_optional(self.connection()).await?.as_ref().map(record).transpose()
-    }
-
-    /// Part of a zone's records, by name, type and content; and how many there are in all.
-    pub async fn record_page(&mut self, zone: ZoneId, page: &RecordPage) -> Result<(Vec<Record>, u64), StoreError> {
-        // Truth values as numbers, so that an absent one can be told from false on both engines.
-        let filtered = |statement: &'static str| {
-            query(statement).bind(zone.to_string()).bind(page.kind.as_deref()).bind(page.proxied.map(i64::from))
-        };
-        let count = filtered(
-            "SELECT count(*) AS count FROM record WHERE zone = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
-            AND (CAST($3 AS BIGINT) IS NULL OR CASE WHEN proxied THEN 1 ELSE 0 END = $3)",
-        );
-        let total = cell::<i64>(&count.fetch_one(self.connection()).await?, "count")?.unsigned_abs();
-        let rows = filtered(
-            "SELECT * FROM record WHERE zone = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
-            AND (CAST($3 AS BIGINT) IS NULL OR CASE WHEN proxied THEN 1 ELSE 0 END = $3)
-            ORDER BY name, type, content, id LIMIT $4 OFFSET $5",
-        );
-        let offset = i64::try_from(page.offset).unwrap_or(i64::MAX);
-        let rows = rows.bind(i64::from(page.count)).bind(offset).fetch_all(self.connection()).await?;
-        Ok((rows.iter().map(record).collect::<Result<_, _>>()?, total))
     }
 
     /// The records at exactly this name.
@@ -183,32 +150,44 @@ impl Session {
     }
 
     /// The records that answer for a name in a zone: its own or, where the name does not exist, those of its closest encloser's
-    /// wildcard (RFC 4592 §3.3.1). Looking for names below reads the zone through, once a label.
+    /// wildcard (RFC 4592 §3.3.1). Three statements at most, each answered by an index.
     pub async fn records_answering(&mut self, zone: &Zone, name: &Name) -> Result<Vec<Record>, StoreError> {
-        for ancestor in ancestors(name.as_str()) {
-            let own = self.records_at(zone.id, ancestor).await?;
-            let exact = ancestor == name.as_str();
-            if exact && !own.is_empty() {
-                return Ok(own);
-            }
-            let exists = !own.is_empty() || ancestor == zone.apex.as_str() || self.has_names_below(zone.id, ancestor).await?;
-            if exists {
-                return if exact { Ok(Vec::new()) } else { self.records_at(zone.id, &format!("*.{ancestor}")).await };
-            }
+        if !name.is_within(&zone.apex) {
+            return Ok(Vec::new());
         }
-        Ok(Vec::new())
-    }
-
-    async fn has_names_below(&mut self, zone: ZoneId, name: &str) -> Result<bool, StoreError> {
-        let suffix = format!(".{name}");
-        let statement =
-            "SELECT 1 AS one FROM record WHERE zone = $1 AND substr(name, length(name) - length($2) + 1) = $2 LIMIT 1";
-        let found = query(statement).bind(zone.to_string()).bind(suffix).fetch_optional(self.connection()).await?;
-        Ok(found.is_some())
+        let own = self.records_at(zone.id, name.as_str()).await?;
+        if !own.is_empty() {
+            return Ok(own);
+        }
+        let path = name::path(name.as_str());
+        let row = query(NEIGHBOURS).bind(zone.id.to_string()).bind(&path).fetch_one(self.connection()).await?;
+        let neighbours = [cell::<Option<&str>>(&row, "lesser")?, cell(&row, "greater")?];
+        match closest_encloser(&path, &name::path(zone.apex.as_str()), neighbours) {
+            Some(encloser) => self.records_at(zone.id, &format!("*.{}", name::of_path(encloser))).await,
+            None => Ok(Vec::new()),
+        }
     }
 }
 
-fn record(row: &Row) -> Result<Record, StoreError> {
+/// The owner names right before and right after a path.
+pub(crate) const NEIGHBOURS: &str =
+    "SELECT (SELECT path FROM record WHERE zone = $1 AND path < $2 ORDER BY path DESC LIMIT 1) AS lesser,
+    (SELECT path FROM record WHERE zone = $1 AND path > $2 ORDER BY path LIMIT 1) AS greater";
+
+/// The longest of a path's ancestors that exists, given the owner names right before and after it; none where the path exists itself,
+/// because something below it does (RFC 4592 §2.2.2) or it is the apex. No other name shares more labels with it than those two.
+fn closest_encloser<'p>(path: &'p str, apex: &str, neighbours: [Option<&str>; 2]) -> Option<&'p str> {
+    let shared = |other: &str| {
+        let common = path.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
+        // A label that is the same so far, and goes on, is another one.
+        let ends = |text: &str| text.len() == common || text.as_bytes()[common] == b' ';
+        if ends(path) && ends(other) { common } else { path[..common].rfind(' ').unwrap_or(0) }
+    };
+    let longest = neighbours.into_iter().flatten().map(shared).max().unwrap_or(0).max(apex.len());
+    (longest < path.len()).then(|| &path[..longest])
+}
+
+pub(crate) fn record(row: &Row) -> Result<Record, StoreError> {
     let tags = serde_json::from_str(cell(row, "tags")?);
     Ok(Record {
         id: parsed(row, "id")?,
@@ -232,4 +211,31 @@ fn record(row: &Row) -> Result<Record, StoreError> {
 
 fn json(tags: &[String]) -> String {
     serde_json::to_string(tags).expect("a list of texts is always JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_closest_encloser_is_told_by_the_neighbours() {
+        // Whatever exists of a zone over these labels, and whatever is asked: as RFC 4592 says, name by name.
+        let all = ["a.z", "b.z", "a.b.z", "ab.z", "a.ab.z", "a-b.z", "a.a.a.z", "*.z", "*.b.z", "z"];
+        let asked = ["a.z", "b.z", "x.z", "x.a.z", "x.b.z", "b.a.z", "a.a.z", "b.a.a.z", "a.b.a.z", "a-.z", "x.a-b.z", "z"];
+        for bits in 0_u32..1 << all.len() {
+            let owners: BTreeSet<&str> = (0..all.len()).filter(|at| bits & (1 << at) != 0).map(|at| all[at]).collect();
+            let paths: BTreeSet<String> = owners.iter().map(|owner| name::path(owner)).collect();
+            let exists = |name: &str| name == "z" || owners.iter().any(|owner| name::is_within(owner, name));
+            for host in asked.iter().filter(|host| !owners.contains(**host)) {
+                let path = name::path(host);
+                let before = paths.range(..path.clone()).next_back().map(String::as_str);
+                let after = paths.range(path.clone()..).next().map(String::as_str);
+                let wanted = (!exists(host)).then(|| name::ancestors(host).find(|name| exists(name)).unwrap());
+                let found = closest_encloser(&path, "z", [before, after]).map(name::of_path);
+                assert_eq!(found.as_deref(), wanted, "{host} among {owners:?}");
+            }
+        }
+    }
 }

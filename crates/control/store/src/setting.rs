@@ -70,7 +70,7 @@ fn value(row: &Row) -> Result<Value, StoreError> {
         .map_err(|error| StoreError::Damaged { what: "zone setting", why: error.to_string() })
 }
 
-fn settings(rows: &[Row]) -> Result<ZoneSettings, StoreError> {
+pub(crate) fn settings(rows: &[Row]) -> Result<ZoneSettings, StoreError> {
     let mut changed = BTreeMap::new();
     for row in rows {
         let at: Micros = cell(row, "modified_at")?;

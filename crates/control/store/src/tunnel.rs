@@ -122,12 +122,6 @@ impl Session {
         rows.iter().map(tunnel).collect()
     }
 
-    /// Every tunnel of an account, deleted ones included, oldest first.
-    pub async fn tunnels_ever(&mut self, account: AccountId) -> Result<Vec<Tunnel>, StoreError> {
-        let statement = query("SELECT * FROM tunnel WHERE account = $1 ORDER BY created_at, id").bind(account.to_string());
-        statement.fetch_all(self.connection()).await?.iter().map(tunnel).collect()
-    }
-
     /// Calls a live tunnel otherwise. Conflict when another of the account has the name.
     pub async fn rename_tunnel(&mut self, account: AccountId, id: TunnelId, name: &str) -> Result<(), StoreError> {
         if self.tunnel_named(account, name).await?.is_some_and(|other| other.id != id) {
@@ -255,11 +249,7 @@ impl Session {
 }
 
 pub(crate) fn tunnel(row: &Row) -> Result<Tunnel, StoreError> {
-    let config_source = match cell(row, "config_src")? {
-        "cloudflare" => ConfigSource::Remote,
-        "local" => ConfigSource::Local,
-        other => return Err(StoreError::Damaged { what: "tunnel", why: format!("its config_src is {other:?}") }),
-    };
+    let config_source = config_source(cell(row, "config_src")?)?;
     Ok(Tunnel {
         id: parsed(row, "id")?,
         account: parsed(row, "account")?,
@@ -276,7 +266,15 @@ pub(crate) fn tunnel(row: &Row) -> Result<Tunnel, StoreError> {
     })
 }
 
-pub(crate) fn digest(row: &Row) -> Result<[u8; 32], StoreError> {
+pub(crate) fn config_source(word: &str) -> Result<ConfigSource, StoreError> {
+    match word {
+        "cloudflare" => Ok(ConfigSource::Remote),
+        "local" => Ok(ConfigSource::Local),
+        other => Err(StoreError::Damaged { what: "tunnel", why: format!("its config_src is {other:?}") }),
+    }
+}
+
+fn digest(row: &Row) -> Result<[u8; 32], StoreError> {
     let digest = cell::<Vec<u8>>(row, "digest")?.try_into();
     digest.map_err(|_| StoreError::Damaged { what: "tunnel secret", why: "its digest has not 32 bytes".into() })
 }
@@ -285,6 +283,6 @@ fn secret(row: &Row) -> Result<SealedSecret, StoreError> {
     Ok(SealedSecret { digest: digest(row)?, sealed: cell(row, "sealed")?, created_at: cell(row, "created_at")? })
 }
 
-pub(crate) fn configuration(row: &Row) -> Result<Configuration, StoreError> {
+fn configuration(row: &Row) -> Result<Configuration, StoreError> {
     Ok(Configuration { version: number(row, "version")?, json: cell(row, "config")?, created_at: cell(row, "created_at")? })
 }

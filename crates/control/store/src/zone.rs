@@ -6,8 +6,12 @@ use crate::{
     Micros, Session, StoreError,
     database::{Row, query},
     rows::{cell, changed, inserted, parsed, parsed_optional},
+    select::Select,
     touched::Touched,
 };
+
+/// Names that are looked for at once.
+const NAMES: usize = 4;
 
 /// A zone without its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,43 +78,40 @@ impl Session {
 
     /// The account's most specific zone that a name lies in, serving or not.
     pub async fn zone_of_account_over(&mut self, account: AccountId, name: &Name) -> Result<Option<Zone>, StoreError> {
-        for ancestor in ancestors(name.as_str()) {
-            let found = query("SELECT * FROM zone WHERE account = $1 AND name = $2")
-                .bind(account.to_string())
-                .bind(ancestor)
-                .fetch_optional(self.connection())
-                .await?;
-            if let Some(row) = found {
-                return zone(&row).map(Some);
-            }
-        }
-        Ok(None)
+        let mut select = over(name);
+        select.sql(" AND account = ").value(account.to_string());
+        Ok(self.longest_first(select).await?.into_iter().next())
     }
 
     /// The most specific serving zone of any account that a name lies in.
     pub async fn serving_zone_over(&mut self, name: &Name) -> Result<Option<Zone>, StoreError> {
-        for ancestor in ancestors(name.as_str()) {
-            let found = query("SELECT * FROM zone WHERE name = $1 AND status IN ('active', 'moved')")
-                .bind(ancestor)
-                .fetch_optional(self.connection())
-                .await?;
-            if let Some(row) = found {
-                return zone(&row).map(Some);
-            }
-        }
-        Ok(None)
+        let mut select = over(name);
+        select.sql(" AND status IN ('active', 'moved')");
+        Ok(self.longest_first(select).await?.into_iter().next())
+    }
+
+    /// The zones that a name lies in and that serve or are the account's, the most specific first.
+    pub async fn zones_for(&mut self, account: AccountId, name: &Name) -> Result<Vec<Zone>, StoreError> {
+        let mut select = over(name);
+        select.sql(" AND (account = ").value(account.to_string()).sql(" OR status IN ('active', 'moved'))");
+        self.longest_first(select).await
+    }
+
+    async fn longest_first(&mut self, mut select: Select) -> Result<Vec<Zone>, StoreError> {
+        select.sql(" ORDER BY length(name) DESC, id");
+        select.fetch_all(self.connection()).await?.iter().map(zone).collect()
+    }
+
+    /// The zones that wait for their delegation, by name.
+    pub async fn zones_pending(&mut self) -> Result<Vec<Zone>, StoreError> {
+        let rows = query("SELECT * FROM zone WHERE status = 'pending' ORDER BY name, id").fetch_all(self.connection()).await?;
+        rows.iter().map(zone).collect()
     }
 
     /// A zone by id.
     pub async fn zone(&mut self, id: ZoneId) -> Result<Option<Zone>, StoreError> {
         let row = query("SELECT * FROM zone WHERE id = $1").bind(id.to_string()).fetch_optional(self.connection()).await?;
         row.as_ref().map(zone).transpose()
-    }
-
-    /// Every zone of exactly this name, of whichever account.
-    pub async fn zones_named(&mut self, apex: &Name) -> Result<Vec<Zone>, StoreError> {
-        let statement = query("SELECT * FROM zone WHERE name = $1 ORDER BY id").bind(apex.as_str());
-        statement.fetch_all(self.connection()).await?.iter().map(zone).collect()
     }
 
     /// Pauses a zone, or goes on with it.
@@ -144,7 +145,17 @@ impl Session {
     }
 }
 
-fn zone(row: &Row) -> Result<Zone, StoreError> {
+/// Zones whose name is this one or one that it lies in.
+pub(crate) fn over(name: &Name) -> Select {
+    // Statements are prepared by their text: as many parameters as nearly every name needs, so that there are few texts.
+    let mut names: Vec<String> = ancestors(name.as_str()).map(str::to_owned).collect();
+    names.resize(names.len().next_multiple_of(NAMES), name.to_string());
+    let mut select = Select::new("SELECT * FROM zone WHERE ");
+    select.one_of("name", names);
+    select
+}
+
+pub(crate) fn zone(row: &Row) -> Result<Zone, StoreError> {
     let status = match cell(row, "status")? {
         "pending" => ZoneStatus::Pending,
         "active" => ZoneStatus::Active,

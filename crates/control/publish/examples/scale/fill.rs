@@ -3,8 +3,6 @@
 //! One zone holds a tenth of all names, the others share the rest evenly. Of a hundred names 90 lead straight to a tunnel, 5 to another
 //! name of their zone, 3 to addresses, 1 is text, and each zone has a wildcard. Tunnels have a secret and a configuration.
 
-use std::path::Path;
-
 use clap::Args;
 use poterne_control_store::{
     Account, AccountKind, ConfigSource, Configuration, Record, SealedSecret, Session, Store, Tunnel, Zone,
@@ -12,7 +10,7 @@ use poterne_control_store::{
 use poterne_keys::random_bytes;
 use poterne_model::{AccountId, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus};
 
-use crate::process::timed;
+use crate::{Cli, process::timed};
 
 /// The apex of the zone that holds a tenth of all names.
 pub(crate) const LARGE: &str = "large.test";
@@ -33,10 +31,9 @@ pub(crate) struct Size {
     tunnels: usize,
 }
 
-pub(crate) async fn run(dir: &Path, size: &Size) -> anyhow::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    let path = dir.join("store.sqlite");
-    let store = Store::open(&path).await?;
+pub(crate) async fn run(cli: &Cli, size: &Size) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&cli.dir)?;
+    let store = cli.open().await?;
     let account = AccountId::from_bytes(random_bytes());
     let mut session = store.write().await?;
     session.insert_account(&Account { id: account, name: "default".into(), kind: AccountKind::Standard, created_at: 1 }).await?;
@@ -52,7 +49,9 @@ pub(crate) async fn run(dir: &Path, size: &Size) -> anyhow::Result<()> {
     })
     .await?;
     store.close().await;
-    println!("store: {} MiB", std::fs::metadata(&path)?.len() / 1024 / 1024);
+    if cli.store.is_none() {
+        println!("store: {} MiB", std::fs::metadata(cli.dir.join("store.sqlite"))?.len() / 1024 / 1024);
+    }
     Ok(())
 }
 

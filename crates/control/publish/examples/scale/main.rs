@@ -4,12 +4,14 @@
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
 
 mod fill;
+mod lists;
 mod measure;
 mod process;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use poterne_control_store::Store;
 
 #[global_allocator]
 static ALLOCATOR: poterne_allocator::Allocator = poterne_allocator::Allocator;
@@ -19,6 +21,9 @@ struct Cli {
     /// Where the store and the snapshot are
     #[arg(long)]
     dir: PathBuf,
+    /// A PostgreSQL database instead of a file there, as postgres://user@host/database
+    #[arg(long)]
+    store: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -39,8 +44,17 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     // As many threads as a node takes on two cores.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    match cli.command {
-        Command::Fill(size) => runtime.block_on(fill::run(&cli.dir, &size)),
-        Command::Measure { rounds } => runtime.block_on(measure::run(&cli.dir, rounds)),
+    match &cli.command {
+        Command::Fill(size) => runtime.block_on(fill::run(&cli, size)),
+        Command::Measure { rounds } => runtime.block_on(measure::run(&cli, *rounds)),
+    }
+}
+
+impl Cli {
+    async fn open(&self) -> anyhow::Result<Store> {
+        Ok(match &self.store {
+            Some(url) => Store::connect(url).await?,
+            None => Store::open(&self.dir.join("store.sqlite")).await?,
+        })
     }
 }

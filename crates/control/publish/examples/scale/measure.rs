@@ -1,9 +1,6 @@
 //! A node without sockets over the store that was filled: how it starts, what it takes, and what one change costs.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use poterne_control_app::{App, Caller, Settings, system_clock};
@@ -16,20 +13,22 @@ use poterne_snapshot::{Keeper, NodeChunk, SnapshotHandle, follow};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    Cli,
     fill::{LARGE, record},
+    lists,
     process::{cpu, memory, spread, timed},
 };
 
-pub(crate) async fn run(dir: &Path, rounds: u32) -> anyhow::Result<()> {
+pub(crate) async fn run(cli: &Cli, rounds: u32) -> anyhow::Result<()> {
     let began = Instant::now();
-    let snapshot_dir = dir.join("snapshot");
+    let snapshot_dir = cli.dir.join("snapshot");
     let keeper = timed("start: snapshot from disk (visitors are served from here)", async {
         Ok(tokio::task::spawn_blocking(move || Keeper::open(&snapshot_dir)).await??)
     });
     let keeper = keeper.await?;
     let handle = keeper.handle();
-    let store = timed("start: store opened", async { Ok(Store::open(&dir.join("store.sqlite")).await?) }).await?;
-    let node_key = NodeKey::load_or_create(&dir.join("node.key"))?;
+    let store = timed("start: store opened", cli.open()).await?;
+    let node_key = NodeKey::load_or_create(&cli.dir.join("node.key"))?;
     let app = timed("start: application opened (verbs and the API work)", async {
         Ok(App::open(store.clone(), &node_key, Settings::default(), system_clock(), None).await?)
     })
@@ -59,7 +58,9 @@ pub(crate) async fn run(dir: &Path, rounds: u32) -> anyhow::Result<()> {
         rss * 1024 / names.max(1) as u64
     );
     queries(&store).await?;
+    lists::run(&store).await?;
     changes_published(&store, &app, &handle, rounds).await?;
+    zone_paused(&store, &app).await?;
     let (rss, peak) = memory()?;
     println!(
         "at the end: {} MiB resident, {} at most, {} bytes a hostname",
@@ -79,11 +80,8 @@ async fn queries(store: &Store) -> anyhow::Result<()> {
     let mut session = store.read().await?;
     let account = session.accounts().await?.first().context("an account")?.id;
     let large = session.zone_named(account, &Name::parse(LARGE)?).await?.context("the large zone")?;
-    let some = session.record_briefs(Some(large.id), None, 1000).await?;
-    let all = timed("list: all zones of an account", async { Ok(session.zones(Some(account)).await?) }).await?;
-    let tunnels = timed("list: all tunnels of an account", async { Ok(session.tunnels(Some(account)).await?) }).await?;
-    let records = timed("list: all records of the largest zone", async { Ok(session.records(Some(large.id)).await?) }).await?;
-    println!("  that is {} zones, {} tunnels, {} records", all.len(), tunnels.len(), records.len());
+    let some = session.record_lines(Some(large.id), None, 1000).await?.records().collect::<Result<Vec<_>, _>>()?;
+    let (all, tunnels) = (session.zones(Some(account)).await?, session.tunnels(Some(account)).await?);
     let mut times: [Vec<Duration>; 6] = Default::default();
     for number in 0..300 {
         let (zone, tunnel, name) =
@@ -99,11 +97,17 @@ async fn queries(store: &Store) -> anyhow::Result<()> {
         times[3].push(clock.lap());
         session.tunnel_named(account, &tunnel.name).await?;
         times[4].push(clock.lap());
-        session.records(Some(zone.id)).await?;
+        session.records_answering(&large, &Name::parse(&format!("deep.below-{number}.{LARGE}"))?).await?;
         times[5].push(clock.lap());
     }
-    let whats =
-        ["zone by id", "zone over a name", "records at a name", "tunnel by id", "tunnel by name", "records of a zone like most"];
+    let whats = [
+        "zone by id",
+        "zone over a name",
+        "records at a name",
+        "tunnel by id",
+        "tunnel by name",
+        "records that answer for a name in the largest zone",
+    ];
     for (what, times) in whats.into_iter().zip(times) {
         spread(&format!("get: {what}"), times);
     }
@@ -114,7 +118,7 @@ async fn changes_published(store: &Store, app: &App, handle: &SnapshotHandle, ro
     let mut session = store.read().await?;
     let account = session.accounts().await?.first().context("an account")?.id;
     let large = session.zone_named(account, &Name::parse(LARGE)?).await?.context("the large zone")?;
-    let tunnel = session.tunnels(Some(account)).await?.first().context("a tunnel")?.id;
+    let tunnel = session.tunnel_page(None, 1).await?.first().context("a tunnel")?.id;
     drop(session);
     let stamp = Instant::now().elapsed().as_nanos() + u128::from(std::process::id());
     let name = |kind: &str, number: u32| Name::parse(&format!("{kind}-{stamp}-{number}.{LARGE}"));
@@ -146,6 +150,26 @@ async fn changes_published(store: &Store, app: &App, handle: &SnapshotHandle, ro
     Ok(())
 }
 
+/// How long the largest zone takes to be paused, and to go on.
+async fn zone_paused(store: &Store, app: &App) -> anyhow::Result<()> {
+    let mut session = store.read().await?;
+    let account = session.accounts().await?.first().context("an account")?.id;
+    let large = session.zone_named(account, &Name::parse(LARGE)?).await?.context("the large zone")?;
+    drop(session);
+    for (paused, what) in [(true, "the largest zone paused"), (false, "the largest zone goes on")] {
+        timed(what, async {
+            let mut session = store.write().await?;
+            session.set_zone_paused(large.id, paused, 2).await?;
+            let change = session.commit().await?;
+            let generations = app.generations(&Caller::Operator, Some(change), Duration::from_secs(60)).await?;
+            anyhow::ensure!(generations.is_live, "it is not in force after 60 s");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 /// From the commit until the snapshot leads there.
 async fn one_change(
     store: &Store,
@@ -165,14 +189,14 @@ async fn one_change(
     Ok(time)
 }
 
-struct Clock(Instant);
+pub(crate) struct Clock(Instant);
 
 impl Clock {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
-    fn lap(&mut self) -> Duration {
+    pub(crate) fn lap(&mut self) -> Duration {
         let time = self.0.elapsed();
         self.0 = Instant::now();
         time
