@@ -33,8 +33,13 @@ pub(crate) fn programs() -> Option<PathBuf> {
 }
 
 impl Server {
-    /// Starts one.
+    /// Starts one for tests: what a power cut leaves is PostgreSQL's own concern.
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_with(&["fsync=off"])
+    }
+
+    /// Starts one with these settings beside PostgreSQL's own.
+    pub(crate) fn start_with(settings: &[&str]) -> anyhow::Result<Self> {
         let bin = programs().context("no PostgreSQL server is installed")?;
         let dir = tempfile::Builder::new().prefix("poterne-postgres-").tempdir()?;
         if rustix::process::geteuid().is_root() {
@@ -54,8 +59,9 @@ impl Server {
         let mut server = unprivileged(&bin.join("postgres"));
         server.arg("-D").arg(&data).args(["-c", "listen_addresses="]).arg("-c");
         server.arg(format!("unix_socket_directories={}", dir.path().display()));
-        // What a power cut leaves is PostgreSQL's own concern.
-        server.args(["-c", "fsync=off", "-c", "max_connections=400"]);
+        for setting in settings.iter().chain(&["max_connections=400"]) {
+            server.args(["-c", setting]);
+        }
         let log = fs::File::create(dir.path().join("log"))?;
         let process =
             server.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().context("postgres")?;

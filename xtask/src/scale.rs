@@ -1,11 +1,13 @@
 //! `cargo xtask scale`: fills a store, starts over it twice and prints what docs/scale.md tells. Everything is made in a directory that is
 //! removed afterwards; a million hostnames take some minutes and 2 GiB of disk.
 
+mod api;
+
 use std::{path::PathBuf, process::Command};
 
 use clap::Args;
 
-use crate::run;
+use crate::{postgres, run};
 
 /// `cargo xtask scale`.
 #[derive(Debug, Args)]
@@ -19,19 +21,37 @@ pub(crate) struct Options {
     /// Work here, and leave what was made; if it was filled before, that is measured
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Keep the store in a PostgreSQL server of its own instead of SQLite; the server is gone afterwards
+    #[arg(long)]
+    postgres: bool,
+    /// Ask a node by HTTP, reading and writing, with `wrk`; with --dir over what is filled there, else over an empty store
+    #[arg(long)]
+    api: bool,
+    /// How long each of these is asked for, in seconds
+    #[arg(long, default_value_t = 10)]
+    secs: u32,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    run::must(run::cargo().args(["build", "--release", "--package", "poterne-control-publish", "--example", "scale"]))?;
-    let program = run::target().join("release/examples/scale");
+    // As an operator runs it: what was acknowledged survives a power cut.
+    let server = options.postgres.then(|| postgres::Server::start_with(&["shared_buffers=512MB"])).transpose()?;
+    let url = server.as_ref().map(postgres::Server::url);
     let scratch = tempfile::Builder::new().prefix("poterne-scale").tempdir()?;
     let dir = options.dir.as_deref().unwrap_or(scratch.path());
+    if options.api {
+        return api::run(dir, url.as_deref(), options.secs);
+    }
+    run::must(run::cargo().args(["build", "--release", "--package", "poterne-control-publish", "--example", "scale"]))?;
+    let program = run::target().join("release/examples/scale");
     let scale = |words: &[&str]| {
         let mut command = Command::new(&program);
-        command.arg("--dir").arg(dir).args(words);
-        run::must(&mut command)
+        command.arg("--dir").arg(dir);
+        if let Some(url) = &url {
+            command.args(["--store", url]);
+        }
+        run::must(command.args(words))
     };
-    if !dir.join("store.sqlite").exists() {
+    if server.is_some() || !dir.join("store.sqlite").exists() {
         let [zones, hostnames, tunnels] = [options.zones, options.hostnames, options.tunnels].map(|count| count.to_string());
         scale(&["fill", "--zones", &zones, "--hostnames", &hostnames, "--tunnels", &tunnels])?;
     }
