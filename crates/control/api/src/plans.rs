@@ -132,14 +132,7 @@ async fn plan(State(door): State<Door>, Who(caller): Who, Ids(zone, id): Ids<Zon
 
 async fn rate_plans(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Vec<RatePlan>> {
     door.app.zone_get(&caller, id).await?;
-    let free = RatePlan {
-        id: FREE[0],
-        name: "Free Website",
-        currency: "USD",
-        duration: 1,
-        frequency: "monthly",
-        components: [],
-    };
+    let free = RatePlan { id: FREE[0], name: "Free Website", currency: "USD", duration: 1, frequency: "monthly", components: [] };
     Ok(Answer::success(vec![free]))
 }
 
