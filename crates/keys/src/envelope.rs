@@ -35,6 +35,8 @@ pub enum Purpose {
     CertificateKey,
     /// A local CA's private key.
     CaKey,
+    /// The seed of an authenticator application.
+    TotpSeed,
 }
 
 /// Why sealed bytes did not open.
@@ -71,6 +73,7 @@ impl Purpose {
             Self::TunnelSecret => "tunnel-secret",
             Self::CertificateKey => "certificate-key",
             Self::CaKey => "ca-key",
+            Self::TotpSeed => "totp-seed",
         }
     }
 }

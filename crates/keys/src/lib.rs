@@ -9,7 +9,7 @@
 //! Two layers, so that changing the node key re-wraps a handful of data keys instead of everything they seal, and a store
 //! backed up without the node key is worth nothing to a thief.
 //!
-//! What is not here: passwords (argon2id, with the sign-in that needs them), and where wrapped things are kept.
+//! What is not here: passwords (argon2id, in `control/app` with the sign-in that needs them), and where wrapped things are kept.
 #![forbid(unsafe_code)]
 
 mod ca;

@@ -164,6 +164,10 @@ hex_ids! {
     TokenId = "token id";
     /// One policy of a token.
     PolicyId = "policy id";
+    /// A stay of somebody who signed in; not its secret.
+    SessionId = "session id";
+    /// A passkey, as its owner sees it in a list.
+    PasskeyId = "passkey id";
     /// A permission group.
     PermissionGroupId = "permission group id";
     /// A ruleset.

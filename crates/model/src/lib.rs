@@ -49,7 +49,8 @@ pub mod zone;
 pub use entry::{Draft, Entry, EntryError};
 pub use id::{
     AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, IdError, ListId, ListItemId, ListOperationId, MembershipId,
-    PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, TokenId, TunnelId, UserId, VirtualNetworkId, ZoneId,
+    PasskeyId, PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TunnelId, UserId,
+    VirtualNetworkId, ZoneId,
 };
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};

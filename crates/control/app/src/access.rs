@@ -231,6 +231,7 @@ mod tests {
             last_name: None,
             password: None,
             suspended: false,
+            second_factor: false,
             created_at: 0,
             modified_at: 0,
         };

@@ -218,6 +218,7 @@ async fn invited(session: &mut Session, email: String, now: i64) -> Result<Perso
         last_name: None,
         password: None,
         suspended: false,
+        second_factor: false,
         created_at: now,
         modified_at: now,
     };

@@ -218,7 +218,13 @@ async fn account(session: &mut Session, kind: AccountKind, name: &str, now: Micr
     if let Some(account) = session.accounts().await?.into_iter().find(|account| account.kind == kind) {
         return Ok(account.id);
     }
-    let account = Account { id: AccountId::from_bytes(random_bytes()), name: name.to_owned(), kind, created_at: now };
+    let account = Account {
+        id: AccountId::from_bytes(random_bytes()),
+        name: name.to_owned(),
+        kind,
+        enforces_second_factor: false,
+        created_at: now,
+    };
     session.insert_account(&account).await?;
     Ok(account.id)
 }

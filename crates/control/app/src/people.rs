@@ -124,6 +124,7 @@ pub(crate) async fn first(session: &mut Session, account: AccountId, email: &str
         last_name: None,
         password: None,
         suspended: false,
+        second_factor: false,
         created_at: now,
         modified_at: now,
     };

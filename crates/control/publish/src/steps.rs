@@ -150,7 +150,7 @@ impl Rows {
         rows.intent.node = NodeChunk { tunnel_domain: Some(Name::parse("tunnel.test").unwrap()), ..NodeChunk::default() };
         for number in 0..2 {
             let (id, kind) = (account(number), AccountKind::Standard);
-            rows.intent.accounts.push(Account { id, name: "one".into(), kind, created_at: 0 });
+            rows.intent.accounts.push(Account { id, name: "one".into(), kind, enforces_second_factor: false, created_at: 0 });
             rows.touch(&Touched::Account(id));
         }
         for zone in [0, 1, 2, 4] {

@@ -1,6 +1,6 @@
 //! Accounts, and the data keys that seal what is theirs.
 
-use poterne_model::AccountId;
+use poterne_model::{AccountId, UserId};
 
 use crate::{
     Micros, Session, StoreError,
@@ -28,9 +28,14 @@ pub struct Account {
     pub name: String,
     /// What it is for.
     pub kind: AccountKind,
+    /// Whether its members need a second factor to do anything in it.
+    pub enforces_second_factor: bool,
     /// When it was made.
     pub created_at: Micros,
 }
+
+/// The word of the settings under which the API knows [`Account::enforces_second_factor`].
+const ENFORCE: &str = "enforce_twofactor";
 
 impl AccountKind {
     const fn word(self) -> &'static str {
@@ -57,12 +62,13 @@ impl Session {
 
     /// A new account. Conflict when there is one of that id.
     pub async fn insert_account(&mut self, account: &Account) -> Result<(), StoreError> {
-        let statement = "INSERT INTO account (id, name, kind, created_at, modified_at) VALUES ($1, $2, $3, $4, $5)
-            ON CONFLICT DO NOTHING";
+        let statement = "INSERT INTO account (id, name, kind, settings, created_at, modified_at)
+            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
         let done = query(statement)
             .bind(account.id.to_string())
             .bind(&account.name)
             .bind(account.kind.word())
+            .bind(serde_json::json!({ ENFORCE: account.enforces_second_factor }).to_string())
             .bind(account.created_at)
             .bind(account.created_at)
             .execute(self.connection())
@@ -93,6 +99,25 @@ impl Session {
         self.touch(&Touched::Account(id)).await
     }
 
+    /// Says whether an account's members need a second factor.
+    pub async fn enforce_second_factor(&mut self, id: AccountId, enforced: bool, now: Micros) -> Result<(), StoreError> {
+        let row = query("SELECT settings FROM account WHERE id = $1").bind(id.to_string());
+        let row = row.fetch_optional(self.connection()).await?.ok_or(StoreError::NotFound("account"))?;
+        let mut kept = settings(&row)?;
+        kept.insert(ENFORCE.into(), enforced.into());
+        let statement = query("UPDATE account SET settings = $2, modified_at = $3 WHERE id = $1").bind(id.to_string());
+        let text = serde_json::Value::Object(kept).to_string();
+        changed(statement.bind(text).bind(now).execute(self.connection()).await?, "account")?;
+        self.touch(&Touched::Account(id)).await
+    }
+
+    /// The accounts a person belongs to, or is invited to, oldest first.
+    pub async fn accounts_of_person(&mut self, person: UserId) -> Result<Vec<Account>, StoreError> {
+        let statement = "SELECT account.* FROM account JOIN membership ON membership.account = account.id
+            WHERE membership.person = $1 ORDER BY account.created_at, account.id";
+        query(statement).bind(person.to_string()).fetch_all(self.connection()).await?.iter().map(account).collect()
+    }
+
     /// The wrapped data keys with their ids, oldest first.
     pub async fn data_keys(&mut self) -> Result<Vec<([u8; 8], Vec<u8>)>, StoreError> {
         let rows = query("SELECT id, wrapped FROM data_key ORDER BY created_at, id").fetch_all(self.connection()).await?;
@@ -119,5 +144,16 @@ fn account(row: &Row) -> Result<Account, StoreError> {
         "quick" => AccountKind::Quick,
         other => return Err(StoreError::Damaged { what: "account", why: format!("its kind is {other:?}") }),
     };
-    Ok(Account { id: parsed(row, "id")?, name: cell(row, "name")?, kind, created_at: cell(row, "created_at")? })
+    Ok(Account {
+        id: parsed(row, "id")?,
+        name: cell(row, "name")?,
+        kind,
+        enforces_second_factor: settings(row)?.get(ENFORCE).and_then(serde_json::Value::as_bool).unwrap_or(false),
+        created_at: cell(row, "created_at")?,
+    })
+}
+
+fn settings(row: &Row) -> Result<serde_json::Map<String, serde_json::Value>, StoreError> {
+    let read = serde_json::from_str(cell(row, "settings")?);
+    read.map_err(|error| StoreError::Damaged { what: "account's settings", why: error.to_string() })
 }

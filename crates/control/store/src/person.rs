@@ -23,6 +23,8 @@ pub struct Person {
     pub password: Option<String>,
     /// May do nothing.
     pub suspended: bool,
+    /// Has a second factor: an authenticator application that has shown a code, or a passkey. Told by the store, not written.
+    pub second_factor: bool,
     /// When they came.
     pub created_at: Micros,
     /// When they were last changed.
@@ -75,9 +77,22 @@ macro_rules! members {
     ($which:literal) => {
         concat!(
             "SELECT membership.*, person.email, person.first_name, person.last_name, person.password, person.suspended,
+            (EXISTS (SELECT 1 FROM totp WHERE totp.person = person.id AND confirmed_at IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM passkey WHERE passkey.person = person.id)) AS second_factor,
             person.created_at AS came_at, person.modified_at AS changed_at
             FROM membership JOIN person ON person.id = membership.person ",
             $which
+        )
+    };
+}
+
+/// A person, with what [`Person::second_factor`] is told from.
+macro_rules! person_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT person.*, (EXISTS (SELECT 1 FROM totp WHERE totp.person = person.id AND confirmed_at IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM passkey WHERE passkey.person = person.id)) AS second_factor FROM person WHERE ",
+            $condition
         )
     };
 }
@@ -118,36 +133,51 @@ impl Session {
         changed(done, "person")
     }
 
-    /// Takes a person away who belongs nowhere and has nothing to show: neither password, key nor token.
+    /// Takes a person away who belongs nowhere and has nothing to show: neither password, key, passkey nor token.
     pub async fn delete_person_unless_used(&mut self, id: UserId) -> Result<(), StoreError> {
         let statement = "DELETE FROM person WHERE id = $1 AND password IS NULL AND key_digest IS NULL
             AND NOT EXISTS (SELECT 1 FROM membership WHERE membership.person = $1)
+            AND NOT EXISTS (SELECT 1 FROM passkey WHERE passkey.person = $1)
             AND NOT EXISTS (SELECT 1 FROM api_token WHERE api_token.person = $1)";
         query(statement).bind(id.to_string()).execute(self.connection()).await?;
         Ok(())
     }
 
-    /// Sets the digest of a person's global key.
-    pub async fn set_person_key(&mut self, id: UserId, digest: &[u8; 32]) -> Result<(), StoreError> {
-        let statement = query("UPDATE person SET key_digest = $2 WHERE id = $1").bind(id.to_string()).bind(digest.as_slice());
+    /// Sets the digest of a person's global key, or takes it away.
+    pub async fn set_person_key(&mut self, id: UserId, digest: Option<&[u8; 32]>) -> Result<(), StoreError> {
+        let statement = match digest {
+            Some(digest) => query("UPDATE person SET key_digest = $2 WHERE id = $1").bind(id.to_string()).bind(digest.as_slice()),
+            None => query("UPDATE person SET key_digest = NULL WHERE id = $1").bind(id.to_string()),
+        };
         changed(statement.execute(self.connection()).await?, "person")
+    }
+
+    /// Whether a person has a global key.
+    pub async fn has_person_key(&mut self, id: UserId) -> Result<bool, StoreError> {
+        let statement = query("SELECT 1 FROM person WHERE id = $1 AND key_digest IS NOT NULL").bind(id.to_string());
+        Ok(statement.fetch_optional(self.connection()).await?.is_some())
+    }
+
+    /// Everybody, by address.
+    pub async fn people(&mut self) -> Result<Vec<Person>, StoreError> {
+        query(person_where!("TRUE ORDER BY email")).fetch_all(self.connection()).await?.iter().map(person).collect()
     }
 
     /// A person by id.
     pub async fn person(&mut self, id: UserId) -> Result<Option<Person>, StoreError> {
-        let row = query("SELECT * FROM person WHERE id = $1").bind(id.to_string()).fetch_optional(self.connection()).await?;
+        let row = query(person_where!("id = $1")).bind(id.to_string()).fetch_optional(self.connection()).await?;
         row.as_ref().map(person).transpose()
     }
 
     /// A person by address, which is in lower case.
     pub async fn person_of_email(&mut self, email: &str) -> Result<Option<Person>, StoreError> {
-        let row = query("SELECT * FROM person WHERE email = $1").bind(email).fetch_optional(self.connection()).await?;
+        let row = query(person_where!("email = $1")).bind(email).fetch_optional(self.connection()).await?;
         row.as_ref().map(person).transpose()
     }
 
     /// The person of that address and key.
     pub async fn person_of_key(&mut self, email: &str, digest: &[u8; 32]) -> Result<Option<Person>, StoreError> {
-        let statement = query("SELECT * FROM person WHERE key_digest = $1 AND email = $2").bind(digest.as_slice()).bind(email);
+        let statement = query(person_where!("key_digest = $1 AND email = $2")).bind(digest.as_slice()).bind(email);
         statement.fetch_optional(self.connection()).await?.as_ref().map(person).transpose()
     }
 
@@ -218,6 +248,7 @@ fn person(row: &Row) -> Result<Person, StoreError> {
         last_name: cell(row, "last_name")?,
         password: cell(row, "password")?,
         suspended: cell(row, "suspended")?,
+        second_factor: cell(row, "second_factor")?,
         created_at: cell(row, "created_at")?,
         modified_at: cell(row, "modified_at")?,
     })
@@ -233,6 +264,7 @@ fn member(row: &Row) -> Result<(Membership, Person), StoreError> {
         last_name: cell(row, "last_name")?,
         password: cell(row, "password")?,
         suspended: cell(row, "suspended")?,
+        second_factor: cell(row, "second_factor")?,
         created_at: cell(row, "came_at")?,
         modified_at: cell(row, "changed_at")?,
     };

@@ -92,7 +92,8 @@ fn connection(id: u8, at: u64) -> ConnectionInfo {
 async fn filled(store: Store) -> Store {
     let mut session = store.write().await.unwrap();
     for (id, kind) in [(ACCOUNT, AccountKind::Standard), (OTHER, AccountKind::Quick)] {
-        session.insert_account(&Account { id, name: "one".into(), kind, created_at: 7 }).await.unwrap();
+        let account = Account { id, name: "one".into(), kind, enforces_second_factor: false, created_at: 7 };
+        session.insert_account(&account).await.unwrap();
     }
     session.insert_zone(&zone(3, ACCOUNT, "example.com", ZoneStatus::Active)).await.unwrap();
     session.commit().await.unwrap();
@@ -157,6 +158,7 @@ macro_rules! on_both {
 }
 
 mod listed;
+mod signed_in;
 mod stored;
 
 on_both! {

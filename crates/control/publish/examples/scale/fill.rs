@@ -36,7 +36,8 @@ pub(crate) async fn run(cli: &Cli, size: &Size) -> anyhow::Result<()> {
     let store = cli.open().await?;
     let account = AccountId::from_bytes(random_bytes());
     let mut session = store.write().await?;
-    session.insert_account(&Account { id: account, name: "default".into(), kind: AccountKind::Standard, created_at: 1 }).await?;
+    let (kind, enforces_second_factor) = (AccountKind::Standard, false);
+    session.insert_account(&Account { id: account, name: "default".into(), kind, enforces_second_factor, created_at: 1 }).await?;
     session.commit().await?;
     let tunnels = timed("fill: tunnels", tunnels(&store, account, size.tunnels)).await?;
     let zones = timed("fill: zones", zones(&store, account, size.zones)).await?;

@@ -259,6 +259,7 @@ async fn a_person_who_was_only_invited_goes_with_their_invitation(engine: Engine
         last_name: None,
         password: password.map(str::to_owned),
         suspended: false,
+        second_factor: false,
         created_at: 1,
         modified_at: 1,
     };
