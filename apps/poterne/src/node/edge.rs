@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use axum::Router;
 use http_body_util::BodyExt as _;
-use poterne_control_api::ClientIp;
+use poterne_control_api::{ClientIp, OverTls};
 use poterne_edge_http::{
     Body, BodyError, Connection, Limits, Request, Scheme, drain,
     serve::{Protocol, serve_connection},
@@ -219,10 +219,13 @@ impl NodeService for Api {
     fn handle(&self, request: Request) -> NodeFuture {
         let router = self.0.clone();
         Box::pin(async move {
-            let peer = request.extensions().get::<Arc<Connection>>().map(|connection| connection.peer);
+            let connection = request.extensions().get::<Arc<Connection>>().cloned();
             let mut request = request.map(axum::body::Body::new);
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(ClientIp(peer.ip()));
+            if let Some(connection) = connection {
+                request.extensions_mut().insert(ClientIp(connection.peer.ip()));
+                if connection.scheme == Scheme::Https {
+                    request.extensions_mut().insert(OverTls);
+                }
             }
             let response = match router.oneshot(request).await {
                 Ok(response) => response,

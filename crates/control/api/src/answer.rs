@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use poterne_control_app::{AppError, Trouble};
+use poterne_control_app::{AppError, SignInError, Trouble};
 use poterne_control_wire::{ApiError, Envelope, Refusal, Source, codes, query::QueryError, refusal};
 use poterne_model::{ShapeError, setting::SettingError};
 use serde::Serialize;
@@ -23,6 +23,8 @@ pub(crate) struct Answer<T> {
     status: StatusCode,
     envelope: Envelope<T>,
     retry_secs: Option<u64>,
+    /// In a box: an answer is an error as well, and those are kept small.
+    cookie: Option<Box<HeaderValue>>,
 }
 
 /// What a handler gives.
@@ -30,7 +32,7 @@ pub(crate) type Answered<T> = Result<Answer<T>, Answer<()>>;
 
 impl<T> Answer<T> {
     pub(crate) fn success(result: T) -> Self {
-        Self { status: StatusCode::OK, envelope: Envelope::success(result), retry_secs: None }
+        Self { status: StatusCode::OK, envelope: Envelope::success(result), retry_secs: None, cookie: None }
     }
 
     /// Part of a list.
@@ -39,11 +41,17 @@ impl<T> Answer<T> {
         answer.envelope.result_info = serde_json::to_value(info).ok();
         answer
     }
+
+    /// With this cookie.
+    pub(crate) fn with_cookie(mut self, cookie: Option<HeaderValue>) -> Self {
+        self.cookie = cookie.map(Box::new);
+        self
+    }
 }
 
 impl Answer<()> {
     pub(crate) fn failure(status: StatusCode, envelope: Envelope<()>) -> Self {
-        Self { status, envelope, retry_secs: None }
+        Self { status, envelope, retry_secs: None, cookie: None }
     }
 
     /// One error.
@@ -123,6 +131,8 @@ impl From<AppError> for Answer<()> {
             }
             AppError::UnknownToken | AppError::Unusable(_) => (StatusCode::FORBIDDEN, codes::UNAUTHORIZED),
             AppError::UnknownKey => (StatusCode::FORBIDDEN, codes::UNKNOWN_KEY),
+            AppError::SignIn(error) => of_sign_in(error),
+            AppError::Busy => (StatusCode::SERVICE_UNAVAILABLE, codes::BUSY),
             AppError::Forbidden { .. } | AppError::OperatorOnly | AppError::FirstAccountOnly => {
                 (StatusCode::FORBIDDEN, codes::FORBIDDEN)
             }
@@ -161,7 +171,7 @@ impl From<AppError> for Answer<()> {
             AppError::Setting(error) => return Refusal::from(error.clone()).into(),
             AppError::InBatch { .. } => unreachable!("it was taken apart above"),
             // What is left are our own failures: the log has the reason, strangers do not.
-            AppError::Keys(_) | AppError::Store(_) => {
+            AppError::Keys(_) | AppError::Store(_) | AppError::Hashing(_) => {
                 tracing::error!(%error, "a request to the API failed");
                 return Self::failed(error.trouble());
             }
@@ -170,9 +180,27 @@ impl From<AppError> for Answer<()> {
         match &error {
             AppError::QuickTunnelsLimited { retry_secs, .. }
             | AppError::LoginsLimited { retry_secs }
-            | AppError::RefusedTooOften { retry_secs } => answer.retry_after(*retry_secs),
+            | AppError::RefusedTooOften { retry_secs }
+            | AppError::SignIn(SignInError::Throttled { retry_secs }) => answer.retry_after(*retry_secs),
+            AppError::Busy => answer.retry_after(1),
             _ => answer,
         }
+    }
+}
+
+const fn of_sign_in(error: &SignInError) -> (StatusCode, i64) {
+    match error {
+        SignInError::Wrong
+        | SignInError::WrongCode
+        | SignInError::Passkey
+        | SignInError::Unfinished
+        | SignInError::SessionOver
+        | SignInError::LinkOver => (StatusCode::UNAUTHORIZED, codes::NOT_SIGNED_IN),
+        SignInError::Throttled { .. } => (StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED),
+        SignInError::SessionNeeded => (StatusCode::FORBIDDEN, codes::SESSION_NEEDED),
+        SignInError::ConfirmationNeeded => (StatusCode::FORBIDDEN, codes::CONFIRMATION_NEEDED),
+        SignInError::SecondFactorNeeded => (StatusCode::FORBIDDEN, codes::SECOND_FACTOR_NEEDED),
+        SignInError::Site(_) => (StatusCode::BAD_REQUEST, codes::INVALID_VALUE),
     }
 }
 
@@ -217,6 +245,9 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         }
         if let Some(retry_secs) = self.retry_secs {
             headers.insert(header::RETRY_AFTER, retry_secs.into());
+        }
+        if let Some(cookie) = self.cookie {
+            headers.insert(header::SET_COOKIE, *cookie);
         }
         response
     }

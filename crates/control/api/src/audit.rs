@@ -154,7 +154,7 @@ fn object(event: &AuditEvent) -> Value {
     let kind = if actor.kind == "system" { "Cloudflare" } else { "user" };
     json!({
         "id": event.id,
-        "action": { "type": event.action, "result": true },
+        "action": { "type": event.action, "result": !event.action.ends_with("_failed") },
         "actor": { "id": id, "email": actor.email, "ip": actor.ip, "type": kind },
         "interface": event.door,
         "metadata": { "zone_name": event.zone.as_ref().map(|(_, name)| name), "token_id": token, "token_name": name, "ray": event.ray },
@@ -230,6 +230,7 @@ fn second_object(event: &AuditEvent, account: &Account) -> Value {
     let context = match (actor.kind.as_str(), &token) {
         ("system", _) => "api",
         (_, Some(_)) => "api_token",
+        _ if event.door == "UI" => "dash",
         (_, None) => "api_key",
     };
     let mut out = json!({

@@ -1,12 +1,13 @@
 //! What a request shows of who it is (api-v4 §1.2). Pure.
 //!
-//! A bearer token wins over an address and key: SDKs send both where both are configured.
+//! A bearer token wins over an address and key: SDKs send both where both are configured. A cookie counts where neither is sent: browsers
+//! send it with everything.
 
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use poterne_control_app::Credentials;
 use poterne_control_wire::{ApiError, Envelope, codes};
 
-use crate::answer::Answer;
+use crate::{answer::Answer, cookie};
 
 const EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const KEY: HeaderName = HeaderName::from_static("x-auth-key");
@@ -14,8 +15,8 @@ const KEY: HeaderName = HeaderName::from_static("x-auth-key");
 /// Longest token or key that is looked at.
 const SECRET_BYTES_MAX: usize = 512;
 
-/// Reads them; an error is the answer.
-pub(crate) fn read(headers: &HeaderMap) -> Result<Credentials<'_>, Answer<()>> {
+/// Reads them; an error is the answer. `over_tls`: the request came so.
+pub(crate) fn read(headers: &HeaderMap, over_tls: bool) -> Result<Credentials<'_>, Answer<()>> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(bearer).filter(|token| is_secret(token));
         let token =
@@ -23,6 +24,10 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Credentials<'_>, Answer<()>> {
         return Ok(Credentials::Token(token));
     }
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let cookie = cookie::read(headers, over_tls).filter(|_| !headers.contains_key(EMAIL) && !headers.contains_key(KEY));
+    if let Some(secret) = cookie {
+        return Ok(Credentials::Session(secret));
+    }
     match (text(EMAIL), text(KEY)) {
         (None, None) => Err(Answer::failure(
             StatusCode::BAD_REQUEST,
@@ -63,9 +68,10 @@ mod tests {
 
     fn shown(fields: &[(&'static str, &str)]) -> Result<String, Vec<i64>> {
         let headers = fields.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-        match read(&headers) {
+        match read(&headers, true) {
             Ok(Credentials::Token(token)) => Ok(token.to_owned()),
             Ok(Credentials::Key { email, key }) => Ok(format!("{email} {key}")),
+            Ok(Credentials::Session(secret)) => Ok(format!("cookie {secret}")),
             Err(answer) => Err(answer.codes()),
         }
     }
@@ -76,6 +82,11 @@ mod tests {
         assert_eq!(shown(&key).unwrap(), "a@example.com k");
         assert_eq!(shown(&[key[0], key[1], ("authorization", "bearer t")]).unwrap(), "t");
         assert_eq!(shown(&[key[0], ("authorization", "Bearer t")]).unwrap(), "t");
+        let cookie = ("cookie", "__Host-poterne_session=c");
+        assert_eq!(shown(&[cookie]).unwrap(), "cookie c");
+        assert_eq!(shown(&[cookie, key[0], key[1]]).unwrap(), "a@example.com k");
+        assert_eq!(shown(&[cookie, ("authorization", "Bearer t")]).unwrap(), "t");
+        assert_eq!(shown(&[cookie, key[0]]), Err(vec![6003, 6103]), "half a key is an error all the same");
     }
 
     #[test]

@@ -9,20 +9,21 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{
     Extension,
     extract::{FromRef, FromRequestParts, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, Uri, request::Parts, uri::PathAndQuery},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts, uri::PathAndQuery},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use poterne_control_app::{App, AppError, Caller, LOOK_BACK_AFTER, LOOKS_MAX, access};
+use poterne_control_app::{App, AppError, Caller, Credentials, LOOK_BACK_AFTER, LOOKS_MAX, Visit, access};
 use poterne_control_wire::codes;
 use poterne_keys::random_bytes;
 use poterne_model::{TokenId, UserId};
 
 use crate::{
-    ClientIp,
+    ClientIp, OverTls,
     answer::Answer,
     credential,
     limit::{Limiter, Standing, WINDOW_SECS},
+    same_site::{Coming, Way},
 };
 
 /// What the routes share.
@@ -95,11 +96,13 @@ pub(crate) async fn identify(State(door): State<Door>, request: Request, next: N
 async fn identified(door: &Door, request: Request) -> Result<(Request, Option<Standing>), Box<Response>> {
     let (mut parts, body) = request.into_parts();
     let refuse = |answer: Answer<()>| Box::new(answer.into_response());
-    let credentials = credential::read(&parts.headers).map_err(refuse)?;
-    let ip = client_ip(parts.extensions.get::<ClientIp>());
-    let ray = parts.extensions.get::<Ray>().map_or_else(String::new, |Ray(ray)| ray.clone());
-    let now = door.app.instant();
-    let context = access::Request { ip, now, ray };
+    let coming = coming(&parts);
+    let credentials = credential::read(&parts.headers, coming.over_tls).map_err(refuse)?;
+    if let Credentials::Session(_) = credentials {
+        coming.may_change(&parts.method).map_err(refuse)?;
+    }
+    let context = context(&parts, door);
+    let now = context.now;
     let caller = match door.app.identify(credentials, context).await {
         Ok(caller) => caller,
         Err(AppError::RefusedTooOften { retry_secs }) => {
@@ -135,6 +138,41 @@ async fn identified(door: &Door, request: Request) -> Result<(Request, Option<St
 /// Who asks, as the listener has made sure; all that it says nothing of count as one.
 pub(crate) fn client_ip(told: Option<&ClientIp>) -> IpAddr {
     told.map_or(IpAddr::from([0, 0, 0, 0]), |ClientIp(ip)| *ip)
+}
+
+/// From where a request comes, and when.
+fn context(parts: &Parts, door: &Door) -> access::Request {
+    let ip = client_ip(parts.extensions.get::<ClientIp>());
+    let ray = parts.extensions.get::<Ray>().map_or_else(String::new, |Ray(ray)| ray.clone());
+    access::Request { ip, now: door.app.instant(), ray }
+}
+
+/// What it says of where it comes from and goes to.
+fn coming(parts: &Parts) -> Coming<'_> {
+    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = parts.uri.authority().map(|authority| authority.as_str()).or(named).unwrap_or("");
+    Coming { headers: &parts.headers, host, over_tls: parts.extensions.get::<OverTls>().is_some() }
+}
+
+/// Somebody who signs in, or shows once more who they are: in a handler, and only over a way where secrets are safe.
+pub(crate) struct Visiting {
+    pub(crate) visit: Visit,
+    pub(crate) way: Way,
+    /// The origin of the page, as it was sent.
+    pub(crate) origin: Option<String>,
+}
+
+impl FromRequestParts<Door> for Visiting {
+    type Rejection = Answer<()>;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Answer<()>> {
+        let coming = coming(parts);
+        coming.may_sign_in(&parts.method)?;
+        let way = coming.way()?;
+        let device = parts.headers.get(header::USER_AGENT).map_or("", |device| device.to_str().unwrap_or("")).to_owned();
+        let origin = coming.origin().map(str::to_owned);
+        Ok(Self { visit: Visit { request: context(parts, door), device }, way, origin })
+    }
 }
 
 fn tell(response: &mut Response, standing: Standing) {

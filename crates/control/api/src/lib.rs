@@ -1,7 +1,7 @@
 //! The REST endpoints, one `IntoResponse` for the envelope.
 //!
-//! Everything under `/client/v4` asks for a token or a key ([`credential`]) but the question whether a token is valid, the login of
-//! an agent, and where the node is (`/ips`). `POST /tunnel`
+//! Everything under `/client/v4` asks for a token, a key or a session ([`credential`]) but the question whether a token is valid, the
+//! login of an agent, signing in itself ([`sign_in`]), and where the node is (`/ips`). `POST /tunnel`
 //! at the root (tunnel-protocol §9.7) is for whoever asks, where the operator has set a quick domain. What is not there is answered
 //! as the v4 API answers it, never with a pretended success.
 #![forbid(unsafe_code)]
@@ -10,6 +10,7 @@ mod access_rules;
 mod answer;
 mod audit;
 mod body;
+mod cookie;
 mod credential;
 mod door;
 mod features;
@@ -29,7 +30,10 @@ mod quick;
 mod records;
 mod routes;
 mod rulesets;
+mod same_site;
 mod settings;
+mod sign_in;
+mod signed_in;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -59,6 +63,11 @@ pub const RATE_LIMIT: u32 = 1200;
 /// Who asks, as the listener has made sure: an extension of the request. Without it creations count for one common source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientIp(pub IpAddr);
+
+/// That a request came over TLS, as the listener has made sure: an extension of the request. Without it nothing secret is taken from
+/// another machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverTls;
 
 /// Every route under `/client/v4`.
 fn v4_routes() -> Routes {
@@ -96,7 +105,8 @@ fn all_routes() -> Routes {
 fn mounted(door: &Door) -> Router<Door> {
     // Whatever else is asked of it: there is no such route.
     let quick = quick::routes().into_router(door).route("/tunnel", MethodRouter::new().fallback(door::no_route));
-    quick.nest("/client/v4", v4_routes().into_router(door))
+    let signed_in = signed_in::routes().route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
+    quick.nest("/client/v4", v4_routes().into_router(door).merge(sign_in::routes()).merge(signed_in))
 }
 
 /// All routes, for `127.0.0.1:8600` and for the node's own names. `rate_limit`: requests a minute and token; 0: without limit.

@@ -161,7 +161,7 @@ fn object((membership, person): (Membership, Person)) -> MemberObject {
             email: person.email,
             first_name: person.first_name,
             last_name: person.last_name,
-            two_factor_authentication_enabled: false,
+            two_factor_authentication_enabled: person.second_factor,
         },
         roles: membership.roles.iter().filter_map(|name| role::find(name)).map(role_object).collect(),
         policies: [],

@@ -59,15 +59,15 @@ pub(crate) fn routes() -> Routes {
         .post("/accounts", account_create, account_create_op)
         .get(one, account, known("Show an account"))
         .delete(one, account_delete, edits(accounts_, "Delete an account that has nothing").about(MAKERS).says([409]))
-        .put(one, account_rename, edits(accounts_, "Rename an account").body(account_name()))
-        .patch(one, account_rename, edits(accounts_, "Rename an account, as PUT does").body(account_name()))
+        .put(one, account_update, edits(accounts_, "Rename an account").body(account_name()))
+        .patch(one, account_update, edits(accounts_, "Rename an account, as PUT does").body(account_name()))
 }
 
 shown![UserObject, AccountObject];
 
 /// A person, as clients know them: what Poterne has not is said to be off.
 #[derive(Serialize, ToSchema)]
-struct UserObject {
+pub(crate) struct UserObject {
     id: UserId,
     email: String,
     first_name: Option<String>,
@@ -101,7 +101,7 @@ impl From<Person> for UserObject {
             telephone: None,
             country: None,
             zipcode: None,
-            two_factor_authentication_enabled: false,
+            two_factor_authentication_enabled: person.second_factor,
             two_factor_authentication_locked: false,
             suspended: person.suspended,
             has_pro_zones: false,
@@ -152,7 +152,9 @@ impl From<&Account> for AccountObject {
             name: account.name.clone(),
             r#type: "standard",
             created_on: WireTime(Timestamp::from_micros(account.created_at)),
-            settings: json!({ "enforce_twofactor": false, "api_access_enabled": null, "abuse_contact_email": null }),
+            settings: json!({
+                "enforce_twofactor": account.enforces_second_factor, "api_access_enabled": null, "abuse_contact_email": null,
+            }),
         }
     }
 }
@@ -189,13 +191,20 @@ async fn account_delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<A
     Ok(Answer::success(Gone { id }))
 }
 
-async fn account_rename(
+async fn account_update(
     State(door): State<Door>,
     Who(caller): Who,
     Id(id): Id<AccountId>,
     Json(body): Json,
 ) -> Answered<AccountObject> {
     let body = At::body(&body);
-    let name = body.required("name")?.text(ACCOUNT_NAME_MAX)?;
-    Ok(Answer::success((&door.app.account_rename(&caller, id, name).await?).into()))
+    let enforce = match body.member("settings").and_then(|settings| settings.member("enforce_twofactor")) {
+        Some(enforce) => Some(enforce.boolean()?),
+        None => None,
+    };
+    let name = match body.member("name") {
+        None if enforce.is_some() => None,
+        _ => Some(body.required("name")?.text(ACCOUNT_NAME_MAX)?),
+    };
+    Ok(Answer::success((&door.app.account_update(&caller, id, name, enforce).await?).into()))
 }

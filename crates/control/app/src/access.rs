@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use poterne_control_store::{Actor, ApiToken, Membership, MembershipStatus, Person, TokenOwner, ZonesOf};
+use poterne_control_store::{Actor, ApiToken, Membership, MembershipStatus, Person, TokenOwner, UserSession, ZonesOf};
 pub use poterne_model::permission::{Permission, Right, Subject, Target};
 use poterne_model::{AccountId, Timestamp, UserId, ZoneId, permission::Level};
 
-use crate::{AppError, role};
+use crate::{AppError, SignInError, role, sign_in};
 
 /// Whoever calls a verb, as its door has made sure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,19 +18,23 @@ pub enum Caller {
     Operator,
     /// Anybody, through what is public.
     Anybody,
-    /// Whoever holds an API token or a global key.
+    /// Whoever holds an API token or a global key, or is signed in.
     Identified(Arc<Identity>, Request),
 }
 
-/// Who is behind a token or key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who is behind a token, a key or a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The token; none where a global key was shown.
+    /// The token; none where a global key was shown, or a session.
     pub token: Option<ApiToken>,
+    /// The session, where it was one.
+    pub session: Option<UserSession>,
     /// The person; none for an account's own token.
     pub person: Option<Person>,
     /// Their memberships.
     pub memberships: Vec<Membership>,
+    /// Those of their accounts that ask for a second factor.
+    pub enforcing: Vec<AccountId>,
 }
 
 /// From where a request came, and when.
@@ -62,6 +66,9 @@ impl Caller {
         let Self::Identified(identity, request) = self else { return Ok(()) };
         if identity.person.as_ref().is_some_and(|person| person.suspended) {
             return Err(AppError::Unusable("its user is suspended"));
+        }
+        if identity.session.as_ref().is_some_and(|session| !sign_in::is_alive(session, request.now.as_micros())) {
+            return Err(SignInError::SessionOver.into());
         }
         let Some(token) = &identity.token else { return Ok(()) };
         if token.disabled {
@@ -136,6 +143,7 @@ impl Caller {
         if self.may(permission, target) {
             return Ok(());
         }
+        self.needs_second_factor(target)?;
         let sees = Subject::ALL
             .iter()
             .filter(|subject| subject.level() == target.level())
@@ -167,7 +175,9 @@ impl Caller {
         match self {
             Self::Operator => ("operator", None),
             Self::Anybody => ("API", None),
-            Self::Identified(_, request) => ("API", Some(request.ray.clone())),
+            Self::Identified(identity, request) => {
+                (if identity.session.is_some() { "UI" } else { "API" }, Some(request.ray.clone()))
+            }
         }
     }
 }
@@ -178,7 +188,7 @@ impl Identity {
         self.memberships.iter().filter(accepted).find(|membership| membership.account == account)
     }
 
-    /// A token gives nothing its owner has not; a key gives all that its owner has.
+    /// A token gives nothing its owner has not; a key or a session gives all that its owner has.
     fn may(&self, permission: Permission, target: Target, request: &Request) -> bool {
         let given = |token: &ApiToken| !token.disabled && token.terms.may(permission, target, request.ip, request.now);
         let by_token = self.token.as_ref().is_none_or(given);
@@ -187,7 +197,8 @@ impl Identity {
             (Some(person), _) if person.suspended => false,
             (Some(person), Target::User(user)) => person.id == user,
             (Some(_), Target::Account(account) | Target::Zone(account, _) | Target::NewZone(account)) => {
-                self.member_of(account).is_some_and(|membership| role::gives(&membership.roles, permission))
+                !self.is_kept_out(target)
+                    && self.member_of(account).is_some_and(|membership| role::gives(&membership.roles, permission))
             }
         };
         by_token && by_owner
@@ -264,7 +275,8 @@ mod tests {
             last_used_at: None,
         });
         let request = Request { ip: [192, 0, 2, 1].into(), now: Timestamp::from_secs(1), ray: "0".into() };
-        Caller::Identified(Arc::new(Identity { token, person: Some(person), memberships: vec![membership] }), request)
+        let identity = Identity { token, person: Some(person), memberships: vec![membership], ..Identity::default() };
+        Caller::Identified(Arc::new(identity), request)
     }
 
     #[test]

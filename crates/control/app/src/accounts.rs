@@ -65,6 +65,7 @@ impl App {
             id: AccountId::from_bytes(random_bytes()),
             name: name.to_owned(),
             kind: AccountKind::Standard,
+            enforces_second_factor: false,
             created_at: now,
         };
         session.insert_account(&account).await?;
@@ -117,16 +118,52 @@ impl App {
         Ok(())
     }
 
-    /// Calls it otherwise.
-    pub async fn account_rename(&self, caller: &Caller, id: AccountId, name: &str) -> Result<Account, AppError> {
+    /// Calls it otherwise, and says whether its members need a second factor; what is none stays as it was.
+    pub async fn account_update(
+        &self,
+        caller: &Caller,
+        id: AccountId,
+        name: Option<&str>,
+        enforces_second_factor: Option<bool>,
+    ) -> Result<Account, AppError> {
         caller.needs(Subject::Accounts.to_edit(), Target::Account(id))?;
-        check_name(name)?;
+        if let Some(name) = name {
+            check_name(name)?;
+        }
         let mut session = self.0.store.write().await?;
-        let account = session.account(id).await?.ok_or(AppError::NotFound("account"))?;
-        session.rename_account(id, name, self.now()).await?;
-        self.trace(&mut session, caller, traced("update", id, &account, Some(account.name.as_str()), Some(name))).await?;
+        let before = session.account(id).await?.ok_or(AppError::NotFound("account"))?;
+        let after = Account {
+            name: name.map_or_else(|| before.name.clone(), str::to_owned),
+            enforces_second_factor: enforces_second_factor.unwrap_or(before.enforces_second_factor),
+            ..before.clone()
+        };
+        if after.enforces_second_factor != before.enforces_second_factor {
+            caller.needs_confirmation(self.now())?;
+            // Whoever turns the key must not be the first to stand outside.
+            if after.enforces_second_factor
+                && let Some(person) = caller.person()
+                && !session.person(person.id).await?.is_some_and(|person| person.second_factor)
+            {
+                let why = "you have none yourself, and could do nothing here from then on: set one up first".to_owned();
+                return Err(AppError::Invalid { what: "enforce_twofactor", why });
+            }
+        }
+        session.rename_account(id, &after.name, self.now()).await?;
+        session.enforce_second_factor(id, after.enforces_second_factor, self.now()).await?;
+        let told = |account: &Account| json!({ "name": account.name, "enforce_twofactor": account.enforces_second_factor });
+        let traced = Traced {
+            account: Some(id),
+            action: "update",
+            kind: "account",
+            id: id.to_string(),
+            old: Some(told(&before)),
+            new: Some(told(&after)),
+            ..Traced::default()
+        };
+        self.trace(&mut session, caller, traced).await?;
         self.finish(session).await?;
-        Ok(Account { name: name.to_owned(), ..account })
+        self.0.identities.forget();
+        Ok(after)
     }
 }
 

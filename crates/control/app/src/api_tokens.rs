@@ -42,6 +42,7 @@ impl App {
         text: TokenText,
     ) -> Result<(ApiToken, String), AppError> {
         caller.needs(right(owner, true), target(owner))?;
+        caller.needs_confirmation(self.now())?;
         check_name(&text.name)?;
         let now = self.now();
         let secret = random_token(prefix(owner));
@@ -171,6 +172,7 @@ impl App {
         text: TokenText,
     ) -> Result<ApiToken, AppError> {
         caller.needs(right(owner, true), target(owner))?;
+        caller.needs_confirmation(self.now())?;
         check_name(&text.name)?;
         let mut session = self.0.store.write().await?;
         let old = found(session.api_token(id).await?, owner)?;
@@ -186,6 +188,7 @@ impl App {
     /// Gives a token another secret; the old one is worth nothing from now on.
     pub async fn api_token_roll(&self, caller: &Caller, owner: TokenOwner, id: TokenId) -> Result<String, AppError> {
         caller.needs(right(owner, true), target(owner))?;
+        caller.needs_confirmation(self.now())?;
         let mut session = self.0.store.write().await?;
         let old = found(session.api_token(id).await?, owner)?;
         let (secret, now) = (random_token(prefix(owner)), self.now());
@@ -200,6 +203,7 @@ impl App {
     /// Takes a token away.
     pub async fn api_token_delete(&self, caller: &Caller, owner: TokenOwner, id: TokenId) -> Result<(), AppError> {
         caller.needs(right(owner, true), target(owner))?;
+        caller.needs_confirmation(self.now())?;
         let mut session = self.0.store.write().await?;
         let token = found(session.api_token(id).await?, owner)?;
         session.delete_api_token(id).await?;

@@ -13,7 +13,7 @@ use poterne_model::{
     setting::SettingError,
 };
 
-use crate::access::Permission;
+use crate::{SignInError, access::Permission};
 
 /// Why a verb did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -224,6 +224,15 @@ pub enum AppError {
         /// When to try again.
         retry_secs: u64,
     },
+    /// Somebody was not signed in, or must show who they are.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    /// As much of the heavy work as the machine has room for is being done.
+    #[error("too many people are signing in at this moment: try again in a second")]
+    Busy,
+    /// Hashing a password, or reading what is kept of a factor, failed.
+    #[error("signing in failed within the node: {0}")]
+    Hashing(String),
     /// The store holds keys of another node key.
     #[error("the store's keys do not open with this node key ({0}): restore the node key that belongs to this state directory")]
     Keys(#[from] EnvelopeError),

@@ -9,13 +9,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use poterne_control_store::{ApiToken, Micros, Session, TokenOwner};
+use poterne_control_store::{ApiToken, Micros, Person, Session, TokenOwner, UserSession};
 use poterne_keys::sha256;
 
 use crate::{
-    App, AppError,
+    App, AppError, SignInError,
     access::{Caller, Identity, Request},
     refusals::{Refusals, Verdict},
+    sign_in,
 };
 
 /// How long another process's change to a token may go unseen.
@@ -39,6 +40,8 @@ pub enum Credentials<'r> {
         /// The key.
         key: &'r str,
     },
+    /// What the browser of somebody who is signed in shows.
+    Session(&'r str),
 }
 
 impl Credentials<'_> {
@@ -47,6 +50,7 @@ impl Credentials<'_> {
         match self {
             Self::Token(_) => AppError::UnknownToken,
             Self::Key { .. } => AppError::UnknownKey,
+            Self::Session(_) => SignInError::SessionOver.into(),
         }
     }
 }
@@ -88,6 +92,7 @@ impl App {
         let now = self.now();
         let digest = match credentials {
             Credentials::Token(token) => sha256(token.as_bytes()),
+            Credentials::Session(secret) => sign_in::session_digest(secret),
             Credentials::Key { email, key } => sha256(format!("{}\n{key}", email.to_ascii_lowercase()).as_bytes()),
         };
         if let Some(identity) = self.0.identities.recall(&digest, now) {
@@ -107,6 +112,9 @@ impl App {
                 drop(refusals);
                 if let Some(token) = &identity.token {
                     self.note_use(token, now);
+                }
+                if let Some(own) = &identity.session {
+                    self.note_seen(own, &request, now);
                 }
                 let identity = Arc::new(identity);
                 self.0.identities.keep(digest, now, &identity);
@@ -133,10 +141,34 @@ impl App {
             Credentials::Key { email, key } => {
                 let person = session.person_of_key(&email.to_ascii_lowercase(), &sha256(key.as_bytes())).await?;
                 let Some(person) = person else { return Ok(None) };
-                let memberships = session.memberships(person.id).await?;
-                Ok(Some(Identity { token: None, person: Some(person), memberships }))
+                Ok(Some(identity_of_person(&mut session, person).await?))
+            }
+            Credentials::Session(_) => {
+                let Some(own) = session.user_session_of_digest(digest).await? else { return Ok(None) };
+                let Some(person) = session.person(own.person).await? else { return Ok(None) };
+                Ok(Some(Identity { session: Some(own), ..identity_of_person(&mut session, person).await? }))
             }
         }
+    }
+
+    /// Notes that a session was used, without making anybody wait. One that is over is left as it was.
+    fn note_seen(&self, own: &UserSession, request: &Request, now: Micros) {
+        let ip = request.ip.to_canonical().to_string();
+        let is_recent = now.saturating_sub(own.last_seen_at) < USE_NOTED_EVERY;
+        if is_recent && ip == own.last_ip || !sign_in::is_alive(own, now) {
+            return;
+        }
+        let (store, id) = (self.0.store.clone(), own.id);
+        tokio::spawn(async move {
+            let noted = async {
+                let mut session = store.write().await?;
+                session.user_session_seen(id, &ip, now).await?;
+                session.commit_silently().await
+            };
+            if let Err(error) = noted.await {
+                tracing::warn!(%error, session = %id, "it was not noted that a session was used");
+            }
+        });
     }
 
     /// Notes that a token was used, without making anybody wait.
@@ -160,12 +192,17 @@ impl App {
 
 async fn identity_of(session: &mut Session, token: ApiToken) -> Result<Option<Identity>, AppError> {
     Ok(match token.owner {
-        TokenOwner::Account(_) => Some(Identity { token: Some(token), person: None, memberships: Vec::new() }),
+        TokenOwner::Account(_) => Some(Identity { token: Some(token), ..Identity::default() }),
         TokenOwner::Person(id) => match session.person(id).await? {
-            Some(person) => {
-                Some(Identity { token: Some(token), memberships: session.memberships(id).await?, person: Some(person) })
-            }
+            Some(person) => Some(Identity { token: Some(token), ..identity_of_person(session, person).await? }),
             None => None,
         },
     })
+}
+
+async fn identity_of_person(session: &mut Session, person: Person) -> Result<Identity, AppError> {
+    let memberships = session.memberships(person.id).await?;
+    let accounts = session.accounts_of_person(person.id).await?;
+    let enforcing = accounts.into_iter().filter(|account| account.enforces_second_factor).map(|account| account.id).collect();
+    Ok(Identity { person: Some(person), memberships, enforcing, ..Identity::default() })
 }

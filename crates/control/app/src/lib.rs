@@ -38,6 +38,7 @@ mod rulesets;
 mod secrets;
 mod service;
 mod settings;
+mod sign_in;
 mod tunnel_objects;
 mod tunnels;
 mod zones;
@@ -54,8 +55,8 @@ pub use logins::{LOGIN_LIFE, LOGIN_POLL, LOGINS_MAX, LOGINS_OF_SOURCE_MAX, Login
 pub use management::ManagementToken;
 pub use open::{App, Clock, OriginRange, Settings, system_clock};
 pub use poterne_control_store::{
-    Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Person, RulesetOwner,
-    StatusFilter, TextMatch, TokenOwner, Trouble, Tunnel, TunnelFilter, Zone, ZoneOrder,
+    Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Passkey, Person,
+    RulesetOwner, StatusFilter, TextMatch, TokenOwner, Trouble, Tunnel, TunnelFilter, UserSession, Zone, ZoneOrder,
 };
 pub use private_networks::RouteNamed;
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};
@@ -65,5 +66,9 @@ pub use route::{Leads, RecordOutcome, Routed};
 pub use route_dns::NameRouted;
 pub use secrets::{Rotation, Token};
 pub use service::{OriginKeys, Service};
+pub use sign_in::{
+    CONFIRMED_FOR, Enrolment, Invited, LinkTo, PASSWORD_BYTES, Proof, SESSION_IDLE, SESSION_LIFE, SecondFactorAsked,
+    SecondFactors, SignInError, SignedIn, Site, Step, Visit,
+};
 pub use tunnels::{Deleted, NewTunnel, TunnelInfo};
 pub use zones::{ZoneListed, ZoneWanted};

@@ -103,8 +103,9 @@ impl App {
             }
         };
         self.trace(&mut session, caller, traced("invite", &membership, &person, None, Some(&membership))).await?;
+        let sent = self.send_invitation(&mut session, &person, &membership).await?;
         session.commit().await?;
-        tracing::info!(account = %account, member = %membership.id, "member invited");
+        tracing::info!(account = %account, member = %membership.id, sent, "member invited");
         Ok((membership, person))
     }
 
@@ -282,7 +283,13 @@ fn shown(membership: &Membership, person: &Person) -> Value {
     json!({ "email": person.email, "status": membership.status.as_str(), "roles": membership.roles })
 }
 
-fn traced(action: &'static str, of: &Membership, person: &Person, old: Option<&Membership>, new: Option<&Membership>) -> Traced {
+pub(crate) fn traced(
+    action: &'static str,
+    of: &Membership,
+    person: &Person,
+    old: Option<&Membership>,
+    new: Option<&Membership>,
+) -> Traced {
     let shown = |membership: &Membership| shown(membership, person);
     Traced {
         account: Some(of.account),

@@ -12,7 +12,7 @@ use poterne_keys::{DataKey, KeyRing, NodeKey, SigningKey, random_bytes};
 use poterne_model::{AccountId, Name, Network, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::watch;
 
-use crate::{Agents, AppError, Caller, Live, identity::Remembered, logins, people, quick::Limiter};
+use crate::{Agents, AppError, Caller, Live, identity::Remembered, logins, people, quick::Limiter, sign_in::Entrance};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -79,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) limiter: Mutex<Limiter>,
     pub(crate) logins: logins::Shared,
     pub(crate) identities: Remembered,
+    pub(crate) entrance: Entrance,
     live: OnceLock<watch::Receiver<Live>>,
     pub(crate) agents: OnceLock<Arc<dyn Agents>>,
 }
@@ -123,6 +124,7 @@ impl App {
             limiter: Mutex::default(),
             logins: logins::Shared::default(),
             identities: Remembered::default(),
+            entrance: Entrance::default(),
             live: OnceLock::new(),
             agents: OnceLock::new(),
         })))

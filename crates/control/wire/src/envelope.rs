@@ -54,6 +54,20 @@ pub mod codes {
     pub const NO_SUCH_OBJECT: i64 = 7003;
     /// The method is not for this route.
     pub const METHOD_NOT_ALLOWED: i64 = 10405;
+    /// Ours: not signed in: a wrong password, code, passkey or link, or a session that is over.
+    pub const NOT_SIGNED_IN: i64 = 10_000_401;
+    /// Ours: a request with a cookie that may come from another site's page.
+    pub const CROSS_SITE: i64 = 10_000_403;
+    /// Ours: a token or key cannot do this, only somebody who is signed in.
+    pub const SESSION_NEEDED: i64 = 10_000_410;
+    /// Ours: whoever is signed in must show once more who they are.
+    pub const CONFIRMATION_NEEDED: i64 = 10_000_411;
+    /// Ours: the account asks its members for a second factor.
+    pub const SECOND_FACTOR_NEEDED: i64 = 10_000_412;
+    /// Ours: nothing secret is taken in clear.
+    pub const INSECURE: i64 = 10_000_426;
+    /// Ours: as much is being done as the machine has room for.
+    pub const BUSY: i64 = 10_000_503;
     /// Ours: the node failed, and its log says why.
     pub const INTERNAL: i64 = 10_000_500;
     /// Ours: the node's store went away before it said whether the change was kept.

@@ -1,0 +1,236 @@
+//! Links that let somebody in once: to set a password, or to answer an invitation.
+//!
+//! The secret stands behind a `#`, which browsers send to nobody: neither logs nor `Referer` have it. What is kept is its digest. A link
+//! to set a password lives for an hour, or a day when the operator made it; an invitation for a week. Each is used once, and replaced by
+//! the next.
+
+use poterne_control_store::{Membership, MembershipStatus, Micros, OneTimeLink, Person, Session};
+use poterne_keys::{random_token, sha256};
+use poterne_model::{Name, Timestamp};
+
+use super::{HOUR, SignInError, Visit, passwords::unknown, throttle::Address, throttled, traced};
+use crate::{App, AppError, Caller, members};
+
+/// How long a link lives that somebody asked for who forgot their password.
+const ASKED: Micros = HOUR;
+
+/// How long one lives that the operator made.
+const BY_OPERATOR: Micros = 24 * HOUR;
+
+/// How long an invitation lives.
+const INVITATION: Micros = 7 * 24 * HOUR;
+
+/// Where a link leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkTo {
+    /// Setting a password.
+    Password,
+    /// Answering an invitation.
+    Invitation,
+}
+
+/// What an invitation says to whoever holds its link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invited {
+    /// Whom it was sent to.
+    pub email: String,
+    /// What the account is called.
+    pub account: String,
+    /// The roles they would have.
+    pub roles: Vec<String>,
+    /// Whether they must choose a password.
+    pub needs_password: bool,
+}
+
+impl App {
+    /// The link with this secret in it.
+    pub fn link(&self, to: LinkTo, secret: &str) -> String {
+        let settings = self.settings();
+        let host = settings.node_names.first().map_or("poterne.localhost", Name::as_str);
+        let page = match to {
+            LinkTo::Password => "password",
+            LinkTo::Invitation => "invitation",
+        };
+        format!("https://{host}/{page}#{secret}")
+    }
+
+    /// A link that sets a person's password, for the operator to hand over, and until when.
+    pub async fn user_link(&self, caller: &Caller, email: &str) -> Result<(String, Timestamp), AppError> {
+        caller.needs_operator()?;
+        let email = email.trim().to_lowercase();
+        let mut session = self.0.store.write().await?;
+        let person = session.person_of_email(&email).await?.ok_or_else(|| unknown(&email))?;
+        let (secret, until) = self.new_link(&mut session, &person, None, BY_OPERATOR).await?;
+        self.trace(&mut session, caller, traced("password_link", "user", &person.id.to_string(), None, None)).await?;
+        session.commit_silently().await?;
+        Ok((secret, Timestamp::from_micros(until)))
+    }
+
+    /// Sends a link to whoever says they forgot their password. Whether there is such a person is not told: the work is done after the
+    /// answer.
+    ///
+    /// # Errors
+    /// The source asks too often.
+    pub async fn password_link_ask(&self, visit: &Visit, email: &str) -> Result<(), AppError> {
+        let email = email.trim().to_lowercase();
+        let admitted = self.0.entrance.throttle().try_link(self.now(), Address::of(&email), visit.source());
+        if !admitted.map_err(throttled)? {
+            tracing::info!(ip = %visit.request.ip, ray = visit.request.ray, "a link was asked for too often, and not sent");
+            return Ok(());
+        }
+        let (app, visit) = (self.clone(), visit.clone());
+        tokio::spawn(async move {
+            if let Err(error) = app.send_password_link(&visit, &email).await {
+                tracing::warn!(%error, "a link to set a password was not sent");
+            }
+        });
+        Ok(())
+    }
+
+    async fn send_password_link(&self, visit: &Visit, email: &str) -> Result<(), AppError> {
+        let mut session = self.0.store.write().await?;
+        let Some(person) = session.person_of_email(email).await?.filter(|person| !person.suspended) else { return Ok(()) };
+        let (secret, _) = self.new_link(&mut session, &person, None, ASKED).await?;
+        let sent = self.send_link(&mut session, &person, LinkTo::Password, &secret, None).await?;
+        let told = serde_json::json!({ "sent": sent });
+        let event = traced("password_link", "user", &person.id.to_string(), None, Some(told));
+        self.trace(&mut session, &visit.caller(&person), event).await?;
+        Ok(session.commit_silently().await?)
+    }
+
+    /// Sets a password with what was in a link. All sessions end; second factors stay.
+    ///
+    /// # Errors
+    /// The link is worth nothing, or the password is not one that is taken.
+    pub async fn password_reset(&self, visit: &Visit, secret: &str, new: &str) -> Result<(), AppError> {
+        let (link, person) = self.linked(visit, secret).await?;
+        if link.membership.is_some() {
+            return Err(SignInError::LinkOver.into());
+        }
+        let hash = self.hashed(new, &person.email).await?;
+        let mut session = self.0.store.write().await?;
+        self.use_link(&mut session, &link).await?;
+        self.put_password(&mut session, person.id, hash, None).await?;
+        let event = traced("password_reset", "user", &person.id.to_string(), None, None);
+        self.trace(&mut session, &visit.caller(&person), event).await?;
+        session.commit_silently().await?;
+        self.0.identities.forget();
+        tracing::info!(user = %person.id, ip = %visit.request.ip, ray = visit.request.ray, "a password was set by a link");
+        Ok(())
+    }
+
+    /// What an invitation says, for whoever holds its link.
+    pub async fn invitation_get(&self, visit: &Visit, secret: &str) -> Result<Invited, AppError> {
+        let (link, person) = self.linked(visit, secret).await?;
+        let mut session = self.0.store.read().await?;
+        let membership = invitation(&mut session, &link).await?;
+        let account = session.account(membership.account).await?.ok_or(AppError::NotFound("account"))?;
+        let needs_password = person.password.is_none();
+        Ok(Invited { email: person.email, account: account.name, roles: membership.roles, needs_password })
+    }
+
+    /// Accepts an invitation with what was in its link. Whoever has no password yet chooses one; whoever has one keeps it, and is asked
+    /// for it when they sign in.
+    ///
+    /// # Errors
+    /// The link is worth nothing, or the password is missing or not one that is taken.
+    pub async fn invitation_accept(&self, visit: &Visit, secret: &str, password: Option<&str>) -> Result<(), AppError> {
+        let (link, person) = self.linked(visit, secret).await?;
+        let hash = match (&person.password, password) {
+            (None, Some(new)) => Some(self.hashed(new, &person.email).await?),
+            (None, None) => {
+                let why = "choose one: it is what you sign in with from now on".to_owned();
+                return Err(AppError::Invalid { what: "password", why });
+            }
+            (Some(_), Some(_)) => {
+                let why = "you have one already: leave it out, and sign in with it afterwards".to_owned();
+                return Err(AppError::Invalid { what: "password", why });
+            }
+            (Some(_), None) => None,
+        };
+        let mut session = self.0.store.write().await?;
+        let before = invitation(&mut session, &link).await?;
+        self.use_link(&mut session, &link).await?;
+        if let Some(hash) = hash {
+            // Somebody may have set one meanwhile, with another link.
+            if session.person(person.id).await?.is_none_or(|current| current.password.is_some()) {
+                return Err(SignInError::LinkOver.into());
+            }
+            self.put_password(&mut session, person.id, hash, None).await?;
+        }
+        let after = Membership { status: MembershipStatus::Accepted, modified_at: self.now(), ..before.clone() };
+        session.update_membership(&after).await?;
+        let event = members::traced("update", &before, &person, Some(&before), Some(&after));
+        self.trace(&mut session, &visit.caller(&person), event).await?;
+        session.commit().await?;
+        self.0.identities.forget();
+        Ok(())
+    }
+
+    /// A new link for a person, in place of any before it; its secret, and until when.
+    async fn new_link(
+        &self,
+        session: &mut Session,
+        person: &Person,
+        membership: Option<&Membership>,
+        life: Micros,
+    ) -> Result<(String, Micros), AppError> {
+        let (secret, now) = (random_token("pol_"), self.now());
+        let link = OneTimeLink {
+            digest: sha256(secret.as_bytes()),
+            person: person.id,
+            membership: membership.map(|membership| membership.id),
+            created_at: now,
+            expires_at: now.saturating_add(life),
+        };
+        session.put_one_time_link(&link).await?;
+        Ok((secret, link.expires_at))
+    }
+
+    /// Makes the link of an invitation, and sends it in the same transaction; whether it could.
+    pub(crate) async fn send_invitation(
+        &self,
+        session: &mut Session,
+        person: &Person,
+        membership: &Membership,
+    ) -> Result<bool, AppError> {
+        let (secret, _) = self.new_link(session, person, Some(membership), INVITATION).await?;
+        self.send_link(session, person, LinkTo::Invitation, &secret, Some(membership)).await
+    }
+
+    /// Hands a link over to whatever sends mail; whether there is something that does.
+    async fn send_link(
+        &self,
+        _session: &mut Session,
+        person: &Person,
+        to: LinkTo,
+        _secret: &str,
+        _membership: Option<&Membership>,
+    ) -> Result<bool, AppError> {
+        tracing::warn!(user = %person.id, ?to, "this node sends no mail: hand the person a link, with `poterne user password --link`");
+        Ok(false)
+    }
+
+    /// The link of that secret and whom it lets in, where it is worth something. Guessing is throttled by source.
+    async fn linked(&self, visit: &Visit, secret: &str) -> Result<(OneTimeLink, Person), AppError> {
+        let source = visit.source();
+        self.0.entrance.throttle().try_source(self.now(), source).map_err(throttled)?;
+        let mut session = self.0.store.read().await?;
+        let link = session.one_time_link(&sha256(secret.as_bytes()), self.now()).await?.ok_or(SignInError::LinkOver)?;
+        let person = session.person(link.person).await?.filter(|person| !person.suspended);
+        let person = person.ok_or(SignInError::LinkOver)?;
+        self.0.entrance.throttle().give_back(source);
+        Ok((link, person))
+    }
+
+    async fn use_link(&self, session: &mut Session, link: &OneTimeLink) -> Result<(), AppError> {
+        if session.use_one_time_link(&link.digest).await? { Ok(()) } else { Err(SignInError::LinkOver.into()) }
+    }
+}
+
+/// The invitation that a link answers, while it is one.
+async fn invitation(session: &mut Session, link: &OneTimeLink) -> Result<Membership, AppError> {
+    let memberships = session.memberships(link.person).await?;
+    let pending = |one: &Membership| Some(one.id) == link.membership && one.status == MembershipStatus::Pending;
+    Ok(memberships.into_iter().find(pending).ok_or(SignInError::LinkOver)?)
+}
