@@ -9,7 +9,7 @@ use poterne_tunnel_proto::management::token::Resource;
 
 use crate::{
     admin::{
-        protocol::{Answer, ApiToken, Connector, Login, Tunnel, Verb, Zone},
+        protocol::{Answer, ApiToken, Connector, Hidden, Login, Tunnel, User, Verb, Zone},
         server::Administrator,
     },
     backup,
@@ -108,6 +108,16 @@ impl Administration {
                 app.api_token_of_operator_delete(OPERATOR, parsed).await?;
                 Answer::ApiTokenDeleted { id }
             }
+            Verb::UserList {} => Answer::Users(app.user_list(OPERATOR).await?.iter().map(user).collect()),
+            Verb::UserPassword { email, password, forget_second_factors } => {
+                let new = password.as_ref().map(|Hidden(text)| text.as_str());
+                let (person, made) = app.user_password_set(OPERATOR, &email, new, forget_second_factors).await?;
+                Answer::Password { user: User { password: true, ..user(&person) }, made }
+            }
+            Verb::UserLink { email } => {
+                let (token, until) = app.user_link(OPERATOR, &email).await?;
+                Answer::PasswordLink { email, token, until: date(until.as_micros()).unwrap_or_default() }
+            }
             Verb::LoginList {} => Answer::Logins(app.login_list(OPERATOR)?.iter().map(login).collect()),
             Verb::LoginApprove { code, zone } => {
                 Answer::LoginApproved { login: login(&app.login_approve(OPERATOR, &code, &zone).await?), zone }
@@ -173,6 +183,16 @@ pub(crate) async fn open_app(
 
 fn date(micros: i64) -> Option<String> {
     jiff::Timestamp::from_microsecond(micros).ok().map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+fn user(person: &poterne_control_app::Person) -> User {
+    User {
+        id: person.id.to_string(),
+        email: person.email.clone(),
+        password: person.password.is_some(),
+        second_factor: person.second_factor,
+        suspended: person.suspended,
+    }
 }
 
 fn login(login: &poterne_control_app::LoginWaiting) -> Login {

@@ -39,6 +39,9 @@ pub enum Command {
     /// API tokens: what lets programs drive this node
     #[command(subcommand, arg_required_else_help = true)]
     Token(TokenVerb),
+    /// Users: who may sign in, and how whoever cannot gets back in
+    #[command(subcommand, arg_required_else_help = true)]
+    User(UserVerb),
     /// Write all that makes this node itself to one file, while it runs
     Backup(Backup),
     /// Make a node's state of a backup, on this machine or another
@@ -350,6 +353,34 @@ pub enum LoginVerb {
     },
 }
 
+/// `poterne user …`.
+#[derive(Debug, Subcommand)]
+pub enum UserVerb {
+    /// List the users
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Set a user's password, asked for at the terminal or read from standard input, and end their sessions
+    Password {
+        /// The user's e-mail address
+        email: String,
+        /// Make a password and show it, this once
+        #[arg(long, conflicts_with = "link")]
+        generate: bool,
+        /// Make a code instead, with which the user sets one, once and within a day
+        #[arg(long, conflicts_with = "forget_second_factors")]
+        link: bool,
+        /// Take their authenticator application, passkeys and recovery codes away too, as when a telephone is lost
+        #[arg(long)]
+        forget_second_factors: bool,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+}
+
 /// How the agent speaks to a routed service, by the stock agent's names. What is not given stays as an earlier call set it; `=false`, or
 /// an empty text, takes it back.
 #[derive(Debug, Clone, Default, Args)]
@@ -472,6 +503,10 @@ mod tests {
             "tunnel info home",
             "tunnel delete home",
             "tunnel delete home --force",
+            "user list",
+            "user password ada@example.net",
+            "user password ada@example.net --generate --forget-second-factors --json",
+            "user password ada@example.net --link",
             "config template",
             "config check --config poterne.toml",
         ] {
@@ -483,7 +518,9 @@ mod tests {
     #[test]
     fn help_names_every_command_with_what_it_is_for() {
         let help = Cli::command().render_long_help().to_string();
-        for line in ["serve", "demo", "zone", "tunnel", "config", "Run the node", "a URL that works", "opened from inside"] {
+        for line in
+            ["serve", "demo", "zone", "tunnel", "user", "config", "Run the node", "a URL that works", "opened from inside"]
+        {
             assert!(help.contains(line), "{line} is missing in:\n{help}");
         }
     }

@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
+use poterne_control_app::Caller;
 use poterne_model::Name;
 
 use crate::{
@@ -51,11 +52,11 @@ pub async fn run(arguments: Init) -> anyhow::Result<ExitCode> {
         // So that the next try does not stumble over this one.
         let _ = fs::remove_file(&path);
     }
-    made?;
+    let code = made?;
     if arguments.systemd {
         unit::install(&path)?;
     }
-    say(&mut std::io::stdout(), &path, &answers, arguments.systemd)?;
+    say(&mut std::io::stdout(), &path, &answers, &code, arguments.systemd)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -120,8 +121,8 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(file.sync_all()?)
 }
 
-/// Keys, authorities, store, the account and its owner.
-async fn state(path: &Path, state_dir: Option<&Path>, answers: &Answers) -> anyhow::Result<()> {
+/// Keys, authorities, store, the account and its owner; the code with which the owner sets their password.
+async fn state(path: &Path, state_dir: Option<&Path>, answers: &Answers) -> anyhow::Result<String> {
     let mut config = Config::load(Some(path), std::iter::empty(), &[])?;
     if let Some(state_dir) = state_dir {
         config.node.state_dir = PathBuf::from(state_dir);
@@ -132,10 +133,11 @@ async fn state(path: &Path, state_dir: Option<&Path>, answers: &Answers) -> anyh
     }
     let administration = Administration::open(&state, &config).await?;
     administration.app().own_by(&answers.email).await?;
-    Ok(())
+    let (code, _) = administration.app().user_link(&Caller::Operator, &answers.email).await?;
+    Ok(code)
 }
 
-fn say(out: &mut impl std::io::Write, path: &Path, answers: &Answers, with_unit: bool) -> std::io::Result<()> {
+fn say(out: &mut impl std::io::Write, path: &Path, answers: &Answers, code: &str, with_unit: bool) -> std::io::Result<()> {
     let name = &answers.name;
     writeln!(out, "{} is written, and the state is made.\n", path.display())?;
     writeln!(out, "At the registrar or name server of {name}, so that the world finds this machine:\n")?;
@@ -149,6 +151,8 @@ fn say(out: &mut impl std::io::Write, path: &Path, answers: &Answers, with_unit:
     } else {
         writeln!(out, "Start the node:    poterne serve --config {}", path.display())?;
     }
+    writeln!(out, "Set your password: poterne user password {} --config {}", answers.email, path.display())?;
+    writeln!(out, "                   or by API, once and within a day, with the code {code}")?;
     writeln!(out, "Add a domain:      poterne zone add example.org --config {}", path.display())?;
     writeln!(out, "Drive it by API:   poterne token create --name me --permissions all --config {}", path.display())
 }
@@ -183,7 +187,9 @@ mod tests {
         assert_eq!(config.node.state_dir, Path::new("/srv/poterne \"x\""));
         assert!(write(&path, "").unwrap_err().to_string().contains("poterne.toml"), "nothing is written over");
         let mut out = Vec::new();
-        say(&mut out, &path, &answers, false).unwrap();
-        assert!(String::from_utf8(out).unwrap().contains("node.example.net.  A     203.0.113.10"));
+        say(&mut out, &path, &answers, "pol_x", false).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("node.example.net.  A     203.0.113.10"));
+        assert!(text.contains("poterne user password a@example.net") && text.contains("pol_x"), "{text}");
     }
 }

@@ -17,6 +17,7 @@ pub mod health;
 pub mod init;
 pub mod language;
 pub mod node;
+pub mod password;
 pub mod ports;
 pub mod print;
 pub mod process;

@@ -45,6 +45,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(verb) => verbs::token(verb).await,
         Command::Login(verb) => verbs::login(verb).await,
         Command::Tunnel(verb) => verbs::tunnel(verb).await,
+        Command::User(verb) => verbs::user(verb).await,
         Command::Tail(verb) => Box::pin(poterne_node::tail::run(verb)).await,
         Command::Config(poterne_node::cli::ConfigVerb::Template) => print(&config::keys::template()),
         Command::Config(poterne_node::cli::ConfigVerb::Check { sources }) => {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use poterne_control_wire::LoginCertificate;
 
-use crate::admin::protocol::{Answer, ApiToken, Login, Tunnel, Zone};
+use crate::admin::protocol::{Answer, ApiToken, Login, Tunnel, User, Zone};
 
 /// An answer as text; always ends with a line break. `now` is in seconds since the Unix epoch.
 pub fn render(answer: &Answer, now: u64) -> String {
@@ -97,6 +97,13 @@ pub fn render(answer: &Answer, now: u64) -> String {
         Answer::ApiTokens(tokens) => table(["NAME", "STATUS", "LAST USED", "ID"], tokens.iter().map(api_token_row)),
         Answer::ApiTokenDeleted { id } => format!("API token {id} is gone.\n"),
         Answer::ManagementToken { token, .. } => format!("{token}\n"),
+        Answer::Users(users) => table(["E-MAIL", "PASSWORD", "SECOND FACTOR", "STATUS", "ID"], users.iter().map(user_row)),
+        Answer::Password { user, made } => password(user, made.as_deref()),
+        Answer::PasswordLink { email, token, until } => format!(
+            "With this code {email} sets a password, once, until {until}:\n\n{token}\n\n\
+             As in:  curl -H \"Content-Type: application/json\" -d '{{\"token\":\"CODE\",\"password\":\"…\"}}' \
+             http://127.0.0.1:8600/client/v4/poterne/password_reset\n"
+        ),
         Answer::Refused { message } => format!("{message}\n"),
     }
 }
@@ -109,6 +116,24 @@ fn said(who: &str) -> String {
 fn login_row(login: &Login, now: u64) -> [String; 5] {
     let approved = login.approved.clone().unwrap_or_else(|| "-".into());
     [login.code.clone(), login.source.clone(), login.who.clone(), ago(now.saturating_sub(login.since)), approved]
+}
+
+/// What was done with a password, and what is left to know.
+fn password(user: &User, made: Option<&str>) -> String {
+    let mut text = format!("{} has another password, and every session of theirs is over.\n", user.email);
+    if let Some(made) = made {
+        let _ = writeln!(text, "It is told this once:\n\n{made}\n");
+    }
+    if user.second_factor {
+        text.push_str("They are still asked for their second factor; where it is lost: --forget-second-factors\n");
+    }
+    text
+}
+
+fn user_row(user: &User) -> [String; 5] {
+    let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let status = if user.suspended { "suspended" } else { "active" };
+    [user.email.clone(), yes(user.password), yes(user.second_factor), status.into(), user.id.clone()]
 }
 
 fn zone_row(zone: &Zone) -> [String; 3] {
@@ -201,6 +226,24 @@ mod tests {
         let approved = render(&Answer::LoginApproved { login, zone: "example.org".into() }, 100);
         assert!(approved.contains("It asked from 192.0.2.7, and calls its machine \"nas \\u{1b}\"."), "{approved}");
         assert!(approved.contains("poterne login refuse K7QM-2XPD"), "{approved}");
+    }
+
+    #[test]
+    fn a_password_that_was_made_is_shown_and_one_that_was_chosen_is_not() {
+        let user = |second_factor| User {
+            id: "1".into(),
+            email: "a@example.net".into(),
+            password: true,
+            second_factor,
+            suspended: false,
+        };
+        let text = render(&Answer::Password { user: user(true), made: Some("abc".into()) }, 0);
+        assert!(text.contains("\nabc\n") && text.contains("--forget-second-factors"), "{text}");
+        assert!(!render(&Answer::Password { user: user(false), made: None }, 0).contains("forget"));
+        let text = render(&Answer::Users(vec![user(false)]), 0);
+        assert!(text.contains("a@example.net  yes       no             active  1"), "{text}");
+        let answer = Answer::PasswordLink { email: "a@b.c".into(), token: "pol_x".into(), until: "2026-01-02T00:00:00Z".into() };
+        assert!(render(&answer, 0).contains("\npol_x\n"));
     }
 
     #[test]

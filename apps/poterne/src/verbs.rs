@@ -12,13 +12,13 @@ use anyhow::{Context as _, bail};
 use crate::{
     admin::{
         client,
-        protocol::{Answer, Verb},
+        protocol::{Answer, Hidden, Verb},
         server::Administrator as _,
     },
     administration::Administration,
-    cli::{Admin, Backup, Cert, LoginVerb, Restore, TokenVerb, TunnelVerb, ZoneVerb},
+    cli::{Admin, Backup, Cert, LoginVerb, Restore, TokenVerb, TunnelVerb, UserVerb, ZoneVerb},
     config::Config,
-    print, state,
+    password, print, state,
     state::StateDir,
 };
 
@@ -91,6 +91,18 @@ pub async fn token(verb: TokenVerb) -> anyhow::Result<ExitCode> {
         TokenVerb::Create { name, permissions, admin } => run(Verb::TokenCreate { name, permissions }, admin).await,
         TokenVerb::List { admin } => run(Verb::TokenList {}, admin).await,
         TokenVerb::Delete { id, admin } => run(Verb::TokenDelete { id }, admin).await,
+    }
+}
+
+/// `poterne user …`.
+pub async fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        UserVerb::List { admin } => run(Verb::UserList {}, admin).await,
+        UserVerb::Password { email, link: true, admin, .. } => run(Verb::UserLink { email }, admin).await,
+        UserVerb::Password { email, generate, forget_second_factors, admin, .. } => {
+            let password = if generate { None } else { Some(Hidden(password::ask(&email)?)) };
+            run(Verb::UserPassword { email, password, forget_second_factors }, admin).await
+        }
     }
 }
 

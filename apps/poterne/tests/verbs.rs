@@ -1,10 +1,20 @@
 //! The verbs without a running node, and what the program says when something is wrong.
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
-use std::{path::Path, process::Command};
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 fn poterne(state_dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_poterne")).args(arguments).arg("--state-dir").arg(state_dir).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_poterne"))
+        .args(arguments)
+        .arg("--state-dir")
+        .arg(state_dir)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -35,4 +45,36 @@ fn a_wrong_setting_ends_the_program_with_its_place() {
 fn a_wrong_command_line_ends_the_program_with_two() {
     let output = Command::new(env!("CARGO_BIN_EXE_poterne")).args(["zone", "burn"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn the_first_administrator_gets_a_password_and_so_does_whoever_lost_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, state) = (dir.path().join("poterne.toml"), dir.path().join("state"));
+    let mut init = Command::new(env!("CARGO_BIN_EXE_poterne"));
+    init.args(["init", "--name", "node.example.net", "--address", "203.0.113.10", "--email", "Ada@example.net", "--config"]);
+    let output = init.arg(&config).arg("--state-dir").arg(&state).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("poterne user password ada@example.net") && told.contains("the code pol_"), "{told}");
+    let (_, list, _) = poterne(&state, &["user", "list"]);
+    assert!(list.contains("ada@example.net  no        no             active"), "{list}");
+
+    let mut set = Command::new(env!("CARGO_BIN_EXE_poterne"));
+    set.args(["user", "password", "ada@example.net", "--state-dir"]).arg(&state);
+    let mut set = set.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    set.stdin.take().unwrap().write_all(b"a few good words\n").unwrap();
+    let output = set.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && told.contains("ada@example.net") && !told.contains("good words"), "{told}");
+    let (_, list, _) = poterne(&state, &["user", "list"]);
+    assert!(list.contains("ada@example.net  yes       no "), "{list}");
+
+    let (_, made, _) = poterne(&state, &["user", "password", "ada@example.net", "--generate", "--json"]);
+    assert!(made.contains("\"made\":\""), "{made}");
+    let (_, link, _) = poterne(&state, &["user", "password", "ada@example.net", "--link"]);
+    assert!(link.contains("\npol_"), "{link}");
+    let (code, _, error) = poterne(&state, &["user", "password", "bob@example.net", "--generate"]);
+    assert!(code == Some(1) && error.contains("poterne user list"), "{error}");
+    let (code, _, error) = poterne(&state, &["user", "password", "ada@example.net"]);
+    assert!(code == Some(1) && error.contains("--generate"), "{error}");
 }

@@ -71,6 +71,28 @@ pub enum Verb {
     ManagementToken {
         tunnel: String,
     },
+    UserList {},
+    UserPassword {
+        email: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password: Option<Hidden>,
+        #[serde(default)]
+        forget_second_factors: bool,
+    },
+    UserLink {
+        email: String,
+    },
+}
+
+/// A text that is sent, and never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// What is answered.
@@ -137,6 +159,16 @@ pub enum Answer {
         token: String,
         https: Option<SocketAddr>,
     },
+    Users(Vec<User>),
+    Password {
+        user: User,
+        made: Option<String>,
+    },
+    PasswordLink {
+        email: String,
+        token: String,
+        until: String,
+    },
     Refused {
         message: String,
     },
@@ -151,6 +183,21 @@ pub struct Zone {
     pub name: String,
     /// `pending`, `active` or `moved`.
     pub status: String,
+}
+
+/// Somebody who may sign in, as they are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Their id.
+    pub id: String,
+    /// Their address.
+    pub email: String,
+    /// Whether they have a password.
+    pub password: bool,
+    /// Whether they have a second factor.
+    pub second_factor: bool,
+    /// Whether they may do nothing.
+    pub suspended: bool,
 }
 
 /// An API token, as it is shown.
@@ -374,6 +421,14 @@ mod tests {
         let verb = Verb::ZoneAdd { name: "x".repeat(REQUEST_BYTES_MAX) };
         let error = write_request(&mut Vec::new(), &verb).await.unwrap_err();
         assert!(matches!(error, FrameError::TooLong { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_password_is_sent_and_not_printed() {
+        let verb =
+            Verb::UserPassword { email: "a@b.c".into(), password: Some(Hidden("secret".into())), forget_second_factors: false };
+        assert!(!format!("{verb:?}").contains("secret"));
+        assert!(serde_json::to_string(&verb).unwrap().contains("\"password\":\"secret\""));
     }
 
     #[tokio::test]
