@@ -1,4 +1,4 @@
-//! Ours: signing in, for whoever is not yet; and the links that let somebody in once (docs/decisions/0016-sign-in.md).
+//! Ours: signing in, for whoever is not yet; and the links that let somebody in once (docs/decisions/0012-sign-in.md).
 
 use axum::{Router, extract::DefaultBodyLimit, extract::State, routing::post};
 use poterne_control_app::{Invited, SESSION_LIFE, SecondFactorAsked, SignedIn, Step, UserSession};

@@ -1,4 +1,4 @@
-//! Ours: what whoever is signed in does with what they sign in with (docs/decisions/0016-sign-in.md).
+//! Ours: what whoever is signed in does with what they sign in with (docs/decisions/0012-sign-in.md).
 
 use axum::{
     Router,

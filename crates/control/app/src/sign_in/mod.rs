@@ -1,4 +1,4 @@
-//! Signing in (docs/decisions/0016-sign-in.md).
+//! Signing in (docs/decisions/0012-sign-in.md).
 //!
 //! ```text
 //! address and password ─→ throttle ─→ gate: argon2id ─┬─ no second factor ─────────────────────→ session

@@ -1,4 +1,4 @@
--- What signing in needs (docs/decisions/0016-sign-in.md). Secrets are digests, or sealed under a data key.
+-- What signing in needs (docs/decisions/0012-sign-in.md). Secrets are digests, or sealed under a data key.
 
 -- Somebody who is signed in, in one browser.
 CREATE TABLE user_session (
