@@ -11,7 +11,7 @@
 //! * [`chain`]: where a proxied name leads, by walking its CNAMEs;
 //! * [`tunnel`]: tunnels, their connectors, and the status anyone may ask for;
 //! * [`ruleset`]: rules in phases, and how they are edited;
-//! * [`network`]: addresses and networks in one spelling;
+//! * [`network`]: addresses and networks in one spelling; [`address`]: which of them mean the same to everybody;
 //! * [`list`]: addresses, hosts, networks and redirects that rules refer to by name;
 //! * [`access_rule`]: one culprit or friend, let in or kept out;
 //! * [`private_network`]: routes through tunnels, and virtual networks;
@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access_rule;
+pub mod address;
 pub mod chain;
 pub mod conflict;
 pub mod entry;

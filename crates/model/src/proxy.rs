@@ -3,10 +3,11 @@
 //! Said when a record is saved, so that a person learns it then; the guard on connecting (edge-behaviour §5.10) is another matter and
 //! stricter. Documentation addresses may be saved: they stand for "no origin" (`192.0.2.0`, `100::`, §1.5).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::{
     Name,
+    address::AddressKind,
     name::is_within,
     rdata::{Host, Rdata, Rtype},
 };
@@ -73,56 +74,10 @@ pub fn check(name: &Name, rdata: &Rdata, edge: &Edge<'_>) -> Result<(), Unproxia
     if edge.addresses.iter().any(|own| own.to_canonical() == address.to_canonical()) {
         return Err(Unproxiable::Own(address));
     }
-    if is_private(address) && !(edge.allows)(address) {
+    if AddressKind::of(address).is_private() && !(edge.allows)(address) {
         return Err(Unproxiable::Private(address));
     }
     Ok(())
-}
-
-/// Whether an address means something else on every network, or nothing: private, shared, loopback, link-local, multicast and
-/// reserved ranges, and IPv6 forms that carry such an IPv4 address. Documentation ranges aside.
-///
-/// Sources: RFC 6890 and its registries, RFC 6598, RFC 4193, RFC 6052.
-pub fn is_private(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => is_private_v4(address),
-        IpAddr::V6(address) => is_private_v6(address),
-    }
-}
-
-fn is_private_v4(address: Ipv4Addr) -> bool {
-    let [first, second, third, _] = address.octets();
-    address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || first == 0
-        || (first == 100 && (64..128).contains(&second))
-        || (first == 198 && (second == 18 || second == 19))
-        || [first, second, third] == [192, 0, 0]
-        || first >= 224
-}
-
-fn is_private_v6(address: Ipv6Addr) -> bool {
-    let segments = address.segments();
-    let embedded = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        is_private_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match segments {
-        // Unspecified, loopback, and what was once IPv4-compatible.
-        [0, 0, 0, 0, 0, 0, ..] => true,
-        // NAT64, 6to4, Teredo (which hides the address it carries).
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
-        [0x64, 0xff9b, 1, ..] => true,
-        [0x2002, high, low, ..] => embedded(high, low),
-        [0x2001, 0, ..] => true,
-        _ => {
-            address.is_unique_local()
-                || address.is_unicast_link_local()
-                || address.is_multicast()
-                || segments[0] & 0xffc0 == 0xfec0
-        }
-    }
 }
 
 #[cfg(test)]
@@ -191,12 +146,12 @@ mod tests {
             "ff02::1",
             "fec0::1",
         ] {
-            assert!(is_private(address.parse().unwrap()), "{address}");
+            assert!(AddressKind::of(address.parse().unwrap()).is_private(), "{address}");
         }
         for address in
             ["9.9.9.9", "100.128.0.1", "172.32.0.1", "2606:4700::1", "2001:db8::1", "64:ff9b::909:909", "2002:909:909::"]
         {
-            assert!(!is_private(address.parse().unwrap()), "{address}");
+            assert!(!AddressKind::of(address.parse().unwrap()).is_private(), "{address}");
         }
     }
 }
