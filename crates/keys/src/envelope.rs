@@ -37,6 +37,10 @@ pub enum Purpose {
     CaKey,
     /// The seed of an authenticator application.
     TotpSeed,
+    /// What a notice tells, while it waits to be sent.
+    Notice,
+    /// What a webhook's receiver knows a notice's sender by.
+    WebhookSecret,
 }
 
 /// Why sealed bytes did not open.
@@ -74,6 +78,8 @@ impl Purpose {
             Self::CertificateKey => "certificate-key",
             Self::CaKey => "ca-key",
             Self::TotpSeed => "totp-seed",
+            Self::Notice => "notice",
+            Self::WebhookSecret => "webhook-secret",
         }
     }
 }

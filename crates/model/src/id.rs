@@ -182,6 +182,12 @@ hex_ids! {
     ListOperationId = "bulk operation id";
     /// An access rule.
     AccessRuleId = "access rule id";
+    /// A notice on its way to somebody; what receivers tell a repeated one by.
+    NoticeId = "notice id";
+    /// A webhook that notices are sent to.
+    WebhookId = "webhook id";
+    /// Which notices of an account go to whom.
+    NotificationPolicyId = "notification policy id";
 }
 
 fn hex_digit(c: u8) -> Option<u8> {

@@ -15,6 +15,7 @@
 //! * [`list`]: addresses, hosts, networks and redirects that rules refer to by name;
 //! * [`access_rule`]: one culprit or friend, let in or kept out;
 //! * [`private_network`]: routes through tunnels, and virtual networks;
+//! * [`notification`]: which events of an account are told, and to whom;
 //! * [`permission`]: what a verb needs, and whether a token's policies give it;
 //! * [`setting`]: the settings of a zone;
 //! * [`time`]: an instant of the calendar;
@@ -32,6 +33,7 @@ pub mod id;
 pub mod list;
 pub mod name;
 pub mod network;
+pub mod notification;
 mod openapi;
 pub mod permission;
 pub mod private_network;
@@ -50,8 +52,8 @@ pub mod zone;
 pub use entry::{Draft, Entry, EntryError};
 pub use id::{
     AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, IdError, ListId, ListItemId, ListOperationId, MembershipId,
-    PasskeyId, PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TunnelId, UserId,
-    VirtualNetworkId, ZoneId,
+    NoticeId, NotificationPolicyId, PasskeyId, PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId,
+    TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
 };
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};

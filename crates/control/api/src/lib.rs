@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod access_rules;
+mod alerting;
 mod answer;
 mod audit;
 mod body;
@@ -85,6 +86,7 @@ fn v4_routes() -> Routes {
         tunnels::routes(),
         management::routes(),
         private_networks::routes(),
+        alerting::routes(),
         lists::routes(),
         audit::routes(),
         features::routes(),

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use poterne_control_app::{
-    Account, Membership, Person,
+    Account, App, Membership, Person,
     access::Permission,
+    outbox::Told,
     role::{self, Role},
 };
 use poterne_control_wire::query::{
@@ -149,9 +150,9 @@ struct UserOfMember {
     two_factor_authentication_enabled: bool,
 }
 
-fn object((membership, person): (Membership, Person)) -> MemberObject {
+fn object(app: &App, (membership, person): (Membership, Person)) -> MemberObject {
     let status = membership.status.as_str();
-    let untold = "this node sends no mail yet: tell them yourself";
+    let by_mail = app.invites_by_mail();
     MemberObject {
         id: membership.id,
         email: person.email.clone(),
@@ -165,8 +166,14 @@ fn object((membership, person): (Membership, Person)) -> MemberObject {
         },
         roles: membership.roles.iter().filter_map(|name| role::find(name)).map(role_object).collect(),
         policies: [],
-        invitation: (status == "pending").then(|| json!({ "sent": false, "why": untold })),
+        invitation: (status == "pending").then(|| invitation(by_mail)),
     }
+}
+
+/// How whoever has not answered yet is told. The link lets in whoever has it, as the person invited: it is in no answer.
+fn invitation(by_mail: bool) -> Value {
+    let otherwise = "this node sends no mail: its operator has the link, by `poterne member invite ADDRESS`";
+    if by_mail { json!({ "by_mail": true }) } else { json!({ "by_mail": false, "why": otherwise }) }
 }
 
 async fn list(
@@ -190,7 +197,7 @@ async fn list(
             })
         });
     }
-    let shown: Vec<_> = page.of(&members).iter().cloned().map(object).collect();
+    let shown: Vec<_> = page.of(&members).iter().cloned().map(|member| object(&door.app, member)).collect();
     let info = page.info(shown.len(), members.len() as u64);
     Ok(Answer::part(shown, info))
 }
@@ -201,13 +208,18 @@ async fn invite(
     Id(account): Id<AccountId>,
     Json(body): Json,
 ) -> Answered<MemberObject> {
-    Ok(Answer::success(object(door.app.member_invite(&caller, account, &At::body(&body)).await?)))
+    let invited = door.app.member_invite(&caller, account, &At::body(&body)).await?;
+    let mut shown = object(&door.app, (invited.membership, invited.person));
+    if invited.told == Told::Full {
+        shown.invitation = Some(json!({ "by_mail": false, "why": "too many mails wait to be sent: invite them again later" }));
+    }
+    Ok(Answer::success(shown))
 }
 
 type OfAccount = Ids<AccountId, MembershipId>;
 
 async fn show(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<MemberObject> {
-    Ok(Answer::success(object(door.app.member_get(&caller, account, id).await?)))
+    Ok(Answer::success(object(&door.app, door.app.member_get(&caller, account, id).await?)))
 }
 
 async fn update(
@@ -216,7 +228,7 @@ async fn update(
     Ids(account, id): OfAccount,
     Json(body): Json,
 ) -> Answered<MemberObject> {
-    Ok(Answer::success(object(door.app.member_update(&caller, account, id, &At::body(&body)).await?)))
+    Ok(Answer::success(object(&door.app, door.app.member_update(&caller, account, id, &At::body(&body)).await?)))
 }
 
 async fn delete(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<Gone<MembershipId>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use poterne_control_store::{ApiToken, TokenOwner, Zone};
+use poterne_control_store::{ApiToken, Membership, MembershipStatus, Session, TokenOwner, Zone};
 use poterne_keys::{random_bytes, random_token, sha256};
 use poterne_model::{
     AccountId, Name, PolicyId, TokenId,
@@ -14,6 +14,7 @@ use crate::{
     App, AppError, Caller,
     access::{Permission, Subject, Target},
     audit::Traced,
+    notice::Notice,
 };
 
 /// Longest name of a token, in characters.
@@ -63,9 +64,27 @@ impl App {
         }
         session.insert_api_token(&token).await?;
         self.trace(&mut session, caller, traced("create", &token, None)).await?;
+        self.tell_of(&mut session, caller, &token).await?;
         session.commit().await?;
         tracing::info!(token = %token.id, name = token.name, "API token created");
         Ok((token, secret))
+    }
+
+    /// Tells those who want to know: of an account's own token, that account; of a person's, the accounts they belong to.
+    async fn tell_of(&self, session: &mut Session, caller: &Caller, token: &ApiToken) -> Result<(), AppError> {
+        let accounts = match token.owner {
+            TokenOwner::Account(account) => vec![account],
+            TokenOwner::Person(person) => {
+                let accepted = |of: &Membership| of.status == MembershipStatus::Accepted;
+                session.memberships(person).await?.into_iter().filter(accepted).map(|of| of.account).collect()
+            }
+        };
+        let actor = caller.actor();
+        let notice = Notice::TokenCreated { name: token.name.clone(), by: actor.email, ip: actor.ip, at: self.instant() };
+        for account in accounts {
+            self.alert(session, account, &notice).await?;
+        }
+        Ok(())
     }
 
     /// Makes a token of the first account's owner for the operator: these permission groups, by name, over all of that account.

@@ -25,7 +25,10 @@ mod lists;
 mod logins;
 mod management;
 mod members;
+pub mod notice;
+mod notifications;
 mod open;
+pub mod outbox;
 mod people;
 mod private_networks;
 mod quick;
@@ -39,6 +42,7 @@ mod secrets;
 mod service;
 mod settings;
 mod sign_in;
+mod tunnel_health;
 mod tunnel_objects;
 mod tunnels;
 mod zones;
@@ -53,11 +57,13 @@ pub use identity::Credentials;
 pub use lists::{ItemsChange, ListInfo};
 pub use logins::{LOGIN_LIFE, LOGIN_POLL, LOGINS_MAX, LOGINS_OF_SOURCE_MAX, LoginBegun, LoginWaiting};
 pub use management::ManagementToken;
-pub use open::{App, Clock, OriginRange, Settings, system_clock};
+pub use members::InvitationMade;
+pub use open::{App, Clock, Settings, system_clock};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Passkey, Person,
     RulesetOwner, StatusFilter, TextMatch, TokenOwner, Trouble, Tunnel, TunnelFilter, UserSession, Zone, ZoneOrder,
 };
+pub use poterne_guard::Range as OriginRange;
 pub use private_networks::RouteNamed;
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};
 pub use records::{BatchDone, BatchDrafts, Imported, KeptRecord};
@@ -70,5 +76,6 @@ pub use sign_in::{
     CONFIRMED_FOR, Enrolment, Invited, LinkTo, PASSWORD_BYTES, Proof, SESSION_IDLE, SESSION_LIFE, SecondFactorAsked,
     SecondFactors, SignInError, SignedIn, Site, Step, Visit,
 };
+pub use tunnel_health::LOOK_EVERY as TUNNELS_LOOKED_AT_EVERY;
 pub use tunnels::{Deleted, NewTunnel, TunnelInfo};
 pub use zones::{ZoneListed, ZoneWanted};

@@ -5,15 +5,17 @@
 
 use std::collections::HashMap;
 
-use poterne_control_store::{Account, Membership, MembershipStatus, Person, Session};
+use poterne_control_store::{Account, Channel, Membership, MembershipStatus, Person, Session};
 use poterne_keys::random_bytes;
-use poterne_model::{AccountId, At, MembershipId, Name, ShapeError, UserId};
+use poterne_model::{AccountId, At, MembershipId, Name, ShapeError, Timestamp, UserId};
 use serde_json::{Value, json};
 
 use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
     audit::Traced,
+    notice::{Link, Notice},
+    outbox::Told,
     role::{self, Role},
 };
 
@@ -22,6 +24,22 @@ const MEMBERS_MAX: usize = 1000;
 
 /// Longest address, in characters (RFC 5321 §4.5.3.1.3, without its brackets).
 const EMAIL_MAX: usize = 254;
+
+/// An invitation that was made.
+#[derive(Debug, Clone)]
+pub struct InvitationMade {
+    /// The membership it is about.
+    pub membership: Membership,
+    /// Who is invited.
+    pub person: Person,
+    /// Where it is answered. For the operator's eyes, who may hand it over, and for no answer of the API: whoever has it is let in as
+    /// the person invited.
+    pub link: Link,
+    /// Until when the link is good.
+    pub expires_at: Timestamp,
+    /// Whether it is on its way to them.
+    pub told: Told,
+}
 
 impl App {
     /// An account's members, oldest first; invited ones too, and not those who declined.
@@ -50,13 +68,14 @@ impl App {
         Ok(&role::ROLES)
     }
 
-    /// Invites whom the body of a POST names. They become a member when they accept.
-    pub async fn member_invite(
-        &self,
-        caller: &Caller,
-        account: AccountId,
-        body: &At<'_>,
-    ) -> Result<(Membership, Person), AppError> {
+    /// Whether invitations are sent from here by mail.
+    pub fn invites_by_mail(&self) -> bool {
+        self.settings().sends_mail
+    }
+
+    /// Invites whom the body of a POST names. They become a member when they accept. The operator may invite again whoever has not
+    /// answered yet: the link is another then.
+    pub async fn member_invite(&self, caller: &Caller, account: AccountId, body: &At<'_>) -> Result<InvitationMade, AppError> {
         caller.needs(Subject::Members.to_edit(), Target::Account(account))?;
         body.object()?;
         let email = email(&body.required("email")?)?;
@@ -73,7 +92,10 @@ impl App {
         }
         let before = members.into_iter().find(|(_, person)| person.email == email);
         let (membership, person) = match before {
-            Some((before, person)) if before.status == MembershipStatus::Rejected => {
+            Some((before, person))
+                if before.status == MembershipStatus::Rejected
+                    || before.status == MembershipStatus::Pending && *caller == Caller::Operator =>
+            {
                 let again = Membership { status: MembershipStatus::Pending, roles, modified_at: now, ..before };
                 session.update_membership(&again).await?;
                 (again, person)
@@ -103,10 +125,21 @@ impl App {
             }
         };
         self.trace(&mut session, caller, traced("invite", &membership, &person, None, Some(&membership))).await?;
-        let sent = self.send_invitation(&mut session, &person, &membership).await?;
+        let name = session.account(account).await?.ok_or(AppError::NotFound("account"))?.name;
+        let (link, expires_at) = self.invitation_link(&mut session, &person, &membership).await?;
+        let notice = Notice::Invitation {
+            account: name,
+            inviter: caller.person().map(|person| person.email.clone()),
+            roles: membership.roles.clone(),
+            link: link.clone(),
+            expires_at,
+        };
+        // One that waits still has a link that is worth nothing now.
+        session.delete_notices_for(account, Channel::Mail, &person.email, Some(notice.kind())).await?;
+        let told = self.notify(&mut session, Some(account), &person.email, &notice).await?;
         session.commit().await?;
-        tracing::info!(account = %account, member = %membership.id, sent, "member invited");
-        Ok((membership, person))
+        tracing::info!(account = %account, member = %membership.id, "member invited");
+        Ok(InvitationMade { membership, person, link, expires_at, told })
     }
 
     /// Gives a member other roles, as the body of a PUT says.
@@ -188,6 +221,11 @@ impl App {
         let after = Membership { status, modified_at: self.now(), ..before.clone() };
         session.update_membership(&after).await?;
         self.trace(&mut session, caller, traced("update", &before, &person, Some(&before), Some(&after))).await?;
+        if accepted {
+            let (account_name, email, roles) = (account.name.clone(), person.email, after.roles.clone());
+            let notice = Notice::MemberAdded { account: account_name, email, roles, at: self.instant() };
+            self.alert(&mut session, account.id, &notice).await?;
+        }
         session.commit().await?;
         self.0.identities.forget();
         Ok((after, account))
@@ -205,6 +243,13 @@ impl App {
         check_owned(&mut session, membership.account).await?;
         session.delete_person_unless_used(person.id).await?;
         self.trace(&mut session, caller, traced("delete", &membership, &person, Some(&membership), None)).await?;
+        // What this account would still tell them by mail is not for them any more.
+        session.delete_notices_for(membership.account, Channel::Mail, &person.email, None).await?;
+        if membership.status == MembershipStatus::Accepted {
+            let account = session.account(membership.account).await?.ok_or(AppError::NotFound("account"))?.name;
+            let notice = Notice::MemberRemoved { account, email: person.email, at: self.instant() };
+            self.alert(&mut session, membership.account, &notice).await?;
+        }
         session.commit().await?;
         self.0.identities.forget();
         Ok(())

@@ -8,11 +8,14 @@ use std::{
 };
 
 use poterne_control_store::{Account, AccountKind, Micros, Session, Store, Zone};
+use poterne_guard::Range;
 use poterne_keys::{DataKey, KeyRing, NodeKey, SigningKey, random_bytes};
-use poterne_model::{AccountId, Name, Network, Timestamp, ZoneId, ZoneStatus};
+use poterne_model::{AccountId, Name, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::watch;
 
-use crate::{Agents, AppError, Caller, Live, identity::Remembered, logins, people, quick::Limiter, sign_in::Entrance};
+use crate::{
+    Agents, AppError, Caller, Live, identity::Remembered, logins, outbox::Outbox, people, quick::Limiter, sign_in::Entrance,
+};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -25,15 +28,6 @@ pub fn system_clock() -> Clock {
 /// How long a verb waits for its change to be obeyed before it answers anyway. Publication is a matter of milliseconds; a node
 /// that cannot apply a change must not hold up its operator.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Private addresses that some accounts' origins may have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OriginRange {
-    /// Which.
-    pub network: Network,
-    /// Whose; none: everybody's.
-    pub accounts: Option<Vec<AccountId>>,
-}
 
 /// What the node's configuration says to the verbs.
 #[derive(Debug, Clone, Default)]
@@ -50,8 +44,8 @@ pub struct Settings {
     pub quick_domain: Option<Name>,
     /// The addresses that proxied names are answered with.
     pub public_addresses: Vec<IpAddr>,
-    /// Private addresses that origins may have, and whose.
-    pub origins_allowed: Vec<OriginRange>,
+    /// Private addresses that origins and webhooks may have, and whose.
+    pub origins_allowed: Vec<Range>,
     /// The hostname of agents' management services, with its port unless that is 443: what their tokens name as issuer. None: the stock
     /// agent's.
     pub management_hostname: Option<String>,
@@ -61,6 +55,10 @@ pub struct Settings {
     pub nodes: usize,
     /// Zones put in force without a delegation: names, or `*.` and a suffix.
     pub activate: Vec<String>,
+    /// Whether mail leaves this node.
+    pub sends_mail: bool,
+    /// What links in notices begin with, as in `https://node.example.net`; no slash at its end.
+    pub pages: String,
 }
 
 /// The verbs. Clones share one.
@@ -80,6 +78,7 @@ pub(crate) struct Inner {
     pub(crate) logins: logins::Shared,
     pub(crate) identities: Remembered,
     pub(crate) entrance: Entrance,
+    pub(crate) outbox: Outbox,
     live: OnceLock<watch::Receiver<Live>>,
     pub(crate) agents: OnceLock<Arc<dyn Agents>>,
 }
@@ -125,6 +124,7 @@ impl App {
             logins: logins::Shared::default(),
             identities: Remembered::default(),
             entrance: Entrance::default(),
+            outbox: Outbox::default(),
             live: OnceLock::new(),
             agents: OnceLock::new(),
         })))

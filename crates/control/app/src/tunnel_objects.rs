@@ -103,6 +103,7 @@ impl App {
         self.check_unrouted(&mut session, &tunnel, cascade).await?;
         let deleted = self.delete_in(&mut session, tunnel, MANAGED_BY_TUNNEL).await?;
         self.trace(&mut session, caller, traced("delete", &deleted.tunnel, Some(shown(&deleted.tunnel)), None)).await?;
+        self.tell_of_tunnel(&mut session, caller, &deleted.tunnel).await?;
         self.finish(session).await?;
         tracing::info!(tunnel = %id, name = deleted.tunnel.name, "tunnel deleted");
         Ok(deleted.tunnel)

@@ -97,6 +97,7 @@ impl App {
         let secret = secret.unwrap_or_else(new_secret);
         self.keep_secret(&mut session, tunnel.id, &secret).await?;
         self.trace(&mut session, caller, traced("create", &tunnel, None, Some(shown(&tunnel)))).await?;
+        self.tell_of_tunnel(&mut session, caller, &tunnel).await?;
         self.finish(session).await?;
         tracing::info!(tunnel = %tunnel.id, name, account = %tunnel.account, "tunnel created");
         let token = self.token(&tunnel, &secret);
@@ -134,6 +135,7 @@ impl App {
         self.check_unrouted(&mut session, &tunnel, force).await?;
         let deleted = self.delete_in(&mut session, tunnel, MANAGED_BY_TUNNEL).await?;
         self.trace(&mut session, caller, traced("delete", &deleted.tunnel, Some(shown(&deleted.tunnel)), None)).await?;
+        self.tell_of_tunnel(&mut session, caller, &deleted.tunnel).await?;
         self.finish(session).await?;
         tracing::info!(tunnel = %deleted.tunnel.id, name = deleted.tunnel.name, "tunnel deleted");
         Ok(deleted)
@@ -198,9 +200,14 @@ pub(crate) fn traced(
 
 pub(crate) fn facts(tunnel: &Tunnel, connectors: &[ConnectorInfo], nodes: usize) -> StatusFacts {
     let live = |connector: &ConnectorInfo| connector.connections.iter().filter(|connection| !connection.draining).count();
+    facts_of(tunnel, connectors.iter().map(live).max().unwrap_or(0), connectors.iter().map(live).sum(), nodes)
+}
+
+/// With so many live connections of the best connector, and in all.
+pub(crate) fn facts_of(tunnel: &Tunnel, connections_of_best: usize, connections: usize, nodes: usize) -> StatusFacts {
     StatusFacts {
-        connections_of_best: connectors.iter().map(live).max().unwrap_or(0),
-        connections: connectors.iter().map(live).sum(),
+        connections_of_best,
+        connections,
         wanted: connections_wanted(nodes, tunnel.quick),
         last_loss: tunnel.last_loss_at.map(seconds),
         first_connected: tunnel.first_connected_at.map(seconds),

@@ -55,6 +55,8 @@ impl Node {
             nodes: 1,
             public_addresses: Vec::new(),
             origins_allowed: Vec::new(),
+            sends_mail: false,
+            pages: String::new(),
             activate: vec!["poterne.localhost".into(), "*.test".into()],
         };
         let now = Arc::new(AtomicU64::new(1_800_000_000));

@@ -158,6 +158,7 @@ macro_rules! on_both {
 }
 
 mod listed;
+mod notices;
 mod signed_in;
 mod stored;
 

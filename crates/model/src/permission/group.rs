@@ -85,6 +85,8 @@ pub static GROUPS: &[PermissionGroup] = &[
     read(0xa520_9f08_d7bc_d5bb_a86d_efdc_5141_0a69, "Account API Tokens Read", &[S::AccountTokens]),
     write(0xcce7_bffb_1614_015a_55f6_5573_a0b0_a36b, "Account API Tokens Write", &[S::AccountTokens]),
     read(0xaec4_b85f_cfd8_46e9_ee5e_58c1_c2d7_d119, "Account Audit Logs Read", &[S::AuditLogs]),
+    read(0xf8af_881f_4050_a646_45a2_4ae8_65aa_43b0, "Notifications Read", &[S::Notifications]),
+    write(0xc91d_a0c9_b4c9_2207_0c3b_0955_abf4_d748, "Notifications Write", &[S::Notifications]),
     read(0x085b_fe0f_70fe_eba2_cd7d_7269_bd1c_79e1, "User Details Read", &[S::UserDetails]),
     write(0x2c36_0990_79ab_5007_249b_1bd2_0f95_069a, "User Details Write", &[S::UserDetails]),
     read(0x026d_7f2b_0ded_9270_6aa9_c8dd_a799_2bbc, "API Tokens Read", &[S::UserTokens]),

@@ -80,6 +80,8 @@ words! {
         AccountTokens = "account_api_tokens",
         /// Who changed what.
         AuditLogs = "auditlogs",
+        /// Who is told of an account's events.
+        Notifications = "notifications",
         /// A user's own name and settings.
         UserDetails = "user",
         /// A user's own API tokens.
@@ -190,7 +192,8 @@ impl Subject {
             | Self::Accounts
             | Self::Members
             | Self::AccountTokens
-            | Self::AuditLogs => Level::Account,
+            | Self::AuditLogs
+            | Self::Notifications => Level::Account,
             Self::UserDetails | Self::UserTokens => Level::User,
         }
     }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, marker::PhantomData};
 
 use poterne_model::{
-    AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, ListId, ListItemId, ListOperationId, MembershipId, RecordId,
-    RouteId, RuleId, RulesetId, TokenId, TunnelId, UserId, VirtualNetworkId, ZoneId,
+    AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, ListId, ListItemId, ListOperationId, MembershipId,
+    NotificationPolicyId, RecordId, RouteId, RuleId, RulesetId, TokenId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
 };
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -88,6 +88,7 @@ shown![
     ListItemId,
     ListOperationId,
     MembershipId,
+    NotificationPolicyId,
     RecordId,
     RouteId,
     RuleId,
@@ -96,6 +97,7 @@ shown![
     TunnelId,
     UserId,
     VirtualNetworkId,
+    WebhookId,
     ZoneId
 ];
 
@@ -142,6 +144,13 @@ impl Shown for Value {
 impl<T: Shown> Shown for Vec<T> {
     fn shown(components: &mut Components) -> Value {
         json!({ "type": "array", "items": T::shown(components) })
+    }
+}
+
+/// An object whose members are all alike.
+impl<T: Shown> Shown for BTreeMap<&'static str, T> {
+    fn shown(components: &mut Components) -> Value {
+        json!({ "type": "object", "additionalProperties": T::shown(components) })
     }
 }
 

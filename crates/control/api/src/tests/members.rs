@@ -39,7 +39,10 @@ async fn whoever_is_invited_belongs_to_the_account_once_they_accept() {
     let invited = client.ask("POST", &members, body.clone()).await;
     let member = invited.result();
     assert_eq!((&member["email"], &member["status"]), (&json!("ada@example.com"), &json!("pending")));
-    assert_eq!((&member["invitation"]["sent"], &member["roles"][0]["permissions"]["dns"]["read"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&member["invitation"]["by_mail"], &member["roles"][0]["permissions"]["dns"]["read"]),
+        (&json!(false), &json!(true))
+    );
     assert_eq!(client.ask("POST", &members, body.clone()).await.codes(), [10_000_409]);
     let ada = person(&client, member["user"]["id"].as_str().unwrap()).await;
     assert_eq!(ada.get(&members).await.status, 404, "an invitation gives nothing");

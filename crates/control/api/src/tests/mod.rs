@@ -2,6 +2,7 @@
 
 mod access_rules;
 mod accounts;
+mod alerting;
 mod audit;
 mod authenticator;
 mod browser;

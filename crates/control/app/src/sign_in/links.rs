@@ -6,10 +6,14 @@
 
 use poterne_control_store::{Membership, MembershipStatus, Micros, OneTimeLink, Person, Session};
 use poterne_keys::{random_token, sha256};
-use poterne_model::{Name, Timestamp};
+use poterne_model::Timestamp;
 
 use super::{HOUR, SignInError, Visit, passwords::unknown, throttle::Address, throttled, traced};
-use crate::{App, AppError, Caller, members};
+use crate::{
+    App, AppError, Caller, members,
+    notice::{Link, Notice},
+    outbox::Told,
+};
 
 /// How long a link lives that somebody asked for who forgot their password.
 const ASKED: Micros = HOUR;
@@ -44,14 +48,12 @@ pub struct Invited {
 
 impl App {
     /// The link with this secret in it.
-    pub fn link(&self, to: LinkTo, secret: &str) -> String {
-        let settings = self.settings();
-        let host = settings.node_names.first().map_or("poterne.localhost", Name::as_str);
+    pub fn link(&self, to: LinkTo, secret: &str) -> Link {
         let page = match to {
             LinkTo::Password => "password",
             LinkTo::Invitation => "invitation",
         };
-        format!("https://{host}/{page}#{secret}")
+        self.link_to(page, secret)
     }
 
     /// A link that sets a person's password, for the operator to hand over, and until when.
@@ -90,9 +92,18 @@ impl App {
     async fn send_password_link(&self, visit: &Visit, email: &str) -> Result<(), AppError> {
         let mut session = self.0.store.write().await?;
         let Some(person) = session.person_of_email(email).await?.filter(|person| !person.suspended) else { return Ok(()) };
-        let (secret, _) = self.new_link(&mut session, &person, None, ASKED).await?;
-        let sent = self.send_link(&mut session, &person, LinkTo::Password, &secret, None).await?;
-        let told = serde_json::json!({ "sent": sent });
+        let (secret, until) = self.new_link(&mut session, &person, None, ASKED).await?;
+        let notice = Notice::PasswordReset {
+            link: self.link(LinkTo::Password, &secret),
+            expires_at: Timestamp::from_micros(until),
+            ip: Some(visit.request.ip.to_canonical().to_string()),
+        };
+        let told = self.notify(&mut session, None, &person.email, &notice).await?;
+        if !matches!(told, Told::Queued(_)) {
+            let why = "hand the person a link, with `poterne user password --link`";
+            tracing::warn!(user = %person.id, ?told, "a link to set a password was not sent: {why}");
+        }
+        let told = serde_json::json!({ "sent": matches!(told, Told::Queued(_)) });
         let event = traced("password_link", "user", &person.id.to_string(), None, Some(told));
         self.trace(&mut session, &visit.caller(&person), event).await?;
         Ok(session.commit_silently().await?)
@@ -187,28 +198,15 @@ impl App {
         Ok((secret, link.expires_at))
     }
 
-    /// Makes the link of an invitation, and sends it in the same transaction; whether it could.
-    pub(crate) async fn send_invitation(
+    /// A link by which an invitation is answered, and until when; one made before is worth nothing from then on.
+    pub(crate) async fn invitation_link(
         &self,
         session: &mut Session,
         person: &Person,
         membership: &Membership,
-    ) -> Result<bool, AppError> {
-        let (secret, _) = self.new_link(session, person, Some(membership), INVITATION).await?;
-        self.send_link(session, person, LinkTo::Invitation, &secret, Some(membership)).await
-    }
-
-    /// Hands a link over to whatever sends mail; whether there is something that does.
-    async fn send_link(
-        &self,
-        _session: &mut Session,
-        person: &Person,
-        to: LinkTo,
-        _secret: &str,
-        _membership: Option<&Membership>,
-    ) -> Result<bool, AppError> {
-        tracing::warn!(user = %person.id, ?to, "this node sends no mail: hand the person a link, with `poterne user password --link`");
-        Ok(false)
+    ) -> Result<(Link, Timestamp), AppError> {
+        let (secret, until) = self.new_link(session, person, Some(membership), INVITATION).await?;
+        Ok((self.link(LinkTo::Invitation, &secret), Timestamp::from_micros(until)))
     }
 
     /// The link of that secret and whom it lets in, where it is worth something. Guessing is throttled by source.

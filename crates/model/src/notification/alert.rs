@@ -1,0 +1,107 @@
+//! Kinds of events. Only those that this node tells of are here: a policy for another is refused when it is written.
+
+use crate::{TunnelId, TunnelStatus, word::words};
+
+words! {
+    /// A kind of event, by the API's word. Words of our own begin with `poterne_`.
+    pub enum AlertType {
+        /// A tunnel became healthy, degraded or down.
+        TunnelHealth = "tunnel_health_event",
+        /// A tunnel was made or deleted.
+        TunnelUpdate = "tunnel_update_event",
+        /// Somebody came to belong to the account, or does no more.
+        Members = "poterne_member_event",
+        /// An API token was made.
+        Tokens = "poterne_token_event",
+    }
+}
+
+/// What a filter can ask of an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts<'f> {
+    /// The tunnel's id.
+    pub tunnel: Option<TunnelId>,
+    /// The tunnel's name.
+    pub tunnel_name: Option<&'f str>,
+    /// How the tunnel is now.
+    pub new_status: Option<TunnelStatus>,
+    /// What happened, by a word.
+    pub event: Option<&'f str>,
+}
+
+/// A filter an event can be narrowed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilterOption {
+    /// Its name.
+    pub key: &'static str,
+    /// The values it may have, each with what it is for people; empty: any text.
+    pub values: &'static [(&'static str, &'static str)],
+}
+
+/// The API's words for how a tunnel is, in a filter.
+pub const TUNNEL_STATUSES: &[(&str, &str)] = &[
+    ("TUNNEL_STATUS_TYPE_HEALTHY", "Healthy"),
+    ("TUNNEL_STATUS_TYPE_DEGRADED", "Degraded"),
+    ("TUNNEL_STATUS_TYPE_DOWN", "Down"),
+];
+
+impl AlertType {
+    /// Its name for people.
+    pub const fn display_name(self) -> &'static str {
+        match self {
+            Self::TunnelHealth => "Tunnel Health Alert",
+            Self::TunnelUpdate => "Tunnel Creation or Deletion Event",
+            Self::Members => "Member Event",
+            Self::Tokens => "API Token Event",
+        }
+    }
+
+    /// Under which heading it is listed.
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::TunnelHealth | Self::TunnelUpdate => "Tunnel",
+            Self::Members | Self::Tokens => "Poterne",
+        }
+    }
+
+    /// What it tells, for people.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::TunnelHealth => "A tunnel became healthy, degraded or down",
+            Self::TunnelUpdate => "A tunnel was created or deleted",
+            Self::Members => "Somebody accepted an invitation, left, or was removed",
+            Self::Tokens => "An API token of the account, or of a member over it, was created",
+        }
+    }
+
+    /// By what it can be narrowed.
+    pub const fn filters(self) -> &'static [FilterOption] {
+        match self {
+            Self::TunnelHealth => &[
+                FilterOption { key: "new_status", values: TUNNEL_STATUSES },
+                FilterOption { key: "tunnel_id", values: &[] },
+                FilterOption { key: "tunnel_name", values: &[] },
+            ],
+            Self::TunnelUpdate => &[
+                FilterOption { key: "event", values: &[("create", "Created"), ("delete", "Deleted")] },
+                FilterOption { key: "tunnel_id", values: &[] },
+                FilterOption { key: "tunnel_name", values: &[] },
+            ],
+            Self::Members | Self::Tokens => &[],
+        }
+    }
+}
+
+impl Facts<'_> {
+    /// What the event is by a filter's key.
+    pub(super) fn value(&self, key: &str) -> Option<String> {
+        match key {
+            "tunnel_id" => self.tunnel.map(|id| id.to_string()),
+            "tunnel_name" => self.tunnel_name.map(str::to_owned),
+            "event" => self.event.map(str::to_owned),
+            // The word as it stands in `TUNNEL_STATUSES`.
+            "new_status" => self.new_status.map(|status| format!("TUNNEL_STATUS_TYPE_{}", status.as_str().to_ascii_uppercase())),
+            _ => None,
+        }
+    }
+}
