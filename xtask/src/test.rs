@@ -131,6 +131,7 @@ mod tests {
             "python",
             "websockets",
             "aiohttp",
+            "aiosmtpd",
             "grpc",
             "cloudflare",
             "octodns",

@@ -1,10 +1,14 @@
 //! The verbs of `admin.sock`, done by `control/app` on the operator's behalf, and put into words for the terminal.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use poterne_control_app::{App, AppError, Caller, ConfigSource, Leads, Service, Settings, TunnelInfo, system_clock};
+use poterne_control_app::{
+    App, AppError, Caller, ConfigSource, Leads, Service, Settings, TunnelInfo, notice::Notice, outbox::Told, system_clock,
+};
+use poterne_control_courier::Mailer;
 use poterne_control_store::Store;
-use poterne_keys::NodeKey;
+use poterne_keys::{NodeKey, random_bytes};
+use poterne_model::{At, NoticeId};
 use poterne_tunnel_proto::management::token::Resource;
 
 use crate::{
@@ -20,6 +24,9 @@ use crate::{
 /// Whoever can open the socket, or the state, is the operator.
 const OPERATOR: &Caller = &Caller::Operator;
 
+/// How long a test mail may take; the program that asks waits a little longer.
+const MAIL_TIMEOUT: Duration = Duration::from_secs(25);
+
 /// The verbs over one [`App`].
 #[derive(Clone)]
 pub struct Administration {
@@ -27,19 +34,22 @@ pub struct Administration {
     state: PathBuf,
     /// Where a running node receives visitors over TLS.
     https: Option<SocketAddr>,
+    /// Where mail is sent.
+    mailer: Option<Mailer>,
 }
 
 impl Administration {
     /// Over the application of a running node.
-    pub fn new(app: App, state: &StateDir, https: Option<SocketAddr>) -> Self {
-        Self { app, state: state.path().to_path_buf(), https }
+    pub fn new(app: App, state: &StateDir, https: Option<SocketAddr>, mailer: Option<Mailer>) -> Self {
+        Self { app, state: state.path().to_path_buf(), https, mailer }
     }
 
     /// Over a state that no node holds.
     pub async fn open(state: &StateDir, config: &Config) -> anyhow::Result<Self> {
         let trust = crate::trust::Trust::open(state, &[])?;
         let (_, app) = open_app(state, config, &trust.node_key, trust.tunnel_ca.spki_sha256()).await?;
-        Ok(Self { app, state: state.path().to_path_buf(), https: None })
+        let mailer = config.mail()?.map(Mailer::new).transpose()?;
+        Ok(Self { app, state: state.path().to_path_buf(), https: None, mailer })
     }
 
     /// The application itself.
@@ -88,7 +98,18 @@ impl Administration {
                 Answer::ManagementToken { token: token.to_string(), https: self.https }
             }
             // Done by `execute`.
-            Verb::Backup { .. } => Answer::Refused { message: "a backup is not made here".into() },
+            Verb::Backup { .. } | Verb::MailTest { .. } => Answer::Refused { message: "this is not done here".into() },
+            Verb::MemberInvite { email, roles } => {
+                let body = serde_json::json!({ "email": email, "roles": roles });
+                let invited = app.member_invite(OPERATOR, app.account(), &At::body(&body)).await?;
+                Answer::Invited {
+                    email: invited.person.email,
+                    roles: invited.membership.roles,
+                    link: invited.link.expose().to_owned(),
+                    expires_at: date(invited.expires_at.as_micros()),
+                    by_mail: matches!(invited.told, Told::Queued(_)),
+                }
+            }
             Verb::Certificate { zone } => {
                 let (zone, api_token) = app.api_token_for_agent(OPERATOR, &zone).await?;
                 let (zone_id, account_id) = (zone.id.to_string(), zone.account.to_string());
@@ -126,6 +147,20 @@ impl Administration {
         })
     }
 
+    /// Sends a message now, past the outbox: whoever asks wants to know what became of it.
+    async fn mail_test(&self, address: &str) -> Result<Answer, String> {
+        let mailer = self.mailer.as_ref().ok_or("this node sends no mail: set `smtp` and `from` under [mail] in poterne.toml")?;
+        let (id, now) = (NoticeId::from_bytes(random_bytes()), self.app.instant());
+        let notice = Notice::Test { at: now };
+        let sent = tokio::time::timeout(MAIL_TIMEOUT, mailer.send(id, address, &notice, None, now)).await;
+        let server = mailer.server().to_string();
+        match sent {
+            Ok(Ok(())) => Ok(Answer::MailTaken { address: address.to_owned(), server }),
+            Ok(Err(failure)) => Err(failure.to_string()),
+            Err(_) => Err(format!("the mail server {server} takes longer than {} seconds", MAIL_TIMEOUT.as_secs())),
+        }
+    }
+
     fn api_token(&self, token: &poterne_control_app::ApiToken) -> ApiToken {
         let told = token.told();
         ApiToken {
@@ -139,7 +174,10 @@ impl Administration {
 
 impl Administrator for Administration {
     async fn execute(&self, verb: Verb) -> Answer {
-        // The one verb whose trouble is not the application's.
+        // The verbs whose trouble is not the application's.
+        if let Verb::MailTest { address } = &verb {
+            return self.mail_test(address).await.unwrap_or_else(|message| Answer::Refused { message });
+        }
         if let Verb::Backup { path } = verb {
             return match backup::write(&self.app, &self.state, &path).await {
                 Ok(bytes) => Answer::BackedUp { path, bytes },
@@ -176,6 +214,8 @@ pub(crate) async fn open_app(
         management_hostname: config.management_authority(),
         nodes: 1,
         activate: config.control.activate.iter().map(ToString::to_string).collect(),
+        sends_mail: config.mail.smtp.is_some(),
+        pages: config.pages(),
     };
     let app = App::open(store.clone(), node_key, settings, system_clock(), state.last_alive()).await?;
     Ok((store, app))

@@ -42,6 +42,12 @@ pub enum Command {
     /// Users: who may sign in, and how whoever cannot gets back in
     #[command(subcommand, arg_required_else_help = true)]
     User(UserVerb),
+    /// Members: who else may see and change this node's account
+    #[command(subcommand, arg_required_else_help = true)]
+    Member(MemberVerb),
+    /// Mail: whether what [mail] says works
+    #[command(subcommand, arg_required_else_help = true)]
+    Mail(MailVerb),
     /// Write all that makes this node itself to one file, while it runs
     Backup(Backup),
     /// Make a node's state of a backup, on this machine or another
@@ -381,6 +387,38 @@ pub enum UserVerb {
     },
 }
 
+/// `poterne member …`.
+#[derive(Debug, Subcommand)]
+pub enum MemberVerb {
+    /// Invite somebody to the account, and show the link by which they answer
+    ///
+    /// Where the node sends mail, they get the link by mail too. Whoever has not answered yet can be invited again: the link is another
+    /// one then.
+    Invite {
+        /// Their e-mail address
+        email: String,
+        /// A role, by name or id; may be repeated
+        #[arg(long = "role", value_name = "ROLE", default_value = "Administrator Read Only")]
+        roles: Vec<String>,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+}
+
+/// `poterne mail …`.
+#[derive(Debug, Subcommand)]
+pub enum MailVerb {
+    /// Send a message to an address, and say what the mail server made of it
+    Test {
+        /// Where to
+        address: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+}
+
 /// How the agent speaks to a routed service, by the stock agent's names. What is not given stays as an earlier call set it; `=false`, or
 /// an empty text, takes it back.
 #[derive(Debug, Clone, Default, Args)]
@@ -507,6 +545,8 @@ mod tests {
             "user password ada@example.net",
             "user password ada@example.net --generate --forget-second-factors --json",
             "user password ada@example.net --link",
+            "member invite ada@example.org --role DNS --role Tunnels",
+            "mail test ada@example.org",
             "config template",
             "config check --config poterne.toml",
         ] {

@@ -44,12 +44,16 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cert(verb) => verbs::cert(verb).await,
         Command::Token(verb) => verbs::token(verb).await,
         Command::Login(verb) => verbs::login(verb).await,
+        Command::Member(verb) => verbs::member(verb).await,
+        Command::Mail(verb) => verbs::mail(verb).await,
         Command::Tunnel(verb) => verbs::tunnel(verb).await,
         Command::User(verb) => verbs::user(verb).await,
         Command::Tail(verb) => Box::pin(poterne_node::tail::run(verb)).await,
         Command::Config(poterne_node::cli::ConfigVerb::Template) => print(&config::keys::template()),
         Command::Config(poterne_node::cli::ConfigVerb::Check { sources }) => {
             let config = Config::from_sources(&sources)?;
+            // Files that it names are read too.
+            config.mail()?;
             let mut text = String::from("The configuration is right.\n");
             for key in config.without_effect() {
                 text.push_str(&format!("{key} is set and has no effect in this version.\n"));

@@ -104,6 +104,21 @@ pub fn render(answer: &Answer, now: u64) -> String {
              As in:  curl -H \"Content-Type: application/json\" -d '{{\"token\":\"CODE\",\"password\":\"…\"}}' \
              http://127.0.0.1:8600/client/v4/poterne/password_reset\n"
         ),
+        Answer::Invited { email, roles, link, expires_at, by_mail } => {
+            let told = if *by_mail {
+                "A mail with this link is on its way to them"
+            } else {
+                "No mail goes to them from here: hand them this link yourself"
+            };
+            let until = expires_at.as_ref().map(|at| format!(", and is good until {at}")).unwrap_or_default();
+            format!(
+                "{email} is invited as {}.\n{told}. It lets in whoever has it, as {email}{until}:\n\n{link}\n",
+                roles.join(", ")
+            )
+        }
+        Answer::MailTaken { address, server } => {
+            format!("The mail server {server} has taken a message to {address}: look there, and among what was sorted out.\n")
+        }
         Answer::Refused { message } => format!("{message}\n"),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         server::Administrator as _,
     },
     administration::Administration,
-    cli::{Admin, Backup, Cert, LoginVerb, Restore, TokenVerb, TunnelVerb, UserVerb, ZoneVerb},
+    cli::{Admin, Backup, Cert, LoginVerb, MailVerb, MemberVerb, Restore, TokenVerb, TunnelVerb, UserVerb, ZoneVerb},
     config::Config,
     password, print, state,
     state::StateDir,
@@ -103,6 +103,20 @@ pub async fn user(verb: UserVerb) -> anyhow::Result<ExitCode> {
             let password = if generate { None } else { Some(Hidden(password::ask(&email)?)) };
             run(Verb::UserPassword { email, password, forget_second_factors }, admin).await
         }
+    }
+}
+
+/// `poterne member …`.
+pub async fn member(verb: MemberVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        MemberVerb::Invite { email, roles, admin } => run(Verb::MemberInvite { email, roles }, admin).await,
+    }
+}
+
+/// `poterne mail …`.
+pub async fn mail(verb: MailVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        MailVerb::Test { address, admin } => run(Verb::MailTest { address }, admin).await,
     }
 }
 

@@ -83,6 +83,21 @@ impl Node {
         node
     }
 
+    /// `poterne serve` with ports that the kernel chose and these settings, and with nothing made but an API token, which is in its line
+    /// as the demo's is.
+    pub fn bare(settings: &[String]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ports: Vec<_> = LISTENERS.iter().map(|(setting, _)| format!("{setting}=127.0.0.1:0")).collect();
+        let setup = Setup { settings: settings.to_vec(), ..Setup::default() };
+        let (process, line) = serve(dir.path(), &ports, &setup);
+        let [hostname, tunnel, token] = [(); 3].map(|()| String::new());
+        let mut node = Self { line, hostname, tunnel, token, process, dir, setup };
+        let made = node.verb(&["token", "create", "--name", "test", "--permissions", "all", "--json"]).unwrap();
+        let made: Value = serde_json::from_str(&made).unwrap();
+        node.line["api_token"] = made["secret"].clone();
+        node
+    }
+
     /// `kill -9`, then the same node again on the same ports and the same state.
     pub fn kill_and_restart(&mut self) {
         self.process.kill();
@@ -98,7 +113,11 @@ impl Node {
                 format!("{setting}={address}")
             })
             .collect();
+        let told = self.line.take();
         (self.process, self.line) = serve(self.dir.path(), &ports, &self.setup);
+        if let Some(token) = told.get("api_token") {
+            self.line["api_token"] = token.clone();
+        }
     }
 
     /// A key of the ready line.

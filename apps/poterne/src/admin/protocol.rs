@@ -82,6 +82,13 @@ pub enum Verb {
     UserLink {
         email: String,
     },
+    MemberInvite {
+        email: String,
+        roles: Vec<String>,
+    },
+    MailTest {
+        address: String,
+    },
 }
 
 /// A text that is sent, and never printed.
@@ -168,6 +175,17 @@ pub enum Answer {
         email: String,
         token: String,
         until: String,
+    },
+    Invited {
+        email: String,
+        roles: Vec<String>,
+        link: String,
+        expires_at: Option<String>,
+        by_mail: bool,
+    },
+    MailTaken {
+        address: String,
+        server: String,
     },
     Refused {
         message: String,

@@ -49,7 +49,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("dns", "The name server, which is not built yet: `listen` is read and has no effect."),
     ("control", "The control plane: API, store, operator's decisions."),
     ("acme", "Certificates of a public authority. Not built yet: these keys are read and have no effect."),
-    ("mail", "Outgoing mail. Not built yet: these keys are read and have no effect."),
+    ("mail", "Outgoing mail: invitations, new passwords, and what notification policies ask for. Without `smtp` none is sent."),
 ];
 
 use self::Default::{AbsentAsIn, Is};
@@ -81,8 +81,8 @@ pub const KEYS: &[Key] = &[
         "Your own certificates, as in [{ cert = \"/etc/ssl/example.pem\", key = \"/etc/ssl/example.key\" }]. \
          Names they do not cover get one from the node's local authority."),
     key!("edge" "origins_allowed" Toml Is("[]"),
-        "Private ranges that direct origins may be in, as in [{ cidr = \"10.0.0.0/8\" }]; `accounts` limits that to some accounts. \
-         Services behind a tunnel do not need it. Read, and without effect: this version reaches no origin directly."),
+        "Private ranges that webhooks may be called in, and direct origins may be in, as in [{ cidr = \"10.0.0.0/8\" }]; `accounts` \
+         limits that to some accounts. Services behind a tunnel do not need it. This version reaches no origin directly."),
     key!("edge" "connections_max" Number AbsentAsIn("100000"),
         "Visitors' connections at once; one more is closed. Default: three quarters of the descriptors this process may have. \
          Lower it where memory is short."),
@@ -136,8 +136,18 @@ pub const KEYS: &[Key] = &[
         "The authority's directory."),
     key!("acme" "email" Text AbsentAsIn(r#""you@example.net""#), "The account's contact."),
     key!("acme" "ca_file" Text AbsentAsIn(r#""/etc/poterne/acme-ca.pem""#), "What verifies the directory, where the system's store does not."),
-    key!("mail" "smtp" Text AbsentAsIn(r#""smtps://user:password@mail.example.net""#), "The mail server."),
-    key!("mail" "from" Text AbsentAsIn(r#""poterne@example.net""#), "The sender of the node's mails."),
+    key!("mail" "smtp" Text AbsentAsIn(r#""smtps://user@mail.example.net""#),
+        "The mail server. smtps:// speaks TLS from the first byte (port 465); smtp:// asks for TLS and writes over nothing else \
+         (port 587), but for a server on this machine, which is spoken to in clear (smtp://localhost, port 25). \
+         In a user or password, write @ as %40, : as %3A and / as %2F. Try it: poterne mail test ADDRESS."),
+    key!("mail" "from" Text AbsentAsIn(r#""Poterne <poterne@example.net>""#), "Whom the node's mails come from; the mail server must let its user send so."),
+    key!("mail" "password" Text AbsentAsIn(r#""secret""#),
+        "The user's password, where it is not in the URL; from the environment, POTERNE_MAIL_PASSWORD."),
+    key!("mail" "password_file" Text AbsentAsIn(r#""/etc/poterne/mail-password""#), "A file that holds the user's password, instead."),
+    key!("mail" "ca_file" Text AbsentAsIn(r#""/etc/poterne/mail-ca.pem""#),
+        "Certificates (PEM) that vouch for the mail server, beside the system's: for a server with a private authority."),
+    key!("mail" "language" Text Is(r#""both""#),
+        "What mails are written in: en, fr, or both in one message, since the node does not know what its readers speak."),
 ];
 
 /// All defaults, as one table.

@@ -18,6 +18,7 @@ use crate::cli::Sources;
 
 pub mod file;
 pub mod keys;
+pub mod mail;
 pub mod overlay;
 
 /// Where the file is looked for when no `--config` is given; there it may be absent.
@@ -193,10 +194,41 @@ pub struct Acme {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mail {
-    /// URL of the mail server.
-    pub smtp: Option<String>,
+    /// URL of the mail server; absent: no mail is sent.
+    pub smtp: Option<Hidden>,
     /// Sender of the node's mails.
     pub from: Option<String>,
+    /// The user's password, where it is not in the URL.
+    pub password: Option<Hidden>,
+    /// A file that holds it.
+    pub password_file: Option<PathBuf>,
+    /// PEM file that vouches for the mail server, beside the system's authorities.
+    pub ca_file: Option<PathBuf>,
+    /// What notices are written in.
+    pub language: MailLanguage,
+}
+
+/// What notices are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailLanguage {
+    /// English and French, in one message.
+    Both,
+    /// English.
+    En,
+    /// French.
+    Fr,
+}
+
+/// A text that may hold a password: `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(…)")
+    }
 }
 
 /// Why there is no configuration.
@@ -299,6 +331,7 @@ impl Config {
         if let Some((account, error)) = accounts.filter_map(|id| Some((id, id.parse::<AccountId>().err()?))).next() {
             return wrong(&format!("[edge] origins_allowed: the account {account:?} is none: {error}"));
         }
+        mail::check(&self.mail)?;
         if let Some(range) = self.edge.origins_allowed.iter().find(|allowed| range(&allowed.cidr).is_none()) {
             return wrong(&format!(
                 "[edge] origins_allowed: {:?} is neither an address nor a range such as 10.0.0.0/8",
@@ -316,6 +349,15 @@ impl Config {
             Some(poterne_control_app::OriginRange { network, accounts })
         };
         self.edge.origins_allowed.iter().filter_map(read).collect()
+    }
+
+    /// What links to this node's own pages begin with: its name over TLS where it has one, else where the API listens.
+    pub fn pages(&self) -> String {
+        match (self.node_names().first(), self.edge.https.first().map(SocketAddr::port)) {
+            (Some(name), Some(443)) => format!("https://{name}"),
+            (Some(name), Some(port)) => format!("https://{name}:{port}"),
+            _ => format!("http://{}", crate::bind::reachable(self.control.listen)),
+        }
     }
 
     /// Under which names the node's API answers; the first is its own.
@@ -372,7 +414,6 @@ impl Config {
         };
         tell(self.dns.listen != defaults.dns.listen, "[dns] listen");
         tell(self.acme != defaults.acme, "[acme]");
-        tell(self.mail != defaults.mail, "[mail]");
         tell(self.control.url.is_some(), "[control] url");
         keys
     }

@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use axum::{Router, extract::ConnectInfo};
 use poterne_control_api::ClientIp;
 use poterne_control_app::{App, Trouble};
+use poterne_control_courier::{Courier, Mailer, webhook};
 use poterne_control_publish::Publisher;
 use poterne_control_store::Store;
 use poterne_edge_listen::Listener;
@@ -95,6 +96,11 @@ impl Node {
             *address = listener.local_addr()?;
         }
         let agents_on_https = edge::udp_beside(&https)?;
+        // Links to this node's pages name the port that it has.
+        for (address, listener) in config.edge.https.iter_mut().zip(&https) {
+            *address = listener.local_addr()?;
+        }
+        let mailer = config.mail()?.map(Mailer::new).transpose()?;
         let api_listener = bind::listen("control.listen", config.control.listen)?;
         let metrics_listener = bind::listen("control.metrics", config.control.metrics)?;
         let stop = CancellationToken::new();
@@ -143,8 +149,11 @@ impl Node {
         background.spawn(record(app.clone(), control.events, stop.clone()));
         background.spawn(publisher.run(stop.clone()));
         let api = poterne_control_api::router(app.clone(), config.control.rate_limit);
-        let https = config.edge.https.first().copied().map(bind::reachable);
-        let administration = Arc::new(Administration::new(app, &state, https));
+        let own = names.first().map_or_else(|| "localhost".to_owned(), Name::to_string);
+        let courier = Courier::new(app.clone(), mailer.clone(), webhook::Caller::default(), own, config.languages(), &metrics);
+        background.spawn(courier.run(stop.clone()));
+        let reachable = config.edge.https.first().copied().map(bind::reachable);
+        let administration = Arc::new(Administration::new(app, &state, reachable, mailer));
 
         // The visitors' side.
         let edge = edge::assemble(edge::Parts {

@@ -1,4 +1,4 @@
-//! The official Python SDK, its validation strict: `peers/with_cloudflare.py` and `peers/with_cloudflare_dns.py`.
+//! The official Python SDK, its validation strict: `peers/with_cloudflare.py`, `with_cloudflare_dns.py` and `with_cloudflare_alerting.py`.
 
 use poterne_e2e::{Agent, Client, Kind, Node};
 
@@ -42,6 +42,37 @@ fn a_batch_is_done_whole_or_not_at_all() {
 #[test]
 fn zone_files() {
     Client::run("with_cloudflare_dns.py", &["files"], &Node::demo());
+}
+
+/// A node that lets webhooks be called on loopback.
+fn calling_loopback() -> Node {
+    Node::bare(&["edge.origins_allowed=[{ cidr = \"127.0.0.0/8\" }]".to_owned()])
+}
+
+#[test]
+fn webhooks_and_policies() {
+    Client::run("with_cloudflare_alerting.py", &["objects"], &Node::bare(&[]));
+}
+
+#[test]
+fn a_webhook_is_called_with_its_signature() {
+    let node = calling_loopback();
+    Client::run("with_cloudflare_alerting.py", &["signed"], &node);
+    let log = node.log();
+    assert!(log.contains("answers 503") && log.contains("notice sent"), "{log}");
+    assert!(!log.contains("whsec_") && !log.contains("in?a=b"), "neither secret nor path: {log}");
+}
+
+#[test]
+fn nothing_inside_is_called() {
+    let node = Node::bare(&[]);
+    Client::run("with_cloudflare_alerting.py", &["refused_inside"], &node);
+    assert!(node.log().contains("is a loopback address"), "{}", node.log());
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    Client::run("with_cloudflare_alerting.py", &["redirected"], &calling_loopback());
 }
 
 /// The SDK makes a tunnel, an agent runs with its token, and visitors come as soon as the record is made.

@@ -26,6 +26,7 @@ macro_rules! columns {
 }
 
 mod aiohttp;
+mod aiosmtpd;
 mod certbot;
 mod cloudflare;
 mod curl;
