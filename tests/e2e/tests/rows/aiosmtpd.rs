@@ -57,7 +57,7 @@ fn over_tls_with_a_password_or_with_the_reason_why_not() {
     };
     let chain: String = leaf.chain.iter().map(|der| pem("CERTIFICATE", der)).collect();
     let (cert, key) = (file("cert.pem", &chain), file("key.pem", &pem("PRIVATE KEY", leaf.key.secret_der())));
-    let (password, authority) = (file("password", "open sesame\n"), file("ca.pem", ca.pem()));
+    let (password, authority) = (file("password", "open sesame\n"), file("ca.pem", ca.certificate_pem()));
     let with_password = format!("mail.password_file={password}");
     let mut node = node(&smtp, &[&with_password, &format!("mail.ca_file={authority}")]);
     let refused = node.verb(&["mail", "test", "bob@example.com"]).unwrap_err();

@@ -177,3 +177,85 @@ async fn an_invitation_is_mailed_and_its_link_is_in_no_answer() {
     client.ask("DELETE", &one, Value::Null).await.result();
     assert_eq!(client.app.outbox_length().await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn a_tunnel_that_stays_away_is_told_once_and_one_that_comes_back_too() {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::Duration,
+    };
+
+    use poterne_feed::Event;
+    use poterne_model::{ConnectionId, ConnectionInfo, ConnectorId, TunnelId, TunnelStatus, tunnel::Transport};
+
+    let now = Arc::new(AtomicU64::new(1000));
+    let clock = now.clone();
+    let clock = Arc::new(move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::SeqCst)));
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("store.sqlite")).await.unwrap();
+    let app = App::open(store, &NodeKey::generate(), Settings::default(), clock, None).await.unwrap();
+    let (_, token) = app.api_token_of_operator(&Caller::Operator, "all", &["all".into()]).await.unwrap();
+    let client = Client { router: router(app.clone(), 0), account: app.account().to_string(), app, token, _dir: dir };
+    let app = &client.app;
+
+    let tunnel = app.tunnel_create(&Caller::Operator, "home", ConfigSource::Remote).await.unwrap().tunnel.id;
+    assert_eq!(app.tunnels_look().await.unwrap(), 0, "nobody wants to know");
+    let base = base(&client);
+    let body = json!({ "name": "ops", "url": "https://hooks.example.com/x" });
+    let hook = client.ask("POST", &format!("{base}/destinations/webhooks"), body).await.result()["id"].clone();
+    let mut wanted = policy(&hook);
+    (wanted["alert_type"], wanted["filters"]) = (json!("tunnel_health_event"), json!({ "tunnel_id": [tunnel] }));
+    client.ask("POST", &format!("{base}/policies"), wanted).await.result();
+    assert_eq!(app.tunnels_look().await.unwrap(), 0, "what it was before anybody asked is no news");
+
+    let opened = |at: u64, number: u8, tunnel: TunnelId| Event::ConnectionOpened {
+        tunnel,
+        connector: ConnectorId::from_bytes([1; 16]),
+        version: "1".into(),
+        arch: "linux_amd64".into(),
+        features: Vec::new(),
+        connection: ConnectionInfo {
+            id: ConnectionId::from_bytes([number; 16]),
+            index: number,
+            transport: Transport::Quic,
+            origin_ip: super::VISITOR,
+            location: "here".into(),
+            opened_at: at,
+            draining: false,
+        },
+    };
+    let told = async |expected: Option<(TunnelStatus, TunnelStatus)>| {
+        assert_eq!(app.tunnels_look().await.unwrap(), usize::from(expected.is_some()));
+        assert_eq!(app.tunnels_look().await.unwrap(), 0, "once");
+        let taken = app.outbox_take(Channel::Webhook, 9).await.unwrap();
+        let statuses: Vec<_> = taken
+            .iter()
+            .map(|dispatch| match &dispatch.notice {
+                Notice::TunnelHealth { status, before, .. } => (*status, *before),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(statuses, Vec::from_iter(expected));
+    };
+    for number in [0, 1] {
+        app.record_event(opened(1000, number, tunnel)).await.unwrap();
+    }
+    told(Some((TunnelStatus::Healthy, TunnelStatus::Inactive))).await;
+    for number in [0, 1] {
+        let (connector, connection) = (ConnectorId::from_bytes([1; 16]), ConnectionId::from_bytes([number; 16]));
+        app.record_event(Event::ConnectionClosed { tunnel, connector, connection, at: 1100, reason: "gone".into() })
+            .await
+            .unwrap();
+    }
+    now.store(1110, Ordering::SeqCst);
+    told(None).await;
+    now.store(1135, Ordering::SeqCst);
+    told(Some((TunnelStatus::Degraded, TunnelStatus::Healthy))).await;
+    now.store(1165, Ordering::SeqCst);
+    told(Some((TunnelStatus::Down, TunnelStatus::Degraded))).await;
+    for number in [2, 3] {
+        app.record_event(opened(1170, number, tunnel)).await.unwrap();
+    }
+    now.store(1171, Ordering::SeqCst);
+    told(Some((TunnelStatus::Healthy, TunnelStatus::Down))).await;
+}
