@@ -5,6 +5,7 @@ import email.policy
 import email.utils
 import json
 import queue
+import socket
 import ssl
 import urllib.request
 
@@ -40,9 +41,13 @@ class Server(Controller):
         return SMTP(self.handler, enable_SMTPUTF8=False, **self.options)
 
     def _trigger_server(self):
-        """What it would ask itself to see whether it is there; in TLS it cannot."""
+        """Asks itself whether it is there; over TLS not with its own context, which is a server's."""
         if self.ssl_context is None:
-            super()._trigger_server()
+            return super()._trigger_server()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with socket.create_connection(("127.0.0.1", PORT), timeout=10) as plain, context.wrap_socket(plain) as secured:
+            secured.recv(1024)
 
 
 def call(method, path, body=None):

@@ -111,6 +111,7 @@ impl App {
             }
         }
         session.forget_connections(last_alive.map_or(now, |at| micros(at).min(now))).await?;
+        let outbox = Outbox::open(&mut session, settings.pin, now).await?;
         session.commit().await?;
         Ok(Self(Arc::new(Inner {
             store,
@@ -124,7 +125,7 @@ impl App {
             logins: logins::Shared::default(),
             identities: Remembered::default(),
             entrance: Entrance::default(),
-            outbox: Outbox::default(),
+            outbox,
             live: OnceLock::new(),
             agents: OnceLock::new(),
         })))

@@ -4,7 +4,8 @@
 //! verb ── notify, alert ──→ outbox (store, sealed) ── take ──→ whoever sends ── settle ──→ gone, or again later
 //! ```
 //!
-//! At least once: whoever takes a notice up has it for [`LEASE_SECS`], and it comes again by itself where they die. Its id goes along
+//! At least once: whoever takes a notice up has it for [`LEASE_SECS`], and it comes again by itself where they die, sooner where they are
+//! started again. Its id goes along
 //! (Message-ID, `webhook-id`), by which a receiver knows it again. What is not taken in [`LIFE_SECS`] is given up, and said to be.
 
 use std::time::Duration;
@@ -154,13 +155,21 @@ pub fn fate(outcome: &Attempt, attempt: u32, age_secs: i64, useful_secs: Option<
 }
 
 /// What the verbs and whoever sends share.
-#[derive(Default)]
 pub(crate) struct Outbox {
+    /// This node's name for itself: what its state directory alone has.
+    node: String,
     mails: Notify,
     calls: Notify,
 }
 
 impl Outbox {
+    /// Of the node with this tunnel CA. What a former run of it had taken up is due again.
+    pub(crate) async fn open(session: &mut Session, pin: [u8; 32], now: Micros) -> Result<Self, AppError> {
+        let node: String = pin[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        session.release_notices(&node, now).await?;
+        Ok(Self { node, mails: Notify::new(), calls: Notify::new() })
+    }
+
     const fn woken(&self, channel: Channel) -> &Notify {
         match channel {
             Channel::Mail => &self.mails,
@@ -248,7 +257,8 @@ impl App {
     pub async fn outbox_take(&self, channel: Channel, count: u32) -> Result<Vec<Dispatch>, AppError> {
         let mut session = self.0.store.write().await?;
         let now = self.now();
-        let taken = session.take_notices(channel, now, now.saturating_add(LEASE_SECS * MICROS), count).await?;
+        let taken =
+            session.take_notices(&self.0.outbox.node, channel, now, now.saturating_add(LEASE_SECS * MICROS), count).await?;
         if taken.is_empty() {
             return Ok(Vec::new());
         }

@@ -55,6 +55,7 @@ impl Node {
             nodes: 1,
             public_addresses: Vec::new(),
             origins_allowed: Vec::new(),
+            management_hostname: None,
             sends_mail: false,
             pages: String::new(),
             activate: vec!["poterne.localhost".into(), "*.test".into()],

@@ -110,24 +110,32 @@ impl Session {
         row.as_ref().map(|row| cell(row, "due_at")).transpose()
     }
 
-    /// Takes up what is due, at most `count`: until `leased_until` nobody else does.
+    /// Takes up what is due, at most `count`, for the node of that name: until `leased_until` nobody else does.
     pub async fn take_notices(
         &mut self,
+        node: &str,
         channel: Channel,
         now: Micros,
         leased_until: Micros,
         count: u32,
     ) -> Result<Vec<QueuedNotice>, StoreError> {
-        let statement = "UPDATE notice SET due_at = $2, attempts = attempts + 1 WHERE id IN
+        let statement = "UPDATE notice SET due_at = $2, attempts = attempts + 1, taken_by = $5 WHERE id IN
             (SELECT id FROM notice WHERE channel = $4 AND due_at <= $1 ORDER BY due_at, id LIMIT $3) RETURNING *";
-        let statement = query(statement).bind(now).bind(leased_until).bind(count).bind(channel.as_str());
+        let statement = query(statement).bind(now).bind(leased_until).bind(count).bind(channel.as_str()).bind(node);
         let rows = statement.fetch_all(self.connection()).await?;
         rows.iter().map(notice).collect()
     }
 
+    /// The node of that name begins: what it had taken up when it died is due.
+    pub async fn release_notices(&mut self, node: &str, now: Micros) -> Result<(), StoreError> {
+        let statement = query("UPDATE notice SET due_at = $2, taken_by = NULL WHERE taken_by = $1").bind(node).bind(now);
+        statement.execute(self.connection()).await?;
+        Ok(())
+    }
+
     /// Tries it again then, unless somebody else has taken it up since.
     pub async fn postpone_notice(&mut self, id: NoticeId, attempts: u32, due_at: Micros) -> Result<(), StoreError> {
-        let statement = query("UPDATE notice SET due_at = $3 WHERE id = $1 AND attempts = $2");
+        let statement = query("UPDATE notice SET due_at = $3, taken_by = NULL WHERE id = $1 AND attempts = $2");
         statement.bind(id.to_string()).bind(attempts).bind(due_at).execute(self.connection()).await?;
         Ok(())
     }

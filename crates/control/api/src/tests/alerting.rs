@@ -236,6 +236,9 @@ async fn a_tunnel_that_stays_away_is_told_once_and_one_that_comes_back_too() {
             })
             .collect();
         assert_eq!(statuses, Vec::from_iter(expected));
+        for dispatch in &taken {
+            app.outbox_settle(dispatch, &Attempt::Taken).await.unwrap();
+        }
     };
     for number in [0, 1] {
         app.record_event(opened(1000, number, tunnel)).await.unwrap();

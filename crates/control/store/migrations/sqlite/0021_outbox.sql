@@ -12,7 +12,9 @@ CREATE TABLE notice (
     created_at INTEGER NOT NULL,
     -- When it is tried, or tried again. Whoever takes it up moves this on, so that nobody else does meanwhile.
     due_at INTEGER NOT NULL,
-    attempts INTEGER NOT NULL
+    attempts INTEGER NOT NULL,
+    -- The node that has taken it up, until it says what came of it.
+    taken_by TEXT
 ) STRICT;
 CREATE INDEX notice_due ON notice (channel, due_at, id);
 CREATE INDEX notice_recipient ON notice (channel, recipient);

@@ -39,18 +39,26 @@ async fn a_notice_belongs_to_whoever_took_it_up_until_its_lease_is_over(engine: 
     }
     assert!(session.queue_notice(&notice(1, Channel::Mail, 1)).await.is_err(), "an id is one notice's");
     assert_eq!(session.next_notice_due(Channel::Mail).await.unwrap(), Some(10));
-    assert_eq!(session.take_notices(Channel::Mail, 9, 100, 9).await.unwrap(), []);
-    let taken = session.take_notices(Channel::Mail, 50, 100, 1).await.unwrap();
+    assert_eq!(session.take_notices("one", Channel::Mail, 9, 100, 9).await.unwrap(), []);
+    let taken = session.take_notices("one", Channel::Mail, 50, 100, 1).await.unwrap();
     assert_eq!(taken, [QueuedNotice { due_at: 100, attempts: 1, ..notice(1, Channel::Mail, 10) }]);
-    let rest = session.take_notices(Channel::Mail, 50, 100, 9).await.unwrap();
+    let rest = session.take_notices("one", Channel::Mail, 50, 100, 9).await.unwrap();
     assert_eq!(rest.iter().map(|one| one.id).collect::<Vec<_>>(), [NoticeId::from_bytes([2; 16])], "not the one that was taken");
-    assert_eq!(session.take_notices(Channel::Mail, 99, 200, 9).await.unwrap(), []);
+    assert_eq!(session.take_notices("one", Channel::Mail, 99, 200, 9).await.unwrap(), []);
     // Whoever had it is gone: another takes it up, and what the first says of it then does not count.
-    assert_eq!(session.take_notices(Channel::Mail, 100, 200, 1).await.unwrap()[0].attempts, 2);
+    assert_eq!(session.take_notices("one", Channel::Mail, 100, 200, 1).await.unwrap()[0].attempts, 2);
     session.postpone_notice(taken[0].id, 1, 101).await.unwrap();
-    assert_eq!(session.take_notices(Channel::Mail, 150, 300, 9).await.unwrap().len(), 1, "the other of the two");
+    assert_eq!(session.take_notices("one", Channel::Mail, 150, 300, 9).await.unwrap().len(), 1, "the other of the two");
     session.postpone_notice(taken[0].id, 2, 160).await.unwrap();
     assert_eq!(session.next_notice_due(Channel::Mail).await.unwrap(), Some(160));
+    session.release_notices("other", 155).await.unwrap();
+    session.release_notices("one", 155).await.unwrap();
+    assert_eq!(
+        session.next_notice_due(Channel::Mail).await.unwrap(),
+        Some(155),
+        "what a node had that begins anew; and only that"
+    );
+    assert_eq!(session.take_notices("one", Channel::Mail, 155, 300, 9).await.unwrap().len(), 1);
     session.delete_notice(taken[0].id).await.unwrap();
     session.delete_notice(taken[0].id).await.unwrap();
     assert_eq!(session.next_notice_due(Channel::Mail).await.unwrap(), Some(300));
@@ -70,7 +78,7 @@ async fn what_waits_is_counted_and_taken_back(engine: Engine) {
     assert_eq!(counts, NoticeCounts { all: 4, of_account: 0, for_recipient: 0 });
     session.delete_notices_for(ACCOUNT, Channel::Mail, "ada@example.com", Some("invitation")).await.unwrap();
     session.delete_notices_for(OTHER, Channel::Mail, "ada@example.com", None).await.unwrap();
-    let left = session.take_notices(Channel::Mail, 9, 10, 9).await.unwrap();
+    let left = session.take_notices("one", Channel::Mail, 9, 10, 9).await.unwrap();
     let mut ids: Vec<_> = left.iter().map(|one| one.id.as_bytes()[0]).collect();
     ids.sort_unstable();
     assert_eq!(ids, [2, 3, 4]);
