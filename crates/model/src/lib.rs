@@ -52,8 +52,8 @@ pub mod zone;
 pub use entry::{Draft, Entry, EntryError};
 pub use id::{
     AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, IdError, ListId, ListItemId, ListOperationId, MembershipId,
-    NoticeId, NotificationPolicyId, PasskeyId, PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId,
-    TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
+    NoticeId, NotificationPolicyId, PasskeyId, PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId,
+    TokenId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
 };
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};
