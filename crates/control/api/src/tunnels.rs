@@ -13,7 +13,9 @@ use poterne_control_wire::{
     tunnel_configuration::ConfigurationObject,
 };
 use poterne_keys::Secret;
-use poterne_model::{AccountId, At, ConnectorId, Schema, ShapeError, Timestamp, TunnelId, ZoneId, permission::Subject};
+use poterne_model::{
+    AccountId, At, ConnectorId, Schema, ShapeError, Timestamp, TunnelId, TunnelStatus, ZoneId, permission::Subject,
+};
 use serde_json::{Value, json};
 
 use crate::{
