@@ -69,7 +69,7 @@ impl Page {
 const URI_TOO_LONG: u16 = 414;
 
 /// Each status that an error may have: its name among the components, and what it means.
-const ERRORS: [(u16, &str, &str); 11] = [
+const ERRORS: [(u16, &str, &str); 13] = [
     (400, "Wrong", "The request is wrong; `errors` says where and why."),
     (401, "Unknown", "Nobody knows that token."),
     (403, "Forbidden", "The credentials are not valid, or do not allow this."),
@@ -81,6 +81,8 @@ const ERRORS: [(u16, &str, &str); 11] = [
     (415, "NotJson", "The body is not JSON, and does not say it were."),
     (429, "TooMany", "Too many requests; `Retry-After` says in how many seconds to come back."),
     (500, "Failed", "The node could not do it; its log says why, under the Ray id of this answer."),
+    (503, "Unavailable", "The node's store does not answer: nothing was changed; `Retry-After` says when to come back."),
+    (507, "Full", "The disk of the node's store is full: nothing was changed."),
 ];
 
 const DESCRIPTION: &str = "The v4 API of this node. Answers stand in one envelope: `success`, `errors`, `messages`, `result`, and \

@@ -69,7 +69,14 @@ impl Operation {
         op: Op,
         components: &mut Components,
     ) -> Self {
-        let mut statuses = BTreeSet::from([500]);
+        let mut statuses = BTreeSet::new();
+        // What is the same for everybody asks no store.
+        if op.access != Access::Open || op.plain.is_none() {
+            statuses.extend([500, 503]);
+        }
+        if method != "get" {
+            statuses.insert(507);
+        }
         match op.access {
             Access::Open => {}
             Access::Asked => {
