@@ -75,6 +75,8 @@ fn v4_routes() -> Routes {
     Routes::all([
         tokens::routes(),
         user::routes(),
+        sign_in::routes(),
+        signed_in::routes(),
         members::routes(),
         zones::routes(),
         plans::routes(),
@@ -107,8 +109,7 @@ fn all_routes() -> Routes {
 fn mounted(door: &Door) -> Router<Door> {
     // Whatever else is asked of it: there is no such route.
     let quick = quick::routes().into_router(door).route("/tunnel", MethodRouter::new().fallback(door::no_route));
-    let signed_in = signed_in::routes().route_layer(middleware::from_fn_with_state(door.clone(), door::identify));
-    quick.nest("/client/v4", v4_routes().into_router(door).merge(sign_in::routes()).merge(signed_in))
+    quick.nest("/client/v4", v4_routes().into_router(door))
 }
 
 /// All routes, for `127.0.0.1:8600` and for the node's own names. `rate_limit`: requests a minute and token; 0: without limit.

@@ -148,7 +148,10 @@ async fn subscribe(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId
         return Err(AppError::Forbidden { permission: EDIT }.into());
     }
     let body = At::body(&body);
-    if let Some(wanted) = body.member("rate_plan").and_then(|plan| plan.member("id")) {
+    body.object()?;
+    let plan = body.member("rate_plan");
+    plan.as_ref().map(At::object).transpose()?;
+    if let Some(wanted) = plan.and_then(|plan| plan.member("id")) {
         let text = wanted.text(64)?;
         if !FREE.contains(&text) {
             let why = format!("{text:?} is not to be had: nothing is sold here, and every zone has the plan {:?}", FREE[0]);

@@ -10,6 +10,7 @@
 
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     handler::Handler,
     middleware,
     routing::{MethodFilter, on},
@@ -200,6 +201,13 @@ impl Routes {
         self.operations.push(Operation::of::<T, H>(self.tag, method, path, op, &mut self.components));
         let router = if is_identified { &mut self.identified } else { &mut self.others };
         *router = std::mem::take(router).route(path, on(filter, handler));
+        self
+    }
+
+    /// Their bodies have at most so many bytes.
+    pub(crate) fn bodies_within(mut self, bytes: usize) -> Self {
+        self.identified = self.identified.layer(DefaultBodyLimit::max(bytes));
+        self.others = self.others.layer(DefaultBodyLimit::max(bytes));
         self
     }
 

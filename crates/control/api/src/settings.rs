@@ -50,7 +50,7 @@ fn account_dns_schema() -> Schema {
         ("enforce_dns_only", Schema::of(json!({ "type": "boolean", "const": false }))),
         ("zone_defaults", DnsSettings::changes()),
     ];
-    Schema::object(members).named("AccountDnsChanges")
+    Schema::object(members).named("AccountDnsChanges").example(json!({ "zone_defaults": { "flatten_all_cnames": true } }))
 }
 
 shown![SettingObject, DnsSettings, UrlNormalization, ManagedHeadersObject, AccountDns];

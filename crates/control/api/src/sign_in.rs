@@ -1,17 +1,20 @@
 //! Ours: signing in, for whoever is not yet; and the links that let somebody in once (docs/decisions/0012-sign-in.md).
 
-use axum::{Router, extract::DefaultBodyLimit, extract::State, routing::post};
+use axum::extract::State;
 use poterne_control_app::{Invited, SESSION_LIFE, SecondFactorAsked, SignedIn, Step, UserSession};
 use poterne_control_wire::WireTime;
-use poterne_model::{At, SessionId, ShapeError, Timestamp};
+use poterne_model::{At, Schema, SessionId, ShapeError, Timestamp};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::{
     answer::{Answer, Answered},
     body::Json,
     cookie,
     door::{Door, Visiting},
+    openapi::components::shown,
+    routes::{Op, Routes, open},
     user::UserObject,
 };
 
@@ -24,21 +27,89 @@ pub(crate) const SECRET_MAX: usize = 128;
 pub(crate) const PASSWORD_MAX: usize = 1024;
 
 /// Under `/poterne`: nobody is asked for credentials.
-pub(crate) fn routes() -> Router<Door> {
-    Router::new()
-        .route("/poterne/sign_in", post(with_password))
-        .route("/poterne/sign_in/code", post(with_code))
-        .route("/poterne/sign_in/passkey", post(with_passkey))
-        .route("/poterne/sign_in/passkey/challenge", post(challenge))
-        .route("/poterne/password_link", post(ask_password_link))
-        .route("/poterne/password_reset", post(reset_password))
-        .route("/poterne/invitation", post(show_invitation))
-        .route("/poterne/invitation/acceptance", post(accept_invitation))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+pub(crate) fn routes() -> Routes {
+    let op = |summary, name, members: &[(&str, Schema)], example: Value| -> Op {
+        let body = Schema::object(members.iter().cloned()).named(name).example(example);
+        open(summary).body(body).says([401, 404, 429, 503])
+    };
+    let email = ("email", Schema::text(EMAIL_MAX).required());
+    let chosen = || Schema::text(PASSWORD_MAX);
+    let secret = |name| (name, Schema::text(SECRET_MAX).required());
+    let credential = ("credential", Schema::object([]).required().about("what the browser's authenticator answered"));
+    let ticket = ("ticket", Schema::text(SECRET_MAX).about("where a password came first"));
+    Routes::of("Signing in", "For browsers, over TLS or on this machine alone: what lets in is a cookie.")
+        .post(
+            "/poterne/sign_in",
+            with_password,
+            op(
+                "Sign in with a password",
+                "SignIn",
+                &[email.clone(), ("password", chosen().required())],
+                json!({ "email": "ada@example.com", "password": "some long words" }),
+            ),
+        )
+        .post(
+            "/poterne/sign_in/code",
+            with_code,
+            op(
+                "Give the second factor",
+                "SecondFactor",
+                &[secret("ticket"), secret("code")],
+                json!({ "ticket": "…", "code": "123456" }),
+            ),
+        )
+        .post(
+            "/poterne/sign_in/passkey",
+            with_passkey,
+            op(
+                "Sign in with a passkey",
+                "PasskeyAnswer",
+                &[secret("ceremony"), credential],
+                json!({ "ceremony": "…", "credential": {} }),
+            ),
+        )
+        .post(
+            "/poterne/sign_in/passkey/challenge",
+            challenge,
+            op("Begin with a passkey", "PasskeyBeginning", &[ticket], json!({})),
+        )
+        .post(
+            "/poterne/password_link",
+            ask_password_link,
+            op("Ask for a link to set a password", "PasswordLink", &[email], json!({ "email": "ada@example.com" })),
+        )
+        .post(
+            "/poterne/password_reset",
+            reset_password,
+            op(
+                "Set a password by a link",
+                "PasswordReset",
+                &[secret("token"), ("password", chosen().required())],
+                json!({ "token": "pol_…", "password": "some long words" }),
+            ),
+        )
+        .post(
+            "/poterne/invitation",
+            show_invitation,
+            op("Show an invitation", "InvitationLink", &[secret("token")], json!({ "token": "pol_…" })),
+        )
+        .post(
+            "/poterne/invitation/acceptance",
+            accept_invitation,
+            op(
+                "Accept an invitation",
+                "InvitationAnswer",
+                &[secret("token"), ("password", chosen())],
+                json!({ "token": "pol_…", "password": "some long words" }),
+            ),
+        )
+        .bodies_within(BODY_BYTES_MAX)
 }
 
+shown![SignInObject, SessionObject, ChallengeObject, InvitationObject, Told];
+
 /// How far somebody has come.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum SignInObject {
     /// All the way; the cookie is beside it.
@@ -48,7 +119,7 @@ enum SignInObject {
 }
 
 /// A session.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct SessionObject {
     id: SessionId,
     /// What the browser calls itself.
@@ -85,15 +156,16 @@ impl SessionObject {
 }
 
 /// What a browser hands to `navigator.credentials`, and what its answer goes with.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ChallengeObject {
     pub(crate) ceremony: String,
     /// As `PublicKeyCredential.parseRequestOptionsFromJSON`, or `…Creation…`, reads it.
+    #[schema(value_type = Object)]
     pub(crate) options: Value,
 }
 
 /// An invitation, as whoever holds its link sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct InvitationObject {
     email: String,
     account: String,
@@ -145,9 +217,9 @@ async fn with_passkey(State(door): State<Door>, visiting: Visiting, Json(body): 
 }
 
 /// What happens next, in words for whoever asked.
-#[derive(Serialize)]
-struct Told {
-    told: &'static str,
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Told {
+    pub(crate) told: &'static str,
 }
 
 async fn ask_password_link(State(door): State<Door>, visiting: Visiting, Json(body): Json) -> Answered<Told> {

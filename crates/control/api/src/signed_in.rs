@@ -1,25 +1,25 @@
 //! Ours: what whoever is signed in does with what they sign in with (docs/decisions/0012-sign-in.md).
 
-use axum::{
-    Router,
-    extract::State,
-    routing::{get, post, put},
-};
+use axum::extract::State;
 use poterne_control_app::{Enrolment, Passkey, Proof, SecondFactors};
 use poterne_control_wire::{
     WireTime,
     query::page::{Page, PageLimits},
 };
-use poterne_model::{At, PasskeyId, SessionId, ShapeError, Timestamp};
+use poterne_model::{At, PasskeyId, Schema, SessionId, ShapeError, Timestamp};
 use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::{
     answer::{Answer, Answered},
     body::{Json, Query},
     cookie,
     door::{Door, Visiting, Who},
+    openapi::components::shown,
     path::Id,
-    sign_in::{ChallengeObject, SECRET_MAX, SessionObject, password},
+    routes::{Op, Routes, known},
+    sign_in::{ChallengeObject, PASSWORD_MAX, SECRET_MAX, SessionObject, Told, password},
     tokens::Gone,
 };
 
@@ -27,22 +27,82 @@ use crate::{
 const NAME_MAX: usize = 200;
 
 /// Under `/user/poterne`.
-pub(crate) fn routes() -> Router<Door> {
-    Router::new()
-        .route("/user/poterne/sessions", get(sessions).delete(end_others))
-        .route("/user/poterne/sessions/{session}", axum::routing::delete(end))
-        .route("/user/poterne/sign_out", post(sign_out))
-        .route("/user/poterne/confirmation", post(confirm))
-        .route("/user/poterne/confirmation/challenge", post(challenge))
-        .route("/user/poterne/password", put(change_password))
-        .route("/user/poterne/second_factors", get(second_factors))
-        .route("/user/poterne/totp", post(begin_totp).put(confirm_totp).delete(delete_totp))
-        .route("/user/poterne/recovery_codes", post(renew_recovery_codes))
-        .route("/user/poterne/passkeys", get(passkeys).post(add_passkey))
-        .route("/user/poterne/passkeys/challenge", post(begin_passkey))
-        .route("/user/poterne/passkeys/{passkey}", axum::routing::patch(rename_passkey).delete(delete_passkey))
-        .route("/user/poterne/global_key", get(global_key).post(roll_global_key).delete(delete_global_key))
+pub(crate) fn routes() -> Routes {
+    let op = |summary| -> Op { known(summary).says([401, 403, 404, 429, 503]) };
+    let body =
+        |name, members: &[(&str, Schema)], example: Value| Schema::object(members.iter().cloned()).named(name).example(example);
+    let text = || Schema::text(SECRET_MAX);
+    let credential = || Schema::object([]).about("what the browser's authenticator answered");
+    let new_password = ("password", Schema::text(PASSWORD_MAX).required());
+    let proof = [("password", Schema::text(PASSWORD_MAX)), ("code", text()), ("ceremony", text()), ("credential", credential())];
+    let passkey = [("ceremony", text().required()), ("name", Schema::text(NAME_MAX)), ("credential", credential().required())];
+    let (session, passkey_at) = ("/user/poterne/sessions/{session}", "/user/poterne/passkeys/{passkey}");
+    let (totp, key) = ("/user/poterne/totp", "/user/poterne/global_key");
+    Routes::of("Signed in", "What one signs in with. Changing it asks for who one is, shown in the last minutes.")
+        .get("/user/poterne/sessions", sessions, op("List one's sessions").pages(PageLimits::OTHERS))
+        .delete("/user/poterne/sessions", end_others, op("End all sessions but this one"))
+        .delete(session, end, op("End a session"))
+        .post("/user/poterne/sign_out", sign_out, op("Sign out"))
+        .post(
+            "/user/poterne/confirmation",
+            confirm,
+            op("Show once more who one is").about("With one of them.").body(body(
+                "Confirmation",
+                &proof,
+                json!({ "password": "some long words" }),
+            )),
+        )
+        .post("/user/poterne/confirmation/challenge", challenge, op("Begin to do so with a passkey"))
+        .put(
+            "/user/poterne/password",
+            change_password,
+            op("Change the password").body(body("NewPassword", &[new_password], json!({ "password": "some long words" }))),
+        )
+        .get("/user/poterne/second_factors", second_factors, op("Tell which second factors there are"))
+        .post(totp, begin_totp, op("Begin with an authenticator application"))
+        .put(
+            totp,
+            confirm_totp,
+            op("Show a code of it").body(body("Code", &[("code", text().required())], json!({ "code": "123456" }))),
+        )
+        .delete(totp, delete_totp, op("Ask for its codes no more"))
+        .post("/user/poterne/recovery_codes", renew_recovery_codes, op("Make new recovery codes"))
+        .get("/user/poterne/passkeys", passkeys, op("List one's passkeys").pages(PageLimits::OTHERS))
+        .post(
+            "/user/poterne/passkeys",
+            add_passkey,
+            op("Keep a passkey").body(body(
+                "NewPasskey",
+                &passkey,
+                json!({ "ceremony": "…", "name": "key ring", "credential": {} }),
+            )),
+        )
+        .post("/user/poterne/passkeys/challenge", begin_passkey, op("Begin to make a passkey"))
+        .patch(
+            passkey_at,
+            rename_passkey,
+            op("Rename a passkey").body(body(
+                "PasskeyName",
+                &[("name", Schema::text(NAME_MAX).required())],
+                json!({ "name": "key ring" }),
+            )),
+        )
+        .delete(passkey_at, delete_passkey, op("Delete a passkey"))
+        .get(key, global_key, op("Tell whether there is a global key"))
+        .post(key, roll_global_key, op("Make a new global key").about("It is told once, here."))
+        .delete(key, delete_global_key, op("Delete the global key"))
 }
+
+shown![
+    Ended,
+    Confirmed,
+    SecondFactorsObject,
+    EnrolmentObject,
+    RecoveryCodesObject,
+    PasskeyObject,
+    NewPasskeyObject,
+    GlobalKeyObject,
+];
 
 async fn sessions(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<SessionObject>> {
     let page = Page::read(&query, PageLimits::OTHERS)?;
@@ -54,7 +114,7 @@ async fn sessions(State(door): State<Door>, Who(caller): Who, Query(query): Quer
 }
 
 /// How many were ended.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Ended {
     ended: u64,
 }
@@ -74,7 +134,7 @@ async fn sign_out(State(door): State<Door>, Who(caller): Who, visiting: Visiting
 }
 
 /// Until when a confirmation holds.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Confirmed {
     until: WireTime,
 }
@@ -103,26 +163,20 @@ async fn challenge(State(door): State<Door>, Who(caller): Who, visiting: Visitin
     Ok(Answer::success(ChallengeObject { ceremony, options }))
 }
 
-/// What was done, in words.
-#[derive(Serialize)]
-struct Told {
-    told: &'static str,
-}
-
 async fn change_password(State(door): State<Door>, Who(caller): Who, _: Visiting, Json(body): Json) -> Answered<Told> {
     let body = At::body(&body);
     door.app.password_change(&caller, password(&body.required("password")?)?).await?;
     Ok(Answer::success(Told { told: "the password is changed, and every other session is over" }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SecondFactorsObject {
     totp: TotpObject,
     passkeys: usize,
     recovery_codes_left: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TotpObject {
     enabled: bool,
     created_on: Option<WireTime>,
@@ -135,7 +189,7 @@ async fn second_factors(State(door): State<Door>, Who(caller): Who) -> Answered<
 }
 
 /// What an authenticator application is told.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EnrolmentObject {
     secret: String,
     uri: String,
@@ -147,7 +201,7 @@ async fn begin_totp(State(door): State<Door>, Who(caller): Who, _: Visiting) -> 
 }
 
 /// Recovery codes where there are new ones, told this once.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RecoveryCodesObject {
     recovery_codes: Option<Vec<String>>,
 }
@@ -175,7 +229,7 @@ async fn renew_recovery_codes(State(door): State<Door>, Who(caller): Who, _: Vis
 }
 
 /// A passkey.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PasskeyObject {
     id: PasskeyId,
     name: String,
@@ -213,7 +267,7 @@ async fn begin_passkey(State(door): State<Door>, Who(caller): Who, visiting: Vis
 }
 
 /// A new passkey, and recovery codes where it is the first second factor.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct NewPasskeyObject {
     passkey: PasskeyObject,
     recovery_codes: Option<Vec<String>>,
@@ -246,7 +300,7 @@ async fn delete_passkey(State(door): State<Door>, Who(caller): Who, Id(id): Id<P
 }
 
 /// The caller's global key: itself only when it is new.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct GlobalKeyObject {
     is_set: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

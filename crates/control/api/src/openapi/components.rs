@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, marker::PhantomData};
 
 use poterne_model::{
     AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, ListId, ListItemId, ListOperationId, MembershipId,
-    NotificationPolicyId, RecordId, RouteId, RuleId, RulesetId, TokenId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
+    NotificationPolicyId, PasskeyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TunnelId, UserId,
+    VirtualNetworkId, WebhookId, ZoneId,
 };
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -89,10 +90,12 @@ shown![
     ListOperationId,
     MembershipId,
     NotificationPolicyId,
+    PasskeyId,
     RecordId,
     RouteId,
     RuleId,
     RulesetId,
+    SessionId,
     TokenId,
     TunnelId,
     UserId,

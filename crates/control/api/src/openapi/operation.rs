@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     answer::Answer,
     body::{Json, Query},
-    door::Who,
+    door::{Visiting, Who},
     openapi::components::{Components, Shown},
     path::{Id, Ids, Ids3},
     routes::{Access, Op},
@@ -190,6 +190,13 @@ impl Asks for HeaderMap {
 impl Asks for Who {
     fn ask(telling: &mut Telling<'_>) {
         telling.operation.asks_who = true;
+    }
+}
+
+/// Only over a way where secrets are safe, and from a page of the node's own.
+impl Asks for Visiting {
+    fn ask(telling: &mut Telling<'_>) {
+        telling.operation.statuses.extend([400, 403]);
     }
 }
 

@@ -224,17 +224,24 @@ impl Scene {
     }
 }
 
+/// Those that a program with a token calls: what signs people in is for browsers, and tried in [`super::sign_in`].
+fn asked() -> impl Iterator<Item = crate::openapi::operation::Operation> {
+    let is_for_browsers =
+        |path: &str| path.starts_with("/poterne/") && !path.contains("login") || path.starts_with("/user/poterne/");
+    all_routes().operations.into_iter().filter(move |operation| !is_for_browsers(&operation.path))
+}
+
 /// No example is refused for its shape.
 #[tokio::test]
 async fn examples_are_taken() {
     let mut wrong = Vec::new();
-    for operation in all_routes().operations.into_iter().filter(|operation| operation.op.body.is_some()) {
+    for operation in asked().filter(|operation| operation.op.body.is_some()) {
         let scene = scene().await;
         let example = operation.op.body.clone().unwrap().into_value()["examples"][0].clone();
         let (method, path) = (operation.method.to_uppercase(), scene.path(&operation.path));
         let told = scene.client.ask(&method, &path, example).await;
         // What an example names need not be there.
-        let named = ["NewRoute", "GoneItems", "LoginClaim"]
+        let named = ["NewRoute", "GoneItems", "LoginClaim", "HoldChanges"]
             .contains(&operation.op.body.clone().unwrap().into_value()["title"].as_str().unwrap());
         if told.status != 200 && !(named && [400, 404].contains(&told.status)) {
             wrong.push(format!("{method} {path}: {} {}", told.status, told.body));
@@ -248,7 +255,7 @@ async fn examples_are_taken() {
 async fn bodies_are_read_as_they_are_told() {
     let scene = scene().await;
     let (mut tried, mut wrong) = (0, Vec::new());
-    for operation in all_routes().operations.into_iter().filter(|operation| operation.op.body.is_some()) {
+    for operation in asked().filter(|operation| operation.op.body.is_some()) {
         let tree = operation.op.body.clone().unwrap().into_value();
         let (method, path) = (operation.method.to_uppercase(), scene.path(&operation.path));
         for variation in Schema::variations(&tree) {

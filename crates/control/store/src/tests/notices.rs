@@ -1,14 +1,13 @@
 //! What waits to be sent, and who asked for it.
 
 use poterne_model::{
-    At, ConnectorId, ConnectorInfo, MembershipId, NoticeId, NotificationPolicyId, Timestamp, TunnelId, TunnelStatus, UserId,
-    WebhookId,
+    At, ConnectorId, ConnectorInfo, NoticeId, NotificationPolicyId, Timestamp, TunnelId, TunnelStatus, WebhookId,
     notification::{AlertType, NotificationPolicy, PolicyDraft, Webhook},
 };
 use serde_json::json;
 
 use super::{ACCOUNT, Engine, Fixture, OTHER, TUNNEL, begun, connection, tunnel};
-use crate::{Channel, Membership, MembershipStatus, NoticeCounts, Person, QueuedNotice, TunnelTold, database::query};
+use crate::{Channel, NoticeCounts, QueuedNotice, TunnelTold};
 
 on_both! {
     a_notice_belongs_to_whoever_took_it_up_until_its_lease_is_over,
