@@ -51,7 +51,7 @@ pub(crate) fn build() -> anyhow::Result<()> {
         }
     }
     let mut cargo = Command::new(dir.join("cargo"));
-    cargo.args(["build", "--locked", "--package", "poterne", "--package", "poterne-agent"]);
+    cargo.args(["build", "--locked"]).args(run::PROGRAMS_AND_TESTS);
     // The rustup shim and the outer cargo leave traces that would find the other programs again.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();

@@ -14,6 +14,10 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
+/// What cargo builds for the programs that tests start. With the tests, since alone they would be built with fewer features of tokio
+/// and two others (what only tests ask for), and nearly everything stands on those: it would be compiled twice.
+pub(crate) const PROGRAMS_AND_TESTS: [&str; 3] = ["--workspace", "--bins", "--tests"];
+
 /// Where cargo builds.
 pub(crate) fn target() -> PathBuf {
     // Tests run in directories of their own: only an absolute path means the same everywhere.

@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let peers = needs::left_out(&options.without)?;
     needs::provide(&peers)?;
-    must(cargo().args(["build", "--package", "poterne", "--package", "poterne-agent"]))?;
+    must(cargo().arg("build").args(run::PROGRAMS_AND_TESTS))?;
     let is_out = |name: &str| peers.iter().any(|peer| peer.name == name);
     let postgres = (!is_out(needs::POSTGRES)).then(postgres::Server::start).transpose()?;
     let built = run::target().join("debug");
