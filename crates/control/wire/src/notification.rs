@@ -44,6 +44,7 @@ impl From<Webhook> for WebhookObject {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "each is documented in `PolicyDraft`")]
+#[cfg_attr(feature = "openapi", schema(as = NotificationPolicyObject))]
 pub struct PolicyObject {
     pub id: NotificationPolicyId,
     pub name: String,

@@ -46,7 +46,8 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store.sqlite")).await.unwrap();
         let now = Arc::new(AtomicU64::new(1_800_000_000));
-        let settings = Settings { node_names: vec![Name::parse(NAME).unwrap()], ..Settings::default() };
+        let settings =
+            Settings { node_names: vec![Name::parse(NAME).unwrap()], pages: format!("https://{NAME}"), ..Settings::default() };
         let clock = now.clone();
         let clock = Arc::new(move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed)));
         let app = App::open(store.clone(), &NodeKey::generate(), settings, clock, None).await.unwrap();

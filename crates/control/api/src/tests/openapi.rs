@@ -179,6 +179,11 @@ async fn scene() -> Scene {
     }
     of_owner.insert(("accounts", "token"), made(format!("{account}/tokens"), token.clone()).await);
     of_owner.insert(("user", "token"), made("/user/tokens".into(), token).await);
+    let alerting = format!("{account}/alerting/v3");
+    let hook = json!({ "name": "scene", "url": "https://hooks.example.com/scene" });
+    let webhook = made(format!("{alerting}/destinations/webhooks"), hook).await;
+    let policy = json!({ "name": "scene", "alert_type": "tunnel_health_event", "enabled": true, "filters": {},
+        "mechanisms": { "webhooks": [{ "id": webhook }] } });
     let record = json!({ "type": "A", "name": "scene", "content": "192.0.2.9" });
     let route = json!({ "network": "10.9.0.0/16", "tunnel_id": tunnel });
     let variables = BTreeMap::from([
@@ -188,6 +193,8 @@ async fn scene() -> Scene {
         ("route", made(format!("{account}/teamnet/routes"), route).await),
         ("network", made(format!("{account}/teamnet/virtual_networks"), json!({ "name": "scene" })).await),
         ("member", made(format!("{account}/members"), invited).await),
+        ("policy", made(format!("{alerting}/policies"), policy).await),
+        ("webhook", webhook),
         ("tunnel", tunnel),
         ("list", list),
         ("item", item),
@@ -241,7 +248,7 @@ async fn examples_are_taken() {
         let (method, path) = (operation.method.to_uppercase(), scene.path(&operation.path));
         let told = scene.client.ask(&method, &path, example).await;
         // What an example names need not be there.
-        let named = ["NewRoute", "GoneItems", "LoginClaim", "HoldChanges"]
+        let named = ["NewRoute", "GoneItems", "LoginClaim", "HoldChanges", "NewNotificationPolicy", "NotificationPolicyChanges"]
             .contains(&operation.op.body.clone().unwrap().into_value()["title"].as_str().unwrap());
         if told.status != 200 && !(named && [400, 404].contains(&told.status)) {
             wrong.push(format!("{method} {path}: {} {}", told.status, told.body));
