@@ -97,7 +97,8 @@ async fn an_answer_that_is_not_right_is_refused() {
         after(&mut credential);
         answer(&new, &asked, credential).await
     };
-    let (same, as_it_is): (&dyn Fn(&mut Authenticator), &dyn Fn(&mut Value)) = (&|_| {}, &|_| {});
+    let same: &dyn Fn(&mut Authenticator) = &|_| {};
+    let as_it_is: &dyn Fn(&mut Value) = &|_| {};
     assert_eq!(try_with(same, as_it_is, &mut authenticator).await, 200);
     assert_eq!(try_with(&|one| one.origin = "https://evil.example".into(), as_it_is, &mut authenticator).await, 401, "phished");
     authenticator.origin = ORIGIN.into();

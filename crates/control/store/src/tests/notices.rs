@@ -113,9 +113,9 @@ async fn a_webhook_and_its_policies_are_an_accounts_own(engine: Engine) {
     let (made, now) = (NotificationPolicyId::from_bytes([8; 16]), Timestamp::from_micros(5));
     let policy = NotificationPolicy { id: made, text, created_at: now, modified_at: now };
     session.put_notification_policy(ACCOUNT, &policy).await.unwrap();
-    assert_eq!(session.notification_policies(ACCOUNT).await.unwrap(), [policy.clone()]);
+    assert_eq!(session.notification_policies(ACCOUNT).await.unwrap(), std::slice::from_ref(&policy));
     assert_eq!(session.notification_policies(OTHER).await.unwrap(), []);
-    assert_eq!(session.notification_policies_for(ACCOUNT, AlertType::TunnelHealth).await.unwrap(), [policy.clone()]);
+    assert_eq!(session.notification_policies_for(ACCOUNT, AlertType::TunnelHealth).await.unwrap(), std::slice::from_ref(&policy));
     assert_eq!(session.accounts_notified_of(AlertType::TunnelHealth).await.unwrap(), [ACCOUNT]);
     let text = PolicyDraft { alert_type: AlertType::Tokens, ..policy.text.clone() };
     session.put_notification_policy(ACCOUNT, &NotificationPolicy { text, ..policy }).await.unwrap();

@@ -171,7 +171,10 @@ mod tests {
     use super::*;
 
     /// The data, the trailers, and what is left.
-    fn read(text: &str) -> Result<Option<(Vec<u8>, Option<HeaderMap>, usize)>, Refusal> {
+    /// What was read, its trailers, and how many bytes it took.
+    type Read = (Vec<u8>, Option<HeaderMap>, usize);
+
+    fn read(text: &str) -> Result<Option<Read>, Refusal> {
         let (mut framing, mut buf, mut data) = (Framing::chunked(), BytesMut::from(text), Vec::new());
         loop {
             match framing.decode(&mut buf, &Limits::default())? {

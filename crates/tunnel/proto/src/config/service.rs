@@ -139,6 +139,12 @@ impl FromStr for Service {
         if scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) {
             return Err(format!("{text:?} has no valid scheme: write http://, https://, tcp:// or the like"));
         }
+        // What stands before it may be a password, and is not repeated.
+        if let Some((_, host)) = rest.rsplit_once('@') {
+            return Err(format!(
+                "the address at {host:?} has a user before its @: write it without, as in http://localhost:8080"
+            ));
+        }
         if rest.contains(['/', '?', '#']) {
             return Err(format!("{text:?} has a path: the visitor's own path is used, so write it without"));
         }
