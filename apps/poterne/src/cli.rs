@@ -45,7 +45,7 @@ pub enum Command {
     /// Members: who else may see and change this node's account
     #[command(subcommand, arg_required_else_help = true)]
     Member(MemberVerb),
-    /// Mail: whether what [mail] says works
+    /// Mail: whether it leaves as the settings say
     #[command(subcommand, arg_required_else_help = true)]
     Mail(MailVerb),
     /// Write all that makes this node itself to one file, while it runs

@@ -58,10 +58,10 @@ async fn eligible(
     State(door): State<Door>,
     Who(caller): Who,
     Id(account): Id<AccountId>,
-) -> Answered<BTreeMap<&'static str, Value>> {
+) -> Answered<BTreeMap<&'static str, Vec<Value>>> {
     let mail = door.app.sends_mail(&caller, account)?;
     let way = |kind: &str, offered: bool| json!({ "eligible": offered, "ready": offered, "type": kind });
-    let ways = json!([way("email", mail), way("webhook", true), way("pagerduty", false)]);
+    let ways = vec![way("email", mail), way("webhook", true), way("pagerduty", false)];
     let kinds = door.app.alert_types(&caller, account)?;
     Ok(Answer::success(kinds.iter().map(|kind| (kind.as_str(), ways.clone())).collect()))
 }
