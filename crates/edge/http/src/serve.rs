@@ -23,7 +23,7 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, request: Request) -> impl Future<Output = Response> + Send;
 
     /// Answers what is no request that could be handled. `head` is absent when it could not be read. The connection is closed
-    /// after the answer on HTTP/1.1; the answer's body must be whole ([`Body::full`]).
+    /// after the answer on HTTP/1.1; the answer's body must be whole ([`crate::Body::full`]).
     fn refuse(&self, connection: &Connection, head: Option<&http::request::Parts>, refusal: Refusal) -> Response;
 }
 
