@@ -9,7 +9,7 @@
 //!
 //! * [`target`]: what a URL names, read as browsers do, so that `http://0x7f.1/` is the address it means;
 //! * [`guard`]: which addresses are reached for which account; pure;
-//! * [`connect`]: the way to a socket. The address that was judged is the one connected to: no name is resolved twice.
+//! * [`mod@connect`]: the way to a socket. The address that was judged is the one connected to: no name is resolved twice.
 //!
 //! What is not here: redirects (nobody who uses this follows one), TLS, HTTP.
 #![forbid(unsafe_code)]
