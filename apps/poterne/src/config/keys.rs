@@ -113,7 +113,8 @@ pub const KEYS: &[Key] = &[
         "What tokens tell agents to dial, as in [\"edge.example.net:7844\"]. Empty: the node's name if it is set, else \
          its public addresses, with the port of `listen`."),
     key!("tunnel" "congestion" Text Is(r#""bbr""#),
-        "How fast the node sends to agents: bbr holds its rate over lossy links, cubic yields to others as most senders do."),
+        "How fast the node sends to agents: bbr holds its rate over lossy links, cubic yields to others as most senders do. \
+         Over HTTP/2 that is the kernel's to grant: net.ipv4.tcp_allowed_congestion_control must name bbr."),
     key!("dns" "listen" List Is("[]"),
         "Where the name server listens, UDP and TCP. Empty: port 53 of each address of this machine that is not loopback."),
     key!("dns" "nameservers" List Is("[]"),

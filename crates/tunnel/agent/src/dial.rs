@@ -20,7 +20,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use poterne_tunnel_transport::{InTurns, Route, mtu::PAYLOAD_MAX};
+use poterne_tunnel_transport::{InTurns, Route, ask_for_bbr, mtu::PAYLOAD_MAX};
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::{
@@ -259,6 +259,9 @@ impl Dialer {
                 }
             };
             stream.set_nodelay(true).map_err(|e| e.to_string())?;
+            if self.congestion == Congestion::Bbr {
+                ask_for_bbr(&stream);
+            }
             // Over HTTP/2 dead peers are the edge's to find; TCP tells us when the machine behind it is gone.
             let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(5)).with_interval(Duration::from_secs(2));
             socket2::SockRef::from(&stream).set_tcp_keepalive(&keep_alive).map_err(|e| e.to_string())?;

@@ -102,7 +102,7 @@ pub enum Protocol {
     Http2,
 }
 
-/// Congestion control of what the agent sends over QUIC.
+/// Congestion control of what the agent sends: over QUIC as said, over TCP where the kernel grants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Congestion {
     /// Keeps its pace on lossy paths, where cubic collapses.

@@ -16,12 +16,12 @@ use crate::{
     goaway::{self, Lent},
     newcomers::Ticket,
     register::Registration,
-    settings::PING_INTERVAL,
+    settings::{Congestion, PING_INTERVAL},
 };
 use bytes::{Buf as _, Bytes};
 use poterne_tunnel_proto::h2 as wire;
 use poterne_tunnel_rpc::{Limits, serve_registration};
-use poterne_tunnel_transport::Turns;
+use poterne_tunnel_transport::{Turns, ask_for_bbr};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -44,6 +44,9 @@ pub(crate) fn server_config(
 pub(crate) async fn accept(inner: Arc<Inner>, stream: TcpStream, peer: SocketAddr, ticket: Ticket) {
     // Small frames must not wait for more (Nagle); a failure costs latency only.
     let _ = stream.set_nodelay(true);
+    if inner.settings.congestion == Congestion::Bbr {
+        ask_for_bbr(&stream);
+    }
     let acceptor = tokio_rustls::TlsAcceptor::from(inner.tls.clone());
     match tokio::time::timeout(inner.settings.handshake_timeout, acceptor.accept(stream)).await {
         Ok(Ok(tls)) => run(inner, tls, peer, ticket).await,

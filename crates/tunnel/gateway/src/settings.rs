@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use poterne_keys::Secret;
 
-/// Congestion control of our sender.
+/// Congestion control of our sender: over QUIC as said, over TCP where the kernel grants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Congestion {
     /// Keeps its rate under random loss: on a path of 50 ms and 1 % loss, cubic carries 3 Mbit/s and this fills the path.

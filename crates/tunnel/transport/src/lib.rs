@@ -6,11 +6,13 @@
 //!
 //! * [`turns`]: the waiting itself;
 //! * [`runtime`]: the same for all that quinn drives;
-//! * [`mtu`]: how large its packets may become.
+//! * [`mtu`]: how large its packets may become;
+//! * [`congestion`]: how a connection over TCP paces itself.
 #![forbid(unsafe_code)]
 
+pub mod congestion;
 pub mod mtu;
 pub mod runtime;
 pub mod turns;
 
-pub use crate::{mtu::Route, runtime::InTurns, turns::Turns};
+pub use crate::{congestion::ask_for_bbr, mtu::Route, runtime::InTurns, turns::Turns};
