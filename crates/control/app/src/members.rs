@@ -207,8 +207,8 @@ impl App {
         let mut session = self.0.store.write().await?;
         let (before, person) = own(&mut session, caller, id).await?;
         let status = if accepted { MembershipStatus::Accepted } else { MembershipStatus::Rejected };
-        let account = session.account(before.account).await?.ok_or(AppError::NotFound("account"))?;
         if before.status == status {
+            let account = session.account(before.account).await?.ok_or(AppError::NotFound("account"))?;
             return Ok((before, account));
         }
         if before.status != MembershipStatus::Pending {
@@ -218,11 +218,24 @@ impl App {
             };
             return Err(AppError::Invalid { what: "status", why: why.to_owned() });
         }
+        self.answered(session, caller, before, &person, status).await
+    }
+
+    /// Keeps what the person invited answered, by whichever door, and ends the transaction. An account's policies hear of whoever accepts.
+    pub(crate) async fn answered(
+        &self,
+        mut session: Session,
+        caller: &Caller,
+        before: Membership,
+        person: &Person,
+        status: MembershipStatus,
+    ) -> Result<(Membership, Account), AppError> {
+        let account = session.account(before.account).await?.ok_or(AppError::NotFound("account"))?;
         let after = Membership { status, modified_at: self.now(), ..before.clone() };
         session.update_membership(&after).await?;
-        self.trace(&mut session, caller, traced("update", &before, &person, Some(&before), Some(&after))).await?;
-        if accepted {
-            let (account_name, email, roles) = (account.name.clone(), person.email, after.roles.clone());
+        self.trace(&mut session, caller, traced("update", &before, person, Some(&before), Some(&after))).await?;
+        if status == MembershipStatus::Accepted {
+            let (account_name, email, roles) = (account.name.clone(), person.email.clone(), after.roles.clone());
             let notice = Notice::MemberAdded { account: account_name, email, roles, at: self.instant() };
             self.alert(&mut session, account.id, &notice).await?;
         }
@@ -328,7 +341,7 @@ fn shown(membership: &Membership, person: &Person) -> Value {
     json!({ "email": person.email, "status": membership.status.as_str(), "roles": membership.roles })
 }
 
-pub(crate) fn traced(
+fn traced(
     action: &'static str,
     of: &Membership,
     person: &Person,

@@ -1,6 +1,6 @@
 //! Passwords, sessions, throttling, links.
 
-use poterne_control_app::Caller;
+use poterne_control_app::{Caller, notice::Notice, outbox::Channel};
 use poterne_control_store::{OneTimeLink, Person};
 use poterne_keys::sha256;
 use poterne_model::permission::group;
@@ -281,6 +281,12 @@ async fn an_invitation_is_accepted_by_its_link() {
     let node = Node::begin().await;
     let browser = node.signed_in().await;
     let members = format!("/accounts/{}/members", node.account());
+    let alerting = format!("/accounts/{}/alerting/v3", node.account());
+    let hook = json!({ "name": "ops", "url": "https://hooks.example.com/x" });
+    let hook = browser.ask("POST", &format!("{alerting}/destinations/webhooks"), hook).await.result()["id"].clone();
+    let policy = json!({ "name": "members", "alert_type": "poterne_member_event", "enabled": true, "filters": {},
+        "mechanisms": { "webhooks": [{ "id": hook }] } });
+    browser.ask("POST", &format!("{alerting}/policies"), policy).await.result();
     let invited = browser.ask("POST", &members, json!({ "email": "ada@example.com", "roles": ["DNS"] })).await;
     let person = invited.result()["user"]["id"].as_str().unwrap().parse().unwrap();
     let membership = invited.result()["id"].as_str().unwrap().parse().unwrap();
@@ -305,8 +311,12 @@ async fn an_invitation_is_accepted_by_its_link() {
     assert_eq!(ada.ask("POST", accept, token).await.status, 400, "a password is missing");
     let misused = json!({ "token": "pol_ada", "password": "words of hers" });
     assert_eq!(ada.ask("POST", "/poterne/password_reset", misused.clone()).await.status, 401, "it is no such link");
+    assert!(node.app.outbox_take(Channel::Webhook, 9).await.unwrap().is_empty(), "nobody came to belong to the account yet");
     ada.ask("POST", accept, misused.clone()).await.result();
     assert_eq!(ada.ask("POST", accept, misused).await.status, 401);
+    let told = node.app.outbox_take(Channel::Webhook, 9).await.unwrap();
+    let [dispatch] = &told[..] else { panic!("as if she had answered through the API: {told:?}") };
+    assert!(matches!(&dispatch.notice, Notice::MemberAdded { email, .. } if email == "ada@example.com"), "{dispatch:?}");
     assert_eq!(ada.sign_in("ada@example.com", "words of hers").await.status, 200);
     assert_eq!(ada.get("/memberships").await.result()[0]["status"], "accepted");
     assert_eq!(ada.get("/zones").await.status, 200);

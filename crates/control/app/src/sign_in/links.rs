@@ -10,7 +10,7 @@ use poterne_model::Timestamp;
 
 use super::{HOUR, SignInError, Visit, passwords::unknown, throttle::Address, throttled, traced};
 use crate::{
-    App, AppError, Caller, members,
+    App, AppError, Caller,
     notice::{Link, Notice},
     outbox::Told,
 };
@@ -169,12 +169,7 @@ impl App {
             }
             self.put_password(&mut session, person.id, hash, None).await?;
         }
-        let after = Membership { status: MembershipStatus::Accepted, modified_at: self.now(), ..before.clone() };
-        session.update_membership(&after).await?;
-        let event = members::traced("update", &before, &person, Some(&before), Some(&after));
-        self.trace(&mut session, &visit.caller(&person), event).await?;
-        session.commit().await?;
-        self.0.identities.forget();
+        self.answered(session, &visit.caller(&person), before, &person, MembershipStatus::Accepted).await?;
         Ok(())
     }
 
