@@ -238,28 +238,11 @@ async fn invitation(session: &mut Session, link: &OneTimeLink) -> Result<Members
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::UNIX_EPOCH};
-
-    use poterne_control_store::Store;
-    use poterne_keys::NodeKey;
-
     use super::*;
-    use crate::{Settings, outbox::NOTICES_FOR_RECIPIENT_MAX};
-
-    const ADMIN: &str = "admin@poterne.localhost";
-
-    async fn node(sends_mail: bool) -> (App, tempfile::TempDir) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("store.sqlite")).await.unwrap();
-        let settings = Settings { sends_mail, ..Settings::default() };
-        let app = App::open(store, &NodeKey::generate(), settings, Arc::new(|| UNIX_EPOCH), None).await.unwrap();
-        (app, dir)
-    }
-
-    fn visit() -> Visit {
-        let request = Request { ip: [192, 0, 2, 1].into(), now: Timestamp::from_secs(0), ray: String::new() };
-        Visit { request, device: String::new() }
-    }
+    use crate::{
+        outbox::NOTICES_FOR_RECIPIENT_MAX,
+        sign_in::tests::{ADMIN, node, visit},
+    };
 
     #[tokio::test]
     async fn a_link_that_is_not_sent_leaves_the_operators_as_it_was() {

@@ -24,6 +24,8 @@ mod password;
 mod passwords;
 mod sessions;
 mod site;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod totp;
 mod waiting;
@@ -187,13 +189,17 @@ impl App {
         };
         self.0.entrance.throttle().was_right(address, source, known);
         refuse_suspended(&person)?;
-        if person.second_factor {
-            let half = Half { person: person.id, kept, rehashed, tries_left: TICKET_TRIES };
-            return Ok(Step::SecondFactor(self.ask_second_factor(visit, half).await?));
+        let half = Half { person: person.id, kept, rehashed, tries_left: TICKET_TRIES };
+        if !person.second_factor {
+            let mut session = self.0.store.write().await?;
+            // As they are now: while the password was looked at, they may have taken another, or a second factor.
+            let person = self.person_of_half(&mut session, &half).await?;
+            if !person.second_factor {
+                let signed_in = self.begin(session, visit, person, "password", half.rehashed).await?;
+                return Ok(Step::SignedIn(Box::new(signed_in)));
+            }
         }
-        let session = self.0.store.write().await?;
-        let signed_in = self.begin(session, visit, person, "password", rehashed).await?;
-        Ok(Step::SignedIn(Box::new(signed_in)))
+        Ok(Step::SecondFactor(self.ask_second_factor(visit, half).await?))
     }
 
     /// Goes on with a code of an authenticator application, or a recovery code.

@@ -228,6 +228,12 @@ impl Throttle {
         room(&mut self.links, |used| used.whole_at > now);
     }
 
+    /// How many pairs of a source and an address have tries that were not right, or not yet.
+    #[cfg(test)]
+    pub(super) fn pairs(&self) -> usize {
+        self.pairs.len()
+    }
+
     #[cfg(test)]
     fn longest_table(&self) -> usize {
         let (pairs, addresses) = (self.pairs.len(), self.addresses.len());

@@ -1,0 +1,60 @@
+//! Signing in where two things happen at once; what a browser meets is tried where it comes in, in `control/api`.
+
+use std::{sync::Arc, time::UNIX_EPOCH};
+
+use poterne_control_store::{Store, Totp};
+use poterne_keys::NodeKey;
+use poterne_model::Timestamp;
+
+use super::*;
+use crate::Settings;
+
+pub(super) const ADMIN: &str = "admin@poterne.localhost";
+const PASSWORD: &str = "a few good words";
+
+/// A node whose clock stands still.
+pub(super) async fn node(sends_mail: bool) -> (App, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("store.sqlite")).await.unwrap();
+    let settings = Settings { sends_mail, ..Settings::default() };
+    let app = App::open(store, &NodeKey::generate(), settings, Arc::new(|| UNIX_EPOCH), None).await.unwrap();
+    (app, dir)
+}
+
+pub(super) fn visit() -> Visit {
+    let request = Request { ip: [192, 0, 2, 1].into(), now: Timestamp::from_secs(0), ray: String::new() };
+    Visit { request, device: String::new() }
+}
+
+#[tokio::test]
+async fn what_changed_while_a_password_was_looked_at_counts() {
+    for has_second_factor in [true, false] {
+        let (app, _dir) = node(false).await;
+        app.user_password_set(&Caller::Operator, ADMIN, Some(PASSWORD), false).await.unwrap();
+        let mut session = app.0.store.write().await.unwrap();
+        let person = session.person_of_email(ADMIN).await.unwrap().unwrap();
+        if has_second_factor {
+            let totp = Totp { person: person.id, sealed: Vec::new(), last_step: 0, created_at: 0, confirmed_at: Some(0) };
+            session.put_totp(&totp).await.unwrap();
+        } else {
+            session.update_person(&Person { password: Some("another".into()), ..person }).await.unwrap();
+        }
+        let signing_in = tokio::spawn({
+            let app = app.clone();
+            async move { app.sign_in(&visit(), ADMIN, PASSWORD).await }
+        });
+        // It reads who that is, looks at the password, and has then to wait for its turn to write.
+        while app.0.entrance.throttle().pairs() == 0 {
+            tokio::task::yield_now().await;
+        }
+        while app.0.entrance.throttle().pairs() > 0 {
+            tokio::task::yield_now().await;
+        }
+        session.commit().await.unwrap();
+        match signing_in.await.unwrap() {
+            Ok(Step::SecondFactor(asked)) => assert!(has_second_factor && asked.totp),
+            Ok(Step::SignedIn(_)) => panic!("as if nothing had changed"),
+            Err(error) => assert!(!has_second_factor && matches!(error, AppError::SignIn(SignInError::Unfinished)), "{error}"),
+        }
+    }
+}
