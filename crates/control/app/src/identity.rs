@@ -99,16 +99,16 @@ impl App {
             return Ok(Caller::Identified(identity, request));
         }
         let verdict = self.0.identities.refusals().ask(request.ip, &digest, now);
-        match verdict {
-            Verdict::Look => {}
+        let paid = match verdict {
+            Verdict::Look { paid } => paid,
             Verdict::Refused => return Err(credentials.unknown()),
             Verdict::Wait { retry_secs } => return Err(AppError::RefusedTooOften { retry_secs }),
-        }
+        };
         let looked_up = self.look_up(credentials, &digest).await;
         let mut refusals = self.0.identities.refusals();
         match looked_up {
             Ok(Some(identity)) => {
-                refusals.found(request.ip, digest, now);
+                refusals.found(request.ip, digest, paid, now);
                 drop(refusals);
                 if let Some(token) = &identity.token {
                     self.note_use(token, now);
@@ -125,7 +125,7 @@ impl App {
                 Err(credentials.unknown())
             }
             Err(error) => {
-                refusals.failed(request.ip, &digest, now);
+                refusals.failed(request.ip, &digest, paid, now);
                 Err(error)
             }
         }
