@@ -124,6 +124,10 @@ impl App {
                 (membership, person)
             }
         };
+        // The operator may write to whomever they like; nobody else makes this node send mail after mail.
+        if self.settings().sends_mail && *caller != Caller::Operator {
+            self.0.entrance.admit_invitation(now, account, &person.email)?;
+        }
         self.trace(&mut session, caller, traced("invite", &membership, &person, None, Some(&membership))).await?;
         let name = session.account(account).await?.ok_or(AppError::NotFound("account"))?.name;
         let (link, expires_at) = self.invitation_link(&mut session, &person, &membership).await?;

@@ -9,6 +9,7 @@ use poterne_control_app::{
 };
 use poterne_control_store::Store;
 use poterne_keys::NodeKey;
+use poterne_model::At;
 use serde_json::{Value, json};
 
 use super::{Client, client};
@@ -176,6 +177,32 @@ async fn an_invitation_is_mailed_and_its_link_is_in_no_answer() {
     let one = format!("{members}/{}", told.result()["id"].as_str().unwrap());
     client.ask("DELETE", &one, Value::Null).await.result();
     assert_eq!(client.app.outbox_length().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn nobody_is_mailed_one_invitation_after_another() {
+    let client = mailing().await;
+    let members = format!("/accounts/{}/members", client.account);
+    let invite = async |address: &str| client.ask("POST", &members, json!({ "email": address, "roles": ["DNS"] })).await;
+    for _ in 0..3 {
+        let told = invite("ada@example.com").await;
+        let one = format!("{members}/{}", told.result()["id"].as_str().unwrap());
+        client.ask("DELETE", &one, Value::Null).await.result();
+    }
+    let told = invite("ada@example.com").await;
+    assert_eq!((told.status, told.codes(), &told.headers["retry-after"]), (429, vec![971], &"600".parse().unwrap()));
+    assert_eq!(client.get(&members).await.result().as_array().unwrap().len(), 1, "nothing of it was kept");
+    invite("bob@example.com").await.result();
+    let body = json!({ "email": "ada@example.com", "roles": ["DNS"] });
+    client.app.member_invite(&Caller::Operator, client.app.account(), &At::body(&body)).await.unwrap();
+    // Where no mail goes out, nobody is in need of it.
+    let silent = super::client().await;
+    let members = format!("/accounts/{}/members", silent.account);
+    for _ in 0..5 {
+        let told = silent.ask("POST", &members, body.clone()).await;
+        let one = format!("{members}/{}", told.result()["id"].as_str().unwrap());
+        silent.ask("DELETE", &one, Value::Null).await.result();
+    }
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ mod waiting;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use poterne_control_store::{Micros, Person, Session, UserSession};
-use poterne_model::UserId;
+use poterne_model::{AccountId, UserId};
 use serde_json::{Value, json};
 
 pub(crate) use self::sessions::{is_alive, session_digest};
@@ -129,6 +129,15 @@ struct Half {
 }
 
 impl Entrance {
+    /// Counts an invitation that an account mails to an address, in lower case.
+    ///
+    /// # Errors
+    /// The account invites, or the address is invited, too often.
+    pub(crate) fn admit_invitation(&self, now: Micros, account: AccountId, email: &str) -> Result<(), AppError> {
+        let admitted = self.throttle().try_invitation(now, account, Address::of(email));
+        admitted.map_err(|retry_secs| AppError::InvitationsLimited { retry_secs })
+    }
+
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,10 +1,12 @@
-//! How often somebody may try to sign in. Pure: the instant is handed in.
+//! How often somebody may try to sign in, or have a link sent to somebody. Pure: the instant is handed in.
 //!
 //! ```text
 //! one source for one address   five tries, then 1 s, 2 s, 4 s … up to 15 min between two
 //! one source, whatever address  30 tries, then one every 20 s
 //! one address, whatever source  50 tries, then one every 30 s; not for sources it has signed in from before
 //! one person's second factor    10 tries, then one every 5 min
+//! links mailed to one address   3, then one every 10 min; those that are asked for and invitations each
+//! invitations of one account    100, then one every minute
 //! ```
 //!
 //! A source is an IPv4 address or an IPv6 /64. A try is counted before its secret is looked at, so that many at once are no way around,
@@ -23,7 +25,7 @@ use std::{
 
 use poterne_control_store::Micros;
 use poterne_keys::sha256;
-use poterne_model::UserId;
+use poterne_model::{AccountId, UserId};
 
 const SECOND: Micros = 1_000_000;
 
@@ -43,6 +45,7 @@ const OF_SOURCE: Allowance = Allowance { burst: 30, every: 20 * SECOND };
 const OF_ADDRESS: Allowance = Allowance { burst: 50, every: 30 * SECOND };
 const OF_SECOND_FACTOR: Allowance = Allowance { burst: 10, every: 300 * SECOND };
 const OF_LINKS: Allowance = Allowance { burst: 3, every: 600 * SECOND };
+const OF_INVITATIONS: Allowance = Allowance { burst: 100, every: 60 * SECOND };
 
 /// From where somebody comes, as far as they are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,6 +134,8 @@ pub(crate) struct Throttle {
     addresses: HashMap<Address, Used>,
     second_factors: HashMap<UserId, Used>,
     links: HashMap<Address, Used>,
+    invited: HashMap<Address, Used>,
+    inviting: HashMap<AccountId, Used>,
 }
 
 impl Throttle {
@@ -215,6 +220,19 @@ impl Throttle {
         Ok(admitted)
     }
 
+    /// Counts an invitation that an account mails to an address.
+    ///
+    /// # Errors
+    /// The account invites, or the address is invited, too often; seconds to wait.
+    pub(crate) fn try_invitation(&mut self, now: Micros, account: AccountId, address: Address) -> Result<(), u64> {
+        let (of_address, of_account) = (self.invited.get(&address).copied(), self.inviting.get(&account).copied());
+        admit(OF_LINKS.wait(of_address, now).max(OF_INVITATIONS.wait(of_account, now)))?;
+        self.make_room(now);
+        self.invited.insert(address, OF_LINKS.taken(of_address, now));
+        self.inviting.insert(account, OF_INVITATIONS.taken(of_account, now));
+        Ok(())
+    }
+
     fn take_of_source(&mut self, now: Micros, source: Source) {
         let used = OF_SOURCE.taken(self.sources.get(&source).copied(), now);
         self.sources.insert(source, used);
@@ -226,6 +244,8 @@ impl Throttle {
         room(&mut self.addresses, |used| used.whole_at > now);
         room(&mut self.second_factors, |used| used.whole_at > now);
         room(&mut self.links, |used| used.whole_at > now);
+        room(&mut self.invited, |used| used.whole_at > now);
+        room(&mut self.inviting, |used| used.whole_at > now);
     }
 
     /// How many pairs of a source and an address have tries that were not right, or not yet.
@@ -237,7 +257,8 @@ impl Throttle {
     #[cfg(test)]
     fn longest_table(&self) -> usize {
         let (pairs, addresses) = (self.pairs.len(), self.addresses.len());
-        [pairs, self.sources.len(), addresses, self.second_factors.len(), self.links.len()].into_iter().max().unwrap_or(0)
+        let links = [self.links.len(), self.invited.len(), self.inviting.len()];
+        links.into_iter().chain([pairs, self.sources.len(), addresses, self.second_factors.len()]).max().unwrap_or(0)
     }
 }
 
@@ -343,8 +364,29 @@ mod tests {
     }
 
     #[test]
+    fn an_account_invites_many_people_and_nobody_many_times() {
+        let (mut throttle, account) = (Throttle::default(), |number| AccountId::from_bytes([number; 16]));
+        for number in 0..3 {
+            throttle.try_invitation(0, account(number), ada()).unwrap();
+        }
+        assert_eq!(throttle.try_invitation(0, account(9), ada()), Err(600), "whichever account it is of");
+        for number in 1..100 {
+            throttle.try_invitation(0, account(0), Address::of(&number.to_string())).unwrap();
+        }
+        let bob = Address::of("bob@example.com");
+        assert_eq!(throttle.try_invitation(0, account(0), bob), Err(60));
+        throttle.try_invitation(0, account(1), bob).unwrap();
+        throttle.try_invitation(60 * SECOND, account(0), bob).unwrap();
+        assert!(throttle.try_link(0, ada(), source(1)).unwrap(), "whoever is invited may still ask for a link");
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut throttle = Throttle::default();
+        for i in 0..u32::try_from(ENTRIES_MAX).unwrap() + 10 {
+            let account = AccountId::from_bytes(u128::from(i).to_be_bytes());
+            throttle.try_invitation(5, account, Address::of(&i.to_string())).unwrap();
+        }
         for i in 0..u32::try_from(ENTRIES_MAX).unwrap() + 10 {
             let source = Source::of(IpAddr::from(i.to_be_bytes()));
             throttle.try_password(5, Address::of(&i.to_string()), source, false).unwrap();
