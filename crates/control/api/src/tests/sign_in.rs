@@ -137,6 +137,8 @@ async fn nothing_secret_is_taken_in_clear_but_on_this_machine() {
     assert_eq!(here.get("/user").await.status, 200);
     let planted = Browser { cookie: here.cookie.borrow().clone().into(), ..node.browser() };
     assert_eq!(planted.get("/user").await.codes(), [9106], "without the prefix it is not looked at over TLS");
+    let behind_a_proxy = Browser { over_tls: false, cookie: here.cookie.borrow().clone().into(), ..node.browser() };
+    assert_eq!(behind_a_proxy.get("/user").await.codes(), [9106], "nor where a proxy ended it");
 }
 
 #[tokio::test]
