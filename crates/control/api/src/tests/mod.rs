@@ -14,6 +14,7 @@ mod logins;
 mod management;
 mod members;
 mod openapi;
+mod pages;
 mod passkeys;
 mod plans;
 mod private_networks;
