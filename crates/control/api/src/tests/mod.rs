@@ -25,6 +25,7 @@ mod second_factors;
 mod settings;
 mod sign_in;
 mod tokens;
+mod told;
 mod tunnels;
 mod zones;
 

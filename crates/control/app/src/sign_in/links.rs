@@ -13,7 +13,7 @@ use super::{HOUR, SignInError, Visit, passwords::unknown, throttle::Address, thr
 use crate::{
     App, AppError, Caller,
     access::Request,
-    notice::{Link, Notice},
+    notice::{Link, Notice, SignInChange},
     outbox::Told,
 };
 
@@ -130,8 +130,9 @@ impl App {
         let mut session = self.0.store.write().await?;
         self.use_link(&mut session, &link).await?;
         self.put_password(&mut session, person.id, hash, None).await?;
-        let event = traced("password_reset", "user", &person.id.to_string(), None, None);
-        self.trace(&mut session, &visit.caller(&person), event).await?;
+        let (event, caller) = (traced("password_reset", "user", &person.id.to_string(), None, None), visit.caller(&person));
+        self.trace(&mut session, &caller, event).await?;
+        self.tell_changed(&mut session, &caller, &person, SignInChange::Password).await?;
         session.commit_silently().await?;
         self.0.identities.forget();
         tracing::info!(user = %person.id, ip = %visit.request.ip, ray = visit.request.ray, "a password was set by a link");
@@ -167,6 +168,7 @@ impl App {
             }
             (Some(_), None) => None,
         };
+        let caller = visit.caller(&person);
         let mut session = self.0.store.write().await?;
         let before = invitation(&mut session, &link).await?;
         self.use_link(&mut session, &link).await?;
@@ -176,8 +178,9 @@ impl App {
                 return Err(SignInError::LinkOver.into());
             }
             self.put_password(&mut session, person.id, hash, None).await?;
+            self.tell_changed(&mut session, &caller, &person, SignInChange::Password).await?;
         }
-        self.answered(session, &visit.caller(&person), before, &person, MembershipStatus::Accepted).await?;
+        self.answered(session, &caller, before, &person, MembershipStatus::Accepted).await?;
         Ok(())
     }
 

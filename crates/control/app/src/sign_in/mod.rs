@@ -53,7 +53,12 @@ use self::{
     throttle::{Address, Source, Throttle},
     waiting::Waiting,
 };
-use crate::{App, AppError, Caller, Identity, access::Request, audit::Traced};
+use crate::{
+    App, AppError, Caller, Identity,
+    access::Request,
+    audit::Traced,
+    notice::{Notice, SignInChange},
+};
 
 /// How long after having shown who they are somebody may change what they sign in with.
 pub const CONFIRMED_FOR: Micros = HOUR / 6;
@@ -273,6 +278,20 @@ impl App {
             None => None,
         };
         Ok(used)
+    }
+
+    /// Tells a person that what they sign in with is not as it was, within the transaction that changes it: whoever did it may not be
+    /// they.
+    async fn tell_changed(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        person: &Person,
+        change: SignInChange,
+    ) -> Result<(), AppError> {
+        let notice = Notice::SignInChanged { change, at: self.instant(), ip: caller.actor().ip };
+        self.notify(session, None, &person.email, &notice).await?;
+        Ok(())
     }
 
     /// Notes that somebody was not let in: in the log, and in the trace of the person where the address is one's. The latter without

@@ -20,6 +20,7 @@ use super::{SignInError, SignedIn, Site, Visit, refuse_suspended, throttled, tra
 use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
+    notice::SignInChange,
 };
 
 /// The library's.
@@ -132,6 +133,7 @@ impl App {
         let codes = self.first_recovery_codes(&mut session, person.id).await?;
         let event = traced("passkey_add", "passkey", &passkey.id.to_string(), None, Some(told_of(&passkey)));
         self.trace(&mut session, caller, event).await?;
+        self.tell_changed(&mut session, caller, person, SignInChange::PasskeyAdded).await?;
         session.commit_silently().await?;
         self.0.identities.forget();
         Ok((passkey, codes))
@@ -161,6 +163,7 @@ impl App {
         self.without_factors_no_codes(&mut session, person.id).await?;
         let event = traced("passkey_delete", "passkey", &id.to_string(), Some(told_of(&before)), None);
         self.trace(&mut session, caller, event).await?;
+        self.tell_changed(&mut session, caller, person, SignInChange::PasskeyRemoved).await?;
         session.commit_silently().await?;
         self.0.identities.forget();
         Ok(())
