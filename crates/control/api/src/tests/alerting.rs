@@ -157,6 +157,37 @@ async fn an_event_goes_to_whom_a_policy_names_and_a_failure_comes_again() {
 }
 
 #[tokio::test]
+async fn a_secret_stays_with_the_place_it_was_given_for() {
+    let client = client().await;
+    let base = base(&client);
+    let hooks = format!("{base}/destinations/webhooks");
+    let body = |url: &str| json!({ "name": "ops", "url": url });
+    for (url, stays) in [
+        ("https://hooks.example.com/y?z", true),
+        ("https://HOOKS.example.com:443/x", true),
+        ("https://hooks.example.com:8443/x", false),
+        ("http://hooks.example.com:443/x", false),
+        ("https://hooks.example.net/x", false),
+    ] {
+        let mut with_secret = body("https://hooks.example.com/x");
+        with_secret["secret"] = json!("hush");
+        let hook = client.ask("POST", &hooks, with_secret).await.result()["id"].clone();
+        let made = client.ask("POST", &format!("{base}/policies"), policy(&hook)).await.result()["id"].clone();
+        let one = format!("{hooks}/{}", hook.as_str().unwrap());
+        client.ask("PUT", &one, body(url)).await.result();
+        client.app.tunnel_create(&Caller::Operator, "home", ConfigSource::Remote).await.unwrap();
+        let taken = client.app.outbox_take(Channel::Webhook, 9).await.unwrap();
+        let [dispatch] = &taken[..] else { panic!("{taken:?}") };
+        let Recipient::Webhook { secret, .. } = &dispatch.to else { panic!("{:?}", dispatch.to) };
+        assert_eq!(secret.as_ref().map(|secret| secret.expose()), stays.then_some(&b"hush"[..]), "{url}");
+        client.app.outbox_settle(dispatch, &Attempt::Taken).await.unwrap();
+        client.app.tunnel_delete(&Caller::Operator, "home", false).await.unwrap();
+        client.ask("DELETE", &format!("{base}/policies/{}", made.as_str().unwrap()), Value::Null).await.result();
+        client.ask("DELETE", &one, Value::Null).await.result();
+    }
+}
+
+#[tokio::test]
 async fn an_invitation_is_mailed_and_its_link_is_in_no_answer() {
     let client = mailing().await;
     let members = format!("/accounts/{}/members", client.account);
