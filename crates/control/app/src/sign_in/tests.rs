@@ -58,3 +58,24 @@ async fn what_changed_while_a_password_was_looked_at_counts() {
         }
     }
 }
+
+#[tokio::test]
+async fn whoever_finds_no_place_has_lost_no_try() {
+    let (app, _dir) = node(false).await;
+    let bytes = "AAAA";
+    let response = json!({ "authenticatorData": bytes, "clientDataJSON": bytes, "signature": bytes });
+    let credential = json!({ "id": bytes, "rawId": bytes, "type": "public-key", "response": response, "extensions": {} });
+    let mut places = Vec::new();
+    while let Ok(place) = app.0.entrance.gate.enter() {
+        places.push(place);
+    }
+    for _ in 0..40 {
+        let refused = app.sign_in_with_passkey(&visit(), "unknown", credential.clone()).await.err();
+        assert!(matches!(refused, Some(AppError::Busy)), "{refused:?}");
+        let refused = app.sign_in(&visit(), ADMIN, PASSWORD).await.err();
+        assert!(matches!(refused, Some(AppError::Busy)), "{refused:?}");
+    }
+    drop(places);
+    let refused = app.sign_in_with_passkey(&visit(), "unknown", credential).await.err();
+    assert!(matches!(refused, Some(AppError::SignIn(SignInError::Unfinished))), "{refused:?}");
+}
