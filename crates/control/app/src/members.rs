@@ -86,10 +86,7 @@ impl App {
         let now = self.now();
         let mut session = self.0.store.write().await?;
         let members = session.members(account).await?;
-        if members.len() >= MEMBERS_MAX {
-            let why = format!("there are {MEMBERS_MAX} already: take one away first");
-            return Err(AppError::Invalid { what: "members", why });
-        }
+        let is_full = members.len() >= MEMBERS_MAX;
         let before = members.into_iter().find(|(_, person)| person.email == email);
         let (membership, person) = match before {
             Some((before, person))
@@ -105,6 +102,10 @@ impl App {
                     "{email} is a member already ({}): change their roles",
                     before.status.as_str()
                 )));
+            }
+            None if is_full => {
+                let why = format!("there are {MEMBERS_MAX} already: take one away first");
+                return Err(AppError::Invalid { what: "members", why });
             }
             None => {
                 let person = match session.person_of_email(&email).await? {
