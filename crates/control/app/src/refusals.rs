@@ -102,9 +102,12 @@ impl Refusals {
         }
     }
 
-    /// The look found nobody.
-    pub(crate) fn not_found(&mut self, digest: Digest, now: Micros) {
+    /// The look found nobody. `is_current`: nothing was changed since it began; else it may be somebody's now.
+    pub(crate) fn not_found(&mut self, digest: Digest, now: Micros, is_current: bool) {
         self.looked_up.remove(&digest);
+        if !is_current {
+            return;
+        }
         self.good.remove(&digest);
         make_room(&mut self.refused, |at| is_within(*at, now, REFUSED_FOR));
         self.refused.insert(digest, now);
@@ -172,7 +175,7 @@ mod tests {
             match refusals.ask(source, &digest(first + n), now) {
                 Verdict::Look { paid } => {
                     assert!(paid);
-                    refusals.not_found(digest(first + n), now);
+                    refusals.not_found(digest(first + n), now, true);
                 }
                 Verdict::Wait { retry_secs } => return (n, retry_secs),
                 Verdict::Refused => panic!("it was never shown before"),
@@ -205,7 +208,7 @@ mod tests {
             match refusals.ask(GUESSER, &wrong, n * 10_000) {
                 Verdict::Look { paid } => {
                     looks += u32::from(paid);
-                    refusals.not_found(wrong, n * 10_000);
+                    refusals.not_found(wrong, n * 10_000, true);
                 }
                 verdict => assert_eq!(verdict, Verdict::Refused),
             }
@@ -231,7 +234,7 @@ mod tests {
         assert_eq!(refusals.ask(GUESSER, &new, 2_000_000), PAID);
         refusals.found(GUESSER, new, true, 2_000_000);
         // Taken away: from then on it is guessing like any other.
-        refusals.not_found(good, 3_000_000);
+        refusals.not_found(good, 3_000_000, true);
         assert_eq!(refusals.ask(GUESSER, &good, 3_000_001), Verdict::Refused);
     }
 
@@ -296,7 +299,7 @@ mod tests {
             assert_eq!(refusals.ask(source, &digest(n), 0), PAID);
             match n % 3 {
                 0 => refusals.found(source, digest(n), true, 0),
-                1 => refusals.not_found(digest(n), 0),
+                1 => refusals.not_found(digest(n), 0, true),
                 _ => {}
             }
         }
