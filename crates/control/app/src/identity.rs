@@ -18,6 +18,7 @@ use poterne_keys::sha256;
 use crate::{
     App, AppError, SignInError,
     access::{Caller, Identity, Request},
+    metrics::{Numbers, number},
     refusals::{Refusals, Verdict},
     sign_in,
 };
@@ -81,6 +82,18 @@ impl Remembered {
     /// To be asked for before the store is, and told with what it said.
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
+    }
+
+    /// How many entries each table has.
+    pub(crate) fn entries(&self) -> Numbers {
+        let mut entries = self.refusals().entries();
+        entries.push(("identities", number(self.identities.read().unwrap_or_else(PoisonError::into_inner).len())));
+        entries
+    }
+
+    /// How many were refused without a look, and why.
+    pub(crate) fn refused(&self) -> Numbers {
+        self.refusals().refused()
     }
 
     fn refusals(&self) -> MutexGuard<'_, Refusals> {

@@ -12,7 +12,10 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use poterne_control_store::Micros;
 
-use crate::quick::network;
+use crate::{
+    metrics::{Numbers, number},
+    quick::network,
+};
 
 /// Looks that a source has, and so the most that it may have wrong in a row.
 pub const LOOKS_MAX: u32 = 30;
@@ -62,12 +65,31 @@ pub(crate) struct Refusals {
     looked_up: HashMap<Digest, Micros>,
     /// By source, when its purse will be full again.
     sources: HashMap<IpAddr, Micros>,
+    /// How often a credential was refused that had been refused a moment before, and how often one waited for a look.
+    repeated: u64,
+    limited: u64,
 }
 
 impl Refusals {
+    /// How many entries each table has.
+    pub(crate) fn entries(&self) -> Numbers {
+        vec![
+            ("refused", number(self.refused.len())),
+            ("good", number(self.good.len())),
+            ("looked_up", number(self.looked_up.len())),
+            ("sources", number(self.sources.len())),
+        ]
+    }
+
+    /// How many were refused without a look, and why.
+    pub(crate) fn refused(&self) -> Numbers {
+        vec![("repeated", self.repeated), ("limited", self.limited)]
+    }
+
     /// Somebody shows this. A look is paid at once, so that many at a time do not have more of them.
     pub(crate) fn ask(&mut self, source: IpAddr, digest: &Digest, now: Micros) -> Verdict {
         if self.refused.get(digest).is_some_and(|at| is_within(*at, now, REFUSED_FOR)) {
+            self.repeated += 1;
             return Verdict::Refused;
         }
         let is_good = self.good.get(digest).is_some_and(|at| is_within(*at, now, GOOD_FOR));
@@ -84,6 +106,7 @@ impl Refusals {
         let after = full_at.saturating_add(look_back_after());
         let over = after.saturating_sub(now).saturating_sub(look_back_after() * i64::from(LOOKS_MAX));
         if over > 0 {
+            self.limited += 1;
             return Verdict::Wait { retry_secs: over.unsigned_abs().div_ceil(1_000_000) };
         }
         *full_at = after;
@@ -214,6 +237,7 @@ mod tests {
             }
         }
         assert_eq!(looks, 6);
+        assert_eq!(refusals.refused(), [("repeated", 5994), ("limited", 0)]);
         refusals.forget();
         assert_eq!(refusals.ask(GUESSER, &wrong, 60_000_000), PAID, "it may have become somebody's");
     }
@@ -289,6 +313,7 @@ mod tests {
         assert_eq!(guess(&mut refusals, "2001:db8:0:1::1", 200), LOOKS_MAX);
         assert_eq!(guess(&mut refusals, "::ffff:192.0.2.1", 300), LOOKS_MAX);
         assert_eq!(guess(&mut refusals, "192.0.2.1", 400), 0);
+        assert_eq!(refusals.refused(), [("repeated", 0), ("limited", 5)]);
     }
 
     #[test]
@@ -303,8 +328,8 @@ mod tests {
                 _ => {}
             }
         }
-        for len in [refusals.refused.len(), refusals.good.len(), refusals.looked_up.len(), refusals.sources.len()] {
-            assert!(len > 0 && len <= REMEMBERED_MAX, "{len}");
+        for (table, length) in refusals.entries() {
+            assert!(length > 0 && length <= number(REMEMBERED_MAX), "{table}: {length}");
         }
     }
 }

@@ -57,6 +57,7 @@ use crate::{
     App, AppError, Caller, Identity,
     access::Request,
     audit::Traced,
+    metrics::{Numbers, number},
     notice::{Notice, SignInChange},
 };
 
@@ -134,6 +135,18 @@ struct Half {
 }
 
 impl Entrance {
+    /// How many entries each table has.
+    pub(crate) fn entries(&self) -> Numbers {
+        let mut entries = self.throttle().entries();
+        entries.extend([("tickets", number(self.tickets().len())), ("ceremonies", number(self.ceremonies().len()))]);
+        entries
+    }
+
+    /// How many were sent away, and why.
+    pub(crate) fn refused(&self) -> Numbers {
+        vec![("throttled", self.throttle().refused()), ("busy", self.gate.refused())]
+    }
+
     /// Counts an invitation that an account mails to an address, in lower case.
     ///
     /// # Errors

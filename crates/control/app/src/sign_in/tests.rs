@@ -5,6 +5,7 @@ use std::{sync::Arc, time::UNIX_EPOCH};
 use poterne_control_store::{Store, Totp};
 use poterne_keys::NodeKey;
 use poterne_model::Timestamp;
+use poterne_telemetry::Metrics;
 
 use super::*;
 use crate::Settings;
@@ -44,10 +45,11 @@ async fn what_changed_while_a_password_was_looked_at_counts() {
             async move { app.sign_in(&visit(), ADMIN, PASSWORD).await }
         });
         // It reads who that is, looks at the password, and has then to wait for its turn to write.
-        while app.0.entrance.throttle().pairs() == 0 {
+        let tries = || app.0.entrance.entries().into_iter().find(|(table, _)| *table == "pairs").unwrap().1;
+        while tries() == 0 {
             tokio::task::yield_now().await;
         }
-        while app.0.entrance.throttle().pairs() > 0 {
+        while tries() > 0 {
             tokio::task::yield_now().await;
         }
         session.commit().await.unwrap();
@@ -76,6 +78,24 @@ async fn whoever_finds_no_place_has_lost_no_try() {
         assert!(matches!(refused, Some(AppError::Busy)), "{refused:?}");
     }
     drop(places);
+    assert_eq!(app.0.entrance.refused(), [("throttled", 0), ("busy", 81)]);
     let refused = app.sign_in_with_passkey(&visit(), "unknown", credential).await.err();
     assert!(matches!(refused, Some(AppError::SignIn(SignInError::Unfinished))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_is_kept_of_strangers_is_told_in_metrics() {
+    let ((app, _dir), metrics) = (node(false).await, Metrics::new());
+    app.tell_in(&metrics);
+    assert!(app.sign_in(&visit(), ADMIN, "wrong words").await.is_err());
+    let text = metrics.encode();
+    for line in [
+        r#"poterne_sign_in_entries{table="pairs"} 1"#,
+        r#"poterne_sign_in_entries{table="ceremonies"} 0"#,
+        r#"poterne_sign_in_refused_total{reason="throttled"} 0"#,
+        r#"poterne_credentials_entries{table="identities"} 0"#,
+        r#"poterne_credentials_refused_total{reason="limited"} 0"#,
+    ] {
+        assert!(text.contains(line), "{line} is missing in:\n{text}");
+    }
 }

@@ -27,6 +27,8 @@ use poterne_control_store::Micros;
 use poterne_keys::sha256;
 use poterne_model::{AccountId, UserId};
 
+use crate::metrics::{Numbers, number};
+
 const SECOND: Micros = 1_000_000;
 
 /// Entries of each table.
@@ -136,6 +138,7 @@ pub(crate) struct Throttle {
     links: HashMap<Address, Used>,
     invited: HashMap<Address, Used>,
     inviting: HashMap<AccountId, Used>,
+    refused: u64,
 }
 
 impl Throttle {
@@ -147,7 +150,7 @@ impl Throttle {
         let of_pair = self.pairs.get(&(address, source)).map_or(0, |wrong| wrong.wait(now));
         let of_source = OF_SOURCE.wait(self.sources.get(&source).copied(), now);
         let of_address = if known { 0 } else { OF_ADDRESS.wait(self.addresses.get(&address).copied(), now) };
-        admit(of_pair.max(of_source).max(of_address))?;
+        self.admit(of_pair.max(of_source).max(of_address))?;
         self.make_room(now);
         let wrong = self.pairs.entry((address, source)).or_insert(Wrong { tries: 0, last: now });
         *wrong = Wrong { tries: wrong.tries.saturating_add(1), last: now };
@@ -175,7 +178,7 @@ impl Throttle {
     pub(crate) fn try_second_factor(&mut self, now: Micros, person: UserId, source: Source) -> Result<(), u64> {
         let used = self.second_factors.get(&person).copied();
         let of_source = OF_SOURCE.wait(self.sources.get(&source).copied(), now);
-        admit(OF_SECOND_FACTOR.wait(used, now).max(of_source))?;
+        self.admit(OF_SECOND_FACTOR.wait(used, now).max(of_source))?;
         self.make_room(now);
         self.second_factors.insert(person, OF_SECOND_FACTOR.taken(used, now));
         self.take_of_source(now, source);
@@ -193,7 +196,7 @@ impl Throttle {
     /// # Errors
     /// It is too early; seconds to wait.
     pub(crate) fn try_source(&mut self, now: Micros, source: Source) -> Result<(), u64> {
-        admit(OF_SOURCE.wait(self.sources.get(&source).copied(), now))?;
+        self.admit(OF_SOURCE.wait(self.sources.get(&source).copied(), now))?;
         self.make_room(now);
         self.take_of_source(now, source);
         Ok(())
@@ -216,6 +219,8 @@ impl Throttle {
         let admitted = OF_LINKS.wait(used, now) == 0;
         if admitted {
             self.links.insert(address, OF_LINKS.taken(used, now));
+        } else {
+            self.refused += 1;
         }
         Ok(admitted)
     }
@@ -226,11 +231,38 @@ impl Throttle {
     /// The account invites, or the address is invited, too often; seconds to wait.
     pub(crate) fn try_invitation(&mut self, now: Micros, account: AccountId, address: Address) -> Result<(), u64> {
         let (of_address, of_account) = (self.invited.get(&address).copied(), self.inviting.get(&account).copied());
-        admit(OF_LINKS.wait(of_address, now).max(OF_INVITATIONS.wait(of_account, now)))?;
+        self.admit(OF_LINKS.wait(of_address, now).max(OF_INVITATIONS.wait(of_account, now)))?;
         self.make_room(now);
         self.invited.insert(address, OF_LINKS.taken(of_address, now));
         self.inviting.insert(account, OF_INVITATIONS.taken(of_account, now));
         Ok(())
+    }
+
+    /// How many entries each table has.
+    pub(crate) fn entries(&self) -> Numbers {
+        vec![
+            ("pairs", number(self.pairs.len())),
+            ("sources", number(self.sources.len())),
+            ("addresses", number(self.addresses.len())),
+            ("second_factors", number(self.second_factors.len())),
+            ("links", number(self.links.len())),
+            ("invited", number(self.invited.len())),
+            ("inviting", number(self.inviting.len())),
+        ]
+    }
+
+    /// How many tries came too early.
+    pub(crate) const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Seconds of a wait, begun ones included.
+    fn admit(&mut self, wait: Micros) -> Result<(), u64> {
+        if wait <= 0 {
+            return Ok(());
+        }
+        self.refused += 1;
+        Err(wait.unsigned_abs().div_ceil(SECOND.unsigned_abs()))
     }
 
     fn take_of_source(&mut self, now: Micros, source: Source) {
@@ -248,23 +280,10 @@ impl Throttle {
         room(&mut self.inviting, |used| used.whole_at > now);
     }
 
-    /// How many pairs of a source and an address have tries that were not right, or not yet.
     #[cfg(test)]
-    pub(super) fn pairs(&self) -> usize {
-        self.pairs.len()
+    fn longest_table(&self) -> u64 {
+        self.entries().into_iter().map(|(_, length)| length).max().unwrap_or(0)
     }
-
-    #[cfg(test)]
-    fn longest_table(&self) -> usize {
-        let (pairs, addresses) = (self.pairs.len(), self.addresses.len());
-        let links = [self.links.len(), self.invited.len(), self.inviting.len()];
-        links.into_iter().chain([pairs, self.sources.len(), addresses, self.second_factors.len()]).max().unwrap_or(0)
-    }
-}
-
-/// Seconds of a wait, begun ones included.
-fn admit(wait: Micros) -> Result<(), u64> {
-    if wait <= 0 { Ok(()) } else { Err(wait.unsigned_abs().div_ceil(SECOND.unsigned_abs())) }
 }
 
 fn room<K: Eq + Hash, V>(table: &mut HashMap<K, V>, counts: impl Fn(&V) -> bool) {
@@ -391,7 +410,7 @@ mod tests {
             let source = Source::of(IpAddr::from(i.to_be_bytes()));
             throttle.try_password(5, Address::of(&i.to_string()), source, false).unwrap();
         }
-        assert!(throttle.longest_table() <= ENTRIES_MAX);
+        assert!(throttle.longest_table() <= number(ENTRIES_MAX));
     }
 
     proptest! {
