@@ -150,7 +150,9 @@ mod tests {
                     let of_invitations = ["account", "roles", "email"].contains(&id);
                     assert_eq!(is_there, !of_invitations || purpose == Purpose::Invitation, "{id}");
                 }
-                for word in SCRIPT.split("words.").skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap()) {
+                for word in
+                    SCRIPT.split("words.").skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap())
+                {
                     assert!(page.contains(&format!("data-{word}=\"")), "{word}");
                 }
                 assert!(page.contains(&format!("<html lang=\"{}\">", language.tag())));

@@ -346,13 +346,7 @@ fn shown(membership: &Membership, person: &Person) -> Value {
     json!({ "email": person.email, "status": membership.status.as_str(), "roles": membership.roles })
 }
 
-fn traced(
-    action: &'static str,
-    of: &Membership,
-    person: &Person,
-    old: Option<&Membership>,
-    new: Option<&Membership>,
-) -> Traced {
+fn traced(action: &'static str, of: &Membership, person: &Person, old: Option<&Membership>, new: Option<&Membership>) -> Traced {
     let shown = |membership: &Membership| shown(membership, person);
     Traced {
         account: Some(of.account),

@@ -217,8 +217,8 @@ impl App {
         self.0.entrance.throttle().was_right(address, source, known);
         refuse_suspended(&person)?;
         let half = Half { person: person.id, kept, rehashed, tries_left: TICKET_TRIES };
+        let mut session = if person.second_factor { self.0.store.read().await? } else { self.0.store.write().await? };
         if !person.second_factor {
-            let mut session = self.0.store.write().await?;
             // As they are now: while the password was looked at, they may have taken another, or a second factor.
             let person = self.person_of_half(&mut session, &half).await?;
             if !person.second_factor {
@@ -226,7 +226,7 @@ impl App {
                 return Ok(Step::SignedIn(Box::new(signed_in)));
             }
         }
-        Ok(Step::SecondFactor(self.ask_second_factor(visit, half).await?))
+        Ok(Step::SecondFactor(self.ask_second_factor(session, visit, half).await?))
     }
 
     /// Goes on with a code of an authenticator application, or a recovery code.
@@ -250,9 +250,9 @@ impl App {
         self.begin(session, visit, person, &format!("password+{factor}"), half.rehashed).await
     }
 
-    async fn ask_second_factor(&self, visit: &Visit, half: Half) -> Result<SecondFactorAsked, AppError> {
+    /// The session is the one that has seen that they have one: another's reads may be behind it.
+    async fn ask_second_factor(&self, mut session: Session, visit: &Visit, half: Half) -> Result<SecondFactorAsked, AppError> {
         let person = half.person;
-        let mut session = self.0.store.read().await?;
         let totp = session.totp(person).await?.is_some_and(|totp| totp.confirmed_at.is_some());
         let passkey = !session.passkeys(person).await?.is_empty();
         let recovery_code = session.recovery_codes(person).await? > 0;

@@ -5,7 +5,10 @@ use poterne_keys::{random_bytes, random_token, sha256};
 use poterne_model::SessionId;
 use serde_json::{Value, json};
 
-use super::{HOUR, SOURCE_KNOWN_FOR, SignInError, SignedIn, Visit, one_time_code::Typed, password::Password, throttle::Address, throttled, traced};
+use super::{
+    HOUR, SOURCE_KNOWN_FOR, SignInError, SignedIn, Visit, one_time_code::Typed, password::Password, throttle::Address, throttled,
+    traced,
+};
 use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
