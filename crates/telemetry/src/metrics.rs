@@ -1,10 +1,14 @@
 //! One registry per process, shared by handle, told as OpenMetrics text.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use prometheus_client::{
-    encoding::text,
-    metrics::family::Family,
+    collector::Collector,
+    encoding::{DescriptorEncoder, NoLabelSet, text},
+    metrics::{MetricType, family::Family},
     registry::{Registry, Unit},
 };
 
@@ -61,6 +65,21 @@ impl Metrics {
         gauge
     }
 
+    /// Gauges, one per value of a label, that are read when they are told: whoever has them counts nothing meanwhile.
+    pub fn gauges_read(&self, name: &str, help: &str, label: &'static str, read: impl Reading) {
+        self.read(name, help, label, MetricType::Gauge, read);
+    }
+
+    /// The same of what only grows.
+    pub fn counters_read(&self, name: &str, help: &str, label: &'static str, read: impl Reading) {
+        self.read(name, help, label, MetricType::Counter, read);
+    }
+
+    fn read(&self, name: &str, help: &str, label: &'static str, kind: MetricType, read: impl Reading) {
+        let read = Read { name: name.to_owned(), help: help.to_owned(), label, kind, read };
+        self.register(|registry| registry.register_collector(Box::new(read)));
+    }
+
     /// A new counter of bytes, seconds or the like.
     pub fn counter_of(&self, unit: Unit, name: &str, help: &str) -> Counter {
         let counter = Counter::default();
@@ -89,6 +108,41 @@ impl Default for Metrics {
     }
 }
 
+/// What tells each value of a label and its number, when it is asked. It must not ask for metrics itself.
+pub trait Reading: Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static {}
+
+impl<F: Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static> Reading for F {}
+
+/// Metrics that are read when they are told.
+struct Read<F> {
+    name: String,
+    help: String,
+    label: &'static str,
+    kind: MetricType,
+    read: F,
+}
+
+impl<F> fmt::Debug for Read<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Read").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<F: Reading> Collector for Read<F> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut metric = encoder.encode_descriptor(&self.name, &self.help, None, self.kind)?;
+        for (value, number) in (self.read)() {
+            let labels = [(self.label, value)];
+            let mut one = metric.encode_family(&labels)?;
+            match self.kind {
+                MetricType::Counter => one.encode_counter::<NoLabelSet, _, u64>(&number, None)?,
+                _ => one.encode_gauge(&i64::try_from(number).unwrap_or(i64::MAX))?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +167,29 @@ mod tests {
             assert!(text.contains(line), "{line} is missing in:\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn what_is_read_is_read_when_it_is_told() {
+        let (metrics, number) = (Metrics::new(), Arc::new(Mutex::new(1)));
+        let read = |number: &Arc<Mutex<u64>>| {
+            let number = number.clone();
+            move || vec![("a", *number.lock().unwrap()), ("b", 7)]
+        };
+        metrics.gauges_read("entries", "Entries", "table", read(&number));
+        metrics.counters_read("refused", "Refused", "reason", read(&number));
+        assert!(metrics.encode().contains("poterne_entries{table=\"a\"} 1\n"));
+        *number.lock().unwrap() = 5;
+        let text = metrics.encode();
+        for line in [
+            "# TYPE poterne_entries gauge",
+            "poterne_entries{table=\"a\"} 5",
+            "poterne_entries{table=\"b\"} 7",
+            "# TYPE poterne_refused counter",
+            "poterne_refused_total{reason=\"a\"} 5",
+        ] {
+            assert!(text.contains(line), "{line} is missing in:\n{text}");
+        }
     }
 
     #[test]

@@ -122,7 +122,8 @@ pub const KEYS: &[Key] = &[
     key!("control" "listen" Text Is(r#""127.0.0.1:8600""#),
         "Where the API listens in clear. It is reached under the node's names on the edge too, so keep this one on loopback."),
     key!("control" "url" Text AbsentAsIn(r#""https://control.example.net""#),
-        "Where control is, for an edge that lives apart. Not built yet: read, without effect."),
+        "Where people reach this node's pages, as links in mails begin: a proxy's address, where one stands in front of `listen`. \
+         Absent: the node's name over TLS, or else `listen`. One day also where control is, for an edge that lives apart."),
     key!("control" "aliases" List Is("[]"),
         "Other names of the API, for clients that are led here by DNS."),
     key!("control" "store" Text Is(r#""sqlite""#),

@@ -164,7 +164,7 @@ pub struct Dns {
 pub struct Control {
     /// Listener of the API, in clear: loopback only, unless you know why.
     pub listen: SocketAddr,
-    /// Where control is, when it is on another node.
+    /// Where people reach the node's pages, when that is not its name over TLS.
     pub url: Option<String>,
     /// Other names of this node's API.
     pub aliases: Vec<Name>,
@@ -331,6 +331,9 @@ impl Config {
         if let Some((account, error)) = accounts.filter_map(|id| Some((id, id.parse::<AccountId>().err()?))).next() {
             return wrong(&format!("[edge] origins_allowed: the account {account:?} is none: {error}"));
         }
+        if let Some(url) = self.control.url.as_deref().filter(|url| !is_origin(url)) {
+            return wrong(&format!("[control] url: {url:?} is no address of pages: write one as in https://control.example.net"));
+        }
         mail::check(&self.mail)?;
         if let Some(range) = self.edge.origins_allowed.iter().find(|allowed| range(&allowed.cidr).is_none()) {
             return wrong(&format!(
@@ -351,8 +354,12 @@ impl Config {
         self.edge.origins_allowed.iter().filter_map(read).collect()
     }
 
-    /// What links to this node's own pages begin with: its name over TLS where it has one, else where the API listens.
+    /// What links to this node's own pages begin with: what the operator says, else its name over TLS where it has one, else where the
+    /// API listens. No slash at its end.
     pub fn pages(&self) -> String {
+        if let Some(url) = &self.control.url {
+            return url.trim_end_matches('/').to_owned();
+        }
         match (self.node_names().first(), self.edge.https.first().map(SocketAddr::port)) {
             (Some(name), Some(443)) => format!("https://{name}"),
             (Some(name), Some(port)) => format!("https://{name}:{port}"),
@@ -414,7 +421,6 @@ impl Config {
         };
         tell(self.dns.listen != defaults.dns.listen, "[dns] listen");
         tell(self.acme != defaults.acme, "[acme]");
-        tell(self.control.url.is_some(), "[control] url");
         keys
     }
 }
@@ -428,6 +434,14 @@ fn read(path: Option<&Path>) -> Result<Option<(PathBuf, String)>, ConfigError> {
         Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ConfigError::Unreadable { path, error }),
     }
+}
+
+/// Whether a text is a scheme and a host, perhaps with a port: the pages stand at the root.
+fn is_origin(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    host.is_some_and(|host| !host.is_empty() && host.chars().all(fits))
 }
 
 /// An address or a CIDR range.
@@ -502,6 +516,23 @@ mod tests {
         assert_eq!(all, ["logs.test", "management.argotunnel.com"]);
         let (all, _) = names("[tunnel]\nmanagement_hostname = \"management.argotunnel.com\"\n");
         assert_eq!(all, ["management.argotunnel.com"]);
+    }
+
+    #[test]
+    fn links_begin_where_people_reach_the_node() {
+        let pages = |text: &str| load(&format!("version = 1\n{text}"), &[], &[]).map(|config| config.pages());
+        let name = "[node]\nname = \"n.test\"\n";
+        assert_eq!(pages(name).unwrap(), "https://n.test");
+        assert_eq!(pages(&format!("{name}[edge]\nhttps = [\"[::]:8443\"]\n")).unwrap(), "https://n.test:8443");
+        let behind_a_proxy = format!("{name}[edge]\nhttps = []\n[control]\n");
+        assert_eq!(pages(&behind_a_proxy).unwrap(), "http://127.0.0.1:8600");
+        for url in ["https://control.n.test", "https://control.n.test/"] {
+            assert_eq!(pages(&format!("{behind_a_proxy}url = {url:?}\n")).unwrap(), "https://control.n.test");
+        }
+        for wrong in ["control.n.test", "https://", "https://n.test/pages", "ftp://n.test", "https://u:p@n.test"] {
+            let error = pages(&format!("{behind_a_proxy}url = {wrong:?}\n")).unwrap_err().to_string();
+            assert!(error.contains("[control] url"), "{error}");
+        }
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl Node {
         };
         let publisher =
             Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
+        app.tell_in(&metrics);
         app.wait_for(publisher.live());
         app.ask_agents(Arc::new(agents::Connected(gateway.clone())));
         background.spawn(record(app.clone(), control.events, stop.clone()));

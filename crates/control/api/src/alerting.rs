@@ -21,6 +21,10 @@ use crate::{
     tokens::Gone as Made,
 };
 
+/// What becomes of a secret that a PUT does not name.
+const MOVED: &str = "Without a `secret` the one before stays, unless the scheme, the host or the port of `url` is another: then there is \
+    none, so that a new place is not shown what was meant for the old one.";
+
 /// Under `/accounts/{account}/alerting/v3`.
 pub(crate) fn routes() -> Routes {
     let base = "/accounts/{account}/alerting/v3";
@@ -34,7 +38,7 @@ pub(crate) fn routes() -> Routes {
         .get(&hooks, webhooks, reads(notices, "List webhooks"))
         .post(&hooks, webhook_create, edits(notices, "Make a webhook").body(WebhookDraft::schema()))
         .get(&hook, webhook, reads(notices, "Show a webhook").about("Its secret is in no answer."))
-        .put(&hook, webhook_update, edits(notices, "Change a webhook").body(WebhookDraft::schema()))
+        .put(&hook, webhook_update, edits(notices, "Change a webhook").about(MOVED).body(WebhookDraft::schema()))
         .delete(&hook, webhook_delete, edits(notices, "Delete a webhook"))
         .get(&all, policies, reads(notices, "List notification policies"))
         .post(&all, policy_create, edits(notices, "Make a notification policy").body(PolicyDraft::schema(true)))

@@ -126,9 +126,10 @@ impl From<AppError> for Answer<()> {
         };
         let (status, code) = match &error {
             AppError::QuickTunnelsOff => (StatusCode::NOT_FOUND, codes::QUICK_TUNNELS_OFF),
-            AppError::QuickTunnelsLimited { .. } | AppError::LoginsLimited { .. } | AppError::RefusedTooOften { .. } => {
-                (StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED)
-            }
+            AppError::QuickTunnelsLimited { .. }
+            | AppError::LoginsLimited { .. }
+            | AppError::InvitationsLimited { .. }
+            | AppError::RefusedTooOften { .. } => (StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED),
             AppError::UnknownToken | AppError::Unusable(_) => (StatusCode::FORBIDDEN, codes::UNAUTHORIZED),
             AppError::UnknownKey => (StatusCode::FORBIDDEN, codes::UNKNOWN_KEY),
             AppError::SignIn(error) => of_sign_in(error),
@@ -180,6 +181,7 @@ impl From<AppError> for Answer<()> {
         match &error {
             AppError::QuickTunnelsLimited { retry_secs, .. }
             | AppError::LoginsLimited { retry_secs }
+            | AppError::InvitationsLimited { retry_secs }
             | AppError::RefusedTooOften { retry_secs }
             | AppError::SignIn(SignInError::Throttled { retry_secs }) => answer.retry_after(*retry_secs),
             AppError::Busy => answer.retry_after(1),

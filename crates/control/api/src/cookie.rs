@@ -1,7 +1,8 @@
 //! The cookie of whoever is signed in (RFC 6265, and `draft-ietf-httpbis-rfc6265bis` §4.1.3 for its prefix). Pure.
 //!
 //! `__Host-` makes a browser refuse it from anywhere but this name over TLS, so that no neighbouring name can plant one. In clear it is
-//! set for a browser on this very machine only, without the prefix, and is not looked at in what came over TLS.
+//! set for a browser on this very machine only, without the prefix, and is not looked at in what came from anywhere else: not over TLS, nor
+//! through a proxy where that ended.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -16,10 +17,10 @@ const SECRET_BYTES_MAX: usize = 128;
 /// Cookies of one request that are looked at.
 const PAIRS_MAX: usize = 200;
 
-/// The secret that a request shows.
-pub(crate) fn read(headers: &HeaderMap, over_tls: bool) -> Option<&str> {
+/// The secret that a request shows. `is_local`: it came in clear, from this machine.
+pub(crate) fn read(headers: &HeaderMap, is_local: bool) -> Option<&str> {
     let prefixed = find(headers, PREFIXED);
-    if over_tls { prefixed } else { prefixed.or_else(|| find(headers, PLAIN)) }
+    if is_local { prefixed.or_else(|| find(headers, PLAIN)) } else { prefixed }
 }
 
 fn find<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
@@ -45,12 +46,12 @@ mod tests {
 
     use super::*;
 
-    fn shown(lines: &[&str], over_tls: bool) -> Option<String> {
+    fn shown(lines: &[&str], is_local: bool) -> Option<String> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(header::COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
-        read(&headers, over_tls).map(str::to_owned)
+        read(&headers, is_local).map(str::to_owned)
     }
 
     #[test]
@@ -58,14 +59,14 @@ mod tests {
         let line = "theme=dark; __Host-poterne_session=pos_abc; poterne_session=pos_old";
         assert_eq!(shown(&[line], true).as_deref(), Some("pos_abc"));
         assert_eq!(shown(&[line], false).as_deref(), Some("pos_abc"));
-        assert_eq!(shown(&["a=b", "poterne_session=pos_old"], false).as_deref(), Some("pos_old"));
-        assert_eq!(shown(&["poterne_session=pos_old"], true), None, "a neighbour may have planted it");
+        assert_eq!(shown(&["a=b", "poterne_session=pos_old"], true).as_deref(), Some("pos_old"));
+        assert_eq!(shown(&["poterne_session=pos_old"], false), None, "a neighbour may have planted it");
         for wrong in
             ["", "poterne_session", "poterne_session=", "poterne_session=a b", "Xpoterne_session=a", "poterne_session=\"a\""]
         {
-            assert_eq!(shown(&[wrong], false), None, "{wrong}");
+            assert_eq!(shown(&[wrong], true), None, "{wrong}");
         }
-        assert_eq!(shown(&[&format!("poterne_session={}", "x".repeat(129))], false), None);
+        assert_eq!(shown(&[&format!("poterne_session={}", "x".repeat(129))], true), None);
     }
 
     #[test]
@@ -78,10 +79,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(line in prop::collection::vec(0x20u8..0x7f, 0..200), over_tls: bool) {
+        fn no_bytes_panic(line in prop::collection::vec(0x20u8..0x7f, 0..200), is_local: bool) {
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, HeaderValue::from_bytes(&line).unwrap());
-            let _ = read(&headers, over_tls);
+            let _ = read(&headers, is_local);
         }
     }
 }

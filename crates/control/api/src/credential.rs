@@ -15,8 +15,8 @@ const KEY: HeaderName = HeaderName::from_static("x-auth-key");
 /// Longest token or key that is looked at.
 const SECRET_BYTES_MAX: usize = 512;
 
-/// Reads them; an error is the answer. `over_tls`: the request came so.
-pub(crate) fn read(headers: &HeaderMap, over_tls: bool) -> Result<Credentials<'_>, Answer<()>> {
+/// Reads them; an error is the answer. `is_local`: the request came in clear, from this machine.
+pub(crate) fn read(headers: &HeaderMap, is_local: bool) -> Result<Credentials<'_>, Answer<()>> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(bearer).filter(|token| is_secret(token));
         let token =
@@ -24,7 +24,7 @@ pub(crate) fn read(headers: &HeaderMap, over_tls: bool) -> Result<Credentials<'_
         return Ok(Credentials::Token(token));
     }
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
-    let cookie = cookie::read(headers, over_tls).filter(|_| !headers.contains_key(EMAIL) && !headers.contains_key(KEY));
+    let cookie = cookie::read(headers, is_local).filter(|_| !headers.contains_key(EMAIL) && !headers.contains_key(KEY));
     if let Some(secret) = cookie {
         return Ok(Credentials::Session(secret));
     }
@@ -68,7 +68,7 @@ mod tests {
 
     fn shown(fields: &[(&'static str, &str)]) -> Result<String, Vec<i64>> {
         let headers = fields.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-        match read(&headers, true) {
+        match read(&headers, false) {
             Ok(Credentials::Token(token)) => Ok(token.to_owned()),
             Ok(Credentials::Key { email, key }) => Ok(format!("{email} {key}")),
             Ok(Credentials::Session(secret)) => Ok(format!("cookie {secret}")),

@@ -97,7 +97,7 @@ async fn identified(door: &Door, request: Request) -> Result<(Request, Option<St
     let (mut parts, body) = request.into_parts();
     let refuse = |answer: Answer<()>| Box::new(answer.into_response());
     let coming = coming(&parts);
-    let credentials = credential::read(&parts.headers, coming.over_tls).map_err(refuse)?;
+    let credentials = credential::read(&parts.headers, coming.is_local()).map_err(refuse)?;
     if let Credentials::Session(_) = credentials {
         coming.may_change(&parts.method).map_err(refuse)?;
     }

@@ -40,6 +40,8 @@ shown![HoldObject];
 struct HoldObject {
     hold: bool,
     hold_after: Option<WireTime>,
+    // As the hosted service answers. Newer SDKs describe a text, and pass over what it is; older ones in Go read a truth value, and fail on
+    // a text.
     include_subdomains: bool,
 }
 

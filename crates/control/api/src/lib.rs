@@ -2,7 +2,8 @@
 //!
 //! Everything under `/client/v4` asks for a token, a key or a session ([`credential`]) but the question whether a token is valid, the
 //! login of an agent, signing in itself ([`sign_in`]), and where the node is (`/ips`). `POST /tunnel`
-//! at the root (tunnel-protocol §9.7) is for whoever asks, where the operator has set a quick domain. What is not there is answered
+//! at the root (tunnel-protocol §9.7) is for whoever asks, where the operator has set a quick domain; beside it
+//! stand the pages that links in mails lead to ([`pages`]). What is not there is answered
 //! as the v4 API answers it, never with a pretended success.
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ mod logins;
 mod management;
 mod members;
 mod openapi;
+mod pages;
 mod path;
 mod plans;
 mod private_networks;
@@ -102,14 +104,14 @@ fn v4_routes() -> Routes {
 
 /// Every route there is.
 fn all_routes() -> Routes {
-    Routes::all([v4_routes(), quick::routes()])
+    Routes::all([v4_routes(), quick::routes(), pages::routes()])
 }
 
 /// The routes in their places.
 fn mounted(door: &Door) -> Router<Door> {
     // Whatever else is asked of it: there is no such route.
     let quick = quick::routes().into_router(door).route("/tunnel", MethodRouter::new().fallback(door::no_route));
-    quick.nest("/client/v4", v4_routes().into_router(door))
+    quick.merge(pages::routes().into_router(door)).nest("/client/v4", v4_routes().into_router(door))
 }
 
 /// All routes, for `127.0.0.1:8600` and for the node's own names. `rate_limit`: requests a minute and token; 0: without limit.

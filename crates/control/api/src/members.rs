@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use poterne_control_app::{
-    Account, App, Membership, Person,
+    Account, Membership, Person,
     access::Permission,
     outbox::Told,
     role::{self, Role},
@@ -150,9 +150,9 @@ struct UserOfMember {
     two_factor_authentication_enabled: bool,
 }
 
-fn object(app: &App, (membership, person): (Membership, Person)) -> MemberObject {
+/// `by_mail`: whether invitations are sent from here.
+fn object(by_mail: bool, (membership, person): (Membership, Person)) -> MemberObject {
     let status = membership.status.as_str();
-    let by_mail = app.invites_by_mail();
     MemberObject {
         id: membership.id,
         email: person.email.clone(),
@@ -197,7 +197,8 @@ async fn list(
             })
         });
     }
-    let shown: Vec<_> = page.of(&members).iter().cloned().map(|member| object(&door.app, member)).collect();
+    let by_mail = door.app.invites_by_mail();
+    let shown: Vec<_> = page.of(&members).iter().cloned().map(|member| object(by_mail, member)).collect();
     let info = page.info(shown.len(), members.len() as u64);
     Ok(Answer::part(shown, info))
 }
@@ -209,7 +210,7 @@ async fn invite(
     Json(body): Json,
 ) -> Answered<MemberObject> {
     let invited = door.app.member_invite(&caller, account, &At::body(&body)).await?;
-    let mut shown = object(&door.app, (invited.membership, invited.person));
+    let mut shown = object(door.app.invites_by_mail(), (invited.membership, invited.person));
     if invited.told == Told::Full {
         shown.invitation = Some(json!({ "by_mail": false, "why": "too many mails wait to be sent: invite them again later" }));
     }
@@ -219,7 +220,8 @@ async fn invite(
 type OfAccount = Ids<AccountId, MembershipId>;
 
 async fn show(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<MemberObject> {
-    Ok(Answer::success(object(&door.app, door.app.member_get(&caller, account, id).await?)))
+    let member = door.app.member_get(&caller, account, id).await?;
+    Ok(Answer::success(object(door.app.invites_by_mail(), member)))
 }
 
 async fn update(
@@ -228,7 +230,8 @@ async fn update(
     Ids(account, id): OfAccount,
     Json(body): Json,
 ) -> Answered<MemberObject> {
-    Ok(Answer::success(object(&door.app, door.app.member_update(&caller, account, id, &At::body(&body)).await?)))
+    let member = door.app.member_update(&caller, account, id, &At::body(&body)).await?;
+    Ok(Answer::success(object(door.app.invites_by_mail(), member)))
 }
 
 async fn delete(State(door): State<Door>, Who(caller): Who, Ids(account, id): OfAccount) -> Answered<Gone<MembershipId>> {

@@ -42,6 +42,11 @@ impl Coming<'_> {
         self.text(&header::ORIGIN)
     }
 
+    /// Whether it came in clear, for a name that leads nowhere but to this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        !self.over_tls && is_local(self.host)
+    }
+
     /// How the browser comes.
     ///
     /// # Errors
@@ -51,7 +56,7 @@ impl Coming<'_> {
         if self.over_tls || by_proxy {
             return Ok(Way::Secure);
         }
-        if is_local(self.host) {
+        if self.is_local() {
             return Ok(Way::Local);
         }
         let message = "signing in needs https, or http at localhost: nothing secret is taken in clear";

@@ -91,7 +91,7 @@ async fn verify_of_account(
 
 async fn verified(door: &Door, ip: From, headers: &HeaderMap, account: Option<AccountId>) -> Answered<Verified> {
     let unknown = || Answer::error(StatusCode::UNAUTHORIZED, codes::INVALID_TOKEN, "Invalid API Token");
-    let credentials = credential::read(headers, true)?;
+    let credentials = credential::read(headers, false)?;
     let ip = client_ip(ip.as_deref());
     let request = poterne_control_app::Request { ip, now: door.app.instant(), ray: String::new() };
     let caller = door.app.identify(credentials, request).await.map_err(|error| match error {

@@ -40,9 +40,14 @@ pub(crate) fn routes() -> Routes {
     let name = || Schema::text(NAME_MAX).or_null();
     let names = Schema::object([("first_name", name()), ("last_name", name())]);
     let names = names.named("UserChanges").example(json!({ "first_name": "Ada", "last_name": null }));
-    let account_name = || {
-        let members = [("name", Schema::text(ACCOUNT_NAME_MAX).not_empty().required())];
-        Schema::object(members).named("AccountChanges").example(json!({ "name": "home" }))
+    let changes = || {
+        let enforce = Schema::boolean().about("whether members need a second factor");
+        let members = [
+            ("name", Schema::text(ACCOUNT_NAME_MAX).not_empty().about("absent: as it is, where there are `settings`")),
+            ("settings", Schema::object([("enforce_twofactor", enforce)])),
+        ];
+        let example = json!({ "name": "home", "settings": { "enforce_twofactor": false } });
+        Schema::object(members).named("AccountChanges").example(example)
     };
     let named = Parameter::text("name", "of that name; or after starts_with:, ends_with: or contains:");
     let list_op = known("List accounts").pages(PageLimits::ACCOUNTS).query(Parameter::order(&["name"])).query([named]);
@@ -59,8 +64,8 @@ pub(crate) fn routes() -> Routes {
         .post("/accounts", account_create, account_create_op)
         .get(one, account, known("Show an account"))
         .delete(one, account_delete, edits(accounts_, "Delete an account that has nothing").about(MAKERS).says([409]))
-        .put(one, account_update, edits(accounts_, "Rename an account").body(account_name()))
-        .patch(one, account_update, edits(accounts_, "Rename an account, as PUT does").body(account_name()))
+        .put(one, account_update, edits(accounts_, "Change an account").body(changes()))
+        .patch(one, account_update, edits(accounts_, "Change an account, as PUT does").body(changes()))
 }
 
 shown![UserObject, AccountObject];
@@ -198,12 +203,14 @@ async fn account_update(
     Json(body): Json,
 ) -> Answered<AccountObject> {
     let body = At::body(&body);
-    let enforce = match body.member("settings").and_then(|settings| settings.member("enforce_twofactor")) {
-        Some(enforce) => Some(enforce.boolean()?),
-        None => None,
-    };
+    let settings = body.member("settings");
+    if let Some(settings) = &settings {
+        settings.object()?;
+    }
+    let enforce = settings.as_ref().and_then(|settings| settings.member("enforce_twofactor"));
+    let enforce = enforce.map(|enforce| enforce.boolean()).transpose()?;
     let name = match body.member("name") {
-        None if enforce.is_some() => None,
+        None if settings.is_some() => None,
         _ => Some(body.required("name")?.text(ACCOUNT_NAME_MAX)?),
     };
     Ok(Answer::success((&door.app.account_update(&caller, id, name, enforce).await?).into()))

@@ -224,6 +224,12 @@ pub enum AppError {
         /// When to try again.
         retry_secs: u64,
     },
+    /// Too many invitations of one account, or to one address.
+    #[error("too many invitations were sent from this account, or to this address: try again in {retry_secs} seconds")]
+    InvitationsLimited {
+        /// When to try again.
+        retry_secs: u64,
+    },
     /// Somebody was not signed in, or must show who they are.
     #[error(transparent)]
     SignIn(#[from] SignInError),

@@ -2,11 +2,14 @@
 //!
 //! Secrets are long and random: what is kept of one is its SHA-256, by which it is found. What was found is remembered for a moment
 //! ([`REMEMBERED_FOR`]), so that a client that asks a hundred times a second is looked up once; whatever changes a token, a person
-//! or a membership in this process makes all of it forgotten. Looks that find nobody are counted ([`refusals`](crate::refusals)).
+//! or a membership in this process makes all of it forgotten, also what a look has found that began before it. Looks that find nobody are counted ([`refusals`](crate::refusals)).
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use poterne_control_store::{ApiToken, Micros, Person, Session, TokenOwner, UserSession};
@@ -15,6 +18,7 @@ use poterne_keys::sha256;
 use crate::{
     App, AppError, SignInError,
     access::{Caller, Identity, Request},
+    metrics::{Numbers, number},
     refusals::{Refusals, Verdict},
     sign_in,
 };
@@ -59,30 +63,65 @@ impl Credentials<'_> {
 type Identities = HashMap<[u8; 32], (Micros, Arc<Identity>)>;
 
 #[derive(Default)]
-pub(crate) struct Remembered(RwLock<Identities>, Mutex<Refusals>);
+pub(crate) struct Remembered {
+    identities: RwLock<Identities>,
+    refusals: Mutex<Refusals>,
+    /// How often all of it was forgotten. What was looked up in a former generation is remembered no more.
+    generation: AtomicU64,
+}
 
 impl Remembered {
+    /// Something was changed that they say: after it was committed.
     pub(crate) fn forget(&self) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+        // First: whoever remembers something later than this sees it, and what was remembered before goes below.
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.identities.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.refusals().forget();
     }
 
+    /// To be asked for before the store is, and told with what it said.
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// How many entries each table has.
+    pub(crate) fn entries(&self) -> Numbers {
+        let mut entries = self.refusals().entries();
+        entries.push(("identities", number(self.identities.read().unwrap_or_else(PoisonError::into_inner).len())));
+        entries
+    }
+
+    /// How many were refused without a look, and why.
+    pub(crate) fn refused(&self) -> Numbers {
+        self.refusals().refused()
+    }
+
     fn refusals(&self) -> MutexGuard<'_, Refusals> {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner)
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn recall(&self, digest: &[u8; 32], now: Micros) -> Option<Arc<Identity>> {
-        let remembered = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let remembered = self.identities.read().unwrap_or_else(PoisonError::into_inner);
         let (at, identity) = remembered.get(digest)?;
         (now.saturating_sub(*at).abs() < REMEMBERED_FOR).then(|| identity.clone())
     }
 
-    fn keep(&self, digest: [u8; 32], now: Micros, identity: &Arc<Identity>) {
-        let mut remembered = self.0.write().unwrap_or_else(PoisonError::into_inner);
+    fn keep(&self, digest: [u8; 32], now: Micros, generation: u64, identity: &Arc<Identity>) {
+        let mut remembered = self.identities.write().unwrap_or_else(PoisonError::into_inner);
+        if generation != self.generation() {
+            return;
+        }
         if remembered.len() >= REMEMBERED_MAX {
             remembered.clear();
         }
         remembered.insert(digest, (now, identity.clone()));
+    }
+
+    /// A look found nobody.
+    fn not_found(&self, digest: [u8; 32], now: Micros, generation: u64) {
+        let mut refusals = self.refusals();
+        let is_current = generation == self.generation();
+        refusals.not_found(digest, now, is_current);
     }
 }
 
@@ -99,17 +138,15 @@ impl App {
             return Ok(Caller::Identified(identity, request));
         }
         let verdict = self.0.identities.refusals().ask(request.ip, &digest, now);
-        match verdict {
-            Verdict::Look => {}
+        let paid = match verdict {
+            Verdict::Look { paid } => paid,
             Verdict::Refused => return Err(credentials.unknown()),
             Verdict::Wait { retry_secs } => return Err(AppError::RefusedTooOften { retry_secs }),
-        }
-        let looked_up = self.look_up(credentials, &digest).await;
-        let mut refusals = self.0.identities.refusals();
-        match looked_up {
+        };
+        let generation = self.0.identities.generation();
+        match self.look_up(credentials, &digest).await {
             Ok(Some(identity)) => {
-                refusals.found(request.ip, digest, now);
-                drop(refusals);
+                self.0.identities.refusals().found(request.ip, digest, paid, now);
                 if let Some(token) = &identity.token {
                     self.note_use(token, now);
                 }
@@ -117,15 +154,15 @@ impl App {
                     self.note_seen(own, &request, now);
                 }
                 let identity = Arc::new(identity);
-                self.0.identities.keep(digest, now, &identity);
+                self.0.identities.keep(digest, now, generation, &identity);
                 Ok(Caller::Identified(identity, request))
             }
             Ok(None) => {
-                refusals.not_found(digest, now);
+                self.0.identities.not_found(digest, now, generation);
                 Err(credentials.unknown())
             }
             Err(error) => {
-                refusals.failed(request.ip, &digest, now);
+                self.0.identities.refusals().failed(request.ip, &digest, paid, now);
                 Err(error)
             }
         }
@@ -205,4 +242,32 @@ async fn identity_of_person(session: &mut Session, person: Person) -> Result<Ide
     let accounts = session.accounts_of_person(person.id).await?;
     let enforcing = accounts.into_iter().filter(|account| account.enforces_second_factor).map(|account| account.id).collect();
     Ok(Identity { person: Some(person), memberships, enforcing, ..Identity::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_looked_up_before_a_change_is_not_remembered_after_it() {
+        let (remembered, source) = (Remembered::default(), [192, 0, 2, 1].into());
+        let (found, missed) = ([1; 32], [2; 32]);
+        let identity = Arc::new(Identity::default());
+        let look = || remembered.refusals().ask(source, &missed, 0);
+
+        // The change is committed and everything forgotten while both are being looked up.
+        let generation = remembered.generation();
+        assert_eq!(look(), Verdict::Look { paid: true });
+        remembered.forget();
+        remembered.keep(found, 0, generation, &identity);
+        remembered.not_found(missed, 0, generation);
+        assert_eq!(remembered.recall(&found, 0), None);
+        assert_eq!(look(), Verdict::Look { paid: true }, "it may be somebody's by now");
+
+        let generation = remembered.generation();
+        remembered.keep(found, 0, generation, &identity);
+        remembered.not_found(missed, 0, generation);
+        assert_eq!(remembered.recall(&found, 0), Some(identity));
+        assert_eq!(look(), Verdict::Refused);
+    }
 }

@@ -25,6 +25,7 @@ mod lists;
 mod logins;
 mod management;
 mod members;
+mod metrics;
 pub mod notice;
 mod notifications;
 mod open;

@@ -86,10 +86,7 @@ impl App {
         let now = self.now();
         let mut session = self.0.store.write().await?;
         let members = session.members(account).await?;
-        if members.len() >= MEMBERS_MAX {
-            let why = format!("there are {MEMBERS_MAX} already: take one away first");
-            return Err(AppError::Invalid { what: "members", why });
-        }
+        let is_full = members.len() >= MEMBERS_MAX;
         let before = members.into_iter().find(|(_, person)| person.email == email);
         let (membership, person) = match before {
             Some((before, person))
@@ -105,6 +102,10 @@ impl App {
                     "{email} is a member already ({}): change their roles",
                     before.status.as_str()
                 )));
+            }
+            None if is_full => {
+                let why = format!("there are {MEMBERS_MAX} already: take one away first");
+                return Err(AppError::Invalid { what: "members", why });
             }
             None => {
                 let person = match session.person_of_email(&email).await? {
@@ -124,6 +125,10 @@ impl App {
                 (membership, person)
             }
         };
+        // The operator may write to whomever they like; nobody else makes this node send mail after mail.
+        if self.settings().sends_mail && *caller != Caller::Operator {
+            self.0.entrance.admit_invitation(now, account, &person.email)?;
+        }
         self.trace(&mut session, caller, traced("invite", &membership, &person, None, Some(&membership))).await?;
         let name = session.account(account).await?.ok_or(AppError::NotFound("account"))?.name;
         let (link, expires_at) = self.invitation_link(&mut session, &person, &membership).await?;
@@ -207,8 +212,8 @@ impl App {
         let mut session = self.0.store.write().await?;
         let (before, person) = own(&mut session, caller, id).await?;
         let status = if accepted { MembershipStatus::Accepted } else { MembershipStatus::Rejected };
-        let account = session.account(before.account).await?.ok_or(AppError::NotFound("account"))?;
         if before.status == status {
+            let account = session.account(before.account).await?.ok_or(AppError::NotFound("account"))?;
             return Ok((before, account));
         }
         if before.status != MembershipStatus::Pending {
@@ -218,11 +223,24 @@ impl App {
             };
             return Err(AppError::Invalid { what: "status", why: why.to_owned() });
         }
+        self.answered(session, caller, before, &person, status).await
+    }
+
+    /// Keeps what the person invited answered, by whichever door, and ends the transaction. An account's policies hear of whoever accepts.
+    pub(crate) async fn answered(
+        &self,
+        mut session: Session,
+        caller: &Caller,
+        before: Membership,
+        person: &Person,
+        status: MembershipStatus,
+    ) -> Result<(Membership, Account), AppError> {
+        let account = session.account(before.account).await?.ok_or(AppError::NotFound("account"))?;
         let after = Membership { status, modified_at: self.now(), ..before.clone() };
         session.update_membership(&after).await?;
-        self.trace(&mut session, caller, traced("update", &before, &person, Some(&before), Some(&after))).await?;
-        if accepted {
-            let (account_name, email, roles) = (account.name.clone(), person.email, after.roles.clone());
+        self.trace(&mut session, caller, traced("update", &before, person, Some(&before), Some(&after))).await?;
+        if status == MembershipStatus::Accepted {
+            let (account_name, email, roles) = (account.name.clone(), person.email.clone(), after.roles.clone());
             let notice = Notice::MemberAdded { account: account_name, email, roles, at: self.instant() };
             self.alert(&mut session, account.id, &notice).await?;
         }
@@ -328,13 +346,7 @@ fn shown(membership: &Membership, person: &Person) -> Value {
     json!({ "email": person.email, "status": membership.status.as_str(), "roles": membership.roles })
 }
 
-pub(crate) fn traced(
-    action: &'static str,
-    of: &Membership,
-    person: &Person,
-    old: Option<&Membership>,
-    new: Option<&Membership>,
-) -> Traced {
+fn traced(action: &'static str, of: &Membership, person: &Person, old: Option<&Membership>, new: Option<&Membership>) -> Traced {
     let shown = |membership: &Membership| shown(membership, person);
     Traced {
         account: Some(of.account),

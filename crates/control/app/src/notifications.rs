@@ -57,7 +57,8 @@ impl App {
         Ok(webhook)
     }
 
-    /// Changes a webhook as the body of a PUT says. A secret that it does not name stays.
+    /// Changes a webhook as the body of a PUT says. A secret that it does not name stays with the place that it was given for: where the
+    /// scheme, the host or the port is another, it goes, since every call shows it.
     pub async fn webhook_update(
         &self,
         caller: &Caller,
@@ -71,7 +72,11 @@ impl App {
         let mut session = self.0.store.write().await?;
         let (before, sealed) = session.webhook(account, id).await?.ok_or(AppError::NotFound("webhook"))?;
         let after = Webhook { name, url, ..before.clone() };
-        let sealed = secret.map_or(sealed, |secret| self.seal_webhook(id, secret.expose()));
+        let sealed = match secret {
+            Some(secret) => self.seal_webhook(id, secret.expose()),
+            None if is_same_place(&before.url, &after.url) => sealed,
+            None => self.seal_webhook(id, ""),
+        };
         session.update_webhook(&after, &sealed).await?;
         self.trace(&mut session, caller, traced_webhook("update", account, Some(&before), Some(&after))).await?;
         session.commit_silently().await?;
@@ -268,6 +273,12 @@ async fn is_member(session: &mut Session, account: AccountId, address: &str) -> 
     let Some(person) = session.person_of_email(address).await? else { return Ok(false) };
     let belongs = |of: &Membership| of.account == account && of.status == MembershipStatus::Accepted;
     Ok(!person.suspended && session.memberships(person.id).await?.iter().any(belongs))
+}
+
+/// Whether whoever listens at one URL is who listens at the other.
+fn is_same_place(one: &str, other: &str) -> bool {
+    let place = |url| Place::parse(url).ok().map(|place| (place.scheme, place.host, place.port));
+    place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 /// Of which kind of event a notice tells, and with which facts.

@@ -319,8 +319,7 @@ impl App {
 
     /// How many notices wait.
     pub async fn outbox_length(&self) -> Result<u64, AppError> {
-        let mut session = self.0.store.read().await?;
-        Ok(session.notice_counts(None, Channel::Mail, "").await?.all)
+        Ok(self.0.store.read().await?.notice_count().await?)
     }
 }
 

@@ -96,10 +96,15 @@ impl Courier {
             let free = ATTEMPTS_MAX - attempts.len();
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(_) = attempts.join_next(), if !attempts.is_empty() => continue,
+                Some(_) = attempts.join_next(), if !attempts.is_empty() => {
+                    self.note_waiting().await;
+                    continue;
+                }
                 () = self.app.outbox_woken(channel), if free > 0 => {}
             }
             match self.app.outbox_take(channel, u32::try_from(free).unwrap_or(1)).await {
+                // Of those that are taken up, the ends are noted.
+                Ok(dispatches) if dispatches.is_empty() => self.note_waiting().await,
                 Ok(dispatches) => {
                     for dispatch in dispatches {
                         let this = Arc::clone(self);
@@ -111,7 +116,6 @@ impl Courier {
                     let _ = stop.run_until_cancelled(tokio::time::sleep(STORE_FAILED)).await;
                 }
             }
-            self.note_waiting().await;
         }
         // What is on its way may end; the rest comes again when its lease is over.
         let ended = async { while attempts.join_next().await.is_some() {} };
@@ -129,7 +133,6 @@ impl Courier {
             }
         };
         self.counts.count(channel, fate);
-        self.note_waiting().await;
         let (id, kind, attempt) = (dispatch.id, dispatch.notice.kind(), dispatch.attempt);
         let to = match &dispatch.to {
             Recipient::Mail(address) => address.clone(),

@@ -103,6 +103,12 @@ impl Session {
         })
     }
 
+    /// How many wait in all.
+    pub async fn notice_count(&mut self) -> Result<u64, StoreError> {
+        let row = query("SELECT count(*) AS every_one FROM notice").fetch_one(self.connection()).await?;
+        number(&row, "every_one")
+    }
+
     /// When the next one is due that goes out this way, if any waits.
     pub async fn next_notice_due(&mut self, channel: Channel) -> Result<Option<Micros>, StoreError> {
         let statement = query("SELECT due_at FROM notice WHERE channel = $1 ORDER BY due_at LIMIT 1").bind(channel.as_str());

@@ -241,33 +241,28 @@ fn roles(names: &[String]) -> String {
 }
 
 fn person(row: &Row) -> Result<Person, StoreError> {
+    person_of(row, parsed(row, "id")?, ["created_at", "modified_at"])
+}
+
+/// The person of a row in which their id, and the columns of when they came and were last changed, have names of their own.
+fn person_of(row: &Row, id: UserId, [came_at, changed_at]: [&'static str; 2]) -> Result<Person, StoreError> {
     Ok(Person {
-        id: parsed(row, "id")?,
+        id,
         email: cell(row, "email")?,
         first_name: cell(row, "first_name")?,
         last_name: cell(row, "last_name")?,
         password: cell(row, "password")?,
         suspended: cell(row, "suspended")?,
         second_factor: cell(row, "second_factor")?,
-        created_at: cell(row, "created_at")?,
-        modified_at: cell(row, "modified_at")?,
+        created_at: cell(row, came_at)?,
+        modified_at: cell(row, changed_at)?,
     })
 }
 
 /// A row of [`members`].
 fn member(row: &Row) -> Result<(Membership, Person), StoreError> {
     let membership = membership(row)?;
-    let person = Person {
-        id: membership.person,
-        email: cell(row, "email")?,
-        first_name: cell(row, "first_name")?,
-        last_name: cell(row, "last_name")?,
-        password: cell(row, "password")?,
-        suspended: cell(row, "suspended")?,
-        second_factor: cell(row, "second_factor")?,
-        created_at: cell(row, "came_at")?,
-        modified_at: cell(row, "changed_at")?,
-    };
+    let person = person_of(row, membership.person, ["came_at", "changed_at"])?;
     Ok((membership, person))
 }
 

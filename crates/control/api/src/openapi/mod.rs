@@ -12,4 +12,4 @@ pub(crate) mod document;
 pub(crate) mod operation;
 pub(crate) mod page;
 mod shape;
-mod words;
+pub(crate) mod words;

@@ -90,6 +90,29 @@ async fn nobody_else_makes_accounts_and_the_first_one_stays() {
 }
 
 #[tokio::test]
+async fn an_account_is_changed_by_name_or_settings() {
+    let client = client().await;
+    let path = format!("/accounts/{}", client.account);
+    let before = client.get(&path).await.result().clone();
+    for method in ["PUT", "PATCH"] {
+        for (body, pointer) in [
+            (json!({}), "/name"),
+            (json!({ "settings": null }), "/name"),
+            (json!({ "name": "x", "settings": "strict" }), "/settings"),
+            (json!({ "settings": [true] }), "/settings"),
+            (json!({ "settings": { "enforce_twofactor": "yes" } }), "/settings/enforce_twofactor"),
+        ] {
+            let told = client.ask(method, &path, body.clone()).await;
+            assert_eq!((told.status, &told.body["errors"][0]["source"]["pointer"]), (400, &json!(pointer)), "{method} {body}");
+        }
+        for body in [json!({ "settings": {} }), json!({ "settings": { "enforce_twofactor": false } })] {
+            assert_eq!(client.ask(method, &path, body).await.result(), &before, "what is not named stays");
+        }
+    }
+    assert_eq!(client.ask("PATCH", &path, json!({ "name": "home", "settings": {} })).await.result()["name"], "home");
+}
+
+#[tokio::test]
 async fn zones_begin_with_what_their_account_says() {
     let client = client().await;
     let path = format!("/accounts/{}/dns_settings", client.account);

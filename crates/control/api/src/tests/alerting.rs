@@ -9,6 +9,7 @@ use poterne_control_app::{
 };
 use poterne_control_store::Store;
 use poterne_keys::NodeKey;
+use poterne_model::At;
 use serde_json::{Value, json};
 
 use super::{Client, client};
@@ -156,6 +157,37 @@ async fn an_event_goes_to_whom_a_policy_names_and_a_failure_comes_again() {
 }
 
 #[tokio::test]
+async fn a_secret_stays_with_the_place_it_was_given_for() {
+    let client = client().await;
+    let base = base(&client);
+    let hooks = format!("{base}/destinations/webhooks");
+    let body = |url: &str| json!({ "name": "ops", "url": url });
+    for (url, stays) in [
+        ("https://hooks.example.com/y?z", true),
+        ("https://HOOKS.example.com:443/x", true),
+        ("https://hooks.example.com:8443/x", false),
+        ("http://hooks.example.com:443/x", false),
+        ("https://hooks.example.net/x", false),
+    ] {
+        let mut with_secret = body("https://hooks.example.com/x");
+        with_secret["secret"] = json!("hush");
+        let hook = client.ask("POST", &hooks, with_secret).await.result()["id"].clone();
+        let made = client.ask("POST", &format!("{base}/policies"), policy(&hook)).await.result()["id"].clone();
+        let one = format!("{hooks}/{}", hook.as_str().unwrap());
+        client.ask("PUT", &one, body(url)).await.result();
+        client.app.tunnel_create(&Caller::Operator, "home", ConfigSource::Remote).await.unwrap();
+        let taken = client.app.outbox_take(Channel::Webhook, 9).await.unwrap();
+        let [dispatch] = &taken[..] else { panic!("{taken:?}") };
+        let Recipient::Webhook { secret, .. } = &dispatch.to else { panic!("{:?}", dispatch.to) };
+        assert_eq!(secret.as_ref().map(|secret| secret.expose()), stays.then_some(&b"hush"[..]), "{url}");
+        client.app.outbox_settle(dispatch, &Attempt::Taken).await.unwrap();
+        client.app.tunnel_delete(&Caller::Operator, "home", false).await.unwrap();
+        client.ask("DELETE", &format!("{base}/policies/{}", made.as_str().unwrap()), Value::Null).await.result();
+        client.ask("DELETE", &one, Value::Null).await.result();
+    }
+}
+
+#[tokio::test]
 async fn an_invitation_is_mailed_and_its_link_is_in_no_answer() {
     let client = mailing().await;
     let members = format!("/accounts/{}/members", client.account);
@@ -176,6 +208,32 @@ async fn an_invitation_is_mailed_and_its_link_is_in_no_answer() {
     let one = format!("{members}/{}", told.result()["id"].as_str().unwrap());
     client.ask("DELETE", &one, Value::Null).await.result();
     assert_eq!(client.app.outbox_length().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn nobody_is_mailed_one_invitation_after_another() {
+    let client = mailing().await;
+    let members = format!("/accounts/{}/members", client.account);
+    let invite = async |address: &str| client.ask("POST", &members, json!({ "email": address, "roles": ["DNS"] })).await;
+    for _ in 0..3 {
+        let told = invite("ada@example.com").await;
+        let one = format!("{members}/{}", told.result()["id"].as_str().unwrap());
+        client.ask("DELETE", &one, Value::Null).await.result();
+    }
+    let told = invite("ada@example.com").await;
+    assert_eq!((told.status, told.codes(), &told.headers["retry-after"]), (429, vec![971], &"600".parse().unwrap()));
+    assert_eq!(client.get(&members).await.result().as_array().unwrap().len(), 1, "nothing of it was kept");
+    invite("bob@example.com").await.result();
+    let body = json!({ "email": "ada@example.com", "roles": ["DNS"] });
+    client.app.member_invite(&Caller::Operator, client.app.account(), &At::body(&body)).await.unwrap();
+    // Where no mail goes out, nobody is in need of it.
+    let silent = super::client().await;
+    let members = format!("/accounts/{}/members", silent.account);
+    for _ in 0..5 {
+        let told = silent.ask("POST", &members, body.clone()).await;
+        let one = format!("{members}/{}", told.result()["id"].as_str().unwrap());
+        silent.ask("DELETE", &one, Value::Null).await.result();
+    }
 }
 
 #[tokio::test]

@@ -43,11 +43,20 @@ pub(super) struct Node {
 impl Node {
     /// One whose administrator has a password.
     pub(super) async fn begin() -> Self {
+        Self::with(false).await
+    }
+
+    /// The same, and it sends mail.
+    pub(super) async fn mailing() -> Self {
+        Self::with(true).await
+    }
+
+    async fn with(sends_mail: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store.sqlite")).await.unwrap();
         let now = Arc::new(AtomicU64::new(1_800_000_000));
-        let settings =
-            Settings { node_names: vec![Name::parse(NAME).unwrap()], pages: format!("https://{NAME}"), ..Settings::default() };
+        let (node_names, pages) = (vec![Name::parse(NAME).unwrap()], format!("https://{NAME}"));
+        let settings = Settings { node_names, pages, sends_mail, ..Settings::default() };
         let clock = now.clone();
         let clock = Arc::new(move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed)));
         let app = App::open(store.clone(), &NodeKey::generate(), settings, clock, None).await.unwrap();

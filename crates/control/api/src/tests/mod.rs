@@ -14,6 +14,7 @@ mod logins;
 mod management;
 mod members;
 mod openapi;
+mod pages;
 mod passkeys;
 mod plans;
 mod private_networks;
@@ -24,6 +25,7 @@ mod second_factors;
 mod settings;
 mod sign_in;
 mod tokens;
+mod told;
 mod tunnels;
 mod zones;
 

@@ -1,5 +1,7 @@
 //! Passkeys, with an authenticator in software.
 
+use poterne_control_store::Passkey;
+use poterne_model::PasskeyId;
 use serde_json::{Value, json};
 
 use super::{
@@ -142,4 +144,51 @@ async fn challenges_are_for_pages_of_ours_and_for_a_while() {
     assert!(browser.ask("POST", "/user/poterne/confirmation", body).await.result()["until"].is_string());
     let again = browser.ask("POST", "/user/poterne/passkeys/challenge", Value::Null).await;
     assert_eq!(again.result()["options"]["excludeCredentials"].as_array().unwrap().len(), 1, "the same one is not made twice");
+}
+
+#[tokio::test]
+async fn challenges_without_a_ticket_are_counted_until_one_is_answered() {
+    let node = Node::begin().await;
+    let browser = node.signed_in().await;
+    let (mut authenticator, _) = enrol(&browser, "key").await;
+    let new = node.browser();
+    new.ip.set([198, 51, 100, 20].into());
+    for _ in 0..35 {
+        let asked = challenge(&new, json!({})).await;
+        assert_eq!(answer(&new, &asked, authenticator.get(&asked["options"])).await, 200);
+    }
+    for _ in 0..30 {
+        challenge(&new, json!({})).await;
+    }
+    let told = new.ask("POST", "/poterne/sign_in/passkey/challenge", json!({})).await;
+    assert_eq!((told.status, told.codes(), &told.headers["retry-after"]), (429, vec![971], &"20".parse().unwrap()));
+    challenge(&node.browser(), json!({})).await;
+}
+
+#[tokio::test]
+async fn nobody_has_more_passkeys_than_there_is_room_for() {
+    let node = Node::begin().await;
+    let browser = node.signed_in().await;
+    let begun = browser.ask("POST", "/user/poterne/passkeys/challenge", Value::Null).await.result().clone();
+    let mut session = node.store.write().await.unwrap();
+    let person = session.person_of_email(ADMIN).await.unwrap().unwrap().id;
+    for number in 0..20 {
+        let passkey = Passkey {
+            id: PasskeyId::from_bytes([number; 16]),
+            person,
+            credential_id: vec![number],
+            site: NAME.into(),
+            name: number.to_string(),
+            credential: "{}".into(),
+            created_at: 0,
+            last_used_at: None,
+        };
+        session.insert_passkey(&passkey).await.unwrap();
+    }
+    session.commit().await.unwrap();
+    let credential = Authenticator::new(ORIGIN).create(&begun["options"]);
+    let body = json!({ "ceremony": begun["ceremony"], "name": "one more", "credential": credential });
+    let told = browser.ask("POST", "/user/poterne/passkeys", body).await;
+    assert!(told.status == 400 && told.body.to_string().contains("20 already"), "{}", told.body);
+    assert_eq!(browser.ask("POST", "/user/poterne/passkeys/challenge", Value::Null).await.status, 400);
 }

@@ -13,7 +13,7 @@ fn code(node: &Node, secret: &str) -> String {
 }
 
 /// Sets an application up; its secret and the recovery codes.
-async fn enrol(browser: &Browser<'_>) -> (String, Vec<String>) {
+pub(super) async fn enrol(browser: &Browser<'_>) -> (String, Vec<String>) {
     let told = browser.ask("POST", "/user/poterne/totp", Value::Null).await;
     let secret = told.result()["secret"].as_str().unwrap().to_owned();
     let uri = told.result()["uri"].as_str().unwrap();

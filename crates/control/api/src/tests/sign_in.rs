@@ -1,9 +1,9 @@
 //! Passwords, sessions, throttling, links.
 
-use poterne_control_app::Caller;
-use poterne_control_store::{OneTimeLink, Person};
+use poterne_control_app::{Caller, notice::Notice, outbox::Channel};
+use poterne_control_store::{Membership, MembershipStatus, OneTimeLink, Person};
 use poterne_keys::sha256;
-use poterne_model::permission::group;
+use poterne_model::{At, MembershipId, UserId, permission::group};
 use serde_json::{Value, json};
 
 use super::browser::{ADMIN, Browser, NAME, Node, PASSWORD};
@@ -137,6 +137,8 @@ async fn nothing_secret_is_taken_in_clear_but_on_this_machine() {
     assert_eq!(here.get("/user").await.status, 200);
     let planted = Browser { cookie: here.cookie.borrow().clone().into(), ..node.browser() };
     assert_eq!(planted.get("/user").await.codes(), [9106], "without the prefix it is not looked at over TLS");
+    let behind_a_proxy = Browser { over_tls: false, cookie: here.cookie.borrow().clone().into(), ..node.browser() };
+    assert_eq!(behind_a_proxy.get("/user").await.codes(), [9106], "nor where a proxy ended it");
 }
 
 #[tokio::test]
@@ -281,6 +283,12 @@ async fn an_invitation_is_accepted_by_its_link() {
     let node = Node::begin().await;
     let browser = node.signed_in().await;
     let members = format!("/accounts/{}/members", node.account());
+    let alerting = format!("/accounts/{}/alerting/v3", node.account());
+    let hook = json!({ "name": "ops", "url": "https://hooks.example.com/x" });
+    let hook = browser.ask("POST", &format!("{alerting}/destinations/webhooks"), hook).await.result()["id"].clone();
+    let policy = json!({ "name": "members", "alert_type": "poterne_member_event", "enabled": true, "filters": {},
+        "mechanisms": { "webhooks": [{ "id": hook }] } });
+    browser.ask("POST", &format!("{alerting}/policies"), policy).await.result();
     let invited = browser.ask("POST", &members, json!({ "email": "ada@example.com", "roles": ["DNS"] })).await;
     let person = invited.result()["user"]["id"].as_str().unwrap().parse().unwrap();
     let membership = invited.result()["id"].as_str().unwrap().parse().unwrap();
@@ -305,12 +313,56 @@ async fn an_invitation_is_accepted_by_its_link() {
     assert_eq!(ada.ask("POST", accept, token).await.status, 400, "a password is missing");
     let misused = json!({ "token": "pol_ada", "password": "words of hers" });
     assert_eq!(ada.ask("POST", "/poterne/password_reset", misused.clone()).await.status, 401, "it is no such link");
+    assert!(node.app.outbox_take(Channel::Webhook, 9).await.unwrap().is_empty(), "nobody came to belong to the account yet");
     ada.ask("POST", accept, misused.clone()).await.result();
     assert_eq!(ada.ask("POST", accept, misused).await.status, 401);
+    let told = node.app.outbox_take(Channel::Webhook, 9).await.unwrap();
+    let [dispatch] = &told[..] else { panic!("as if she had answered through the API: {told:?}") };
+    assert!(matches!(&dispatch.notice, Notice::MemberAdded { email, .. } if email == "ada@example.com"), "{dispatch:?}");
     assert_eq!(ada.sign_in("ada@example.com", "words of hers").await.status, 200);
     assert_eq!(ada.get("/memberships").await.result()[0]["status"], "accepted");
     assert_eq!(ada.get("/zones").await.status, 200);
     assert_eq!(ada.ask("POST", "/zones", json!({ "name": "example.com" })).await.status, 403, "she has her role and no more");
+}
+
+#[tokio::test]
+async fn who_is_among_the_members_can_be_invited_again_when_there_is_room_for_nobody_else() {
+    let node = Node::begin().await;
+    let browser = node.signed_in().await;
+    let members = format!("/accounts/{}/members", node.account());
+    let invitation = |email: &str| json!({ "email": email, "roles": ["DNS"] });
+    let by_operator = async |email: &str| {
+        let body = invitation(email);
+        node.app.member_invite(&Caller::Operator, node.app.account(), &At::body(&body)).await.map(drop)
+    };
+    by_operator("ada@example.com").await.unwrap();
+    let declined = browser.ask("POST", &members, invitation("bob@example.com")).await;
+    let mut session = node.store.write().await.unwrap();
+    let declined = declined.result()["id"].as_str().unwrap().parse().unwrap();
+    let (declined, _) = session.member(node.app.account(), declined).await.unwrap().unwrap();
+    session.update_membership(&Membership { status: MembershipStatus::Rejected, ..declined.clone() }).await.unwrap();
+    for number in 3..1000_u16 {
+        let bytes = u128::from(number).to_be_bytes();
+        let person = Person {
+            id: UserId::from_bytes(bytes),
+            email: format!("{number}@example.com"),
+            first_name: None,
+            last_name: None,
+            password: None,
+            suspended: false,
+            second_factor: false,
+            created_at: 0,
+            modified_at: 0,
+        };
+        session.insert_person(&person).await.unwrap();
+        let id = MembershipId::from_bytes(bytes);
+        session.insert_membership(&Membership { id, person: person.id, ..declined.clone() }).await.unwrap();
+    }
+    session.commit().await.unwrap();
+    let told = browser.ask("POST", &members, invitation("eve@example.com")).await;
+    assert!(told.status == 400 && told.body.to_string().contains("1000 already"), "{}", told.body);
+    browser.ask("POST", &members, invitation("bob@example.com")).await.result();
+    by_operator("ada@example.com").await.unwrap();
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 //!
 //! At most [`LANES`] at work, each with the 19 MiB of a password's hash, and [`PLACES`] in all; whoever comes then is told to come back.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -17,11 +20,12 @@ const PLACES: usize = 64;
 pub(crate) struct Gate {
     lanes: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    refused: AtomicU64,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { lanes: Arc::new(Semaphore::new(LANES)), places: Arc::new(Semaphore::new(PLACES)) }
+        Self { lanes: Arc::new(Semaphore::new(LANES)), places: Arc::new(Semaphore::new(PLACES)), refused: AtomicU64::new(0) }
     }
 }
 
@@ -37,8 +41,16 @@ impl Gate {
     /// # Errors
     /// Too many wait.
     pub(crate) fn enter(&self) -> Result<Place, AppError> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| AppError::Busy)?;
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            AppError::Busy
+        })?;
         Ok(Place { place, lanes: self.lanes.clone() })
+    }
+
+    /// How many found no place.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 }
 

@@ -7,11 +7,13 @@
 use poterne_control_store::{Membership, MembershipStatus, Micros, OneTimeLink, Person, Session};
 use poterne_keys::{random_token, sha256};
 use poterne_model::Timestamp;
+use serde_json::json;
 
 use super::{HOUR, SignInError, Visit, passwords::unknown, throttle::Address, throttled, traced};
 use crate::{
-    App, AppError, Caller, members,
-    notice::{Link, Notice},
+    App, AppError, Caller,
+    access::Request,
+    notice::{Link, Notice, SignInChange},
     outbox::Told,
 };
 
@@ -89,7 +91,14 @@ impl App {
         Ok(())
     }
 
+    /// A link that is not sent replaces none: whoever holds one from the operator keeps it.
     async fn send_password_link(&self, visit: &Visit, email: &str) -> Result<(), AppError> {
+        let otherwise = "hand the person a link, with `poterne user password --link`";
+        if !self.settings().sends_mail {
+            let Request { ip, ray, .. } = &visit.request;
+            tracing::info!(%ip, ray, "a link to set a password was asked for, and this node sends no mail: {otherwise}");
+            return Ok(());
+        }
         let mut session = self.0.store.write().await?;
         let Some(person) = session.person_of_email(email).await?.filter(|person| !person.suspended) else { return Ok(()) };
         let (secret, until) = self.new_link(&mut session, &person, None, ASKED).await?;
@@ -100,11 +109,10 @@ impl App {
         };
         let told = self.notify(&mut session, None, &person.email, &notice).await?;
         if !matches!(told, Told::Queued(_)) {
-            let why = "hand the person a link, with `poterne user password --link`";
-            tracing::warn!(user = %person.id, ?told, "a link to set a password was not sent: {why}");
+            tracing::warn!(user = %person.id, ?told, "a link to set a password was not sent: {otherwise}");
+            return Ok(());
         }
-        let told = serde_json::json!({ "sent": matches!(told, Told::Queued(_)) });
-        let event = traced("password_link", "user", &person.id.to_string(), None, Some(told));
+        let event = traced("password_link", "user", &person.id.to_string(), None, Some(json!({ "sent": true })));
         self.trace(&mut session, &visit.caller(&person), event).await?;
         Ok(session.commit_silently().await?)
     }
@@ -122,8 +130,9 @@ impl App {
         let mut session = self.0.store.write().await?;
         self.use_link(&mut session, &link).await?;
         self.put_password(&mut session, person.id, hash, None).await?;
-        let event = traced("password_reset", "user", &person.id.to_string(), None, None);
-        self.trace(&mut session, &visit.caller(&person), event).await?;
+        let (event, caller) = (traced("password_reset", "user", &person.id.to_string(), None, None), visit.caller(&person));
+        self.trace(&mut session, &caller, event).await?;
+        self.tell_changed(&mut session, &caller, &person, SignInChange::Password).await?;
         session.commit_silently().await?;
         self.0.identities.forget();
         tracing::info!(user = %person.id, ip = %visit.request.ip, ray = visit.request.ray, "a password was set by a link");
@@ -159,6 +168,7 @@ impl App {
             }
             (Some(_), None) => None,
         };
+        let caller = visit.caller(&person);
         let mut session = self.0.store.write().await?;
         let before = invitation(&mut session, &link).await?;
         self.use_link(&mut session, &link).await?;
@@ -168,13 +178,9 @@ impl App {
                 return Err(SignInError::LinkOver.into());
             }
             self.put_password(&mut session, person.id, hash, None).await?;
+            self.tell_changed(&mut session, &caller, &person, SignInChange::Password).await?;
         }
-        let after = Membership { status: MembershipStatus::Accepted, modified_at: self.now(), ..before.clone() };
-        session.update_membership(&after).await?;
-        let event = members::traced("update", &before, &person, Some(&before), Some(&after));
-        self.trace(&mut session, &visit.caller(&person), event).await?;
-        session.commit().await?;
-        self.0.identities.forget();
+        self.answered(session, &caller, before, &person, MembershipStatus::Accepted).await?;
         Ok(())
     }
 
@@ -231,4 +237,32 @@ async fn invitation(session: &mut Session, link: &OneTimeLink) -> Result<Members
     let memberships = session.memberships(link.person).await?;
     let pending = |one: &Membership| Some(one.id) == link.membership && one.status == MembershipStatus::Pending;
     Ok(memberships.into_iter().find(pending).ok_or(SignInError::LinkOver)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        outbox::NOTICES_FOR_RECIPIENT_MAX,
+        sign_in::tests::{ADMIN, node, visit},
+    };
+
+    #[tokio::test]
+    async fn a_link_that_is_not_sent_leaves_the_operators_as_it_was() {
+        for sends_mail in [false, true] {
+            let (app, _dir) = node(sends_mail).await;
+            let (first, _) = app.user_link(&Caller::Operator, ADMIN).await.unwrap();
+            if sends_mail {
+                for _ in 0..NOTICES_FOR_RECIPIENT_MAX {
+                    app.send_password_link(&visit(), ADMIN).await.unwrap();
+                }
+                assert!(app.linked(&visit(), &first).await.is_err(), "one that is on its way takes its place");
+            }
+            let (secret, _) = app.user_link(&Caller::Operator, ADMIN).await.unwrap();
+            app.send_password_link(&visit(), ADMIN).await.unwrap();
+            let expected = if sends_mail { NOTICES_FOR_RECIPIENT_MAX } else { 0 };
+            assert_eq!(app.outbox_length().await.unwrap(), expected);
+            app.password_reset(&visit(), &secret, "some good words").await.unwrap();
+        }
+    }
 }

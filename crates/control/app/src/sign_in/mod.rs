@@ -24,6 +24,8 @@ mod password;
 mod passwords;
 mod sessions;
 mod site;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod totp;
 mod waiting;
@@ -31,7 +33,7 @@ mod waiting;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use poterne_control_store::{Micros, Person, Session, UserSession};
-use poterne_model::UserId;
+use poterne_model::{AccountId, UserId};
 use serde_json::{Value, json};
 
 pub(crate) use self::sessions::{is_alive, session_digest};
@@ -51,7 +53,13 @@ use self::{
     throttle::{Address, Source, Throttle},
     waiting::Waiting,
 };
-use crate::{App, AppError, Caller, Identity, access::Request, audit::Traced};
+use crate::{
+    App, AppError, Caller, Identity,
+    access::Request,
+    audit::Traced,
+    metrics::{Numbers, number},
+    notice::{Notice, SignInChange},
+};
 
 /// How long after having shown who they are somebody may change what they sign in with.
 pub const CONFIRMED_FOR: Micros = HOUR / 6;
@@ -127,6 +135,27 @@ struct Half {
 }
 
 impl Entrance {
+    /// How many entries each table has.
+    pub(crate) fn entries(&self) -> Numbers {
+        let mut entries = self.throttle().entries();
+        entries.extend([("tickets", number(self.tickets().len())), ("ceremonies", number(self.ceremonies().len()))]);
+        entries
+    }
+
+    /// How many were sent away, and why.
+    pub(crate) fn refused(&self) -> Numbers {
+        vec![("throttled", self.throttle().refused()), ("busy", self.gate.refused())]
+    }
+
+    /// Counts an invitation that an account mails to an address, in lower case.
+    ///
+    /// # Errors
+    /// The account invites, or the address is invited, too often.
+    pub(crate) fn admit_invitation(&self, now: Micros, account: AccountId, email: &str) -> Result<(), AppError> {
+        let admitted = self.throttle().try_invitation(now, account, Address::of(email));
+        admitted.map_err(|retry_secs| AppError::InvitationsLimited { retry_secs })
+    }
+
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -187,13 +216,17 @@ impl App {
         };
         self.0.entrance.throttle().was_right(address, source, known);
         refuse_suspended(&person)?;
-        if person.second_factor {
-            let half = Half { person: person.id, kept, rehashed, tries_left: TICKET_TRIES };
-            return Ok(Step::SecondFactor(self.ask_second_factor(visit, half).await?));
+        let half = Half { person: person.id, kept, rehashed, tries_left: TICKET_TRIES };
+        let mut session = if person.second_factor { self.0.store.read().await? } else { self.0.store.write().await? };
+        if !person.second_factor {
+            // As they are now: while the password was looked at, they may have taken another, or a second factor.
+            let person = self.person_of_half(&mut session, &half).await?;
+            if !person.second_factor {
+                let signed_in = self.begin(session, visit, person, "password", half.rehashed).await?;
+                return Ok(Step::SignedIn(Box::new(signed_in)));
+            }
         }
-        let session = self.0.store.write().await?;
-        let signed_in = self.begin(session, visit, person, "password", rehashed).await?;
-        Ok(Step::SignedIn(Box::new(signed_in)))
+        Ok(Step::SecondFactor(self.ask_second_factor(session, visit, half).await?))
     }
 
     /// Goes on with a code of an authenticator application, or a recovery code.
@@ -217,9 +250,9 @@ impl App {
         self.begin(session, visit, person, &format!("password+{factor}"), half.rehashed).await
     }
 
-    async fn ask_second_factor(&self, visit: &Visit, half: Half) -> Result<SecondFactorAsked, AppError> {
+    /// The session is the one that has seen that they have one: another's reads may be behind it.
+    async fn ask_second_factor(&self, mut session: Session, visit: &Visit, half: Half) -> Result<SecondFactorAsked, AppError> {
         let person = half.person;
-        let mut session = self.0.store.read().await?;
         let totp = session.totp(person).await?.is_some_and(|totp| totp.confirmed_at.is_some());
         let passkey = !session.passkeys(person).await?.is_empty();
         let recovery_code = session.recovery_codes(person).await? > 0;
@@ -258,6 +291,20 @@ impl App {
             None => None,
         };
         Ok(used)
+    }
+
+    /// Tells a person that what they sign in with is not as it was, within the transaction that changes it: whoever did it may not be
+    /// they.
+    async fn tell_changed(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        person: &Person,
+        change: SignInChange,
+    ) -> Result<(), AppError> {
+        let notice = Notice::SignInChanged { change, at: self.instant(), ip: caller.actor().ip };
+        self.notify(session, None, &person.email, &notice).await?;
+        Ok(())
     }
 
     /// Notes that somebody was not let in: in the log, and in the trace of the person where the address is one's. The latter without

@@ -16,10 +16,11 @@ use webauthn_rs::prelude::{
     RegisterPublicKeyCredential, WebauthnError,
 };
 
-use super::{SignInError, SignedIn, Site, Visit, refuse_suspended, throttled, traced};
+use super::{SignInError, SignedIn, Site, Visit, gate::Place, refuse_suspended, throttled, traced};
 use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
+    notice::SignInChange,
 };
 
 /// The library's.
@@ -71,10 +72,7 @@ impl App {
         let (person, own) = caller.needs_session()?;
         caller.needs_confirmation(self.now())?;
         let passkeys = self.0.store.read().await?.passkeys(person.id).await?;
-        if passkeys.len() >= PASSKEYS_MAX {
-            let why = format!("you have {PASSKEYS_MAX} already: take one away first");
-            return Err(AppError::Invalid { what: "passkeys", why });
-        }
+        check_room(&passkeys)?;
         let known = passkeys.into_iter().filter(|one| one.site == site.name()).map(|one| one.credential_id).collect();
         let webauthn = site.webauthn().map_err(|error| failed(&error))?;
         let id = Uuid::from_bytes(*person.id.as_bytes());
@@ -106,13 +104,14 @@ impl App {
         caller.needs_confirmation(now)?;
         check_name(name)?;
         let answer: RegisterPublicKeyCredential = answer(credential)?;
+        let place = self.0.entrance.gate.enter()?;
         let begun = self.0.entrance.ceremonies().take(now, ceremony);
         let Some(Ceremony::Make { session: of, site, state }) = begun else { return Err(SignInError::Unfinished.into()) };
         if of != own.id {
             return Err(SignInError::Unfinished.into());
         }
         let webauthn = site.webauthn().map_err(|error| failed(&error))?;
-        let made = self.0.entrance.gate.enter()?.run(move || webauthn.finish_passkey_registration(&answer, &state)).await?;
+        let made = place.run(move || webauthn.finish_passkey_registration(&answer, &state)).await?;
         let made = made.map_err(|error| refused(&error))?;
         let passkey = Passkey {
             id: PasskeyId::from_bytes(random_bytes()),
@@ -125,6 +124,8 @@ impl App {
             last_used_at: None,
         };
         let mut session = self.0.store.write().await?;
+        // Others may have been made since this one was begun.
+        check_room(&session.passkeys(person.id).await?)?;
         if session.passkey_of_credential(&passkey.credential_id).await?.is_some() {
             return Err(AppError::Exists("this passkey is there already".into()));
         }
@@ -132,6 +133,7 @@ impl App {
         let codes = self.first_recovery_codes(&mut session, person.id).await?;
         let event = traced("passkey_add", "passkey", &passkey.id.to_string(), None, Some(told_of(&passkey)));
         self.trace(&mut session, caller, event).await?;
+        self.tell_changed(&mut session, caller, person, SignInChange::PasskeyAdded).await?;
         session.commit_silently().await?;
         self.0.identities.forget();
         Ok((passkey, codes))
@@ -161,15 +163,20 @@ impl App {
         self.without_factors_no_codes(&mut session, person.id).await?;
         let event = traced("passkey_delete", "passkey", &id.to_string(), Some(told_of(&before)), None);
         self.trace(&mut session, caller, event).await?;
+        self.tell_changed(&mut session, caller, person, SignInChange::PasskeyRemoved).await?;
         session.commit_silently().await?;
         self.0.identities.forget();
         Ok(())
     }
 
     /// What a browser asks an authenticator before somebody is signed in (`PublicKeyCredentialRequestOptionsJSON`), and what names it.
-    /// With a ticket as second factor; without one the passkey says who they are.
+    /// With a ticket as second factor; without one the passkey says who they are, and the source has a try less until it did.
+    ///
+    /// # Errors
+    /// The ticket is not known, or the source asks too often.
     pub async fn passkey_challenge(&self, visit: &Visit, site: Site, ticket: Option<&str>) -> Result<(String, Value), AppError> {
         let Some(ticket) = ticket else {
+            self.0.entrance.throttle().try_source(self.now(), visit.source()).map_err(throttled)?;
             let webauthn = site.webauthn().map_err(|error| failed(&error))?;
             let (options, state) = webauthn.start_discoverable_authentication().map_err(|error| failed(&error))?;
             let options = told(&options.public_key)?;
@@ -208,16 +215,20 @@ impl App {
     pub async fn sign_in_with_passkey(&self, visit: &Visit, ceremony: &str, credential: Value) -> Result<SignedIn, AppError> {
         let (now, source) = (self.now(), visit.source());
         let answer: PublicKeyCredential = answer(credential)?;
+        // Whoever finds no place has lost neither a try nor what was begun.
+        let place = self.0.entrance.gate.enter()?;
         self.0.entrance.throttle().try_source(now, source).map_err(throttled)?;
         let begun = self.0.entrance.ceremonies().take(now, ceremony).ok_or(SignInError::Unfinished)?;
         let (factors, rehashed, session, person) = match begun {
             Ceremony::Alone { site, state } => {
-                let (session, person) = self.shown_alone(visit, site, state, answer).await?;
+                let (session, person) = self.shown_alone(visit, site, state, answer, place).await?;
+                // The challenge was a try, too.
+                self.0.entrance.throttle().give_back(source);
                 ("passkey", None, session, person)
             }
             Ceremony::Known { site, person, why: Why::Ticket(ticket), state } => {
                 let half = self.half(&ticket)?;
-                let (mut session, _) = self.shown_by(visit, site, person, state, answer).await?;
+                let (mut session, _) = self.shown_by(visit, site, person, state, answer, place).await?;
                 let person = self.person_of_half(&mut session, &half).await?;
                 let half = self.0.entrance.tickets().take(now, &ticket).ok_or(SignInError::Unfinished)?;
                 ("password+passkey", half.rehashed, session, person)
@@ -239,10 +250,11 @@ impl App {
         credential: Value,
     ) -> Result<Session, AppError> {
         let answer: PublicKeyCredential = answer(credential)?;
+        let place = self.0.entrance.gate.enter()?;
         let begun = self.0.entrance.ceremonies().take(self.now(), ceremony);
         match begun {
             Some(Ceremony::Known { site, person, why, state }) if person == caller.id && why == Why::Confirm(own) => {
-                Ok(self.shown_by(visit, site, person, state, answer).await?.0)
+                Ok(self.shown_by(visit, site, person, state, answer, place).await?.0)
             }
             _ => Err(SignInError::Unfinished.into()),
         }
@@ -254,6 +266,7 @@ impl App {
         site: Site,
         state: DiscoverableAuthentication,
         answer: PublicKeyCredential,
+        place: Place,
     ) -> Result<(Session, Person), AppError> {
         let found = self.0.store.read().await?.passkey_of_credential(answer.get_credential_id()).await?;
         // The authenticator names its user, too; both must be the same.
@@ -262,7 +275,7 @@ impl App {
         let found = found.ok_or_else(|| refused(&"no passkey of this site is called so"))?;
         let (webauthn, key) = (site.webauthn().map_err(|error| failed(&error))?, read(&found)?);
         let verify = move || webauthn.finish_discoverable_authentication_v2(&answer, state, &key);
-        self.verified(visit, found, verify).await
+        self.verified(visit, found, place, verify).await
     }
 
     async fn shown_by(
@@ -272,12 +285,13 @@ impl App {
         person: UserId,
         state: PasskeyAuthentication,
         answer: PublicKeyCredential,
+        place: Place,
     ) -> Result<(Session, Person), AppError> {
         let found = self.0.store.read().await?.passkey_of_credential(answer.get_credential_id()).await?;
         let found = found.filter(|passkey| passkey.person == person && passkey.site == site.name());
         let found = found.ok_or_else(|| refused(&"none of this person's passkeys for this site is called so"))?;
         let webauthn = site.webauthn().map_err(|error| failed(&error))?;
-        self.verified(visit, found, move || webauthn.finish_passkey_authentication(&answer, &state)).await
+        self.verified(visit, found, place, move || webauthn.finish_passkey_authentication(&answer, &state)).await
     }
 
     /// Looks at the signature, and notes that the passkey was used: in a transaction that goes on.
@@ -285,9 +299,10 @@ impl App {
         &self,
         visit: &Visit,
         passkey: Passkey,
+        place: Place,
         verify: impl FnOnce() -> Result<AuthenticationResult, WebauthnError> + Send + 'static,
     ) -> Result<(Session, Person), AppError> {
-        let outcome = self.0.entrance.gate.enter()?.run(verify).await?;
+        let outcome = place.run(verify).await?;
         let outcome = outcome.and_then(|done| if done.user_verified() { Ok(done) } else { Err(WebauthnError::UserNotVerified) });
         let done = match outcome {
             Ok(done) => done,
@@ -355,6 +370,14 @@ fn refused(error: &impl ToString) -> AppError {
 fn shown_name(person: &Person) -> String {
     let names: Vec<_> = [&person.first_name, &person.last_name].into_iter().flatten().map(String::as_str).collect();
     if names.is_empty() { person.email.clone() } else { names.join(" ") }
+}
+
+fn check_room(passkeys: &[Passkey]) -> Result<(), AppError> {
+    if passkeys.len() >= PASSKEYS_MAX {
+        let why = format!("you have {PASSKEYS_MAX} already: take one away first");
+        return Err(AppError::Invalid { what: "passkeys", why });
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), AppError> {

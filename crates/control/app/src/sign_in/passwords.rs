@@ -9,6 +9,7 @@ use super::{password::Password, traced};
 use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
+    notice::SignInChange,
 };
 
 /// Characters of a password that is made for somebody, five random bits each.
@@ -29,6 +30,7 @@ impl App {
         let mut session = self.0.store.write().await?;
         self.put_password(&mut session, person.id, hash, Some(own.id)).await?;
         self.trace(&mut session, caller, traced("password_change", "user", &person.id.to_string(), None, None)).await?;
+        self.tell_changed(&mut session, caller, person, SignInChange::Password).await?;
         session.commit_silently().await?;
         self.0.identities.forget();
         Ok(())
@@ -57,6 +59,10 @@ impl App {
         }
         let told = json!({ "email": email, "second_factors_forgotten": forget_factors });
         self.trace(&mut session, caller, traced("password_set", "user", &person.id.to_string(), None, Some(told))).await?;
+        self.tell_changed(&mut session, caller, &person, SignInChange::Password).await?;
+        if forget_factors && person.second_factor {
+            self.tell_changed(&mut session, caller, &person, SignInChange::SecondFactorRemoved).await?;
+        }
         session.commit_silently().await?;
         self.0.identities.forget();
         tracing::info!(user = %person.id, forget_factors, "the operator set a password");

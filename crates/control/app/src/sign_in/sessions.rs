@@ -5,10 +5,14 @@ use poterne_keys::{random_bytes, random_token, sha256};
 use poterne_model::SessionId;
 use serde_json::{Value, json};
 
-use super::{HOUR, SignInError, SignedIn, Visit, one_time_code::Typed, password::Password, throttle::Address, throttled, traced};
+use super::{
+    HOUR, SOURCE_KNOWN_FOR, SignInError, SignedIn, Visit, one_time_code::Typed, password::Password, throttle::Address, throttled,
+    traced,
+};
 use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
+    notice::Notice,
 };
 
 /// How long a session lasts that is not used, and however much it is used.
@@ -86,7 +90,13 @@ impl App {
             expires_at: now.saturating_add(SESSION_LIFE),
         };
         session.insert_user_session(&new).await?;
-        session.note_source(person.id, &visit.source().to_string(), now, SOURCES_MAX).await?;
+        let source = visit.source().to_string();
+        if !session.is_known_source(person.id, &source, now - SOURCE_KNOWN_FOR).await? {
+            let program = Some(&new.device).filter(|device| !device.is_empty()).cloned();
+            let notice = Notice::NewSignIn { at: self.instant(), ip: new.ip.clone(), program };
+            self.notify(&mut session, None, &person.email, &notice).await?;
+        }
+        session.note_source(person.id, &source, now, SOURCES_MAX).await?;
         let told = json!({ "factors": new.factors, "device": new.device });
         self.trace(&mut session, &visit.caller(&person), traced("login", "session", &new.id.to_string(), None, Some(told)))
             .await?;

@@ -1,10 +1,12 @@
-//! How often somebody may try to sign in. Pure: the instant is handed in.
+//! How often somebody may try to sign in, or have a link sent to somebody. Pure: the instant is handed in.
 //!
 //! ```text
 //! one source for one address   five tries, then 1 s, 2 s, 4 s … up to 15 min between two
 //! one source, whatever address  30 tries, then one every 20 s
 //! one address, whatever source  50 tries, then one every 30 s; not for sources it has signed in from before
 //! one person's second factor    10 tries, then one every 5 min
+//! links mailed to one address   3, then one every 10 min; those that are asked for and invitations each
+//! invitations of one account    100, then one every minute
 //! ```
 //!
 //! A source is an IPv4 address or an IPv6 /64. A try is counted before its secret is looked at, so that many at once are no way around,
@@ -23,7 +25,9 @@ use std::{
 
 use poterne_control_store::Micros;
 use poterne_keys::sha256;
-use poterne_model::UserId;
+use poterne_model::{AccountId, UserId};
+
+use crate::metrics::{Numbers, number};
 
 const SECOND: Micros = 1_000_000;
 
@@ -43,6 +47,7 @@ const OF_SOURCE: Allowance = Allowance { burst: 30, every: 20 * SECOND };
 const OF_ADDRESS: Allowance = Allowance { burst: 50, every: 30 * SECOND };
 const OF_SECOND_FACTOR: Allowance = Allowance { burst: 10, every: 300 * SECOND };
 const OF_LINKS: Allowance = Allowance { burst: 3, every: 600 * SECOND };
+const OF_INVITATIONS: Allowance = Allowance { burst: 100, every: 60 * SECOND };
 
 /// From where somebody comes, as far as they are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,6 +136,9 @@ pub(crate) struct Throttle {
     addresses: HashMap<Address, Used>,
     second_factors: HashMap<UserId, Used>,
     links: HashMap<Address, Used>,
+    invited: HashMap<Address, Used>,
+    inviting: HashMap<AccountId, Used>,
+    refused: u64,
 }
 
 impl Throttle {
@@ -142,7 +150,7 @@ impl Throttle {
         let of_pair = self.pairs.get(&(address, source)).map_or(0, |wrong| wrong.wait(now));
         let of_source = OF_SOURCE.wait(self.sources.get(&source).copied(), now);
         let of_address = if known { 0 } else { OF_ADDRESS.wait(self.addresses.get(&address).copied(), now) };
-        admit(of_pair.max(of_source).max(of_address))?;
+        self.admit(of_pair.max(of_source).max(of_address))?;
         self.make_room(now);
         let wrong = self.pairs.entry((address, source)).or_insert(Wrong { tries: 0, last: now });
         *wrong = Wrong { tries: wrong.tries.saturating_add(1), last: now };
@@ -170,7 +178,7 @@ impl Throttle {
     pub(crate) fn try_second_factor(&mut self, now: Micros, person: UserId, source: Source) -> Result<(), u64> {
         let used = self.second_factors.get(&person).copied();
         let of_source = OF_SOURCE.wait(self.sources.get(&source).copied(), now);
-        admit(OF_SECOND_FACTOR.wait(used, now).max(of_source))?;
+        self.admit(OF_SECOND_FACTOR.wait(used, now).max(of_source))?;
         self.make_room(now);
         self.second_factors.insert(person, OF_SECOND_FACTOR.taken(used, now));
         self.take_of_source(now, source);
@@ -188,7 +196,7 @@ impl Throttle {
     /// # Errors
     /// It is too early; seconds to wait.
     pub(crate) fn try_source(&mut self, now: Micros, source: Source) -> Result<(), u64> {
-        admit(OF_SOURCE.wait(self.sources.get(&source).copied(), now))?;
+        self.admit(OF_SOURCE.wait(self.sources.get(&source).copied(), now))?;
         self.make_room(now);
         self.take_of_source(now, source);
         Ok(())
@@ -211,8 +219,50 @@ impl Throttle {
         let admitted = OF_LINKS.wait(used, now) == 0;
         if admitted {
             self.links.insert(address, OF_LINKS.taken(used, now));
+        } else {
+            self.refused += 1;
         }
         Ok(admitted)
+    }
+
+    /// Counts an invitation that an account mails to an address.
+    ///
+    /// # Errors
+    /// The account invites, or the address is invited, too often; seconds to wait.
+    pub(crate) fn try_invitation(&mut self, now: Micros, account: AccountId, address: Address) -> Result<(), u64> {
+        let (of_address, of_account) = (self.invited.get(&address).copied(), self.inviting.get(&account).copied());
+        self.admit(OF_LINKS.wait(of_address, now).max(OF_INVITATIONS.wait(of_account, now)))?;
+        self.make_room(now);
+        self.invited.insert(address, OF_LINKS.taken(of_address, now));
+        self.inviting.insert(account, OF_INVITATIONS.taken(of_account, now));
+        Ok(())
+    }
+
+    /// How many entries each table has.
+    pub(crate) fn entries(&self) -> Numbers {
+        vec![
+            ("pairs", number(self.pairs.len())),
+            ("sources", number(self.sources.len())),
+            ("addresses", number(self.addresses.len())),
+            ("second_factors", number(self.second_factors.len())),
+            ("links", number(self.links.len())),
+            ("invited", number(self.invited.len())),
+            ("inviting", number(self.inviting.len())),
+        ]
+    }
+
+    /// How many tries came too early.
+    pub(crate) const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Seconds of a wait, begun ones included.
+    fn admit(&mut self, wait: Micros) -> Result<(), u64> {
+        if wait <= 0 {
+            return Ok(());
+        }
+        self.refused += 1;
+        Err(wait.unsigned_abs().div_ceil(SECOND.unsigned_abs()))
     }
 
     fn take_of_source(&mut self, now: Micros, source: Source) {
@@ -226,18 +276,14 @@ impl Throttle {
         room(&mut self.addresses, |used| used.whole_at > now);
         room(&mut self.second_factors, |used| used.whole_at > now);
         room(&mut self.links, |used| used.whole_at > now);
+        room(&mut self.invited, |used| used.whole_at > now);
+        room(&mut self.inviting, |used| used.whole_at > now);
     }
 
     #[cfg(test)]
-    fn longest_table(&self) -> usize {
-        let (pairs, addresses) = (self.pairs.len(), self.addresses.len());
-        [pairs, self.sources.len(), addresses, self.second_factors.len(), self.links.len()].into_iter().max().unwrap_or(0)
+    fn longest_table(&self) -> u64 {
+        self.entries().into_iter().map(|(_, length)| length).max().unwrap_or(0)
     }
-}
-
-/// Seconds of a wait, begun ones included.
-fn admit(wait: Micros) -> Result<(), u64> {
-    if wait <= 0 { Ok(()) } else { Err(wait.unsigned_abs().div_ceil(SECOND.unsigned_abs())) }
 }
 
 fn room<K: Eq + Hash, V>(table: &mut HashMap<K, V>, counts: impl Fn(&V) -> bool) {
@@ -337,13 +383,34 @@ mod tests {
     }
 
     #[test]
+    fn an_account_invites_many_people_and_nobody_many_times() {
+        let (mut throttle, account) = (Throttle::default(), |number| AccountId::from_bytes([number; 16]));
+        for number in 0..3 {
+            throttle.try_invitation(0, account(number), ada()).unwrap();
+        }
+        assert_eq!(throttle.try_invitation(0, account(9), ada()), Err(600), "whichever account it is of");
+        for number in 1..100 {
+            throttle.try_invitation(0, account(0), Address::of(&number.to_string())).unwrap();
+        }
+        let bob = Address::of("bob@example.com");
+        assert_eq!(throttle.try_invitation(0, account(0), bob), Err(60));
+        throttle.try_invitation(0, account(1), bob).unwrap();
+        throttle.try_invitation(60 * SECOND, account(0), bob).unwrap();
+        assert!(throttle.try_link(0, ada(), source(1)).unwrap(), "whoever is invited may still ask for a link");
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut throttle = Throttle::default();
+        for i in 0..u32::try_from(ENTRIES_MAX).unwrap() + 10 {
+            let account = AccountId::from_bytes(u128::from(i).to_be_bytes());
+            throttle.try_invitation(5, account, Address::of(&i.to_string())).unwrap();
+        }
         for i in 0..u32::try_from(ENTRIES_MAX).unwrap() + 10 {
             let source = Source::of(IpAddr::from(i.to_be_bytes()));
             throttle.try_password(5, Address::of(&i.to_string()), source, false).unwrap();
         }
-        assert!(throttle.longest_table() <= ENTRIES_MAX);
+        assert!(throttle.longest_table() <= number(ENTRIES_MAX));
     }
 
     proptest! {

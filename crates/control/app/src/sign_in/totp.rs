@@ -8,6 +8,7 @@ use super::{SignInError, Visit, one_time_code, throttled, traced};
 use crate::{
     App, AppError, Caller,
     access::{Subject, Target},
+    notice::SignInChange,
 };
 
 /// What an authenticator application is told, this once. No `Debug`: it is a secret.
@@ -74,6 +75,7 @@ impl App {
         session.put_totp(&Totp { last_step: step, confirmed_at: Some(now), ..begun }).await?;
         let codes = self.first_recovery_codes(&mut session, person.id).await?;
         self.trace(&mut session, caller, traced("totp_add", "user", &person.id.to_string(), None, None)).await?;
+        self.tell_changed(&mut session, caller, person, SignInChange::SecondFactorAdded).await?;
         session.commit_silently().await?;
         self.0.entrance.throttle().second_factor_was_right(person.id, source);
         self.0.identities.forget();
@@ -90,6 +92,7 @@ impl App {
         }
         self.without_factors_no_codes(&mut session, person.id).await?;
         self.trace(&mut session, caller, traced("totp_delete", "user", &person.id.to_string(), None, None)).await?;
+        self.tell_changed(&mut session, caller, person, SignInChange::SecondFactorRemoved).await?;
         session.commit_silently().await?;
         self.0.identities.forget();
         Ok(())
@@ -107,6 +110,7 @@ impl App {
         let (codes, digests) = one_time_code::recovery_codes(person.id);
         session.put_recovery_codes(person.id, &digests).await?;
         self.trace(&mut session, caller, traced("recovery_codes_renew", "user", &person.id.to_string(), None, None)).await?;
+        self.tell_changed(&mut session, caller, person, SignInChange::RecoveryCodes).await?;
         session.commit_silently().await?;
         Ok(codes)
     }

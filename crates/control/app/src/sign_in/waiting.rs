@@ -78,6 +78,11 @@ impl<T> Waiting<T> {
         is_young(entry.since, now).then_some(entry.value)
     }
 
+    /// How many wait; those that are too old are among them until somebody else comes.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Looks at it, and leaves it waiting.
     pub(crate) fn look(&mut self, now: Micros, secret: &str) -> Option<&mut T> {
         let entry = self.entries.get_mut(&sha256(secret.as_bytes()))?;
