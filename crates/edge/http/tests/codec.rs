@@ -63,6 +63,8 @@ impl Handler for Origin {
                 self.told.notified().await;
                 Response::new(Body::full("late"))
             }
+            // Takes the body only once the answer's head is on its way.
+            "/echo" => Response::new(std::mem::take(request.body_mut())),
             "/early" => http::Response::builder().status(403).body(Body::full("no")).unwrap(),
             "/length" => http::Response::builder().header("content-length", "5").body(Body::empty()).unwrap(),
             "/short" => http::Response::builder().header("content-length", "9").body(pieces(vec![data("five!")])).unwrap(),
@@ -216,6 +218,17 @@ async fn a_refused_expectation_is_not_invited() {
     visit.send("PUT /early HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await;
     let answer = visit.rest().await;
     assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("connection: close\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn nobody_is_invited_once_the_answer_has_begun() {
+    let mut visit = http1();
+    visit.send("PUT /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await;
+    let head = visit.until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("connection: close\r\n"), "{head}");
+    // Who sends its body uninvited is heard all the same.
+    visit.send("body").await;
+    assert_eq!(visit.rest().await, "body");
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ where
     if upload.is_abandoned() {
         keep_alive &= poll_fn(|cx| Poll::Ready(upload.finish(visit, cx))).await;
     }
-    keep_alive &= !upload.is_last() && !visit.drain.is_wanted();
+    keep_alive &= upload.answer_begins(visit) && !upload.is_last() && !visit.drain.is_wanted();
     let exact = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
     let sending = write_head(&mut visit.out, &head, exact, asked, &mut keep_alive);
     if let Err(error) = send(visit, &mut upload, body, sending).await {

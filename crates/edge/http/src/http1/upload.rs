@@ -27,6 +27,8 @@ pub(super) struct Upload {
     giver: Option<Giver>,
     /// The body waits for `100 Continue`.
     expects: bool,
+    /// The answer has begun.
+    answered: bool,
     /// The visitor broke the framing, or left within the body.
     broken: bool,
     /// The visitor sends nothing more.
@@ -57,13 +59,14 @@ impl Upload {
         cx: &mut Context<'_>,
     ) -> Result<(), Gone> {
         while let Some(giver) = &self.giver {
+            let invites = self.expects && !self.answered;
             match giver.demand(cx) {
-                Demand::Wanted if self.expects => {
+                Demand::Wanted if invites => {
                     self.expects = false;
                     visit.out.text().extend_from_slice(CONTINUE);
                 }
                 // Whoever waits for an invitation is not listened to before it has it.
-                Demand::Room if self.expects => return Ok(()),
+                Demand::Room if invites => return Ok(()),
                 Demand::Wanted | Demand::Room => {}
                 Demand::Full => {
                     self.pace.pause();
@@ -126,6 +129,13 @@ impl Upload {
             giver.fail(reason);
         }
         self.broken = true;
+    }
+
+    /// The answer begins: an interim one can no more come before it (RFC 9110 §15.2). A body that was not invited by then may come all the
+    /// same, or never, so that nobody could tell it from the next request: whether one may follow.
+    pub(super) fn answer_begins<IO>(&mut self, visit: &Visit<IO>) -> bool {
+        self.answered = true;
+        !(self.expects && visit.decoder.in_body())
     }
 
     /// Whether all of the request was read, so that another may follow. What is left of it and has come already is dropped.
