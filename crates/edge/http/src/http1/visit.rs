@@ -37,7 +37,7 @@ pub(super) struct Visit<IO> {
     pub(super) decoder: Decoder,
     /// Read, and not yet understood.
     pub(super) received: BytesMut,
-    /// How much is read at a time; doubled while reads come back full.
+    /// How much is read at a time; doubled while reads come back full, halved where they bring little.
     read_bytes: usize,
     pub(super) out: Out,
     alarm: Alarm,
@@ -152,9 +152,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Visit<IO> {
         Poll::Ready(Ok(read))
     }
 
+    /// A piece of a body keeps alive what was read with it: a visitor who has slowed down must not have a great buffer for each.
     fn pace(&mut self, read: usize) {
         if read >= self.read_bytes && self.decoder.in_body() {
             self.read_bytes = (self.read_bytes * 2).min(self.limits.buffer_bytes_max.max(READ_BYTES_MIN));
+        } else if read < self.read_bytes / 4 {
+            self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
         }
     }
 
@@ -211,5 +214,31 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Visit<IO> {
     /// The bare connection, and what was already read from it.
     pub(super) fn into_raw(self) -> (IO, Bytes) {
         (self.io, self.received.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn reads_are_as_large_as_what_comes() {
+        let (mut visitor, io) = tokio::io::duplex(1024 * 1024);
+        let mut visit = Visit::new(io, Arc::new(Limits::default()), CancellationToken::new());
+        visitor.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n").await.unwrap();
+        assert!(matches!(visit.head().await, Came::Head(_)));
+        visitor.write_all(&vec![b'x'; 600_000]).await.unwrap();
+        let mut read = 0;
+        while read < 600_000 {
+            read += poll_fn(|cx| visit.poll_receive(cx)).await.unwrap();
+            visit.received.clear();
+        }
+        assert!(visit.read_bytes > READ_BYTES_MIN);
+        for _ in 0..8 {
+            visitor.write_all(b"x").await.unwrap();
+            poll_fn(|cx| visit.poll_receive(cx)).await.unwrap();
+            visit.received.clear();
+        }
+        assert_eq!(visit.read_bytes, READ_BYTES_MIN);
     }
 }

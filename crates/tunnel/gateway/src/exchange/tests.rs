@@ -104,6 +104,24 @@ async fn what_was_sent_comes_back_whole() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_small_pieces_is_kept_together() {
+    let (allow, allowed) = mpsc::channel(4);
+    let pump = Pump::start(Body::flow(Three(0)), Slow(allowed));
+    for _ in 0..3 {
+        allow.send(()).await.expect("the pump waits");
+    }
+    while pump.sent() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let mut body = pump.take_back().await.expect("little was sent");
+    let mut pieces = Vec::new();
+    while let Some(frame) = body.frame().await {
+        pieces.push(frame.expect("no error").into_data().expect("data"));
+    }
+    assert_eq!(pieces, ["piece", "piecepiece"]);
+}
+
+#[tokio::test]
 async fn once_answered_nothing_is_kept() {
     let (allow, allowed) = mpsc::channel(4);
     let pump = Pump::start(Body::flow(Three(0)), Slow(allowed));
