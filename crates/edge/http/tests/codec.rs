@@ -63,6 +63,8 @@ impl Handler for Origin {
                 self.told.notified().await;
                 Response::new(Body::full("late"))
             }
+            // A service that knows nothing of WebSockets.
+            "/no-ws" => Response::new(Body::full("a page")),
             // Takes the body only once the answer's head is on its way.
             "/echo" => Response::new(std::mem::take(request.body_mut())),
             "/early" => http::Response::builder().status(403).body(Body::full("no")).unwrap(),
@@ -372,11 +374,13 @@ async fn a_websocket_may_be_an_http2_stream() {
         client = client.ready().await.unwrap();
         tokio::task::yield_now().await;
     }
-    let open = |version: &str| {
-        let mut request = http::Request::connect("http://a.test/ws").header("sec-websocket-version", version).body(()).unwrap();
+    let open_at = |path: &str, version: &str| {
+        let mut request =
+            http::Request::connect(format!("http://a.test{path}")).header("sec-websocket-version", version).body(()).unwrap();
         request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
         request
     };
+    let open = |version: &str| open_at("/ws", version);
     let (response, mut up) = client.send_request(open("13"), false).unwrap();
     let response = response.await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -387,6 +391,10 @@ async fn a_websocket_may_be_an_http2_stream() {
     up.send_data(Bytes::new(), true).unwrap();
     assert!(all(down).await.0.is_empty(), "it ends with its visitor's side");
 
+    for (path, status) in [("/no-ws", StatusCode::BAD_GATEWAY), ("/early", StatusCode::FORBIDDEN)] {
+        let (response, _up) = client.send_request(open_at(path, "13"), false).unwrap();
+        assert_eq!(response.await.unwrap().status(), status, "none but 101 opens it");
+    }
     let (response, _up) = client.send_request(open("8"), false).unwrap();
     assert_eq!(response.await.unwrap().status(), StatusCode::UPGRADE_REQUIRED);
     let connect = http::Request::connect("a.test:443").body(()).unwrap();

@@ -1,6 +1,6 @@
 //! The response's fields on their way to the visitor (edge-behaviour §2.2). Pure.
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use poterne_edge_http::{Body, Kind, Response};
 
 use crate::{errors::Failure, ray::RayId, request::CF_RAY};
@@ -8,12 +8,16 @@ use crate::{errors::Failure, ray::RayId, request::CF_RAY};
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const POTERNE: HeaderValue = HeaderValue::from_static("poterne");
 
-/// Refuses what cannot be framed for the visitor without guessing.
-pub(crate) fn check(response: &Response, kind: Kind) -> Result<(), Failure> {
+/// Refuses what cannot be framed for a visitor, who asked so, without guessing.
+pub(crate) fn check(response: &Response, kind: Kind, version: Version) -> Result<(), Failure> {
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS if kind == Kind::WebSocket => Ok(()),
         StatusCode::SWITCHING_PROTOCOLS => Err(Failure::InvalidResponse("it switched protocols without being asked")),
         status if status.is_informational() => Err(Failure::InvalidResponse("it has an interim status")),
+        // Over HTTP/2 every such status opens the WebSocket (RFC 8441 §5); over HTTP/1.1 it declines, as any but 101.
+        status if kind == Kind::WebSocket && version >= Version::HTTP_2 && status.is_success() => {
+            Err(Failure::InvalidResponse("it does not speak WebSocket here, and answered something else"))
+        }
         _ => check_length(response.headers()),
     }
 }
@@ -161,13 +165,23 @@ mod tests {
 
     #[test]
     fn what_cannot_be_framed_is_refused() {
-        let refused = |status, fields: &[(&str, &str)], kind| check(&response(status, fields), kind).is_err();
+        let refused = |status, fields: &[(&str, &str)], kind| check(&response(status, fields), kind, Version::HTTP_11).is_err();
         assert!(refused(200, &[("content-length", "1"), ("content-length", "2")], Kind::Http));
         assert!(refused(200, &[("content-length", "-1")], Kind::Http));
         assert!(refused(101, &[], Kind::Http));
         assert!(refused(103, &[], Kind::Http));
         assert!(!refused(101, &[], Kind::WebSocket));
         assert!(!refused(200, &[("content-length", "1"), ("content-length", "1")], Kind::Http));
+    }
+
+    #[test]
+    fn only_a_switch_of_protocols_opens_a_websocket() {
+        let passes = |status, version| check(&response(status, &[]), Kind::WebSocket, version).is_ok();
+        for (status, over_http_2) in
+            [(101, true), (200, false), (204, false), (299, false), (302, true), (403, true), (500, true)]
+        {
+            assert_eq!((passes(status, Version::HTTP_11), passes(status, Version::HTTP_2)), (true, over_http_2), "{status}");
+        }
     }
 
     #[test]

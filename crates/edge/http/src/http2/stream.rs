@@ -118,6 +118,11 @@ async fn answer(
         }
         // The pipeline never lets one through.
         status if status.is_informational() => head.status = StatusCode::BAD_GATEWAY,
+        // Nor this: any of these opens the WebSocket, to what is none (RFC 8441 §5).
+        status if websocket && status.is_success() => {
+            head.status = StatusCode::BAD_GATEWAY;
+            ends |= body.is_end_stream();
+        }
         _ => {
             ends |= body.is_end_stream();
             if let Some(length) = body.size_hint().exact().filter(|_| !ends) {
