@@ -120,13 +120,13 @@ impl Tail {
         let unreachable = |reason: String| TailError::Unreachable { hostname: self.hostname.clone(), reason };
         let wrong = || TailError::Hostname(self.hostname.clone());
         let authority: Authority = self.hostname.parse().map_err(|_| wrong())?;
-        let (host, port) = (authority.host(), authority.port_u16().unwrap_or(443));
+        let (host, port) = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(443));
         let name = ServerName::try_from(host.to_owned()).map_err(|_| wrong())?;
-        let stream = match (self.address, self.proxies.for_host(host)) {
-            (Some(address), _) => TcpStream::connect(address).await.map_err(|error| unreachable(error.to_string()))?,
-            (None, Some(proxy)) => proxy.connect(host, port).await.map_err(|error| unreachable(error.to_string()))?,
-            (None, None) => TcpStream::connect((host, port)).await.map_err(|error| unreachable(error.to_string()))?,
+        let connected = match self.address {
+            Some(address) => TcpStream::connect(address).await,
+            None => self.proxies.connect(host, port).await,
         };
+        let stream = connected.map_err(|error| unreachable(error.to_string()))?;
         // Pins name the tunnel's authority, which is not the visitors'.
         let trust = if matches!(self.trust, Trust::Pins(_)) { &Trust::WebPki } else { &self.trust };
         let connector = TlsConnector::from(Arc::new(trust.client_config(false, false)?));
