@@ -27,6 +27,7 @@ use std::{
     future::{Future as _, poll_fn},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -88,8 +89,9 @@ where
             After::Close => return visit.close().await,
             After::Cut => return,
             After::Raw(handover) => {
+                let patience = shared.limits.stalled_write_timeout;
                 let (io, early) = visit.into_raw();
-                return Box::pin(go_on_raw(io, early, handover)).await;
+                return Box::pin(go_on_raw(io, early, handover, patience)).await;
             }
         }
     }
@@ -267,8 +269,11 @@ async fn refuse<IO: AsyncRead + AsyncWrite + Unpin>(visit: &mut Visit<IO>, respo
     }
 }
 
-async fn go_on_raw<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, early: Bytes, handover: Handover) {
-    if let Err(error) = websocket::pump(io, early, handover).await {
+async fn go_on_raw<IO>(io: IO, early: Bytes, handover: Handover, patience: Option<Duration>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    if let Err(error) = websocket::pump(io, early, handover, patience).await {
         tracing::debug!(%error, "a WebSocket ended");
     }
 }
