@@ -9,7 +9,7 @@ use poterne_tunnel_proto::token::Secret;
 use serde::Deserialize;
 
 use crate::{
-    AgentConfig, Identity, Proxies, Trust,
+    AgentConfig, Identity, Proxies, Trust, terminal,
     trust::{self, TrustError},
     web::{self, WebError, WebRequest},
 };
@@ -98,7 +98,7 @@ fn read(url: &str, body: &[u8]) -> Result<QuickTunnel, QuickError> {
     let answer: Answer = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
     let Some(result) = answer.result.filter(|_| answer.success) else {
         let reasons: Vec<String> = answer.errors.into_iter().map(|error| error.message).collect();
-        let reason = if reasons.is_empty() { "it did not say why".to_owned() } else { reasons.join("; ") };
+        let reason = if reasons.is_empty() { "it did not say why".to_owned() } else { terminal::plain(&reasons.join("; ")) };
         return Err(QuickError::Refused { url: url.to_owned(), reason });
     };
     let tunnel: TunnelId = result.id.parse().map_err(|error: poterne_model::id::IdError| wrong(error.to_string()))?;
@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_in_its_own_words() {
-        let body = br#"{"success":false,"result":null,"errors":[{"code":1,"message":"quick tunnels are off"}]}"#;
+        let body = br#"{"success":false,"result":null,"errors":[{"code":1,"message":"quick tunnels\u001b[2J are off"}]}"#;
         assert_eq!(
             read("https://n", body).unwrap_err().to_string(),
-            "the quick service https://n refused: quick tunnels are off"
+            "the quick service https://n refused: quick tunnels\u{fffd}[2J are off"
         );
         assert!(matches!(read("u", b"<html>"), Err(QuickError::Answer { .. })));
     }

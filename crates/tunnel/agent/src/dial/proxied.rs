@@ -14,6 +14,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::terminal;
+
 /// Longest answer head of a proxy, in bytes.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
 /// Longest that a proxy may take.
@@ -199,7 +201,7 @@ impl Proxy {
         }
         let line = String::from_utf8_lossy(answer.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
         let accepted = line.split(' ').nth(1).is_some_and(|status| status.len() == 3 && status.starts_with('2'));
-        Ok(if accepted { None } else { Some(line) })
+        Ok(if accepted { None } else { Some(terminal::plain(&line)) })
     }
 
     /// RFC 1928 and 1929. `Some`: refused.
