@@ -47,7 +47,11 @@ impl Handler for Origin {
             }
             "/ws" => {
                 assert_eq!(request.extensions().get(), Some(&Kind::WebSocket));
-                assert!(!request.headers().contains_key("upgrade") && !request.headers().contains_key("connection"));
+                assert_eq!(
+                    request.headers()["connection"],
+                    "Upgrade",
+                    "what it names is for whoever sends the request on to remove"
+                );
                 let mut response = Response::new(std::mem::take(request.body_mut()));
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
                 response

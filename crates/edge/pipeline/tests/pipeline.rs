@@ -236,8 +236,9 @@ async fn a_grpc_call_gets_a_grpc_status() {
 
 #[tokio::test]
 async fn a_websocket_goes_through_and_back() {
-    let mut visitor = edge().connect(None).await;
-    let opening = "GET /ws HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let edge = edge();
+    let mut visitor = edge.connect(None).await;
+    let opening = "GET /ws HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nX-Kept: 1\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     visitor.write_all(opening.as_bytes()).await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -249,6 +250,11 @@ async fn a_websocket_goes_through_and_back() {
     let mut echoed = [0; 3];
     visitor.read_exact(&mut echoed).await.unwrap();
     assert_eq!(&echoed, b"raw");
+    let (_, head, _) = edge.pretend.last.lock().unwrap().take().unwrap();
+    assert!(head.contains_key("x-kept") && head.contains_key("sec-websocket-key"), "{head:?}");
+    for hop in ["connection", "upgrade", "x-hop"] {
+        assert!(!head.contains_key(hop), "{hop}");
+    }
 }
 
 #[tokio::test]

@@ -108,8 +108,6 @@ where
     let mut raw = None;
     let (mut upload, body) = match (kind, length) {
         (Kind::WebSocket, _) => {
-            parts.headers.remove(header::CONNECTION);
-            parts.headers.remove(header::UPGRADE);
             let (up, visitor) = websocket::visitor_bytes();
             raw = Some(up);
             (Upload::none(), visitor)
