@@ -239,6 +239,19 @@ async fn a_slow_head_gets_408_and_an_idle_connection_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_empty_line_leaves_a_connection_idle() {
+    let mut visit = visit(Protocol::Http1);
+    visit.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    visit.until("GET /a  0").await;
+    let before = tokio::time::Instant::now();
+    visit.send("\r").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    visit.send("\n").await;
+    assert_eq!(visit.rest().await, "");
+    assert_eq!(before.elapsed().as_secs(), 75);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_takes_long_is_not_idle() {
     let mut visit = visit(Protocol::Http1);
     visit.send("GET /flow HTTP/1.1\r\nHost: a\r\n\r\n").await;

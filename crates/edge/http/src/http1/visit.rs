@@ -99,6 +99,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Visit<IO> {
             }
             if self.received.is_empty() {
                 self.received = BytesMut::new();
+                // An empty line that was begun and is over now.
+                self.head_since = None;
                 if self.drain.poll(cx) {
                     return Poll::Ready(Came::Ended);
                 }
