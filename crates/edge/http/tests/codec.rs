@@ -429,6 +429,34 @@ async fn an_http2_head_has_its_time_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_http2_head_has_a_time_of_its_own() {
+    let Visit { mut stream, served, .. } = visit(Protocol::Http2, Limits::default());
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    // GET / of `a`; what is sent at a time ends in the middle of one.
+    let head = |stream: u8| [&[0, 0, 6, 1, 5, 0, 0, 0, stream][..], &b"\x82\x86\x84\x41\x01a"[..]].concat();
+    let all: Vec<u8> = [1, 3, 5, 7].into_iter().flat_map(head).collect();
+    let mut rest = &all[..];
+    for len in [12, 15, 15] {
+        stream.write_all(&rest[..len]).await.unwrap();
+        rest = &rest[len..];
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+    assert!(!served.is_finished(), "none took more than six seconds");
+    let before = Instant::now();
+    served.await.unwrap();
+    assert_eq!(before.elapsed().as_secs(), 4, "the last one is never complete");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_visitor_that_answers_no_goodbye_is_left() {
+    let Visit { mut stream, served, .. } = visit(Protocol::Http2, Limits::default());
+    let before = Instant::now();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    served.await.unwrap();
+    assert_eq!(before.elapsed().as_secs(), 180 + 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_visitor_without_a_preface_is_left() {
     let Visit { stream, served, .. } = visit(Protocol::Http2, Limits::default());
     let before = Instant::now();

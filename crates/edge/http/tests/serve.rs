@@ -373,6 +373,71 @@ async fn an_idle_http2_connection_is_closed() {
     drop(client);
 }
 
+/// Bytes at once, and others that arrive when, after three minutes, the socket is looked at a second time.
+struct Between {
+    start: tokio::time::Instant,
+    first: &'static [u8],
+    second: &'static [u8],
+    looks: usize,
+}
+
+impl tokio::io::AsyncRead for Between {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        if self.first.is_empty() && self.start.elapsed().as_secs() >= 180 {
+            self.looks += 1;
+            if self.looks == 2 {
+                self.first = std::mem::take(&mut self.second);
+            }
+        }
+        if self.first.is_empty() {
+            return std::task::Poll::Pending;
+        }
+        let len = self.first.len().min(buf.remaining());
+        let (now, later) = self.first.split_at(len);
+        buf.put_slice(now);
+        self.first = later;
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl tokio::io::AsyncWrite for Between {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_with_the_goodbye_is_answered() {
+    let start = tokio::time::Instant::now();
+    let io = Between {
+        start,
+        first: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        second: b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a",
+        looks: 0,
+    };
+    let (seen, mut paths) = mpsc::unbounded_channel();
+    let origin = Arc::new(Origin { seen, pieces: std::sync::Mutex::default() });
+    let address = "192.0.2.1:1".parse().unwrap();
+    let connection = Arc::new(Connection::new(address, address, Scheme::Http, None));
+    tokio::spawn(serve_connection(io, Protocol::Http2, connection, origin, Arc::default(), CancellationToken::new()));
+    assert_eq!(paths.recv().await.as_deref(), Some("/"));
+    assert_eq!(start.elapsed().as_secs(), 180);
+}
+
 #[test]
 fn a_frame_of_trailers_is_no_data() {
     assert!(body::trailers(HeaderMap::new()).is_trailers());
