@@ -147,13 +147,13 @@ where
     answered
 }
 
-/// Scheme, host and port: what an error names. What follows may be long, what stands before an `@` secret.
-fn origin_of(url: &str) -> String {
+/// Scheme, host and port: what an error or a log names. What follows may be long, what stands before an `@` secret.
+pub fn origin_of(url: &str) -> String {
     let shown = |text: &str| text.chars().take(300).collect::<String>();
-    let Some((scheme, rest)) = url.split_once("://") else { return shown(url) };
+    let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    shown(&format!("{scheme}://{host}"))
+    shown(&format!("{scheme}{host}"))
 }
 
 #[cfg(test)]
@@ -178,7 +178,9 @@ mod tests {
         assert!(told("http://node.example/client/v4").await.starts_with("\"http://node.example\" is plain http://"));
         assert_eq!(told("ftp://node.example/").await, "\"ftp://node.example\" is not a URL; write https://HOST");
         assert_eq!(told("node.example").await, "\"node.example\" is not a URL; write https://HOST");
-        assert!(!told("http://user:s3cret@node.example/x").await.contains("s3cret"));
+        for secret in ["http://user:s3cret@node.example/x", "user:s3cret@node.example"] {
+            assert!(!told(secret).await.contains("s3cret"), "{secret}");
+        }
     }
 
     /// What a service that answers so is asked, and what is made of its answer.
