@@ -224,8 +224,8 @@ fn check_authority(uri: &Uri, version: Version, host: Option<&HeaderValue>) -> R
     }
 }
 
-/// RFC 9110 §8.6: 1 to 19 digits.
-pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
+/// A `Content-Length`: 1 to 19 digits (RFC 9110 §8.6); none where it is something else.
+pub fn parse_length(value: &[u8]) -> Option<u64> {
     let is_number = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
     is_number.then(|| value.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }

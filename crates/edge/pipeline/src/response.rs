@@ -1,9 +1,9 @@
 //! The response's fields on their way to the visitor (edge-behaviour §2.2). Pure.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
-use poterne_edge_http::{Body, Kind, Response};
+use poterne_edge_http::{Body, Kind, Response, strict::parse_length};
 
-use crate::{errors::Failure, ray::RayId, request::CF_RAY};
+use crate::{errors::Failure, hop, ray::RayId, request::CF_RAY};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const POTERNE: HeaderValue = HeaderValue::from_static("poterne");
@@ -26,8 +26,7 @@ pub(crate) fn check(response: &Response, kind: Kind, version: Version) -> Result
 fn check_length(headers: &HeaderMap) -> Result<(), Failure> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return Ok(()) };
-    let number = (1..=19).contains(&first.len()) && first.as_bytes().iter().all(u8::is_ascii_digit);
-    if !number || lengths.any(|other| other != first) {
+    if parse_length(first.as_bytes()).is_none() || lengths.any(|other| other != first) {
         return Err(Failure::InvalidResponse("its Content-Length is no number, or several"));
     }
     Ok(())
@@ -36,7 +35,7 @@ fn check_length(headers: &HeaderMap) -> Result<(), Failure> {
 /// Makes the head what the visitor should see.
 pub(crate) fn finish(response: &mut Response, ray: &RayId, quick: bool) {
     let headers = response.headers_mut();
-    strip(headers);
+    hop::strip(headers, is_dropped);
     // Two values that agree are one.
     if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some()
         && let Some(length) = headers.get(header::CONTENT_LENGTH).cloned()
@@ -70,28 +69,6 @@ pub(crate) fn sign(headers: &mut HeaderMap, ray: &RayId) {
     headers.insert(CF_RAY, ray.value());
 }
 
-fn strip(headers: &mut HeaderMap) {
-    let nominates = headers.contains_key(header::CONNECTION);
-    let mut dropped: [Option<HeaderName>; 16] = Default::default();
-    loop {
-        let mut count = 0;
-        for name in headers.keys() {
-            if count < dropped.len() && (is_dropped(name) || nominates && is_nominated(name, headers)) {
-                dropped[count] = Some(name.clone());
-                count += 1;
-            }
-        }
-        let full = count == dropped.len();
-        for name in dropped.iter_mut().filter_map(Option::take) {
-            headers.remove(name);
-        }
-        if !full {
-            break;
-        }
-    }
-    headers.remove(header::CONNECTION);
-}
-
 /// `Trailer` stays: it tells the visitor which trailers to expect (RFC 9110 §6.6.2).
 fn is_dropped(name: &HeaderName) -> bool {
     match *name {
@@ -111,16 +88,6 @@ fn is_dropped(name: &HeaderName) -> bool {
             }
         }
     }
-}
-
-/// Named by `Connection`, which itself goes last; the length is checked and ours to keep.
-fn is_nominated(name: &HeaderName, headers: &HeaderMap) -> bool {
-    if matches!(*name, header::CONNECTION | header::CONTENT_LENGTH) {
-        return false;
-    }
-    headers.get_all(header::CONNECTION).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
-    })
 }
 
 #[cfg(test)]
