@@ -29,6 +29,7 @@ pub mod strict;
 mod websocket;
 
 pub use body::{Body, BodyError, Frame};
+pub use http1::SocketOf;
 pub use limits::Limits;
 pub use request::{Connection, Kind, Scheme};
 pub use serve::{Handler, Protocol, serve_connection};

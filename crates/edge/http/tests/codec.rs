@@ -115,7 +115,15 @@ fn visit(protocol: Protocol, limits: Limits) -> Visit {
     let origin = Arc::new(Origin { told: Arc::clone(&told) });
     let address = "192.0.2.1:1".parse().unwrap();
     let connection = Arc::new(Connection::new(address, address, Scheme::Http, None));
-    let served = tokio::spawn(serve_connection(theirs, protocol, connection, origin, Arc::new(limits), CancellationToken::new()));
+    let served = tokio::spawn(serve_connection(
+        theirs,
+        |_| None,
+        protocol,
+        connection,
+        origin,
+        Arc::new(limits),
+        CancellationToken::new(),
+    ));
     Visit { stream, told, served }
 }
 

@@ -100,7 +100,15 @@ fn visit(protocol: Protocol) -> Visit {
     let address = "192.0.2.1:1".parse().unwrap();
     let connection = Arc::new(Connection::new(address, address, Scheme::Http, None));
     let drain = CancellationToken::new();
-    let served = tokio::spawn(serve_connection(theirs, protocol, connection, origin, Arc::new(Limits::default()), drain.clone()));
+    let served = tokio::spawn(serve_connection(
+        theirs,
+        |_| None,
+        protocol,
+        connection,
+        origin,
+        Arc::new(Limits::default()),
+        drain.clone(),
+    ));
     Visit { stream, seen, pieces, drain, served }
 }
 
@@ -293,7 +301,16 @@ async fn an_answer_to_an_upload_that_was_not_read_is_not_lost() {
         let (stream, peer) = listener.accept().await.unwrap();
         let connection = Arc::new(Connection::new(peer, peer, Scheme::Http, None));
         let handler = Arc::new(Origin { seen, pieces: std::sync::Mutex::default() });
-        serve_connection(stream, Protocol::Http1, connection, handler, Arc::default(), CancellationToken::new()).await;
+        serve_connection(
+            stream,
+            |stream| Some(stream),
+            Protocol::Http1,
+            connection,
+            handler,
+            Arc::default(),
+            CancellationToken::new(),
+        )
+        .await;
     });
     let (mut answer, mut upload) = tokio::net::TcpStream::connect(address).await.unwrap().into_split();
     upload.write_all(b"PUT /ignores HTTP/1.1\r\nHost: a.test\r\nContent-Length: 12000000\r\n\r\n").await.unwrap();
@@ -306,6 +323,41 @@ async fn an_answer_to_an_upload_that_was_not_read_is_not_lost() {
     assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("early"), "{text}");
     drop((upload, answer));
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_visitor_who_leaves_is_noticed_though_nobody_reads_its_body() {
+    for resets in [false, true] {
+        for head in ["Content-Length: 99000000", "Content-Length: 99000000\r\nExpect: 100-continue"] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut visitor = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, peer) = listener.accept().await.unwrap();
+            let (seen, mut paths) = mpsc::unbounded_channel();
+            let connection = Arc::new(Connection::new(peer, peer, Scheme::Http, None));
+            let handler = Arc::new(Origin { seen, pieces: std::sync::Mutex::default() });
+            let limits = Arc::new(Limits { half_closed_served: resets, ..Limits::default() });
+            let drain = CancellationToken::new();
+            let serving = tokio::spawn(serve_connection(
+                stream,
+                |stream| Some(stream),
+                Protocol::Http1,
+                connection,
+                handler,
+                limits,
+                drain,
+            ));
+            // `/never` neither takes the body nor answers.
+            visitor.write_all(format!("PUT /never HTTP/1.1\r\nHost: a.test\r\n{head}\r\n\r\n").as_bytes()).await.unwrap();
+            // More than waits in the edge, and no more than the kernels hold: an end comes after what was sent.
+            visitor.write_all(&[b'x'; 100_000]).await.unwrap();
+            assert_eq!(paths.recv().await.as_deref(), Some("/never"));
+            if resets {
+                visitor.set_zero_linger().unwrap();
+            }
+            drop(visitor);
+            tokio::time::timeout(Duration::from_secs(20), serving).await.expect("noticed").unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -433,7 +485,7 @@ async fn a_request_that_comes_with_the_goodbye_is_answered() {
     let origin = Arc::new(Origin { seen, pieces: std::sync::Mutex::default() });
     let address = "192.0.2.1:1".parse().unwrap();
     let connection = Arc::new(Connection::new(address, address, Scheme::Http, None));
-    tokio::spawn(serve_connection(io, Protocol::Http2, connection, origin, Arc::default(), CancellationToken::new()));
+    tokio::spawn(serve_connection(io, |_| None, Protocol::Http2, connection, origin, Arc::default(), CancellationToken::new()));
     assert_eq!(paths.recv().await.as_deref(), Some("/"));
     assert_eq!(start.elapsed().as_secs(), 180);
 }

@@ -123,7 +123,15 @@ impl Edge {
         let scheme = if sni.is_some() { Scheme::Https } else { Scheme::Http };
         let connection = Arc::new(Connection::new(peer, stream.local_addr().unwrap(), scheme, sni.map(Into::into)));
         let (pipeline, limits) = (Arc::clone(&self.pipeline), Arc::new(Limits::default()));
-        tokio::spawn(serve_connection(stream, Protocol::Http1, connection, pipeline, limits, CancellationToken::new()));
+        tokio::spawn(serve_connection(
+            stream,
+            |stream| Some(stream),
+            Protocol::Http1,
+            connection,
+            pipeline,
+            limits,
+            CancellationToken::new(),
+        ));
         visitor
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Upload {
     expects: bool,
     /// The answer has begun.
     answered: bool,
+    /// There is more of the body than anybody takes, so that the visitor is not read.
+    parked: bool,
     /// The visitor broke the framing, or left within the body.
     broken: bool,
     /// The visitor sends nothing more.
@@ -58,6 +60,7 @@ impl Upload {
         visit: &mut Visit<IO>,
         cx: &mut Context<'_>,
     ) -> Result<(), Gone> {
+        self.parked = false;
         while let Some(giver) = &self.giver {
             let invites = self.expects && !self.answered;
             match giver.demand(cx) {
@@ -66,14 +69,21 @@ impl Upload {
                     visit.out.text().extend_from_slice(CONTINUE);
                 }
                 // Whoever waits for an invitation is not listened to before it has it.
-                Demand::Room if invites => return Ok(()),
+                Demand::Room if invites => {
+                    self.parked = true;
+                    return Ok(());
+                }
                 Demand::Wanted | Demand::Room => {}
                 Demand::Full => {
                     self.pace.pause();
+                    self.parked = true;
                     return Ok(());
                 }
                 // The rest is not read: TCP slows the visitor down, and the end of the exchange sees to it.
-                Demand::Abandoned => return Ok(()),
+                Demand::Abandoned => {
+                    self.parked = true;
+                    return Ok(());
+                }
             }
             match visit.decoder.body(&mut visit.received, &visit.limits) {
                 Ok(Piece::Data(data)) => {
@@ -87,7 +97,10 @@ impl Upload {
                 Ok(Piece::Wait) => match visit.poll_receive(cx) {
                     Poll::Ready(Ok(0)) => self.fail("it closed the connection"),
                     Poll::Ready(Ok(_)) => {}
-                    Poll::Ready(Err(error)) => self.fail(&error.to_string()),
+                    Poll::Ready(Err(error)) => {
+                        self.fail(&error.to_string());
+                        return Err(Gone);
+                    }
                     Poll::Pending => {
                         if let Some(due) = self.pace.due(&visit.limits)
                             && visit.poll_alarm(cx, due).is_ready()
@@ -162,6 +175,21 @@ impl Upload {
             }
         }
         !visit.decoder.in_body()
+    }
+
+    /// Whether the visitor is not read, since nobody takes more of its body for now.
+    pub(super) fn is_parked(&self) -> bool {
+        self.parked
+    }
+
+    /// Whether that is over; wakes this task when it is.
+    pub(super) fn may_resume(&self, cx: &Context<'_>) -> bool {
+        let Some(giver) = &self.giver else { return true };
+        match giver.demand(cx) {
+            Demand::Wanted => true,
+            Demand::Room => !self.expects || self.answered,
+            Demand::Full | Demand::Abandoned => false,
+        }
     }
 
     /// Whether a body is still to be passed on.

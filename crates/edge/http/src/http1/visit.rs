@@ -13,6 +13,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    net::TcpStream,
     time::Instant,
 };
 use tokio_util::{io::poll_read_buf, sync::CancellationToken};
@@ -20,6 +21,7 @@ use tokio_util::{io::poll_read_buf, sync::CancellationToken};
 use super::{
     answer::Out,
     decoder::Decoder,
+    departure::SocketOf,
     head::{Head, Refused},
 };
 use crate::{Limits, alarm::Alarm, drain::Drain, strict::Refusal};
@@ -33,6 +35,7 @@ const SLICES_MAX: usize = 32;
 /// One connection.
 pub(super) struct Visit<IO> {
     pub(super) io: IO,
+    socket: SocketOf<IO>,
     pub(super) limits: Arc<Limits>,
     pub(super) decoder: Decoder,
     /// Read, and not yet understood.
@@ -64,11 +67,12 @@ pub(super) enum Came {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Visit<IO> {
-    pub(super) fn new(io: IO, limits: Arc<Limits>, drain: CancellationToken) -> Self {
+    pub(super) fn new(io: IO, socket: SocketOf<IO>, limits: Arc<Limits>, drain: CancellationToken) -> Self {
         let now = Instant::now();
         let patience = limits.head_timeout.min(limits.idle_timeout);
         Self {
             io,
+            socket,
             limits,
             decoder: Decoder::default(),
             received: BytesMut::new(),
@@ -80,6 +84,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Visit<IO> {
             head_since: None,
             stalled_since: None,
         }
+    }
+
+    /// The socket below, where there is one.
+    pub(super) fn socket(&self) -> Option<&TcpStream> {
+        (self.socket)(&self.io)
     }
 
     /// Waits for the next request's head.
@@ -226,7 +235,7 @@ mod tests {
     #[tokio::test]
     async fn reads_are_as_large_as_what_comes() {
         let (mut visitor, io) = tokio::io::duplex(1024 * 1024);
-        let mut visit = Visit::new(io, Arc::new(Limits::default()), CancellationToken::new());
+        let mut visit = Visit::new(io, |_| None, Arc::new(Limits::default()), CancellationToken::new());
         visitor.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n").await.unwrap();
         assert!(matches!(visit.head().await, Came::Head(_)));
         visitor.write_all(&vec![b'x'; 600_000]).await.unwrap();
