@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -97,8 +97,8 @@ async fn run(
 ) -> Option<Body> {
     // What was taken of the body, as long as it is little.
     let mut taken = Some(Pieces::default());
+    let mut trailers = None;
     let flow = async {
-        let mut trailers = None;
         loop {
             let frame = tokio::select! {
                 frame = body.frame() => frame,
@@ -131,7 +131,7 @@ async fn run(
                 }
             }
         }
-        sink.end(trailers).await
+        sink.end(trailers.clone()).await
     };
     let outcome = tokio::select! {
         outcome = flow => outcome,
@@ -147,13 +147,14 @@ async fn run(
             () = answered.cancelled() => {}
         }
     }
-    taken.filter(|_| !answered.is_cancelled()).map(|taken| Body::flow(Replay { taken, rest: body }))
+    taken.filter(|_| !answered.is_cancelled()).map(|taken| Body::flow(Replay { taken, rest: body, trailers }))
 }
 
-/// What was taken, then the rest.
+/// What was taken, then the rest, then trailers that were taken already.
 struct Replay {
     taken: Pieces,
     rest: Body,
+    trailers: Option<HeaderMap>,
 }
 
 impl http_body::Body for Replay {
@@ -161,10 +162,11 @@ impl http_body::Body for Replay {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
-        match self.taken.pop() {
-            Some(data) => Poll::Ready(Some(Ok(http_body::Frame::data(data)))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
+        if let Some(data) = self.taken.pop() {
+            return Poll::Ready(Some(Ok(http_body::Frame::data(data))));
         }
+        let rest = ready!(Pin::new(&mut self.rest).poll_frame(cx));
+        Poll::Ready(rest.or_else(|| self.trailers.take().map(|trailers| Ok(http_body::Frame::trailers(trailers)))))
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
