@@ -18,6 +18,7 @@ mod tail;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
+use poterne_tunnel_agent::terminal;
 
 use crate::cli::{Cli, Command, IngressVerb, ServiceVerb, TunnelVerb};
 
@@ -65,15 +66,15 @@ fn main() -> ExitCode {
         Err(error) => {
             use std::io::Write as _;
             // Whoever started it may have closed what it reads.
-            let _ = writeln!(std::io::stderr(), "poterne-agent: {error:#}");
+            let _ = writeln!(std::io::stderr(), "poterne-agent: {}", terminal::lines(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
 }
 
-/// To stdout, which may be a pipe that closes early.
+/// To stdout, which may be a pipe that closes early. Much of it is a node's words.
 fn print(text: &str) -> anyhow::Result<ExitCode> {
     use std::io::Write as _;
-    std::io::stdout().write_all(text.as_bytes())?;
+    std::io::stdout().write_all(terminal::lines(text).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

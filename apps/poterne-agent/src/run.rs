@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use poterne_telemetry::{Tap, logs};
-use poterne_tunnel_agent::{Agent, AgentConfig, LOG_TARGETS, Proxies, local_file, quick};
+use poterne_tunnel_agent::{Agent, AgentConfig, LOG_TARGETS, Proxies, local_file, quick, terminal, web};
 use poterne_tunnel_proto::config::LocalFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -92,10 +92,10 @@ async fn quick_tunnel(settings: &Settings) -> anyhow::Result<AgentConfig> {
              To try on this machine alone, `poterne demo` runs a node with everything in it and publishes a service of yours with --url"
         );
     };
-    tracing::info!(service, "Requesting new quick tunnel");
+    tracing::info!(service = web::origin_of(service), "Requesting new quick tunnel");
     let tunnel = quick::request_quick_tunnel(service, &settings.web_trust(), &Proxies::from_environment()?).await?;
     let config = settings.quick(&tunnel)?;
-    announce(&format!("https://{}", tunnel.hostname))?;
+    announce(&format!("https://{}", terminal::plain(&tunnel.hostname)))?;
     Ok(config)
 }
 

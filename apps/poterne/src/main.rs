@@ -9,6 +9,7 @@ use poterne_node::{
     config::{self, Config},
     demo, init, process, serve, verbs,
 };
+use poterne_tunnel_agent::terminal;
 
 #[global_allocator]
 static ALLOCATOR: poterne_allocator::Allocator = poterne_allocator::Allocator;
@@ -71,6 +72,6 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 /// The whole chain of causes, once.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("poterne: {error:#}");
+    eprintln!("poterne: {}", terminal::lines(&format!("{error:#}")));
     ExitCode::FAILURE
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use poterne_control_wire::LoginCertificate;
+use poterne_tunnel_agent::terminal::plain;
 
 use crate::admin::protocol::{Answer, ApiToken, Login, Tunnel, User, Zone};
 
@@ -179,7 +180,8 @@ fn info(tunnel: &Tunnel, now: u64) -> String {
         let _ = writeln!(text, "Hostname    {hostname}");
     }
     for agent in &tunnel.connectors {
-        let _ = writeln!(text, "Agent       {} {} {}", agent.id, agent.version, agent.arch);
+        // An agent says of itself what it likes.
+        let _ = writeln!(text, "Agent       {} {} {}", agent.id, plain(&agent.version), plain(&agent.arch));
         for connection in &agent.connections {
             let _ = writeln!(text, "              {connection}");
         }
@@ -199,6 +201,7 @@ fn ago(secs: u64) -> String {
 
 /// Columns as wide as their widest cell, two spaces apart.
 fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows = rows.map(|row| row.map(|cell| plain(&cell)));
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let widths: [usize; N] = std::array::from_fn(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0));
     let mut text = String::new();
@@ -272,7 +275,7 @@ mod tests {
             hostnames: vec!["app.example.org".into()],
             connectors: vec![Connector {
                 id: "c".into(),
-                version: "1".into(),
+                version: "1\u{1b}[2J".into(),
                 arch: "linux_amd64".into(),
                 connections: vec!["0 quic ::1".into()],
             }],
@@ -280,6 +283,6 @@ mod tests {
         let text = render(&Answer::Tunnel(tunnel), 100 + 3661);
         assert!(text.contains("healthy, since 1 h 1 min ago"), "{text}");
         assert!(text.contains("Hostname    app.example.org\n"), "{text}");
-        assert!(text.contains("Agent       c 1 linux_amd64\n              0 quic ::1\n"), "{text}");
+        assert!(text.contains("Agent       c 1\u{fffd}[2J linux_amd64\n              0 quic ::1\n"), "{text}");
     }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use poterne_tunnel_agent::terminal;
 
 use crate::{
     admin::{
@@ -138,7 +139,7 @@ async fn asked(config: &Config, verb: Verb) -> anyhow::Result<Answer> {
 
 fn show(answer: &Answer, as_json: bool) -> anyhow::Result<ExitCode> {
     let text = if as_json {
-        format!("{}\n", json(answer)?)
+        format!("{}\n", terminal::json(&json(answer)?.to_string()))
     } else {
         print::render(answer, SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     };

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use poterne_control_wire::{ApiError, Envelope, codes, query::page::PageInfo};
 use poterne_tunnel_agent::{
     Proxies, Trust,
+    terminal::plain,
     web::{self, WebAnswer, WebRequest},
 };
 use serde::de::DeserializeOwned;
@@ -76,11 +77,6 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
-
-/// Without what would drive a terminal.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
 
 impl Api {
     pub(crate) fn new(base: &str, token: &str, trust: Trust, page_size: Option<u32>) -> anyhow::Result<Self> {

@@ -19,13 +19,13 @@ use poterne_control_wire::{
     CERTIFICATE_BYTES_MAX, LoginCertificate,
     login::{LoginObject, LoginOutcome},
 };
-use poterne_tunnel_agent::Trust;
+use poterne_tunnel_agent::{Trust, terminal::plain};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
-    api::{Api, Refused, base_of, plain},
+    api::{Api, Refused, base_of},
     cli::LoginFlags,
     session::{CERTIFICATE, expand, home, read, write_new},
 };

@@ -1,12 +1,11 @@
 //! What the verbs print: tables as the stock agent's, and the same as JSON or YAML under its names, which scripts read.
 
 use poterne_control_wire::WireTime;
+use poterne_tunnel_agent::terminal::{self, plain};
 use serde::{
     Serialize, Serializer,
     ser::{SerializeMap as _, SerializeSeq as _},
 };
-
-use super::api::plain;
 
 /// A member's names: JSON's, then YAML's.
 type Names = (&'static str, &'static str);
@@ -37,7 +36,7 @@ impl Shown {
             self.yaml(0, &mut text);
             return Ok(text);
         }
-        Ok(serde_json::to_string_pretty(self)? + "\n")
+        Ok(terminal::json(&serde_json::to_string_pretty(self)?) + "\n")
     }
 
     /// At the beginning of a line, or of an item.
@@ -112,7 +111,7 @@ fn quoted(text: &str) -> String {
         return format!("'{}'", text.replace('\'', "''"));
     }
     // A text of JSON is one of YAML (YAML 1.2 §1.2).
-    serde_json::to_string(text).unwrap_or_default()
+    terminal::json(&serde_json::to_string(text).unwrap_or_default())
 }
 
 impl Serialize for Shown {
@@ -241,5 +240,8 @@ mod tests {
     fn columns_are_aligned_and_nothing_drives_the_terminal() {
         let rows = [row(["ID", "NAME"]), row(["1", "a\u{1b}[2J"])];
         assert_eq!(table(&rows), "ID NAME  \n1  a\u{fffd}[2J \n");
+        let shown = Shown::Text("a\u{9b}2J".into());
+        assert_eq!(shown.render("json").unwrap(), "\"a\\u009b2J\"\n");
+        assert_eq!(shown.render("yaml").unwrap(), "\"a\\u009b2J\"\n");
     }
 }

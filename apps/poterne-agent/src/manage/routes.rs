@@ -6,10 +6,10 @@ use anyhow::{Context as _, bail};
 use http::Method;
 use poterne_control_wire::{private_network::RouteObject, tunnel::RoutedObject};
 use poterne_model::{Network, RouteId, TunnelId, VirtualNetworkId};
+use poterne_tunnel_agent::terminal::plain;
 use serde_json::{Value, json};
 
 use super::{
-    api::plain,
     cli::{OfVnet, RouteIpVerb, RouteShowFlags, RouteVerb},
     render::{Shown, row, seconds, seconds_or_dash, table},
     session::Session,

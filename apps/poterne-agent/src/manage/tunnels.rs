@@ -10,12 +10,13 @@ use poterne_control_wire::{
     tunnel::{ConnectionObject, ConnectorObject, TunnelObject},
 };
 use poterne_model::{ConnectorId, TunnelId};
+use poterne_tunnel_agent::terminal::plain;
 use poterne_tunnel_proto::token::{Credentials, Secret, TunnelToken};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
-    api::{Refused, plain},
+    api::Refused,
     cli::{CleanupFlags, CreateFlags, DeleteFlags, InfoFlags, ListFlags},
     render::{Shown, row, seconds, table, with_zone},
     session::{Session, write_credentials},

@@ -10,7 +10,7 @@ use axum::Router;
 use http_body_util::BodyExt as _;
 use poterne_control_api::{ClientIp, OverTls};
 use poterne_edge_http::{
-    Body, BodyError, Connection, Limits, Request, Scheme, drain,
+    Body, BodyError, Connection, Limits, Request, Scheme, SocketOf, drain,
     serve::{Protocol, serve_connection},
 };
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
@@ -176,7 +176,7 @@ impl Edge {
     async fn plain(&self, arrival: Arrival) {
         let Arrival { stream, peer, local } = arrival;
         let connection = Arc::new(Connection::new(peer, local, Scheme::Http, None));
-        self.serve(stream, Protocol::Http1, connection).await;
+        self.serve(stream, |stream| Some(stream), Protocol::Http1, connection).await;
     }
 
     async fn tls(&self, arrival: Arrival) {
@@ -186,18 +186,18 @@ impl Edge {
             // The pipeline tells the node's own names from visitors' hostnames, by the Host field that the name must agree with.
             Ok(Accepted::Visitor(arrived) | Accepted::Node(arrived)) => {
                 let connection = Arc::new(Connection::new(peer, local, Scheme::Https, arrived.sni));
-                self.serve(arrived.stream, arrived.protocol, connection).await;
+                self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection).await;
             }
             Err(error) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         }
     }
 
-    async fn serve<IO>(&self, io: IO, protocol: Protocol, connection: Arc<Connection>)
+    async fn serve<IO>(&self, io: IO, socket: SocketOf<IO>, protocol: Protocol, connection: Arc<Connection>)
     where
         IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
         let (handler, limits) = (Arc::clone(&self.pipeline), Arc::clone(&self.limits));
-        let serving = Box::pin(serve_connection(io, protocol, connection, handler, limits, self.drain.clone()));
+        let serving = Box::pin(serve_connection(io, socket, protocol, connection, handler, limits, self.drain.clone()));
         drain::until(self.cut.clone(), serving).await;
     }
 }

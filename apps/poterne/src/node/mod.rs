@@ -91,10 +91,6 @@ impl Node {
         for address in &config.edge.https {
             https.push(bind::listen("edge.https", *address)?);
         }
-        // With the ports that were left to the kernel.
-        for (address, listener) in config.edge.https.iter_mut().zip(&https) {
-            *address = listener.local_addr()?;
-        }
         let agents_on_https = edge::udp_beside(&https)?;
         // Links to this node's pages name the port that it has.
         for (address, listener) in config.edge.https.iter_mut().zip(&https) {

@@ -2,11 +2,17 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-/// Whether a visitor's trailer of this name is dropped: what frames, routes, authenticates, or directs caches has no meaning after the
-/// body (RFC 9110 §6.5.1), and a server that merges trailers into the head would obey it without anybody having checked it. For that
-/// last reason the names that only an edge may say are dropped too, and those with `_` or `.`, which some servers take for them
-/// (edge-behaviour §5.9).
+/// Whether a visitor's trailer of this name is dropped: what may not come after a body, and names with `_` or `.`, which some servers
+/// take for those that only an edge may say (edge-behaviour §5.9).
 pub fn is_forbidden_trailer(name: &HeaderName) -> bool {
+    belongs_to_heads(name) || name.as_str().bytes().any(|byte| matches!(byte, b'_' | b'.'))
+}
+
+/// Whether a trailer of this name is dropped, a visitor's or an answer's: what frames, routes, authenticates, or directs caches has no
+/// meaning after the body (RFC 9110 §6.5.1), what is of one connection has none in HTTP/2 (RFC 9113 §8.2.2), and a reader that merges
+/// trailers into the head would obey it without anybody having checked it. For that last reason the names that only an edge may say are
+/// dropped too.
+pub(crate) fn belongs_to_heads(name: &HeaderName) -> bool {
     match *name {
         header::AUTHORIZATION
         | header::CACHE_CONTROL
@@ -42,14 +48,13 @@ pub fn is_forbidden_trailer(name: &HeaderName) -> bool {
                 || name.starts_with("x-forwarded-")
                 || name.starts_with("x-http-method")
                 || matches!(name, "keep-alive" | "proxy-connection" | "x-real-ip" | "true-client-ip" | "cdn-loop" | "early-data")
-                || name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
         }
     }
 }
 
-/// Drops what [`is_forbidden_trailer`] names.
-pub(crate) fn drop_forbidden(trailers: &mut HeaderMap) {
-    while let Some(name) = trailers.keys().find(|name| is_forbidden_trailer(name)).cloned() {
+/// Drops what `forbidden` names.
+pub(crate) fn drop_forbidden(trailers: &mut HeaderMap, forbidden: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = trailers.keys().find(|name| forbidden(name)).cloned() {
         trailers.remove(name);
     }
 }
@@ -64,9 +69,14 @@ mod tests {
         for name in ["content-length", "host", "cf-connecting-ip", "x-forwarded-for", "x_forwarded_for", "x-sum", "grpc-status"] {
             trailers.append(HeaderName::from_static(name), header::HeaderValue::from_static("1"));
         }
-        drop_forbidden(&mut trailers);
-        let mut left: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["grpc-status", "x-sum"]);
+        let names = |trailers: &HeaderMap| {
+            let mut names: Vec<String> = trailers.keys().map(HeaderName::to_string).collect();
+            names.sort_unstable();
+            names
+        };
+        drop_forbidden(&mut trailers, belongs_to_heads);
+        assert_eq!(names(&trailers), ["grpc-status", "x-sum", "x_forwarded_for"], "who is answered maps no fields to variables");
+        drop_forbidden(&mut trailers, is_forbidden_trailer);
+        assert_eq!(names(&trailers), ["grpc-status", "x-sum"]);
     }
 }

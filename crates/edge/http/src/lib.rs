@@ -5,6 +5,7 @@
 //! replaced without touching a stage.
 //!
 //! * [`body`]: bodies that flow, frame by frame, with back-pressure;
+//! * [`pieces`]: what of a body waits in memory, counted as what it takes; pure;
 //! * [`request`]: what a request carries beside its head: the visitor's connection, and whether it wants a WebSocket;
 //! * [`limits`]: every bound, with its default;
 //! * [`strict`], [`fields`]: what a head and trailers may say, so that no origin reads a request otherwise than we did; pure;
@@ -21,12 +22,14 @@ pub mod fields;
 pub mod http1;
 mod http2;
 pub mod limits;
+pub mod pieces;
 pub mod request;
 pub mod serve;
 pub mod strict;
 mod websocket;
 
 pub use body::{Body, BodyError, Frame};
+pub use http1::SocketOf;
 pub use limits::Limits;
 pub use request::{Connection, Kind, Scheme};
 pub use serve::{Handler, Protocol, serve_connection};

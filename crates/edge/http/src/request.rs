@@ -63,6 +63,7 @@ pub enum Kind {
     /// A WebSocket opening handshake. The request body yields nothing until the response is answered with 101; from then on it
     /// is the visitor's raw bytes (RFC 6455 frames), and the response's body goes to the visitor raw.
     ///
-    /// `Connection` and `Upgrade` are already removed from the head; the `Sec-WebSocket-*` fields are in it.
+    /// The head is as it came: `Connection` and `Upgrade` are in it (but for HTTP/2, which has neither), and whoever sends it on removes
+    /// them with the fields that `Connection` names (RFC 9110 §7.6.1). The `Sec-WebSocket-*` fields are in it.
     WebSocket,
 }

@@ -6,7 +6,7 @@ use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Connection, Kind, Limits, Refusal, Request, Response, http1, http2};
+use crate::{Connection, Kind, Limits, Refusal, Request, Response, SocketOf, http1, http2};
 
 /// How the bytes of a connection are framed: known from ALPN over TLS, always HTTP/1.1 in clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,9 +36,10 @@ pub(crate) struct Shared<H> {
 
 /// Serves one visitor until it leaves, breaks a rule, waits too long, or `drain` is cancelled and its last response is out.
 ///
-/// Runs in the caller's task; dropping the future closes the connection at once.
+/// Runs in the caller's task; dropping the future closes the connection at once. `socket`: what is below `io`, for what only it can tell.
 pub async fn serve_connection<IO, H>(
     io: IO,
+    socket: SocketOf<IO>,
     protocol: Protocol,
     connection: Arc<Connection>,
     handler: Arc<H>,
@@ -50,7 +51,7 @@ pub async fn serve_connection<IO, H>(
 {
     let shared = Shared { handler, connection, limits };
     match protocol {
-        Protocol::Http1 => http1::serve(io, shared, drain).await,
+        Protocol::Http1 => http1::serve(io, socket, shared, drain).await,
         Protocol::Http2 => http2::serve(io, shared, drain).await,
     }
 }

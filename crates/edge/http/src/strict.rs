@@ -3,7 +3,7 @@
 //! These rules exist so that the origin cannot read a request otherwise than the edge did (edge-behaviour §5.8 and §5.9); the
 //! ones about bytes on the wire are in [`crate::http1`]. Each field is looked at once, as it is parsed: [`Facts`].
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
 use crate::{Kind, Limits};
 
@@ -184,11 +184,6 @@ impl Facts {
     }
 }
 
-/// Judges a parsed head, and says what the visitor wants.
-pub fn check(head: &Parts, limits: &Limits) -> Result<Kind, Refusal> {
-    facts(&head.headers).judge(&head.method, &head.uri, head.version, head.headers.get(header::HOST), limits)
-}
-
 /// What these fields say.
 pub(crate) fn facts(headers: &HeaderMap) -> Facts {
     let mut facts = Facts::default();
@@ -229,8 +224,8 @@ fn check_authority(uri: &Uri, version: Version, host: Option<&HeaderValue>) -> R
     }
 }
 
-/// RFC 9110 §8.6: 1 to 19 digits.
-pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
+/// A `Content-Length`: 1 to 19 digits (RFC 9110 §8.6); none where it is something else.
+pub fn parse_length(value: &[u8]) -> Option<u64> {
     let is_number = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
     is_number.then(|| value.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
@@ -255,14 +250,13 @@ pub fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn head(method: &str, uri: &str, fields: &[(&str, &str)]) -> Parts {
+    fn judge(method: &str, uri: &str, fields: &[(&str, &str)]) -> Result<Kind, StatusCode> {
         let request =
             fields.iter().fold(http::Request::builder().method(method).uri(uri), |r, (name, value)| r.header(*name, *value));
-        request.body(()).unwrap().into_parts().0
-    }
-
-    fn judge(method: &str, uri: &str, fields: &[(&str, &str)]) -> Result<Kind, StatusCode> {
-        check(&head(method, uri, fields), &Limits::default()).map_err(Refusal::status)
+        let head = request.body(()).unwrap().into_parts().0;
+        let host = head.headers.get(header::HOST);
+        let judged = facts(&head.headers).judge(&head.method, &head.uri, head.version, host, &Limits::default());
+        judged.map_err(Refusal::status)
     }
 
     const BAD: Result<Kind, StatusCode> = Err(StatusCode::BAD_REQUEST);

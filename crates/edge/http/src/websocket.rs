@@ -4,18 +4,22 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::mpsc,
+    time::timeout,
 };
 
 use crate::{Body, BodyError, Frame};
 
 /// Bytes read from a visitor at a time. An idle WebSocket holds one such buffer.
 const READ_BYTES: usize = 8 * 1024;
+/// How long the goodbye may take.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 
 /// What the exchange leaves behind for the connection to go on with once the 101 is written.
 pub(crate) struct Handover {
@@ -44,8 +48,12 @@ impl http_body::Body for VisitorBytes {
 }
 
 /// Pumps until either side ends; then both are ended, for there is no half-open WebSocket through a tunnel
-/// (tunnel-protocol §4.4). `early` is what the codec had read beyond the head.
-pub(crate) async fn pump<IO: AsyncRead + AsyncWrite + Unpin>(stream: IO, early: Bytes, handover: Handover) -> io::Result<()> {
+/// (tunnel-protocol §4.4). `early` is what the codec had read beyond the head; `patience` is how long the visitor may take nothing of what
+/// is sent to it ([`crate::Limits::stalled_write_timeout`]).
+pub(crate) async fn pump<IO>(stream: IO, early: Bytes, handover: Handover, patience: Option<Duration>) -> io::Result<()>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     let Handover { mut down, up } = handover;
     let (mut reader, mut writer) = tokio::io::split(stream);
     let upwards = async {
@@ -67,9 +75,9 @@ pub(crate) async fn pump<IO: AsyncRead + AsyncWrite + Unpin>(stream: IO, early: 
         while let Some(frame) = down.frame().await {
             let Ok(mut bytes) = frame.map_err(io::Error::other)?.into_data() else { continue };
             while bytes.has_remaining() {
-                writer.write_buf(&mut bytes).await?;
+                within(patience, writer.write_buf(&mut bytes)).await?;
             }
-            writer.flush().await?;
+            within(patience, writer.flush()).await?;
         }
         Ok(())
     };
@@ -77,6 +85,56 @@ pub(crate) async fn pump<IO: AsyncRead + AsyncWrite + Unpin>(stream: IO, early: 
         ended = upwards => ended,
         ended = downwards => ended,
     };
-    writer.shutdown().await?;
+    // A visitor that takes nothing any more, not even this, is left.
+    within(Some(SHUTDOWN_MAX), writer.shutdown()).await?;
     ended
+}
+
+async fn within<T>(limit: Option<Duration>, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match limit {
+        None => work.await,
+        Some(limit) => timeout(limit, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::ReadBuf, time::Instant};
+
+    use super::*;
+
+    /// A visitor that is there, says nothing and takes nothing.
+    struct Deaf;
+
+    impl AsyncRead for Deaf {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Deaf {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    async fn ends_after(down: Body, patience: Option<Duration>) -> u64 {
+        let (up, _body) = visitor_bytes();
+        let before = Instant::now();
+        let ended = pump(Deaf, Bytes::new(), Handover { down, up }, patience).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        before.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_visitor_that_takes_nothing_is_left() {
+        assert_eq!(ends_after(Body::empty(), None).await, 2, "the goodbye alone");
+        assert_eq!(ends_after(Body::full("more"), Some(Duration::from_secs(60))).await, 60 + 2);
+    }
 }

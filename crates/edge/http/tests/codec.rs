@@ -63,15 +63,18 @@ impl Handler for Origin {
                 self.told.notified().await;
                 Response::new(Body::full("late"))
             }
+            // A service that knows nothing of WebSockets.
+            "/no-ws" => Response::new(Body::full("a page")),
+            // Takes the body only once the answer's head is on its way.
+            "/echo" => Response::new(std::mem::take(request.body_mut())),
             "/early" => http::Response::builder().status(403).body(Body::full("no")).unwrap(),
             "/length" => http::Response::builder().header("content-length", "5").body(Body::empty()).unwrap(),
             "/short" => http::Response::builder().header("content-length", "9").body(pieces(vec![data("five!")])).unwrap(),
             "/broken" => Response::new(pieces(vec![data("half"), Err(BodyError::Upstream("it fell".into()))])),
             "/trailers" => {
-                let sum = HeaderMap::from_iter([
-                    (HeaderName::from_static("x-sum"), HeaderValue::from_static("1")),
-                    (http::header::CONTENT_LENGTH, HeaderValue::from_static("7")),
-                ]);
+                let sum = ["x-sum", "content-length", "connection", "transfer-encoding", "te", "keep-alive", "cf-ray"]
+                    .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")));
+                let sum = HeaderMap::from_iter(sum);
                 Response::new(pieces(vec![data("a"), data(""), data("b"), Ok(body::trailers(sum))]))
             }
             "/large" => Response::new(pieces(vec![Ok(Frame::data(vec![b'x'; 3_000_000].into()))])),
@@ -112,7 +115,15 @@ fn visit(protocol: Protocol, limits: Limits) -> Visit {
     let origin = Arc::new(Origin { told: Arc::clone(&told) });
     let address = "192.0.2.1:1".parse().unwrap();
     let connection = Arc::new(Connection::new(address, address, Scheme::Http, None));
-    let served = tokio::spawn(serve_connection(theirs, protocol, connection, origin, Arc::new(limits), CancellationToken::new()));
+    let served = tokio::spawn(serve_connection(
+        theirs,
+        |_| None,
+        protocol,
+        connection,
+        origin,
+        Arc::new(limits),
+        CancellationToken::new(),
+    ));
     Visit { stream, told, served }
 }
 
@@ -216,6 +227,17 @@ async fn a_refused_expectation_is_not_invited() {
     visit.send("PUT /early HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await;
     let answer = visit.rest().await;
     assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("connection: close\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn nobody_is_invited_once_the_answer_has_begun() {
+    let mut visit = http1();
+    visit.send("PUT /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await;
+    let head = visit.until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("connection: close\r\n"), "{head}");
+    // Who sends its body uninvited is heard all the same.
+    visit.send("body").await;
+    assert_eq!(visit.rest().await, "body");
 }
 
 #[tokio::test]
@@ -327,7 +349,8 @@ async fn http2_answers_are_framed_by_streams() {
     let (trailers, large, head, early) =
         (ask("GET", "/trailers"), ask("GET", "/large"), ask("HEAD", "/length"), ask("GET", "/early"));
     let (text, trailers) = all(trailers.await.unwrap().into_body()).await;
-    assert_eq!((&text[..], &trailers.unwrap()["x-sum"]), (&b"ab"[..], &HeaderValue::from_static("1")));
+    let trailers = trailers.unwrap();
+    assert_eq!((&text[..], &trailers["x-sum"], trailers.len()), (&b"ab"[..], &HeaderValue::from_static("1"), 1));
     assert_eq!(all(large.await.unwrap().into_body()).await.0.len(), 3_000_000);
     let head = head.await.unwrap();
     assert!(head.headers()["content-length"] == "5" && head.headers().contains_key("date") && head.body().is_end_stream());
@@ -359,11 +382,13 @@ async fn a_websocket_may_be_an_http2_stream() {
         client = client.ready().await.unwrap();
         tokio::task::yield_now().await;
     }
-    let open = |version: &str| {
-        let mut request = http::Request::connect("http://a.test/ws").header("sec-websocket-version", version).body(()).unwrap();
+    let open_at = |path: &str, version: &str| {
+        let mut request =
+            http::Request::connect(format!("http://a.test{path}")).header("sec-websocket-version", version).body(()).unwrap();
         request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
         request
     };
+    let open = |version: &str| open_at("/ws", version);
     let (response, mut up) = client.send_request(open("13"), false).unwrap();
     let response = response.await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -374,6 +399,10 @@ async fn a_websocket_may_be_an_http2_stream() {
     up.send_data(Bytes::new(), true).unwrap();
     assert!(all(down).await.0.is_empty(), "it ends with its visitor's side");
 
+    for (path, status) in [("/no-ws", StatusCode::BAD_GATEWAY), ("/early", StatusCode::FORBIDDEN)] {
+        let (response, _up) = client.send_request(open_at(path, "13"), false).unwrap();
+        assert_eq!(response.await.unwrap().status(), status, "none but 101 opens it");
+    }
     let (response, _up) = client.send_request(open("8"), false).unwrap();
     assert_eq!(response.await.unwrap().status(), StatusCode::UPGRADE_REQUIRED);
     let connect = http::Request::connect("a.test:443").body(()).unwrap();
@@ -405,6 +434,34 @@ async fn an_http2_head_has_its_time_too() {
     stream.write_all(b"\0\0\x05\x09\x04\0\0\0\x01\x86").await.unwrap();
     served.await.unwrap();
     assert_eq!(before.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_http2_head_has_a_time_of_its_own() {
+    let Visit { mut stream, served, .. } = visit(Protocol::Http2, Limits::default());
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    // GET / of `a`; what is sent at a time ends in the middle of one.
+    let head = |stream: u8| [&[0, 0, 6, 1, 5, 0, 0, 0, stream][..], &b"\x82\x86\x84\x41\x01a"[..]].concat();
+    let all: Vec<u8> = [1, 3, 5, 7].into_iter().flat_map(head).collect();
+    let mut rest = &all[..];
+    for len in [12, 15, 15] {
+        stream.write_all(&rest[..len]).await.unwrap();
+        rest = &rest[len..];
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+    assert!(!served.is_finished(), "none took more than six seconds");
+    let before = Instant::now();
+    served.await.unwrap();
+    assert_eq!(before.elapsed().as_secs(), 4, "the last one is never complete");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_visitor_that_answers_no_goodbye_is_left() {
+    let Visit { mut stream, served, .. } = visit(Protocol::Http2, Limits::default());
+    let before = Instant::now();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    served.await.unwrap();
+    assert_eq!(before.elapsed().as_secs(), 180 + 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -47,7 +47,11 @@ impl Handler for Origin {
             }
             "/ws" => {
                 assert_eq!(request.extensions().get(), Some(&Kind::WebSocket));
-                assert!(!request.headers().contains_key("upgrade") && !request.headers().contains_key("connection"));
+                assert_eq!(
+                    request.headers()["connection"],
+                    "Upgrade",
+                    "what it names is for whoever sends the request on to remove"
+                );
                 let mut response = Response::new(std::mem::take(request.body_mut()));
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
                 response
@@ -96,7 +100,15 @@ fn visit(protocol: Protocol) -> Visit {
     let address = "192.0.2.1:1".parse().unwrap();
     let connection = Arc::new(Connection::new(address, address, Scheme::Http, None));
     let drain = CancellationToken::new();
-    let served = tokio::spawn(serve_connection(theirs, protocol, connection, origin, Arc::new(Limits::default()), drain.clone()));
+    let served = tokio::spawn(serve_connection(
+        theirs,
+        |_| None,
+        protocol,
+        connection,
+        origin,
+        Arc::new(Limits::default()),
+        drain.clone(),
+    ));
     Visit { stream, seen, pieces, drain, served }
 }
 
@@ -235,6 +247,19 @@ async fn a_slow_head_gets_408_and_an_idle_connection_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_empty_line_leaves_a_connection_idle() {
+    let mut visit = visit(Protocol::Http1);
+    visit.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    visit.until("GET /a  0").await;
+    let before = tokio::time::Instant::now();
+    visit.send("\r").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    visit.send("\n").await;
+    assert_eq!(visit.rest().await, "");
+    assert_eq!(before.elapsed().as_secs(), 75);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_takes_long_is_not_idle() {
     let mut visit = visit(Protocol::Http1);
     visit.send("GET /flow HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -276,7 +301,16 @@ async fn an_answer_to_an_upload_that_was_not_read_is_not_lost() {
         let (stream, peer) = listener.accept().await.unwrap();
         let connection = Arc::new(Connection::new(peer, peer, Scheme::Http, None));
         let handler = Arc::new(Origin { seen, pieces: std::sync::Mutex::default() });
-        serve_connection(stream, Protocol::Http1, connection, handler, Arc::default(), CancellationToken::new()).await;
+        serve_connection(
+            stream,
+            |stream| Some(stream),
+            Protocol::Http1,
+            connection,
+            handler,
+            Arc::default(),
+            CancellationToken::new(),
+        )
+        .await;
     });
     let (mut answer, mut upload) = tokio::net::TcpStream::connect(address).await.unwrap().into_split();
     upload.write_all(b"PUT /ignores HTTP/1.1\r\nHost: a.test\r\nContent-Length: 12000000\r\n\r\n").await.unwrap();
@@ -289,6 +323,41 @@ async fn an_answer_to_an_upload_that_was_not_read_is_not_lost() {
     assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("early"), "{text}");
     drop((upload, answer));
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_visitor_who_leaves_is_noticed_though_nobody_reads_its_body() {
+    for resets in [false, true] {
+        for head in ["Content-Length: 99000000", "Content-Length: 99000000\r\nExpect: 100-continue"] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut visitor = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, peer) = listener.accept().await.unwrap();
+            let (seen, mut paths) = mpsc::unbounded_channel();
+            let connection = Arc::new(Connection::new(peer, peer, Scheme::Http, None));
+            let handler = Arc::new(Origin { seen, pieces: std::sync::Mutex::default() });
+            let limits = Arc::new(Limits { half_closed_served: resets, ..Limits::default() });
+            let drain = CancellationToken::new();
+            let serving = tokio::spawn(serve_connection(
+                stream,
+                |stream| Some(stream),
+                Protocol::Http1,
+                connection,
+                handler,
+                limits,
+                drain,
+            ));
+            // `/never` neither takes the body nor answers.
+            visitor.write_all(format!("PUT /never HTTP/1.1\r\nHost: a.test\r\n{head}\r\n\r\n").as_bytes()).await.unwrap();
+            // More than waits in the edge, and no more than the kernels hold: an end comes after what was sent.
+            visitor.write_all(&[b'x'; 100_000]).await.unwrap();
+            assert_eq!(paths.recv().await.as_deref(), Some("/never"));
+            if resets {
+                visitor.set_zero_linger().unwrap();
+            }
+            drop(visitor);
+            tokio::time::timeout(Duration::from_secs(20), serving).await.expect("noticed").unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -354,6 +423,71 @@ async fn an_idle_http2_connection_is_closed() {
     let _ = connection.await;
     assert_eq!(before.elapsed().as_secs(), 180);
     drop(client);
+}
+
+/// Bytes at once, and others that arrive when, after three minutes, the socket is looked at a second time.
+struct Between {
+    start: tokio::time::Instant,
+    first: &'static [u8],
+    second: &'static [u8],
+    looks: usize,
+}
+
+impl tokio::io::AsyncRead for Between {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        if self.first.is_empty() && self.start.elapsed().as_secs() >= 180 {
+            self.looks += 1;
+            if self.looks == 2 {
+                self.first = std::mem::take(&mut self.second);
+            }
+        }
+        if self.first.is_empty() {
+            return std::task::Poll::Pending;
+        }
+        let len = self.first.len().min(buf.remaining());
+        let (now, later) = self.first.split_at(len);
+        buf.put_slice(now);
+        self.first = later;
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl tokio::io::AsyncWrite for Between {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_with_the_goodbye_is_answered() {
+    let start = tokio::time::Instant::now();
+    let io = Between {
+        start,
+        first: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        second: b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a",
+        looks: 0,
+    };
+    let (seen, mut paths) = mpsc::unbounded_channel();
+    let origin = Arc::new(Origin { seen, pieces: std::sync::Mutex::default() });
+    let address = "192.0.2.1:1".parse().unwrap();
+    let connection = Arc::new(Connection::new(address, address, Scheme::Http, None));
+    tokio::spawn(serve_connection(io, |_| None, Protocol::Http2, connection, origin, Arc::default(), CancellationToken::new()));
+    assert_eq!(paths.recv().await.as_deref(), Some("/"));
+    assert_eq!(start.elapsed().as_secs(), 180);
 }
 
 #[test]

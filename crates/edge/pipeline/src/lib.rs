@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod errors;
+mod hop;
 mod log;
 mod management;
 mod name;

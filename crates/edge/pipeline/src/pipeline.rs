@@ -174,12 +174,13 @@ impl<T: Tunnels> Handler for Pipeline<T> {
             Err(failure) => return self.fail(&failure, &ray, &host.name, &visitor.text(), None, &asked.fields()),
         };
 
+        let version = request.version();
         let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
         let Host { name, value } = host;
         request::prepare(&mut request, value, &connection, restored, &ray, &self.loop_token);
 
         let sent = self.tunnels.send(route.tunnel, request).await.map_err(Failure::from);
-        match sent.and_then(|answer| response::check(&answer, kind).map(|()| answer)) {
+        match sent.and_then(|answer| response::check(&answer, kind, version).map(|()| answer)) {
             Ok(mut answer) => {
                 response::finish(&mut answer, &ray, route.quick);
                 self.counters.answered(answer.status());

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, header, uri};
 use ipnet::IpNet;
 use poterne_edge_http::{Connection, Request, Scheme};
 
-use crate::ray::RayId;
+use crate::{hop, ray::RayId};
 
 /// Longest `X-Forwarded-For` passed on in bytes, and most addresses in it: beyond, the left is cut, which is the part that
 /// anybody may have made up.
@@ -112,26 +112,7 @@ pub(crate) fn prepare(
 
 /// Drops what the visitor may not say to the origin.
 fn strip(headers: &mut HeaderMap) {
-    let nominates = headers.contains_key(header::CONNECTION);
-    let mut dropped: [Option<HeaderName>; 16] = Default::default();
-    // A head has at most 100 fields, so a few rounds always end.
-    loop {
-        let mut count = 0;
-        for name in headers.keys() {
-            if count < dropped.len() && (is_dropped(name) || nominates && is_nominated(name, headers)) {
-                dropped[count] = Some(name.clone());
-                count += 1;
-            }
-        }
-        let full = count == dropped.len();
-        for name in dropped.iter_mut().filter_map(Option::take) {
-            headers.remove(name);
-        }
-        if !full {
-            break;
-        }
-    }
-    headers.remove(header::CONNECTION);
+    hop::strip(headers, is_dropped);
     let trailers = poterne_edge_http::strict::has_token(headers, header::TE, "trailers");
     if headers.remove(header::TE).is_some() && trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -163,16 +144,6 @@ fn is_reserved(name: &str) -> bool {
         _ => false,
     };
     listed || name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
-}
-
-/// Named by `Connection` (RFC 9110 §7.6.1). What `strip` reads last, and what is ours to write, is not a visitor's to take away.
-fn is_nominated(name: &HeaderName, headers: &HeaderMap) -> bool {
-    if matches!(*name, header::CONNECTION | header::TE | header::HOST | header::CONTENT_LENGTH) {
-        return false;
-    }
-    headers.get_all(header::CONNECTION).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
-    })
 }
 
 /// What the visitor sent, joined and cut from the left, then the peer.

@@ -1,19 +1,23 @@
 //! The response's fields on their way to the visitor (edge-behaviour §2.2). Pure.
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use poterne_edge_http::{Body, Kind, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use poterne_edge_http::{Body, Kind, Response, strict::parse_length};
 
-use crate::{errors::Failure, ray::RayId, request::CF_RAY};
+use crate::{errors::Failure, hop, ray::RayId, request::CF_RAY};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const POTERNE: HeaderValue = HeaderValue::from_static("poterne");
 
-/// Refuses what cannot be framed for the visitor without guessing.
-pub(crate) fn check(response: &Response, kind: Kind) -> Result<(), Failure> {
+/// Refuses what cannot be framed for a visitor, who asked so, without guessing.
+pub(crate) fn check(response: &Response, kind: Kind, version: Version) -> Result<(), Failure> {
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS if kind == Kind::WebSocket => Ok(()),
         StatusCode::SWITCHING_PROTOCOLS => Err(Failure::InvalidResponse("it switched protocols without being asked")),
         status if status.is_informational() => Err(Failure::InvalidResponse("it has an interim status")),
+        // Over HTTP/2 every such status opens the WebSocket (RFC 8441 §5); over HTTP/1.1 it declines, as any but 101.
+        status if kind == Kind::WebSocket && version >= Version::HTTP_2 && status.is_success() => {
+            Err(Failure::InvalidResponse("it does not speak WebSocket here, and answered something else"))
+        }
         _ => check_length(response.headers()),
     }
 }
@@ -22,8 +26,7 @@ pub(crate) fn check(response: &Response, kind: Kind) -> Result<(), Failure> {
 fn check_length(headers: &HeaderMap) -> Result<(), Failure> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return Ok(()) };
-    let number = (1..=19).contains(&first.len()) && first.as_bytes().iter().all(u8::is_ascii_digit);
-    if !number || lengths.any(|other| other != first) {
+    if parse_length(first.as_bytes()).is_none() || lengths.any(|other| other != first) {
         return Err(Failure::InvalidResponse("its Content-Length is no number, or several"));
     }
     Ok(())
@@ -32,7 +35,7 @@ fn check_length(headers: &HeaderMap) -> Result<(), Failure> {
 /// Makes the head what the visitor should see.
 pub(crate) fn finish(response: &mut Response, ray: &RayId, quick: bool) {
     let headers = response.headers_mut();
-    strip(headers);
+    hop::strip(headers, is_dropped);
     // Two values that agree are one.
     if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some()
         && let Some(length) = headers.get(header::CONTENT_LENGTH).cloned()
@@ -66,28 +69,6 @@ pub(crate) fn sign(headers: &mut HeaderMap, ray: &RayId) {
     headers.insert(CF_RAY, ray.value());
 }
 
-fn strip(headers: &mut HeaderMap) {
-    let nominates = headers.contains_key(header::CONNECTION);
-    let mut dropped: [Option<HeaderName>; 16] = Default::default();
-    loop {
-        let mut count = 0;
-        for name in headers.keys() {
-            if count < dropped.len() && (is_dropped(name) || nominates && is_nominated(name, headers)) {
-                dropped[count] = Some(name.clone());
-                count += 1;
-            }
-        }
-        let full = count == dropped.len();
-        for name in dropped.iter_mut().filter_map(Option::take) {
-            headers.remove(name);
-        }
-        if !full {
-            break;
-        }
-    }
-    headers.remove(header::CONNECTION);
-}
-
 /// `Trailer` stays: it tells the visitor which trailers to expect (RFC 9110 §6.6.2).
 fn is_dropped(name: &HeaderName) -> bool {
     match *name {
@@ -107,16 +88,6 @@ fn is_dropped(name: &HeaderName) -> bool {
             }
         }
     }
-}
-
-/// Named by `Connection`, which itself goes last; the length is checked and ours to keep.
-fn is_nominated(name: &HeaderName, headers: &HeaderMap) -> bool {
-    if matches!(*name, header::CONNECTION | header::CONTENT_LENGTH) {
-        return false;
-    }
-    headers.get_all(header::CONNECTION).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
-    })
 }
 
 #[cfg(test)]
@@ -161,13 +132,23 @@ mod tests {
 
     #[test]
     fn what_cannot_be_framed_is_refused() {
-        let refused = |status, fields: &[(&str, &str)], kind| check(&response(status, fields), kind).is_err();
+        let refused = |status, fields: &[(&str, &str)], kind| check(&response(status, fields), kind, Version::HTTP_11).is_err();
         assert!(refused(200, &[("content-length", "1"), ("content-length", "2")], Kind::Http));
         assert!(refused(200, &[("content-length", "-1")], Kind::Http));
         assert!(refused(101, &[], Kind::Http));
         assert!(refused(103, &[], Kind::Http));
         assert!(!refused(101, &[], Kind::WebSocket));
         assert!(!refused(200, &[("content-length", "1"), ("content-length", "1")], Kind::Http));
+    }
+
+    #[test]
+    fn only_a_switch_of_protocols_opens_a_websocket() {
+        let passes = |status, version| check(&response(status, &[]), Kind::WebSocket, version).is_ok();
+        for (status, over_http_2) in
+            [(101, true), (200, false), (204, false), (299, false), (302, true), (403, true), (500, true)]
+        {
+            assert_eq!((passes(status, Version::HTTP_11), passes(status, Version::HTTP_2)), (true, over_http_2), "{status}");
+        }
     }
 
     #[test]

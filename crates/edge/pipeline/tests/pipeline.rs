@@ -123,7 +123,15 @@ impl Edge {
         let scheme = if sni.is_some() { Scheme::Https } else { Scheme::Http };
         let connection = Arc::new(Connection::new(peer, stream.local_addr().unwrap(), scheme, sni.map(Into::into)));
         let (pipeline, limits) = (Arc::clone(&self.pipeline), Arc::new(Limits::default()));
-        tokio::spawn(serve_connection(stream, Protocol::Http1, connection, pipeline, limits, CancellationToken::new()));
+        tokio::spawn(serve_connection(
+            stream,
+            |stream| Some(stream),
+            Protocol::Http1,
+            connection,
+            pipeline,
+            limits,
+            CancellationToken::new(),
+        ));
         visitor
     }
 
@@ -236,8 +244,9 @@ async fn a_grpc_call_gets_a_grpc_status() {
 
 #[tokio::test]
 async fn a_websocket_goes_through_and_back() {
-    let mut visitor = edge().connect(None).await;
-    let opening = "GET /ws HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let edge = edge();
+    let mut visitor = edge.connect(None).await;
+    let opening = "GET /ws HTTP/1.1\r\nHost: site.test\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nX-Kept: 1\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     visitor.write_all(opening.as_bytes()).await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -249,6 +258,11 @@ async fn a_websocket_goes_through_and_back() {
     let mut echoed = [0; 3];
     visitor.read_exact(&mut echoed).await.unwrap();
     assert_eq!(&echoed, b"raw");
+    let (_, head, _) = edge.pretend.last.lock().unwrap().take().unwrap();
+    assert!(head.contains_key("x-kept") && head.contains_key("sec-websocket-key"), "{head:?}");
+    for hop in ["connection", "upgrade", "x-hop"] {
+        assert!(!head.contains_key(hop), "{hop}");
+    }
 }
 
 #[tokio::test]

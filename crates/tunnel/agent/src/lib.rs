@@ -32,6 +32,7 @@ mod status;
 pub mod supervise;
 mod system;
 pub mod tail;
+pub mod terminal;
 pub mod trust;
 pub mod web;
 

@@ -9,7 +9,7 @@ use poterne_tunnel_proto::token::Secret;
 use serde::Deserialize;
 
 use crate::{
-    AgentConfig, Identity, Proxies, Trust,
+    AgentConfig, Identity, Proxies, Trust, terminal,
     trust::{self, TrustError},
     web::{self, WebError, WebRequest},
 };
@@ -53,7 +53,7 @@ pub enum QuickError {
     /// Input or output failed.
     #[error("the quick service {url} cannot be reached: {reason}")]
     Unreachable {
-        /// As given.
+        /// Scheme, host and port.
         url: String,
         /// What happened.
         reason: String,
@@ -61,7 +61,7 @@ pub enum QuickError {
     /// It answered, and refused.
     #[error("the quick service {url} refused: {reason}")]
     Refused {
-        /// As given.
+        /// Scheme, host and port.
         url: String,
         /// Its words.
         reason: String,
@@ -69,7 +69,7 @@ pub enum QuickError {
     /// It answered something else.
     #[error("the quick service {url} answered what is not a quick tunnel: {reason}")]
     Answer {
-        /// As given.
+        /// Scheme, host and port.
         url: String,
         /// What is wrong with it.
         reason: String,
@@ -82,14 +82,16 @@ pub enum QuickError {
 /// Asks `url` for a tunnel. `trust` verifies the service's certificate; pins do not, since they name the tunnel's CA.
 pub async fn request_quick_tunnel(url: &str, trust: &Trust, proxies: &Proxies) -> Result<QuickTunnel, QuickError> {
     let asked = format!("{}/tunnel", url.trim_end_matches('/'));
+    // What stands before an `@` is a secret.
+    let url = web::origin_of(url);
     let request = WebRequest { method: Method::POST, url: &asked, token: None, body: None, answer_bytes_max: ANSWER_BYTES_MAX };
     let answer = web::ask(request, trust, proxies).await.map_err(|error| match error {
-        WebError::Url(_) => QuickError::Url(url.to_owned()),
-        WebError::PlainHttp(_) => QuickError::PlainHttp(url.to_owned()),
-        WebError::Unreachable { reason, .. } => QuickError::Unreachable { url: url.to_owned(), reason },
+        WebError::Url(url) => QuickError::Url(url),
+        WebError::PlainHttp(url) => QuickError::PlainHttp(url),
+        WebError::Unreachable { url, reason } => QuickError::Unreachable { url, reason },
         WebError::Trust(error) => QuickError::Trust(error),
     })?;
-    read(url, &answer.body)
+    read(&url, &answer.body)
 }
 
 /// The answer's status says nothing; its body does.
@@ -98,7 +100,7 @@ fn read(url: &str, body: &[u8]) -> Result<QuickTunnel, QuickError> {
     let answer: Answer = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
     let Some(result) = answer.result.filter(|_| answer.success) else {
         let reasons: Vec<String> = answer.errors.into_iter().map(|error| error.message).collect();
-        let reason = if reasons.is_empty() { "it did not say why".to_owned() } else { reasons.join("; ") };
+        let reason = if reasons.is_empty() { "it did not say why".to_owned() } else { terminal::plain(&reasons.join("; ")) };
         return Err(QuickError::Refused { url: url.to_owned(), reason });
     };
     let tunnel: TunnelId = result.id.parse().map_err(|error: poterne_model::id::IdError| wrong(error.to_string()))?;
@@ -149,6 +151,8 @@ pub fn install_crypto() {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     const ID: &str = "3d539f97-cd3a-4d8e-833b-65e9099c7a8d";
@@ -170,10 +174,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_in_its_own_words() {
-        let body = br#"{"success":false,"result":null,"errors":[{"code":1,"message":"quick tunnels are off"}]}"#;
+        let body = br#"{"success":false,"result":null,"errors":[{"code":1,"message":"quick tunnels\u001b[2J are off"}]}"#;
         assert_eq!(
             read("https://n", body).unwrap_err().to_string(),
-            "the quick service https://n refused: quick tunnels are off"
+            "the quick service https://n refused: quick tunnels\u{fffd}[2J are off"
         );
         assert!(matches!(read("u", b"<html>"), Err(QuickError::Answer { .. })));
     }
@@ -182,5 +186,29 @@ mod tests {
     async fn the_secret_never_travels_in_the_clear() {
         let error = request_quick_tunnel("http://node.example", &Trust::WebPki, &Proxies::default()).await.unwrap_err();
         assert!(matches!(error, QuickError::PlainHttp(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_user_of_the_service_is_not_told() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut asked).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+        });
+        for url in [
+            format!("http://user:s3cret@127.0.0.1:{port}").as_str(),
+            "http://user:s3cret@node.example",
+            "https://user:s3cret@[::1",
+            "user:s3cret@node.example",
+        ] {
+            let error = request_quick_tunnel(url, &Trust::WebPki, &Proxies::default()).await.unwrap_err().to_string();
+            let named = ["node.example", "127.0.0.1", "::1"].iter().any(|host| error.contains(host));
+            assert!(named && !error.contains("s3cret"), "{error}");
+        }
     }
 }

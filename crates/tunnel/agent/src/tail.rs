@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{Proxies, Trust, trust::TrustError};
+use crate::{Proxies, Trust, terminal, trust::TrustError};
 
 /// Longest the edge, and the agent behind it, may take to begin.
 const BEGIN_MAX: Duration = Duration::from_secs(30);
@@ -120,13 +120,13 @@ impl Tail {
         let unreachable = |reason: String| TailError::Unreachable { hostname: self.hostname.clone(), reason };
         let wrong = || TailError::Hostname(self.hostname.clone());
         let authority: Authority = self.hostname.parse().map_err(|_| wrong())?;
-        let (host, port) = (authority.host(), authority.port_u16().unwrap_or(443));
+        let (host, port) = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(443));
         let name = ServerName::try_from(host.to_owned()).map_err(|_| wrong())?;
-        let stream = match (self.address, self.proxies.for_host(host)) {
-            (Some(address), _) => TcpStream::connect(address).await.map_err(|error| unreachable(error.to_string()))?,
-            (None, Some(proxy)) => proxy.connect(host, port).await.map_err(|error| unreachable(error.to_string()))?,
-            (None, None) => TcpStream::connect((host, port)).await.map_err(|error| unreachable(error.to_string()))?,
+        let connected = match self.address {
+            Some(address) => TcpStream::connect(address).await,
+            None => self.proxies.connect(host, port).await,
         };
+        let stream = connected.map_err(|error| unreachable(error.to_string()))?;
         // Pins name the tunnel's authority, which is not the visitors'.
         let trust = if matches!(self.trust, Trust::Pins(_)) { &Trust::WebPki } else { &self.trust };
         let connector = TlsConnector::from(Arc::new(trust.client_config(false, false)?));
@@ -169,7 +169,7 @@ impl Tail {
     }
 
     fn refused(&self, status: StatusCode, reason: String) -> TailError {
-        TailError::Refused { hostname: self.hostname.clone(), status: status.as_u16(), reason }
+        TailError::Refused { hostname: self.hostname.clone(), status: status.as_u16(), reason: terminal::plain(&reason) }
     }
 
     async fn follow<S>(&self, mut stream: S, mut told: impl FnMut(Entry) -> io::Result<()>) -> Result<(), TailError>
@@ -200,7 +200,7 @@ impl Tail {
                         let _ = say(&mut stream, websocket::CLOSE, &[]).await;
                         return match code {
                             None | Some(1000) if reason.is_empty() => Ok(()),
-                            code => Err(TailError::Closed { code: code.unwrap_or(1005), reason }),
+                            code => Err(TailError::Closed { code: code.unwrap_or(1005), reason: terminal::plain(&reason) }),
                         };
                     }
                 }
@@ -220,12 +220,12 @@ pub fn line(entry: &Entry) -> String {
         }
     }
     // An agent's words are not the terminal's.
-    line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    terminal::plain(&line)
 }
 
 /// An entry as a line of JSON.
 pub fn json(entry: &Entry) -> String {
-    serde_json::to_string(entry).expect("strings and JSON serialise")
+    terminal::json(&serde_json::to_string(entry).expect("strings and JSON serialise"))
 }
 
 async fn say<S: AsyncWrite + Unpin>(stream: &mut S, opcode: u8, payload: &[u8]) -> io::Result<()> {
@@ -278,11 +278,11 @@ mod tests {
     async fn entries_are_told_until_the_agent_says_why_it_ends() {
         let logs = br#"{"type":"logs","logs":[{"time":"t","message":"one"}]}"#;
         let unknown = br#"{"type":"later","x":1}"#;
-        let taken = close_payload(4002, "somebody else");
+        let taken = close_payload(4002, "somebody\u{1b}[2J else");
         let frames: [(u8, &[u8]); 4] = [(TEXT, logs), (websocket::PING, b"p"), (TEXT, unknown), (websocket::CLOSE, &taken)];
         let (told, ended) = followed(&frames).await;
         assert_eq!(told, ["one"]);
-        assert_eq!(ended.unwrap_err().to_string(), "the agent ended the session: somebody else (4002)");
+        assert_eq!(ended.unwrap_err().to_string(), "the agent ended the session: somebody\u{fffd}[2J else (4002)");
         assert!(followed(&[(websocket::CLOSE, &close_payload(1000, ""))]).await.1.is_ok());
         assert!(matches!(followed(&[(TEXT, logs)]).await.1, Err(TailError::Lost(_))));
         assert!(matches!(followed(&[(TEXT, b"<html>")]).await.1, Err(TailError::Lost(_))));
@@ -291,13 +291,15 @@ mod tests {
     #[test]
     fn an_entry_is_a_line() {
         let fields = serde_json::json!({ "connIndex": 0, "originService": "http://s" }).as_object().cloned().unwrap();
-        let entry = Entry { time: "t".into(), message: "a\u{1b}[31m\nb".into(), fields, ..Entry::default() };
-        assert_eq!(line(&entry), "t debug cloudflared a\u{fffd}[31m\u{fffd}b connIndex=0 originService=\"http://s\"");
-        assert!(json(&entry).starts_with(r#"{"time":"t","message":"a\u001b[31m\nb""#), "{}", json(&entry));
+        let entry = Entry { time: "t".into(), message: "a\u{1b}[31m\nb\u{9b}".into(), fields, ..Entry::default() };
+        assert_eq!(line(&entry), "t debug cloudflared a\u{fffd}[31m\u{fffd}b\u{fffd} connIndex=0 originService=\"http://s\"");
+        assert!(json(&entry).starts_with(r#"{"time":"t","message":"a\u001b[31m\nb\u009b""#), "{}", json(&entry));
     }
 
     #[test]
     fn a_refusal_is_told_in_its_own_words() {
+        let refused = tail().refused(StatusCode::FORBIDDEN, "a\u{1b}]0;b".to_owned()).to_string();
+        assert_eq!(refused, "management.test refused: a\u{fffd}]0;b (HTTP 403)");
         assert_eq!(reason(br#"{"errors":[{"code":1004,"message":"expired"}]}"#), "expired");
         assert_eq!(reason(b"Bad things\nand more"), "Bad things");
         assert_eq!(reason(b""), "");

@@ -3,7 +3,7 @@
 //! A connection is made for each: verbs ask once or twice and end. In clear only on this machine, since each request or its answer holds
 //! a secret.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -11,10 +11,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::{Proxies, Trust, trust::TrustError};
+use crate::{Proxies, Trust, dial::proxied::is_loopback, trust::TrustError};
 
 /// Longest that an answer may take, connection and all; the stock agent waits as long.
 pub const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -90,10 +90,7 @@ async fn answer(request: WebRequest<'_>, origin: &str, trust: &Trust, proxies: &
     };
     let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
     let sent = head(&uri, host, &request).ok_or_else(wrong)?;
-    let stream = match proxies.for_host(host) {
-        Some(proxy) => proxy.connect(host, port).await.map_err(|error| unreachable(error.to_string()))?,
-        None => connect(host, port).await.map_err(|error| unreachable(error.to_string()))?,
-    };
+    let stream = proxies.connect(host, port).await.map_err(|error| unreachable(error.to_string()))?;
     let max = request.answer_bytes_max;
     if !is_tls {
         return exchange(TokioIo::new(stream), sent, max).await.map_err(|error| unreachable(error.to_string()));
@@ -106,12 +103,6 @@ async fn answer(request: WebRequest<'_>, origin: &str, trust: &Trust, proxies: &
         .await
         .map_err(|error| unreachable(format!("{error}; a node without a public certificate is verified with --cacert")))?;
     exchange(TokioIo::new(tls), sent, max).await.map_err(|error| unreachable(error.to_string()))
-}
-
-/// Names under `localhost` mean this machine (RFC 6761 §6.3), whatever its resolver knows of them.
-async fn connect(host: &str, port: u16) -> std::io::Result<TcpStream> {
-    let host = if host.ends_with(".localhost") { "localhost" } else { host };
-    TcpStream::connect((host, port)).await
 }
 
 fn head(uri: &Uri, host: &str, request: &WebRequest<'_>) -> Option<Request<Full<Bytes>>> {
@@ -156,18 +147,13 @@ where
     answered
 }
 
-/// Whether only this machine is meant.
-pub fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Scheme, host and port: what an error names. What follows may be long, what stands before an `@` secret.
-fn origin_of(url: &str) -> String {
+/// Scheme, host and port: what an error or a log names. What follows may be long, what stands before an `@` secret.
+pub fn origin_of(url: &str) -> String {
     let shown = |text: &str| text.chars().take(300).collect::<String>();
-    let Some((scheme, rest)) = url.split_once("://") else { return shown(url) };
+    let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    shown(&format!("{scheme}://{host}"))
+    shown(&format!("{scheme}{host}"))
 }
 
 #[cfg(test)]
@@ -192,7 +178,9 @@ mod tests {
         assert!(told("http://node.example/client/v4").await.starts_with("\"http://node.example\" is plain http://"));
         assert_eq!(told("ftp://node.example/").await, "\"ftp://node.example\" is not a URL; write https://HOST");
         assert_eq!(told("node.example").await, "\"node.example\" is not a URL; write https://HOST");
-        assert!(!told("http://user:s3cret@node.example/x").await.contains("s3cret"));
+        for secret in ["http://user:s3cret@node.example/x", "user:s3cret@node.example"] {
+            assert!(!told(secret).await.contains("s3cret"), "{secret}");
+        }
     }
 
     /// What a service that answers so is asked, and what is made of its answer.

@@ -292,6 +292,29 @@ async fn an_upgrade_is_passed_to_an_http_service() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_visitor_who_leaves_a_silent_websocket_is_noticed() {
+    let (gone, mut noticed) = tokio::sync::mpsc::unbounded_channel();
+    let address = service(move |mut stream| {
+        let gone = gone.clone();
+        async move {
+            read_head(&mut stream).await;
+            let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            // Nothing more until the agent closes.
+            let _ = stream.read_u8().await;
+            gone.send(()).unwrap();
+        }
+    })
+    .await;
+    let running = running(vec![rule("", &format!("ws://{address}"))]).await;
+    let mut exchange = websocket(&running, "ws.example").await;
+    // It takes nothing any more, and the end of what it sent may wait behind what the service does not read.
+    exchange.recv.stop(0u32.into()).unwrap();
+    soon("the service to see the visitor leave", noticed.recv()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn socks_reaches_what_ip_rules_allow_and_nothing_else() {
     let address = service(echo).await;
     let allow = OriginRequest {

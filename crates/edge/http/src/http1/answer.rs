@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io::IoSlice};
 use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, Method, StatusCode, Version, header, request, response::Parts};
 
-use crate::{date, fields::is_forbidden_trailer, strict::parse_length};
+use crate::{date, fields::belongs_to_heads, strict::parse_length};
 
 /// Longest piece of a body that is copied beside its head rather than given to the socket by itself, in bytes.
 const COPIED_BYTES_MAX: usize = 2 * 1024;
@@ -194,7 +194,7 @@ impl Sending {
                 let bytes = out.text();
                 bytes.extend_from_slice(b"0\r\n");
                 let trailers = trailers.filter(|_| taken).into_iter().flatten();
-                for (name, value) in trailers.filter(|(name, _)| !is_forbidden_trailer(name)) {
+                for (name, value) in trailers.filter(|(name, _)| !belongs_to_heads(name)) {
                     field(bytes, name.as_str(), value.as_bytes());
                 }
                 bytes.extend_from_slice(b"\r\n");

@@ -41,6 +41,7 @@ impl Decoder {
     /// The visitor broke a rule: the connection is of no more use.
     pub fn head(&mut self, buf: &mut BytesMut, limits: &Limits) -> Result<Option<Head>, Refused> {
         debug_assert!(!self.in_body(), "the body comes first");
+        self.scan.skip_blank(buf);
         if buf.is_empty() {
             return Ok(None);
         }
@@ -127,6 +128,21 @@ mod tests {
         let said = listen([text.to_vec()].into_iter(), &Limits::default());
         assert_eq!(said.heads.len(), 4);
         assert_eq!((&said.bodies[..], said.ends, said.refusal), (&b"hello world"[..], 1, None));
+    }
+
+    #[test]
+    fn an_empty_line_is_no_beginning() {
+        for line in [&["\r\n"][..], &["\r", "\n"]] {
+            let (mut decoder, mut buf) = (Decoder::default(), BytesMut::new());
+            for part in line {
+                buf.extend_from_slice(part.as_bytes());
+                assert!(decoder.head(&mut buf, &Limits::default()).unwrap().is_none());
+            }
+            assert!(buf.is_empty());
+            buf.extend_from_slice(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n");
+            assert!(decoder.head(&mut buf, &Limits::default()).unwrap().is_some());
+            assert!(decoder.head(&mut buf, &Limits::default()).unwrap().is_none() && buf.is_empty(), "one before each");
+        }
     }
 
     #[test]

@@ -170,8 +170,7 @@ fn trailer(line: &[u8]) -> Result<(HeaderName, HeaderValue), Refusal> {
 mod tests {
     use super::*;
 
-    /// The data, the trailers, and what is left.
-    /// What was read, its trailers, and how many bytes it took.
+    /// The data, the trailers, and how many bytes were left.
     type Read = (Vec<u8>, Option<HeaderMap>, usize);
 
     fn read(text: &str) -> Result<Option<Read>, Refusal> {

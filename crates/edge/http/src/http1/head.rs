@@ -3,7 +3,7 @@
 //! Two programs must not read one request in two ways, so what RFC 9112 lets a server forgive is refused: a line ends with CRLF, a
 //! field is a token, a colon and a value without controls, and the body is framed once (edge-behaviour §5.8, rules 1 to 8).
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request::Parts};
 
 use super::framing::Framing;
@@ -57,10 +57,19 @@ pub(crate) struct Scan {
     scanned: usize,
     fields: usize,
     request_line_seen: bool,
+    /// An empty line came before the request line, and was dropped.
     blank_seen: bool,
 }
 
 impl Scan {
+    /// Drops the empty line that may come before a request line (RFC 9112 §2.2); it is no part of a head.
+    pub(crate) fn skip_blank(&mut self, buf: &mut BytesMut) {
+        if !self.request_line_seen && !self.blank_seen && buf.starts_with(b"\r\n") {
+            buf.advance(2);
+            *self = Self { blank_seen: true, ..Self::default() };
+        }
+    }
+
     /// Looks at what came since the last call with the same, longer `buf`; tells where the head ends once it does.
     pub(crate) fn scan(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
         while let Some(newline) = memchr::memchr(b'\n', &buf[self.scanned..]) {
@@ -74,9 +83,7 @@ impl Scan {
             (self.line, self.scanned) = (end + 1, end + 1);
             match line {
                 [] if self.request_line_seen => return Ok(Some(end + 1)),
-                // RFC 9112 §2.2: one empty line before a request line is forgiven.
-                [] if self.blank_seen => return Err(Refusal::Malformed("empty lines before the request")),
-                [] => self.blank_seen = true,
+                [] => return Err(Refusal::Malformed("empty lines before the request")),
                 _ if !self.request_line_seen => {
                     self.request_line_seen = true;
                     RequestLine::parse(line, limits)?;
@@ -106,11 +113,7 @@ impl Scan {
 /// Reads the head that [`Scan`] found complete; `head` ends with its empty line. Values share its memory.
 pub(crate) fn parse(head: &Bytes, scan: &Scan, limits: &Limits) -> Result<(Head, Framing), Refused> {
     let mut lines = Lines(head);
-    let mut line = lines.next();
-    if line.is_some_and(<[u8]>::is_empty) {
-        line = lines.next();
-    }
-    let line = RequestLine::parse(line.unwrap_or_default(), limits)?;
+    let line = RequestLine::parse(lines.next().unwrap_or_default(), limits)?;
     let mut facts = Facts::default();
     let mut headers = HeaderMap::with_capacity(scan.fields + FIELDS_ADDED);
     for field in lines.take_while(|line| !line.is_empty()) {
@@ -219,13 +222,12 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Option<Head>, Refusal> {
-        let mut scan = Scan::default();
+        let (mut scan, mut buf) = (Scan::default(), BytesMut::from(text));
         let limits = Limits::default();
-        let Some(end) = scan.scan(text.as_bytes(), &limits)? else { return Ok(None) };
-        assert_eq!(end, text.len(), "{text:?}");
-        parse(&Bytes::copy_from_slice(text.as_bytes()), &scan, &limits)
-            .map(|(head, _)| Some(head))
-            .map_err(|refused| refused.refusal)
+        scan.skip_blank(&mut buf);
+        let Some(end) = scan.scan(&buf, &limits)? else { return Ok(None) };
+        assert_eq!(end, buf.len(), "{text:?}");
+        parse(&buf.freeze(), &scan, &limits).map(|(head, _)| Some(head)).map_err(|refused| refused.refusal)
     }
 
     fn head(text: &str) -> Head {

@@ -9,6 +9,7 @@
 //! * [`decoder`], [`head`], [`framing`]: bytes to meaning, pure;
 //! * [`answer`]: meaning to bytes, pure;
 //! * [`uplink`]: a request's body on its way to whoever takes it;
+//! * `departure`: who left, though nobody reads;
 //! * `visit`: the socket and its timer; this module: what happens on it, in order.
 //!
 //! One request at a time: what a visitor sends ahead waits, in one read's bytes at most, and then in the socket. An idle connection
@@ -17,6 +18,7 @@
 pub mod answer;
 mod close;
 pub mod decoder;
+mod departure;
 pub mod framing;
 pub mod head;
 pub(crate) mod uplink;
@@ -27,6 +29,7 @@ use std::{
     future::{Future as _, poll_fn},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -35,8 +38,10 @@ use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+pub use self::departure::SocketOf;
 use self::{
     answer::{Asked, LengthError, Out, Sending, write_head},
+    departure::departed,
     head::Head,
     upload::Upload,
     visit::{Came, Visit},
@@ -65,12 +70,12 @@ enum After {
 }
 
 /// Serves one visitor.
-pub(crate) async fn serve<IO, H>(io: IO, shared: Shared<H>, drain: CancellationToken)
+pub(crate) async fn serve<IO, H>(io: IO, socket: SocketOf<IO>, shared: Shared<H>, drain: CancellationToken)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    let mut visit = Visit::new(io, shared.limits.clone(), drain);
+    let mut visit = Visit::new(io, socket, shared.limits.clone(), drain);
     loop {
         let after = match visit.head().await {
             Came::Head(head) => exchange(&shared, &mut visit, head).await,
@@ -88,8 +93,9 @@ where
             After::Close => return visit.close().await,
             After::Cut => return,
             After::Raw(handover) => {
+                let patience = shared.limits.stalled_write_timeout;
                 let (io, early) = visit.into_raw();
-                return Box::pin(go_on_raw(io, early, handover)).await;
+                return Box::pin(go_on_raw(io, early, handover, patience)).await;
             }
         }
     }
@@ -106,8 +112,6 @@ where
     let mut raw = None;
     let (mut upload, body) = match (kind, length) {
         (Kind::WebSocket, _) => {
-            parts.headers.remove(header::CONNECTION);
-            parts.headers.remove(header::UPGRADE);
             let (up, visitor) = websocket::visitor_bytes();
             raw = Some(up);
             (Upload::none(), visitor)
@@ -141,7 +145,7 @@ where
     if upload.is_abandoned() {
         keep_alive &= poll_fn(|cx| Poll::Ready(upload.finish(visit, cx))).await;
     }
-    keep_alive &= !upload.is_last() && !visit.drain.is_wanted();
+    keep_alive &= upload.answer_begins(visit) && !upload.is_last() && !visit.drain.is_wanted();
     let exact = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
     let sending = write_head(&mut visit.out, &head, exact, asked, &mut keep_alive);
     if let Err(error) = send(visit, &mut upload, body, sending).await {
@@ -156,6 +160,16 @@ where
     }
 }
 
+/// What came of a while of waiting for an answer.
+enum Waited {
+    Answered(Response),
+    /// The visitor is not read for now.
+    Parked,
+    /// It may be read again.
+    Resumed,
+    Gone,
+}
+
 /// Waits for the answer, and passes the request's body on meanwhile. None: the visitor left.
 async fn handle<IO, H>(shared: &Shared<H>, visit: &mut Visit<IO>, upload: &mut Upload, request: Request) -> Option<Response>
 where
@@ -163,19 +177,45 @@ where
     H: Handler,
 {
     let mut handling = pin!(shared.handler.handle(request));
-    poll_fn(|cx| {
-        if upload.is_flowing() && upload.poll(visit, cx).is_err() {
-            return Poll::Ready(None);
+    loop {
+        let waited = poll_fn(|cx| {
+            if upload.is_flowing() && upload.poll(visit, cx).is_err() {
+                return Poll::Ready(Waited::Gone);
+            }
+            if let Poll::Ready(response) = handling.as_mut().poll(cx) {
+                return Poll::Ready(Waited::Answered(response));
+            }
+            // It may have asked for the body just now.
+            if upload.poll(visit, cx).is_err() || !visit.out.is_empty() && matches!(visit.poll_flush(cx), Poll::Ready(Err(_))) {
+                return Poll::Ready(Waited::Gone);
+            }
+            let is_parked = upload.is_parked() && visit.out.is_empty() && visit.socket().is_some();
+            if is_parked { Poll::Ready(Waited::Parked) } else { Poll::Pending }
+        })
+        .await;
+        let waited = match (waited, visit.socket()) {
+            // Few requests come here: what they need is not carried about by all.
+            (Waited::Parked, Some(socket)) => {
+                let mut departure = Box::pin(departed(socket, visit.limits.half_closed_served));
+                poll_fn(|cx| {
+                    if departure.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Waited::Gone);
+                    }
+                    if let Poll::Ready(response) = handling.as_mut().poll(cx) {
+                        return Poll::Ready(Waited::Answered(response));
+                    }
+                    if upload.may_resume(cx) { Poll::Ready(Waited::Resumed) } else { Poll::Pending }
+                })
+                .await
+            }
+            (waited, _) => waited,
+        };
+        match waited {
+            Waited::Answered(response) => return Some(response),
+            Waited::Gone => return None,
+            Waited::Parked | Waited::Resumed => {}
         }
-        if let Poll::Ready(response) = handling.as_mut().poll(cx) {
-            return Poll::Ready(Some(response));
-        }
-        // It may have asked for the body just now.
-        let gone =
-            upload.poll(visit, cx).is_err() || !visit.out.is_empty() && matches!(visit.poll_flush(cx), Poll::Ready(Err(_)));
-        if gone { Poll::Ready(None) } else { Poll::Pending }
-    })
-    .await
+    }
 }
 
 /// Why an answer did not reach the visitor to its end.
@@ -267,8 +307,11 @@ async fn refuse<IO: AsyncRead + AsyncWrite + Unpin>(visit: &mut Visit<IO>, respo
     }
 }
 
-async fn go_on_raw<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, early: Bytes, handover: Handover) {
-    if let Err(error) = websocket::pump(io, early, handover).await {
+async fn go_on_raw<IO>(io: IO, early: Bytes, handover: Handover, patience: Option<Duration>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    if let Err(error) = websocket::pump(io, early, handover, patience).await {
         tracing::debug!(%error, "a WebSocket ended");
     }
 }

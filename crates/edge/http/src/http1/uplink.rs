@@ -3,7 +3,6 @@
 //! What waits here is bounded: the visitor is not read while [`WINDOW_BYTES`] wait, and TCP tells it so.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -13,17 +12,17 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::SizeHint;
 
-use crate::{BodyError, Frame};
+use crate::{BodyError, Frame, pieces::Pieces};
 
 /// Bytes of a body that may wait to be taken; one more read may come on top.
 const WINDOW_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Default)]
 struct State {
-    frames: VecDeque<Frame>,
-    /// Bytes in `frames`.
-    bytes: usize,
-    /// What comes after the frames.
+    pieces: Pieces,
+    /// What comes after the pieces.
+    trailers: Option<HeaderMap>,
+    /// What comes after that.
     end: Option<Result<(), BodyError>>,
     wanted: bool,
     /// Nobody takes the body any more.
@@ -78,7 +77,7 @@ impl Giver {
         if !state.giver.as_ref().is_some_and(|giver| giver.will_wake(cx.waker())) {
             state.giver = Some(cx.waker().clone());
         }
-        match (state.bytes < WINDOW_BYTES, state.wanted) {
+        match (state.pieces.bytes() < WINDOW_BYTES, state.wanted) {
             (false, _) => Demand::Full,
             (true, true) => Demand::Wanted,
             (true, false) => Demand::Room,
@@ -91,14 +90,13 @@ impl Giver {
 
     pub(crate) fn data(&self, data: Bytes) {
         let mut state = lock(&self.0);
-        state.bytes += data.len();
-        state.frames.push_back(Frame::data(data));
+        state.pieces.push(data);
         wake(state);
     }
 
     pub(crate) fn end(&self, trailers: Option<HeaderMap>) {
         let mut state = lock(&self.0);
-        state.frames.extend(trailers.map(Frame::trailers));
+        state.trailers = trailers;
         state.end = Some(Ok(()));
         wake(state);
     }
@@ -129,7 +127,8 @@ impl Drop for Taker {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         state.abandoned = true;
-        state.frames.clear();
+        state.pieces.clear();
+        state.trailers = None;
         let giver = state.giver.take();
         drop(state);
         if let Some(giver) = giver {
@@ -148,15 +147,14 @@ impl http_body::Body for Taker {
             return Poll::Ready(None);
         }
         let mut state = lock(&this.state);
-        let (first_asked, was_full) = (!state.wanted, state.bytes >= WINDOW_BYTES);
+        let (first_asked, was_full) = (!state.wanted, state.pieces.bytes() >= WINDOW_BYTES);
         state.wanted = true;
-        let polled = match state.frames.pop_front() {
-            Some(frame) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                state.bytes -= bytes;
-                this.left = this.left.map(|left| left.saturating_sub(bytes as u64));
-                Poll::Ready(Some(Ok(frame)))
+        let polled = match state.pieces.pop() {
+            Some(data) => {
+                this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
+                Poll::Ready(Some(Ok(Frame::data(data))))
             }
+            None if state.trailers.is_some() => Poll::Ready(state.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
             None => match state.end.take() {
                 Some(end) => {
                     this.ended = true;
@@ -170,7 +168,7 @@ impl http_body::Body for Taker {
                 }
             },
         };
-        let has_room = was_full && state.bytes < WINDOW_BYTES;
+        let has_room = was_full && state.pieces.bytes() < WINDOW_BYTES;
         let giver = if first_asked || has_room { state.giver.take() } else { None };
         drop(state);
         if let Some(giver) = giver {
@@ -219,6 +217,18 @@ mod tests {
         assert!(matches!(take(&mut taker), Poll::Ready(Some(Ok(frame))) if frame.is_trailers()));
         assert!(matches!(take(&mut taker), Poll::Ready(None)));
         assert!(taker.is_end_stream());
+    }
+
+    #[test]
+    fn a_chunk_a_byte_takes_no_more_than_its_bytes() {
+        let (giver, mut taker) = uplink(None);
+        let read = Bytes::from(vec![0; 5_000]);
+        (0..read.len()).for_each(|at| giver.data(read.slice(at..=at)));
+        let mut taken = Vec::new();
+        while let Poll::Ready(Some(Ok(frame))) = take(&mut taker) {
+            taken.push(frame.into_data().unwrap().len());
+        }
+        assert_eq!(taken, [1, 4_999]);
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub(super) struct Upload {
     giver: Option<Giver>,
     /// The body waits for `100 Continue`.
     expects: bool,
+    /// The answer has begun.
+    answered: bool,
+    /// There is more of the body than anybody takes, so that the visitor is not read.
+    parked: bool,
     /// The visitor broke the framing, or left within the body.
     broken: bool,
     /// The visitor sends nothing more.
@@ -56,21 +60,30 @@ impl Upload {
         visit: &mut Visit<IO>,
         cx: &mut Context<'_>,
     ) -> Result<(), Gone> {
+        self.parked = false;
         while let Some(giver) = &self.giver {
+            let invites = self.expects && !self.answered;
             match giver.demand(cx) {
-                Demand::Wanted if self.expects => {
+                Demand::Wanted if invites => {
                     self.expects = false;
                     visit.out.text().extend_from_slice(CONTINUE);
                 }
                 // Whoever waits for an invitation is not listened to before it has it.
-                Demand::Room if self.expects => return Ok(()),
+                Demand::Room if invites => {
+                    self.parked = true;
+                    return Ok(());
+                }
                 Demand::Wanted | Demand::Room => {}
                 Demand::Full => {
                     self.pace.pause();
+                    self.parked = true;
                     return Ok(());
                 }
                 // The rest is not read: TCP slows the visitor down, and the end of the exchange sees to it.
-                Demand::Abandoned => return Ok(()),
+                Demand::Abandoned => {
+                    self.parked = true;
+                    return Ok(());
+                }
             }
             match visit.decoder.body(&mut visit.received, &visit.limits) {
                 Ok(Piece::Data(data)) => {
@@ -84,7 +97,10 @@ impl Upload {
                 Ok(Piece::Wait) => match visit.poll_receive(cx) {
                     Poll::Ready(Ok(0)) => self.fail("it closed the connection"),
                     Poll::Ready(Ok(_)) => {}
-                    Poll::Ready(Err(error)) => self.fail(&error.to_string()),
+                    Poll::Ready(Err(error)) => {
+                        self.fail(&error.to_string());
+                        return Err(Gone);
+                    }
                     Poll::Pending => {
                         if let Some(due) = self.pace.due(&visit.limits)
                             && visit.poll_alarm(cx, due).is_ready()
@@ -128,6 +144,13 @@ impl Upload {
         self.broken = true;
     }
 
+    /// The answer begins: an interim one can no more come before it (RFC 9110 §15.2). A body that was not invited by then may come all the
+    /// same, or never, so that nobody could tell it from the next request: whether one may follow.
+    pub(super) fn answer_begins<IO>(&mut self, visit: &Visit<IO>) -> bool {
+        self.answered = true;
+        !(self.expects && visit.decoder.in_body())
+    }
+
     /// Whether all of the request was read, so that another may follow. What is left of it and has come already is dropped.
     pub(super) fn finish<IO: AsyncRead + AsyncWrite + Unpin>(&mut self, visit: &mut Visit<IO>, cx: &mut Context<'_>) -> bool {
         // Whoever still takes the body learns that it is over.
@@ -152,6 +175,21 @@ impl Upload {
             }
         }
         !visit.decoder.in_body()
+    }
+
+    /// Whether the visitor is not read, since nobody takes more of its body for now.
+    pub(super) fn is_parked(&self) -> bool {
+        self.parked
+    }
+
+    /// Whether that is over; wakes this task when it is.
+    pub(super) fn may_resume(&self, cx: &Context<'_>) -> bool {
+        let Some(giver) = &self.giver else { return true };
+        match giver.demand(cx) {
+            Demand::Wanted => true,
+            Demand::Room => !self.expects || self.answered,
+            Demand::Full | Demand::Abandoned => false,
+        }
     }
 
     /// Whether a body is still to be passed on.

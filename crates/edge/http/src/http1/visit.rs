@@ -13,6 +13,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    net::TcpStream,
     time::Instant,
 };
 use tokio_util::{io::poll_read_buf, sync::CancellationToken};
@@ -20,6 +21,7 @@ use tokio_util::{io::poll_read_buf, sync::CancellationToken};
 use super::{
     answer::Out,
     decoder::Decoder,
+    departure::SocketOf,
     head::{Head, Refused},
 };
 use crate::{Limits, alarm::Alarm, drain::Drain, strict::Refusal};
@@ -33,11 +35,12 @@ const SLICES_MAX: usize = 32;
 /// One connection.
 pub(super) struct Visit<IO> {
     pub(super) io: IO,
+    socket: SocketOf<IO>,
     pub(super) limits: Arc<Limits>,
     pub(super) decoder: Decoder,
     /// Read, and not yet understood.
     pub(super) received: BytesMut,
-    /// How much is read at a time; doubled while reads come back full.
+    /// How much is read at a time; doubled while reads come back full, halved where they bring little.
     read_bytes: usize,
     pub(super) out: Out,
     alarm: Alarm,
@@ -64,11 +67,12 @@ pub(super) enum Came {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Visit<IO> {
-    pub(super) fn new(io: IO, limits: Arc<Limits>, drain: CancellationToken) -> Self {
+    pub(super) fn new(io: IO, socket: SocketOf<IO>, limits: Arc<Limits>, drain: CancellationToken) -> Self {
         let now = Instant::now();
         let patience = limits.head_timeout.min(limits.idle_timeout);
         Self {
             io,
+            socket,
             limits,
             decoder: Decoder::default(),
             received: BytesMut::new(),
@@ -80,6 +84,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Visit<IO> {
             head_since: None,
             stalled_since: None,
         }
+    }
+
+    /// The socket below, where there is one.
+    pub(super) fn socket(&self) -> Option<&TcpStream> {
+        (self.socket)(&self.io)
     }
 
     /// Waits for the next request's head.
@@ -99,6 +108,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Visit<IO> {
             }
             if self.received.is_empty() {
                 self.received = BytesMut::new();
+                // An empty line that was begun and is over now.
+                self.head_since = None;
                 if self.drain.poll(cx) {
                     return Poll::Ready(Came::Ended);
                 }
@@ -152,9 +163,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Visit<IO> {
         Poll::Ready(Ok(read))
     }
 
+    /// A piece of a body keeps alive what was read with it: a visitor who has slowed down must not have a great buffer for each.
     fn pace(&mut self, read: usize) {
         if read >= self.read_bytes && self.decoder.in_body() {
             self.read_bytes = (self.read_bytes * 2).min(self.limits.buffer_bytes_max.max(READ_BYTES_MIN));
+        } else if read < self.read_bytes / 4 {
+            self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
         }
     }
 
@@ -211,5 +225,31 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Visit<IO> {
     /// The bare connection, and what was already read from it.
     pub(super) fn into_raw(self) -> (IO, Bytes) {
         (self.io, self.received.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn reads_are_as_large_as_what_comes() {
+        let (mut visitor, io) = tokio::io::duplex(1024 * 1024);
+        let mut visit = Visit::new(io, |_| None, Arc::new(Limits::default()), CancellationToken::new());
+        visitor.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n").await.unwrap();
+        assert!(matches!(visit.head().await, Came::Head(_)));
+        visitor.write_all(&vec![b'x'; 600_000]).await.unwrap();
+        let mut read = 0;
+        while read < 600_000 {
+            read += poll_fn(|cx| visit.poll_receive(cx)).await.unwrap();
+            visit.received.clear();
+        }
+        assert!(visit.read_bytes > READ_BYTES_MIN);
+        for _ in 0..8 {
+            visitor.write_all(b"x").await.unwrap();
+            poll_fn(|cx| visit.poll_receive(cx)).await.unwrap();
+            visit.received.clear();
+        }
+        assert_eq!(visit.read_bytes, READ_BYTES_MIN);
     }
 }

@@ -8,7 +8,10 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, SizeHint};
 
-use crate::{BodyError, Frame, fields::drop_forbidden};
+use crate::{
+    BodyError, Frame,
+    fields::{drop_forbidden, is_forbidden_trailer},
+};
 
 /// Received as it is taken: what is not taken fills the stream's window, and no more comes.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl Body for Incoming {
             Ok(trailers) => {
                 this.ended = true;
                 let trailers = trailers.map(|mut trailers| {
-                    drop_forbidden(&mut trailers);
+                    drop_forbidden(&mut trailers, is_forbidden_trailer);
                     trailers
                 });
                 Poll::Ready(trailers.filter(|trailers| !trailers.is_empty()).map(|trailers| Ok(Frame::trailers(trailers))))

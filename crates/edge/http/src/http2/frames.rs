@@ -22,17 +22,20 @@ pub(super) struct Frames {
     open: bool,
     /// The frame under way carries a part of a header block.
     in_fragment: bool,
+    /// A header block began in what was read last.
+    began: bool,
 }
 
 impl Default for Frames {
     fn default() -> Self {
-        Self { skip: PREFACE_BYTES, header: [0; FRAME_HEADER_BYTES], filled: 0, open: false, in_fragment: false }
+        Self { skip: PREFACE_BYTES, header: [0; FRAME_HEADER_BYTES], filled: 0, open: false, in_fragment: false, began: false }
     }
 }
 
 impl Frames {
     /// Follows what was read.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
+        self.began = false;
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let skipped = bytes.len().min(self.skip as usize);
@@ -49,8 +52,14 @@ impl Frames {
                 (self.filled, self.skip) = (0, u32::from_be_bytes([0, a, b, c]));
                 self.in_fragment = matches!(kind, HEADERS | CONTINUATION);
                 self.open = self.in_fragment && flags & END_HEADERS == 0;
+                self.began |= kind == HEADERS;
             }
         }
+    }
+
+    /// Whether a header block began in what was read last: the one that is not complete is that one then, whatever came before.
+    pub(super) fn began_head(&self) -> bool {
+        self.began
     }
 
     /// Whether a header block was begun that is not complete.
@@ -62,6 +71,21 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_that_ends_where_the_next_begins_is_another() {
+        let mut frames = Frames::default();
+        frames.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        let (one, two) = (frame(HEADERS, END_HEADERS | 1, b"abcdef"), frame(HEADERS, END_HEADERS | 1, b"ghijkl"));
+        frames.read(&one[..12]);
+        assert!(frames.in_head() && frames.began_head());
+        frames.read(&one[12..13]);
+        assert!(frames.in_head() && !frames.began_head());
+        frames.read(&[&one[13..], &two[..12]].concat());
+        assert!(frames.in_head() && frames.began_head());
+        frames.read(&two[12..]);
+        assert!(!frames.in_head());
+    }
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();

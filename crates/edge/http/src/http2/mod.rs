@@ -13,7 +13,8 @@ mod watched;
 use std::{
     future::poll_fn,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -30,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::watched::{Heard, Watched};
 use crate::{Handler, Limits, alarm::Alarm, drain::Drain, serve::Shared};
+
+/// How long an idle visitor may take to answer a goodbye.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 /// Serves one visitor.
 pub(crate) async fn serve<IO, H>(io: IO, shared: Shared<H>, drain: CancellationToken)
@@ -52,16 +56,15 @@ where
         pings: codec.ping_pong(),
         pinged: None,
         idle_since: now,
+        leaving_since: None,
         alarm: Alarm::new(now + limits.h2_ping_interval.min(limits.h2_idle_timeout)),
         heard,
     };
     let mut drain = Drain::new(drain);
-    let mut draining = false;
     let mut streams = FuturesUnordered::new();
     poll_fn(|cx| {
-        if !draining && drain.poll(cx) {
-            draining = true;
-            codec.graceful_shutdown();
+        if drain.poll(cx) {
+            clock.leave(&mut codec);
         }
         loop {
             while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {
@@ -72,16 +75,33 @@ where
             match codec.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     streams.push(stream::exchange(Arc::clone(&shared), request, respond));
+                    continue;
                 }
                 Poll::Ready(Some(Err(error))) => {
                     told(&shared, &error);
                     return Poll::Ready(());
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => break,
+                Poll::Pending => {}
             }
+            // The turn in which a PING or a goodbye leaves may read requests: both go round, to `poll_accept`.
+            let reason = match ready!(clock.poll(cx, streams.is_empty(), limits)) {
+                Due::Ping => {
+                    clock.ping();
+                    continue;
+                }
+                Due::Idle => {
+                    clock.leave(&mut codec);
+                    continue;
+                }
+                Due::Head => Reason::ENHANCE_YOUR_CALM,
+                Due::Dead | Due::Gone => Reason::NO_ERROR,
+            };
+            codec.abrupt_shutdown(reason);
+            // One more turn, in which that leaves.
+            let _ = codec.poll_closed(cx);
+            return Poll::Ready(());
         }
-        clock.poll(cx, &mut codec, streams.is_empty(), limits)
     })
     .await;
 }
@@ -111,6 +131,8 @@ struct Clock {
     pinged: Option<Instant>,
     /// Since when there is no stream.
     idle_since: Instant,
+    /// Since when the visitor knows that the connection ends.
+    leaving_since: Option<Instant>,
     alarm: Alarm,
     heard: Arc<Heard>,
 }
@@ -126,44 +148,41 @@ enum Due {
     Ping,
     /// It did not answer that.
     Dead,
+    /// It did not answer the goodbye.
+    Gone,
 }
 
 impl Clock {
-    /// Ready once the connection should end; it has been told so then, if there is time for that.
-    fn poll<IO>(&mut self, cx: &mut Context<'_>, codec: &mut Connection<IO, Bytes>, idle: bool, limits: &Limits) -> Poll<()>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
-        loop {
-            if self.pinged.is_some() && self.pings.as_mut().is_some_and(|pings| pings.poll_pong(cx).is_ready()) {
-                self.pinged = None;
-            }
-            let (at, due) = self.due(idle, limits);
-            if self.alarm.poll(cx, at).is_pending() {
-                return Poll::Pending;
-            }
-            match due {
-                Due::Head => codec.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM),
-                Due::Dead => codec.abrupt_shutdown(Reason::NO_ERROR),
-                Due::Idle => codec.graceful_shutdown(),
-                Due::Ping => {
-                    // At worst it is not sent, and the visitor is taken for dead.
-                    let _ = self.pings.as_mut().map(|pings| pings.send_ping(Ping::opaque()));
-                    self.pinged = Some(Instant::now());
-                }
-            }
-            // One more turn, in which the PING or the goodbye leaves.
-            let ended = codec.poll_closed(cx).is_ready();
-            if ended || due != Due::Ping {
-                return Poll::Ready(());
-            }
+    /// Ready once something is due. It is done by the caller.
+    fn poll(&mut self, cx: &mut Context<'_>, idle: bool, limits: &Limits) -> Poll<Due> {
+        if self.pinged.is_some() && self.pings.as_mut().is_some_and(|pings| pings.poll_pong(cx).is_ready()) {
+            self.pinged = None;
+        }
+        let (at, due) = self.due(idle, limits);
+        self.alarm.poll(cx, at).map(|()| due)
+    }
+
+    fn ping(&mut self) {
+        // At worst it is not sent, and the visitor is taken for dead.
+        let _ = self.pings.as_mut().map(|pings| pings.send_ping(Ping::opaque()));
+        self.pinged = Some(Instant::now());
+    }
+
+    /// Tells the visitor, once, that no further request is taken.
+    fn leave<IO: AsyncRead + AsyncWrite + Unpin>(&mut self, codec: &mut Connection<IO, Bytes>) {
+        if self.leaving_since.is_none() {
+            self.leaving_since = Some(Instant::now());
+            codec.graceful_shutdown();
         }
     }
 
     /// What is due next, and when.
     fn due(&self, idle: bool, limits: &Limits) -> (Instant, Due) {
         let alive = match (idle, self.pinged) {
-            (true, _) => (self.idle_since + limits.h2_idle_timeout, Due::Idle),
+            (true, _) => match self.leaving_since {
+                Some(leaving) => (leaving.max(self.idle_since) + GOODBYE_MAX, Due::Gone),
+                None => (self.idle_since + limits.h2_idle_timeout, Due::Idle),
+            },
             // Whoever sends anything is there.
             (false, Some(pinged)) if self.heard.last() < pinged => (pinged + limits.h2_ping_timeout, Due::Dead),
             (false, _) => (self.heard.last() + limits.h2_ping_interval, Due::Ping),

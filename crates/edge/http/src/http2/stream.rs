@@ -18,6 +18,7 @@ use tokio::time::{Sleep, sleep};
 use super::body::Incoming;
 use crate::{
     Body, BodyError, Handler, Kind, Limits, Request, Response, date,
+    fields::{belongs_to_heads, drop_forbidden},
     serve::{Shared, mark},
     strict::{self, Refusal},
 };
@@ -118,6 +119,11 @@ async fn answer(
         }
         // The pipeline never lets one through.
         status if status.is_informational() => head.status = StatusCode::BAD_GATEWAY,
+        // Nor this: any of these opens the WebSocket, to what is none (RFC 8441 §5).
+        status if websocket && status.is_success() => {
+            head.status = StatusCode::BAD_GATEWAY;
+            ends |= body.is_end_stream();
+        }
         _ => {
             ends |= body.is_end_stream();
             if let Some(length) = body.size_hint().exact().filter(|_| !ends) {
@@ -166,6 +172,13 @@ enum Rest {
     Nothing,
 }
 
+/// The end of an answer with these trailers, as far as they may come after a body: those of one connection are no field of HTTP/2
+/// (RFC 9113 §8.2.2), and the visitor would take the whole answer for malformed.
+fn ending(mut trailers: HeaderMap) -> Rest {
+    drop_forbidden(&mut trailers, belongs_to_heads);
+    if trailers.is_empty() { Rest::Nothing } else { Rest::Trailers(trailers) }
+}
+
 impl Sending {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         loop {
@@ -202,7 +215,7 @@ impl Sending {
             Some(Err(error)) => self.rest = Rest::Failed(error),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => self.held = Some(data).filter(|data| !data.is_empty()),
-                Err(frame) => self.rest = frame.into_trailers().map_or(Rest::More, Rest::Trailers),
+                Err(frame) => self.rest = frame.into_trailers().map_or(Rest::More, ending),
             },
         }
         Poll::Ready(())

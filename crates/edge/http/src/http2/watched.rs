@@ -42,11 +42,14 @@ impl Heard {
         self.head.load(Relaxed).checked_sub(1).map(|micros| self.start + Duration::from_micros(micros))
     }
 
-    fn note(&self, in_head: bool) {
+    /// Something was read: a head is incomplete after it, which may have begun in it.
+    fn note(&self, in_head: bool, began_head: bool) {
         let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
         self.last.store(micros, Relaxed);
         match (in_head, self.head.load(Relaxed)) {
             (true, 0) => self.head.store(micros + 1, Relaxed),
+            // Each head has its own time.
+            (true, 1..) if began_head => self.head.store(micros + 1, Relaxed),
             (false, 1..) => self.head.store(0, Relaxed),
             _ => {}
         }
@@ -74,7 +77,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         let read = &buf.filled()[before..];
         if !read.is_empty() {
             this.frames.read(read);
-            this.heard.note(this.frames.in_head());
+            this.heard.note(this.frames.in_head(), this.frames.began_head());
         }
         Poll::Ready(Ok(()))
     }

@@ -1,6 +1,11 @@
 //! Through a proxy to the edge: HTTP `CONNECT` and SOCKS5, as the usual environment variables say.
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::{
@@ -8,6 +13,8 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+
+use crate::terminal;
 
 /// Longest answer head of a proxy, in bytes.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
@@ -102,15 +109,37 @@ impl Proxies {
         Ok(Self { proxy, direct: direct.into_iter().filter(|host| !host.is_empty()).collect() })
     }
 
-    /// The proxy for this host. This machine itself is always reached directly.
+    /// The proxy for this host. This machine itself is always reached directly: what is said to it in clear is nobody else's to read.
     pub(crate) fn for_host(&self, host: &str) -> Option<&Proxy> {
+        let local = is_loopback(host);
         let host = host.to_ascii_lowercase();
-        let local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let excepted = self.direct.iter().any(|direct| {
             direct == "*" || host == *direct || host.strip_suffix(direct.as_str()).is_some_and(|rest| rest.ends_with('.'))
         });
         self.proxy.as_ref().filter(|_| !local && !excepted)
     }
+
+    /// A TCP connection to `host:port`, by the proxy for that host or straight.
+    ///
+    /// # Errors
+    /// Nobody is there, or the proxy failed or refused: [`ProxyError`] is the reason then.
+    pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        match self.for_host(host) {
+            Some(proxy) => proxy.connect(host, port).await.map_err(io::Error::other),
+            // Names under `localhost` mean this machine, whatever its resolver knows of them (RFC 6761 §6.3).
+            None if is_loopback(host) && host.parse::<IpAddr>().is_err() => {
+                let own = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+                TcpStream::connect(&own.map(|address| SocketAddr::new(address, port))[..]).await
+            }
+            None => TcpStream::connect((host, port)).await,
+        }
+    }
+}
+
+/// Whether only this machine is meant: an address of its own, or a name under `localhost`.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 impl Proxy {
@@ -172,7 +201,7 @@ impl Proxy {
         }
         let line = String::from_utf8_lossy(answer.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
         let accepted = line.split(' ').nth(1).is_some_and(|status| status.len() == 3 && status.starts_with('2'));
-        Ok(if accepted { None } else { Some(line) })
+        Ok(if accepted { None } else { Some(terminal::plain(&line)) })
     }
 
     /// RFC 1928 and 1929. `Some`: refused.
@@ -200,12 +229,12 @@ impl Proxy {
             }
         }
         let mut request = vec![5, 1, 0];
-        match host.parse::<std::net::IpAddr>() {
-            Ok(std::net::IpAddr::V4(ip)) => {
+        match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(ip)) => {
                 request.push(1);
                 request.extend_from_slice(&ip.octets());
             }
-            Ok(std::net::IpAddr::V6(ip)) => {
+            Ok(IpAddr::V6(ip)) => {
                 request.push(4);
                 request.extend_from_slice(&ip.octets());
             }
@@ -264,10 +293,28 @@ mod tests {
         let proxy = proxies.for_host("edge.example").unwrap();
         assert_eq!((proxy.host.as_str(), proxy.port, proxy.kind), ("proxy", 3128, Kind::Http));
         assert_eq!(proxy.credentials.as_ref().unwrap().password, "p@ss");
-        for direct in ["localhost", "127.0.0.1", "::1", "a.inside.example", "inside.example", "OTHER"] {
+        for direct in ["a.inside.example", "inside.example", "OTHER"] {
             assert_eq!(proxies.for_host(direct), None, "{direct}");
         }
         assert!(proxies.for_host("notinside.example").is_some());
+    }
+
+    #[tokio::test]
+    async fn this_machine_is_reached_without_a_proxy() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // Where nobody listens.
+        let proxies = proxies(&[("HTTPS_PROXY", "http://127.0.0.1:9")]).unwrap();
+        for own in ["localhost", "127.0.0.1", "app.localhost", "App.LocalHost", "app.localhost."] {
+            assert_eq!(proxies.for_host(own), None, "{own}");
+            proxies.connect(own, port).await.unwrap();
+        }
+        for own in ["::1", "::ffff:127.0.0.1", "127.8.9.10"] {
+            assert_eq!(proxies.for_host(own), None, "{own}");
+        }
+        for other in ["localhost.example", "notlocalhost", "128.0.0.1"] {
+            assert!(proxies.for_host(other).is_some(), "{other}");
+        }
     }
 
     #[test]

@@ -227,6 +227,13 @@ pub(super) async fn switch(shared: &Shared, request: &AgentRequest, answer: &mut
     answer.head(StatusCode::SWITCHING_PROTOCOLS, &headers, Source::Origin, false, None, false).await
 }
 
+/// What goes to the visitor next.
+enum Next {
+    Read(io::Result<usize>),
+    Pong(Bytes),
+    Ping,
+}
+
 /// Copies both ways until either side ends; there is no half-close through the tunnel (reference §4.4). With `unwrap`, client
 /// frames become bytes and bytes become binary frames, and an idle client is pinged.
 pub(super) async fn pump<S>(mut incoming: Incoming, mut answer: Answer, stream: S, unwrap: Option<Unwrap>)
@@ -273,29 +280,29 @@ where
         let mut buffer = BytesMut::new();
         loop {
             buffer.reserve(READ_BYTES);
-            tokio::select! {
-                read = from_service.read_buf(&mut buffer) => {
-                    if !matches!(read, Ok(1..)) {
-                        return;
-                    }
+            // A service that neither speaks nor reads must not hold what a visitor has left: its end does not come behind what waits.
+            let next = async {
+                tokio::select! {
+                    read = from_service.read_buf(&mut buffer) => Next::Read(read),
+                    Some(pong) = to_pong.recv() => Next::Pong(pong),
+                    _ = ping.tick(), if framed => Next::Ping,
+                }
+            };
+            let next = answer.unless_gone(pin!(next)).await;
+            let sent = match next {
+                Ok(Next::Read(Ok(1..))) => {
                     let data = buffer.split().freeze();
                     if framed && answer.data(websocket::frame_header(websocket::BINARY, data.len())).await.is_err() {
                         return;
                     }
-                    if answer.data(data).await.is_err() {
-                        return;
-                    }
+                    answer.data(data).await
                 }
-                Some(pong) = to_pong.recv() => {
-                    if answer.data(pong).await.is_err() {
-                        return;
-                    }
-                }
-                _ = ping.tick(), if framed => {
-                    if answer.data(websocket::frame_header(websocket::PING, 0)).await.is_err() {
-                        return;
-                    }
-                }
+                Ok(Next::Pong(pong)) => answer.data(pong).await,
+                Ok(Next::Ping) => answer.data(websocket::frame_header(websocket::PING, 0)).await,
+                Ok(Next::Read(_)) | Err(_) => return,
+            };
+            if sent.is_err() {
+                return;
             }
         }
     };

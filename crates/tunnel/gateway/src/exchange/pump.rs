@@ -1,18 +1,17 @@
 //! Request bodies on their way to the agent, with what is needed to send them again.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
-use poterne_edge_http::{Body, BodyError};
+use poterne_edge_http::{Body, BodyError, pieces::Pieces};
 use poterne_edge_upstream::UpstreamError;
 use tokio::{sync::SetOnce, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -96,11 +95,10 @@ async fn run(
     sent: Arc<AtomicU64>,
     broken: Arc<SetOnce<String>>,
 ) -> Option<Body> {
-    // What was taken of the body, as long as it is little: pieces are shared, not copied.
-    let mut taken = Some(VecDeque::new());
-    let mut taken_bytes = 0;
+    // What was taken of the body, as long as it is little.
+    let mut taken = Some(Pieces::default());
+    let mut trailers = None;
     let flow = async {
-        let mut trailers = None;
         loop {
             let frame = tokio::select! {
                 frame = body.frame() => frame,
@@ -113,12 +111,11 @@ async fn run(
             match frame.map(http_body::Frame::into_data) {
                 Ok(Ok(data)) if data.is_empty() => {}
                 Ok(Ok(data)) => {
-                    taken_bytes += data.len();
-                    if taken_bytes > REPLAY_BYTES_MAX {
+                    if taken.as_ref().is_some_and(|taken| taken.bytes() + data.len() > REPLAY_BYTES_MAX) {
                         taken = None;
                     }
                     if let Some(taken) = &mut taken {
-                        taken.push_back(data.clone());
+                        taken.push(data.clone());
                     }
                     sink.data(data).await?;
                     sent.fetch_add(1, Ordering::Relaxed);
@@ -134,7 +131,7 @@ async fn run(
                 }
             }
         }
-        sink.end(trailers).await
+        sink.end(trailers.clone()).await
     };
     let outcome = tokio::select! {
         outcome = flow => outcome,
@@ -150,13 +147,14 @@ async fn run(
             () = answered.cancelled() => {}
         }
     }
-    taken.filter(|_| !answered.is_cancelled()).map(|taken| Body::flow(Replay { taken, rest: body }))
+    taken.filter(|_| !answered.is_cancelled()).map(|taken| Body::flow(Replay { taken, rest: body, trailers }))
 }
 
-/// What was taken, then the rest.
+/// What was taken, then the rest, then trailers that were taken already.
 struct Replay {
-    taken: VecDeque<Bytes>,
+    taken: Pieces,
     rest: Body,
+    trailers: Option<HeaderMap>,
 }
 
 impl http_body::Body for Replay {
@@ -164,16 +162,16 @@ impl http_body::Body for Replay {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
-        match self.taken.pop_front() {
-            Some(data) => Poll::Ready(Some(Ok(http_body::Frame::data(data)))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
+        if let Some(data) = self.taken.pop() {
+            return Poll::Ready(Some(Ok(http_body::Frame::data(data))));
         }
+        let rest = ready!(Pin::new(&mut self.rest).poll_frame(cx));
+        Poll::Ready(rest.or_else(|| self.trailers.take().map(|trailers| Ok(http_body::Frame::trailers(trailers)))))
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        let taken: u64 = self.taken.iter().map(|data| data.len() as u64).sum();
         match self.rest.size_hint().exact() {
-            Some(rest) => http_body::SizeHint::with_exact(rest + taken),
+            Some(rest) => http_body::SizeHint::with_exact(rest + self.taken.bytes() as u64),
             None => http_body::SizeHint::default(),
         }
     }

@@ -104,6 +104,64 @@ async fn what_was_sent_comes_back_whole() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_small_pieces_is_kept_together() {
+    let (allow, allowed) = mpsc::channel(4);
+    let pump = Pump::start(Body::flow(Three(0)), Slow(allowed));
+    for _ in 0..3 {
+        allow.send(()).await.expect("the pump waits");
+    }
+    while pump.sent() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let mut body = pump.take_back().await.expect("little was sent");
+    let mut pieces = Vec::new();
+    while let Some(frame) = body.frame().await {
+        pieces.push(frame.expect("no error").into_data().expect("data"));
+    }
+    assert_eq!(pieces, ["piece", "piecepiece"]);
+}
+
+#[tokio::test]
+async fn trailers_are_sent_again_with_their_body() {
+    struct Ended(mpsc::UnboundedSender<Option<HeaderMap>>);
+    impl Sink for Ended {
+        async fn data(&mut self, _: Bytes) -> Result<(), String> {
+            Ok(())
+        }
+        async fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), String> {
+            self.0.send(trailers).map_err(|error| error.to_string())
+        }
+        fn abort(&mut self) {}
+    }
+    struct Summed(u8);
+    impl http_body::Body for Summed {
+        type Data = Bytes;
+        type Error = poterne_edge_http::BodyError;
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+            self.0 += 1;
+            let trailers = || HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("1"))]);
+            std::task::Poll::Ready(match self.0 {
+                1 => Some(Ok(http_body::Frame::data(Bytes::from_static(b"piece")))),
+                2 => Some(Ok(http_body::Frame::trailers(trailers()))),
+                _ => None,
+            })
+        }
+    }
+    let (ended, mut trailers) = mpsc::unbounded_channel();
+    let pump = Pump::start(Body::flow(Summed(0)), Ended(ended));
+    let sent = trailers.recv().await.flatten().expect("it ends with trailers");
+    let mut body = pump.take_back().await.expect("little was sent");
+    let first = body.frame().await.expect("a frame").expect("no error");
+    assert_eq!(first.into_data().expect("data"), "piece");
+    let last = body.frame().await.expect("a frame").expect("no error");
+    assert_eq!(last.into_trailers().expect("trailers"), sent);
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
 async fn once_answered_nothing_is_kept() {
     let (allow, allowed) = mpsc::channel(4);
     let pump = Pump::start(Body::flow(Three(0)), Slow(allowed));

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Frame;
-use poterne_edge_http::BodyError;
+use poterne_edge_http::{BodyError, strict::parse_length};
 
 use crate::connection::{Connection, InFlight};
 
@@ -54,8 +54,7 @@ fn promised(method: &Method, response: &http::response::Parts) -> Option<u64> {
     if *method == Method::HEAD || bodiless || response.status.is_informational() {
         return None;
     }
-    let length = response.headers.get(header::CONTENT_LENGTH)?.as_bytes();
-    std::str::from_utf8(length).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+    parse_length(response.headers.get(header::CONTENT_LENGTH)?.as_bytes())
 }
 
 impl<B> http_body::Body for Whole<B>

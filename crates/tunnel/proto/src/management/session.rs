@@ -155,11 +155,6 @@ impl Conversation {
         }
     }
 
-    /// Whether entries are to be sent.
-    pub fn streams(&self) -> bool {
-        self.idle_since.is_none()
-    }
-
     /// When to call [`Conversation::timeout`].
     pub fn poll_timeout(&self) -> Duration {
         self.idle_since.map_or(self.ends, |since| self.ends.min(since.saturating_add(IDLE_MAX)))
@@ -205,7 +200,6 @@ mod tests {
     fn a_conversation_begins_with_a_start_and_may_stop_and_start_again() {
         let mut talk = Conversation::new(secs(0), LIFE_MAX);
         assert_eq!(talk.message(secs(1), start()), Step::Start(Filters::default()));
-        assert!(talk.streams());
         assert_eq!(talk.timeout(secs(1000)), Step::Nothing, "who streams is not idle");
         assert_eq!(talk.message(secs(1000), Ok(ClientMessage::StopStreaming)), Step::Stop);
         assert_eq!(talk.message(secs(1001), Ok(ClientMessage::StopStreaming)), Step::Nothing);
