@@ -30,6 +30,9 @@ impl Link {
     }
 }
 
+/// Streams over HTTP/2 that are no requests: the registration's, and a configuration on its way.
+const STREAMS_OF_CONTROL: usize = 2;
+
 /// A registered connection.
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
@@ -149,6 +152,17 @@ impl Connection {
 
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether the agent lets one more request begin now. Over HTTP/2 it says how many streams it takes at once (RFC 9113 §5.1.2), and h2
+    /// holds back what is more without a word; over QUIC opening a stream waits, which `exchange` bounds.
+    pub(crate) fn has_room(&self) -> bool {
+        match &self.link {
+            Link::Quic(_) => true,
+            Link::Http2 { requests, .. } => {
+                self.in_flight().saturating_add(STREAMS_OF_CONTROL) < requests.current_max_send_streams()
+            }
+        }
     }
 
     /// Counts a request for as long as the guard lives.

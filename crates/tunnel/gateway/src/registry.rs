@@ -52,7 +52,7 @@ impl Tunnel {
     }
 
     /// Power of two choices: of two random usable connections, of `connector` where one is named, the one with fewer requests in
-    /// flight.
+    /// flight. One that takes no more streams for now is chosen only where all are full.
     pub(crate) fn choose(
         &self,
         connector: Option<ConnectorId>,
@@ -73,7 +73,12 @@ impl Tunnel {
         let (first, second) = ((random >> 32) as usize % count, (random & 0xffff_ffff) as usize % count);
         let first = live.iter().filter(usable).nth(first)?;
         let second = live.iter().filter(usable).nth(second).unwrap_or(first);
-        Some(if second.in_flight() < first.in_flight() { second.clone() } else { first.clone() })
+        let better = if second.in_flight() < first.in_flight() { second } else { first };
+        if better.has_room() {
+            return Some(better.clone());
+        }
+        let roomy = live.iter().filter(usable).filter(|connection| connection.has_room());
+        Some(roomy.min_by_key(|connection| connection.in_flight()).unwrap_or(better).clone())
     }
 
     /// Requests whose response has not ended, on all connections; those that still wait for a head among them.

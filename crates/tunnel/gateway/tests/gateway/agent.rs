@@ -71,8 +71,13 @@ impl Agent {
                 let (writer, reader) = connection.open_bi().await.unwrap();
                 Self { control: Control { reader: Box::new(reader), writer: Box::new(writer) }, link: Link::Quic(connection) }
             }
-            Transport::Http2 => soon("a TLS handshake", http2(edge, address)).await,
+            Transport::Http2 => soon("a TLS handshake", http2(edge, address, None)).await,
         }
+    }
+
+    /// Over HTTP/2, taking so many streams at once.
+    pub(crate) async fn dial_granting(edge: &Edge, streams: u32) -> Self {
+        soon("a TLS handshake", http2(edge, edge.address, Some(streams))).await
     }
 
     /// Registers and serves; the gateway counts it when this returns.
@@ -252,9 +257,13 @@ pub(crate) async fn tls_stream(edge: &Edge, address: SocketAddr) -> TlsStream<Tc
     connector.connect(name, TcpStream::connect(address).await.unwrap()).await.unwrap()
 }
 
-async fn http2(edge: &Edge, address: SocketAddr) -> Agent {
+async fn http2(edge: &Edge, address: SocketAddr, streams: Option<u32>) -> Agent {
     let tls = tls_stream(edge, address).await;
-    let mut connection = h2::server::Builder::new().handshake::<_, Bytes>(tls).await.unwrap();
+    let mut builder = h2::server::Builder::new();
+    if let Some(streams) = streams {
+        builder.max_concurrent_streams(streams);
+    }
+    let mut connection = builder.handshake::<_, Bytes>(tls).await.unwrap();
     let (request, mut respond) = connection.accept().await.unwrap().unwrap();
     assert_eq!(wire::request_kind(request.headers()), wire::Kind::ControlStream);
     let send = respond.send_response(http::Response::new(()), false).unwrap();

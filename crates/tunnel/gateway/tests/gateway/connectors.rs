@@ -1,4 +1,5 @@
-//! Requests that mean one of a tunnel's connectors, as those for an agent's own management service do.
+//! Which of a tunnel's connections a request takes: of one connector where it means that, as those for an agent's own management service
+//! do, and one that has room.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use poterne_model::{ConnectorId, tunnel::Transport};
 
 use crate::{
     agent::{Agent, registration},
-    edge::{ACCOUNT, Edge, request, soon, tunnel},
+    edge::{ACCOUNT, Edge, eventually, request, send, soon, tunnel},
 };
 
 const FIRST: ConnectorId = ConnectorId::from_bytes([5; 16]);
@@ -36,4 +37,18 @@ async fn a_request_for_one_connector_reaches_no_other() {
     assert_eq!(nobody, UpstreamError::NoConnector(tunnel()));
     ask(None).await.unwrap();
     assert_eq!(first.requests() + second.requests(), 22);
+}
+
+/// Agents built with newer Go take 250 streams over HTTP/2; what is more must not wait while another connection has room.
+#[tokio::test]
+async fn a_full_connection_is_passed_over() {
+    let edge = Edge::start().await;
+    let full = Agent::dial_granting(&edge, 5).await.serve("full", registration(0)).await;
+    let roomy = Agent::good(&edge, Transport::Http2, 1).await;
+    for _ in 0..40 {
+        let gateway = edge.gateway.clone();
+        tokio::spawn(async move { send(&gateway, tunnel(), request(Method::GET, "/held", Body::empty())).await });
+    }
+    eventually("all are asked", || full.requests() + roomy.requests() == 40).await;
+    assert_eq!(full.requests(), 3);
 }
