@@ -141,6 +141,9 @@ impl Node {
             tunnel_domain: config.tunnel.domain.clone(),
             management_names: config.management_names(),
             management_keys: vec![app.management_key().into()],
+            edge_addresses: config.node.public_addresses.clone(),
+            edge_protocols: vec!["h2".to_owned()],
+            nameservers: config.dns.nameservers.clone(),
         };
         let publisher =
             Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
