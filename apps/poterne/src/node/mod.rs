@@ -82,7 +82,9 @@ pub struct Node {
 impl Node {
     /// Starts everything. A port that is taken is a [`BindError`] at the root of the error, and nothing is left running.
     pub async fn start(mut config: Config, state: Arc<StateDir>, options: Options) -> anyhow::Result<Self> {
-        for addresses in [&mut config.edge.http, &mut config.edge.https, &mut config.tunnel.listen] {
+        let dns_tls = config.dns.listen_tls.iter_mut();
+        let all = [&mut config.edge.http, &mut config.edge.https, &mut config.tunnel.listen, &mut config.dns.listen];
+        for addresses in all.into_iter().chain(dns_tls) {
             bind::on_this_machine(addresses);
         }
         // Ports first: when one cannot be had, nothing else has begun.

@@ -14,6 +14,8 @@ pub(crate) struct Counts {
     pub(crate) dropped: Counter,
     /// Sent without its records, for the same reason.
     pub(crate) shortened: Counter,
+    /// Queries whose answering panicked.
+    pub(crate) panicked: Counter,
     /// The system did not take it.
     pub(crate) unsent: Counter,
 }
@@ -36,6 +38,7 @@ impl Counts {
             ignored: metrics.counter("dns_ignored", "Messages that are no queries"),
             dropped,
             shortened,
+            panicked: metrics.counter("dns_panicked", "Queries that a mistake of ours left without an answer"),
             unsent: metrics.counter("dns_unsent", "Answers that the system did not take"),
         }
     }

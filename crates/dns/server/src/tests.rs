@@ -4,8 +4,11 @@ use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
     num::NonZeroUsize,
-    sync::Arc,
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
 };
 
 use poterne_dns_wire::{Record, RecordSets, name, rtype};
@@ -139,6 +142,26 @@ async fn datagrams_are_answered_whole_or_cut_and_nothing_else_is() {
         assert!(text.contains(line), "{line} in {text}");
     }
     assert!(UdpSocket::bind(address).is_ok(), "the port is free again");
+}
+
+/// The clock is what a test can make panic.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_costs_one_query() {
+    let calls = AtomicUsize::new(0);
+    let clock = Arc::new(move || {
+        assert!(calls.fetch_add(1, Relaxed) > 0, "the first call fails");
+        SystemTime::now()
+    });
+    let (server, address, metrics) = begin(Settings { clock, ..Settings::default() }, "127.0.0.1:0");
+    tokio::task::spawn_blocking(move || {
+        let socket = udp(address);
+        socket.send(&query(1, "www.example.com", rtype::A)).unwrap();
+        assert_eq!(ask(&socket, &query(2, "www.example.com", rtype::A))[..2], [0, 2]);
+    })
+    .await
+    .unwrap();
+    server.stop().await;
+    assert!(metrics.encode().contains("poterne_dns_panicked_total 1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

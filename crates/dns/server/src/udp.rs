@@ -4,6 +4,7 @@ use std::{
     io::{self, IoSliceMut},
     net::{IpAddr, SocketAddr, UdpSocket},
     os::unix::net::UnixStream,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
 };
@@ -45,15 +46,15 @@ impl Listener {
             let mut arrivals: Vec<IoSliceMut<'_>> = room.chunks_mut(ARRIVAL_OCTETS).map(IoSliceMut::new).collect();
             match self.state.recv((&self.socket).into(), &mut arrivals, &mut metas) {
                 Ok(count) => {
-                    let (now, now_secs) = (Instant::now(), self.shared.now_secs());
-                    for (arrival, meta) in arrivals.iter().zip(&metas).take(count) {
-                        let stride = meta.stride.max(1);
-                        for query in arrival[..meta.len.min(ARRIVAL_OCTETS)].chunks(stride) {
-                            turn = turn.wrapping_add(1);
-                            let client =
-                                Client { address: meta.addr.ip().to_canonical(), transport: Transport::Udp, now_secs, turn };
-                            self.answer(&client, query, meta, &mut out, now);
-                        }
+                    let received = arrivals.iter().zip(&metas).take(count);
+                    let mut queries = received.flat_map(|(arrival, meta)| {
+                        let octets = &arrival[..meta.len.min(ARRIVAL_OCTETS)];
+                        octets.chunks(meta.stride.max(1)).map(move |query| (query, meta))
+                    });
+                    // A panic costs the packet that made it, and no other.
+                    while catch_unwind(AssertUnwindSafe(|| self.answer_all(&mut queries, &mut turn, &mut out))).is_err() {
+                        self.shared.counts.panicked.inc();
+                        tracing::error!("answering a query panicked; the others are answered");
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -78,6 +79,21 @@ impl Listener {
         // Interrupted: looked at again.
         let _ = poll(&mut waited, None);
         waited[1].revents().is_empty()
+    }
+
+    fn answer_all<'q>(
+        &self,
+        queries: &mut impl Iterator<Item = (&'q [u8], &'q RecvMeta)>,
+        turn: &mut u32,
+        out: &mut [u8; UDP_OCTETS_MAX],
+    ) {
+        let Some(first) = queries.next() else { return };
+        let (now, now_secs) = (Instant::now(), self.shared.now_secs());
+        for (query, meta) in std::iter::once(first).chain(queries) {
+            *turn = turn.wrapping_add(1);
+            let client = Client { address: meta.addr.ip().to_canonical(), transport: Transport::Udp, now_secs, turn: *turn };
+            self.answer(&client, query, meta, out, now);
+        }
     }
 
     fn answer(&self, client: &Client, query: &[u8], meta: &RecvMeta, out: &mut [u8], now: Instant) {
