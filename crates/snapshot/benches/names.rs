@@ -22,7 +22,7 @@ fn loaded() -> Snapshot {
 fn everything() -> Change {
     let zone = ZoneId::from_bytes([1; 16]);
     let apex = Name::parse("example.com").expect("a name");
-    let head = ZoneHead { id: zone, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active };
+    let head = ZoneHead { id: zone, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: None };
     let names = (0..NAMES).map(|number| name_chunk(zone, number, 0));
     let chunks = std::iter::once((ChunkKey::Zone(zone).encode(), Some(Chunk::Zone(head).encode()))).chain(names).collect();
     Change { generation: 1, chunks }
@@ -30,7 +30,7 @@ fn everything() -> Change {
 
 fn name_chunk(zone: ZoneId, number: u32, tunnel: u8) -> (poterne_feed::Key, Option<bytes::Bytes>) {
     let name = Name::parse(&format!("host-{number}.customers.example.com")).expect("a name");
-    let chunk = NameChunk { target: Some(Target::Tunnel(TunnelId::from_bytes([tunnel; 16]))) };
+    let chunk = NameChunk::leading_to(Target::Tunnel(TunnelId::from_bytes([tunnel; 16])));
     (ChunkKey::Name(zone, name).encode(), Some(Chunk::Name(chunk).encode()))
 }
 

@@ -2,20 +2,28 @@
 //!
 //! Keys and bodies are postcard behind one version byte. A reader that meets a version it does not know refuses the whole
 //! change, so an older node keeps obeying what it understood. Within a version fields are only appended to a *new* version:
-//! postcard is not self-describing. The node's chunk is of version 2, and its version 1, which lacked what is needed for management
-//! requests, is read still.
+//! postcard is not self-describing. Bodies have versions of their own; those of before are read still ([`before`](self::before)).
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus};
+use poterne_dns_wire::RecordSets;
+use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::dns::Soa};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// Version of keys and bodies written by this program, and the only one it reads, but for the node's chunk.
+mod before;
+
+/// Version of keys and bodies written by this program, but for those named below.
 pub const CHUNK_VERSION: u8 = 1;
 
 /// Version of the node's chunk as it is written.
-pub const NODE_CHUNK_VERSION: u8 = 2;
+pub const NODE_CHUNK_VERSION: u8 = 3;
+
+/// Version of a zone's head as it is written.
+pub const ZONE_HEAD_VERSION: u8 = 2;
+
+/// Version of a name's chunk as it is written.
+pub const NAME_CHUNK_VERSION: u8 = 2;
 
 /// Longest body accepted, in bytes. The largest real one is a tunnel's configuration, which the API bounds at 1 MiB.
 pub const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -75,24 +83,12 @@ pub struct NodeChunk {
     pub management_names: Vec<Name>,
     /// Public keys (P-256, uncompressed points) whose tokens such requests must bear: the present one, and others while one is replaced.
     pub management_keys: Vec<Bytes>,
-}
-
-/// [`NodeChunk`] of version 1.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-struct NodeChunk1 {
-    names: Vec<Name>,
-    edges: Vec<String>,
-    tunnel_pins: Vec<[u8; 32]>,
-    quick_domain: Option<Name>,
-    tunnel_domain: Option<Name>,
-}
-
-impl From<NodeChunk1> for NodeChunk {
-    fn from(old: NodeChunk1) -> Self {
-        let NodeChunk1 { names, edges, tunnel_pins, quick_domain, tunnel_domain } = old;
-        Self { names, edges, tunnel_pins, quick_domain, tunnel_domain, ..Self::default() }
-    }
+    /// Addresses of the edges: what proxied names are answered with.
+    pub edge_addresses: Vec<IpAddr>,
+    /// What the edges speak over TLS beside HTTP/1.1, by ALPN identification: `h2`, `h3`.
+    pub edge_protocols: Vec<String>,
+    /// Name servers of zones that were given none when they were added.
+    pub nameservers: Vec<Name>,
 }
 
 /// An account.
@@ -113,13 +109,59 @@ pub struct ZoneHead {
     pub apex: Name,
     /// Whether it serves.
     pub status: ZoneStatus,
+    /// What the name server says of the zone itself. None until all of its names are here: it answers then that it is not ready, since
+    /// a resolver would keep in mind that a name did not exist.
+    pub dns: Option<ZoneDns>,
+}
+
+/// What the name server says of a zone itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneDns {
+    /// The serial number; greater with every change of the zone (RFC 1982).
+    pub serial: u32,
+    /// The name servers it was given; none: the node's ([`NodeChunk::nameservers`]).
+    pub name_servers: Vec<Name>,
+    /// TTL of the apex's NS records, in seconds.
+    pub ns_ttl_secs: u32,
+    /// Whether NS records of the user's own at the apex are answered too.
+    pub multi_provider: bool,
+    /// Whether every CNAME is answered with the addresses it leads to.
+    pub flattens_all: bool,
+    /// The start of authority. MNAME: none is the first name server. RNAME: none is `dns.` and the apex.
+    pub soa: Soa,
 }
 
 /// One owner name. That the chunk exists means that the name exists, which stops a wildcard (RFC 4592 §2.2).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameChunk {
     /// Where visitors are led; none when no record of this name is proxied.
     pub target: Option<Target>,
+    /// Whether the name server answers with the edges' addresses.
+    pub shows: Shows,
+    /// The records that the name server shows. Addresses and CNAMEs that the edge stands before are not among them: what is not here
+    /// cannot be shown.
+    pub sets: RecordSets,
+}
+
+/// Which addresses a name is answered with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shows {
+    /// Its own records'.
+    #[default]
+    Records,
+    /// The edges', IPv4 and IPv6.
+    Edge,
+    /// The edges', IPv4 alone.
+    EdgeIpv4,
+    /// The edges', IPv6 alone.
+    EdgeIpv6,
+}
+
+impl NameChunk {
+    /// A name that leads visitors there and has no other records.
+    pub fn leading_to(target: Target) -> Self {
+        Self { target: Some(target), shows: Shows::Edge, sets: RecordSets::default() }
+    }
 }
 
 /// Where a proxied name leads.
@@ -219,8 +261,8 @@ impl Chunk {
         Bytes::from(match self {
             Self::Node(chunk) => encode_as(NODE_CHUNK_VERSION, chunk),
             Self::Account(chunk) => encode(chunk),
-            Self::Zone(chunk) => encode(chunk),
-            Self::Name(chunk) => encode(chunk),
+            Self::Zone(chunk) => encode_as(ZONE_HEAD_VERSION, chunk),
+            Self::Name(chunk) => encode_as(NAME_CHUNK_VERSION, chunk),
             Self::Tunnel(chunk) => encode(chunk),
             Self::Certificate(chunk) => encode(chunk),
         })
@@ -233,12 +275,19 @@ impl Chunk {
         }
         let chunk = match key {
             ChunkKey::Node => Self::Node(match bytes.first() {
-                Some(&CHUNK_VERSION) => decode::<NodeChunk1>(bytes)?.into(),
+                Some(&1) => decode_as::<before::NodeChunk1>(1, bytes)?.into(),
+                Some(&2) => decode_as::<before::NodeChunk2>(2, bytes)?.into(),
                 _ => decode_as(NODE_CHUNK_VERSION, bytes)?,
             }),
             ChunkKey::Account(_) => Self::Account(decode(bytes)?),
-            ChunkKey::Zone(_) => Self::Zone(decode(bytes)?),
-            ChunkKey::Name(..) => Self::Name(decode(bytes)?),
+            ChunkKey::Zone(_) => Self::Zone(match bytes.first() {
+                Some(&1) => decode_as::<before::ZoneHead1>(1, bytes)?.into(),
+                _ => decode_as(ZONE_HEAD_VERSION, bytes)?,
+            }),
+            ChunkKey::Name(..) => Self::Name(match bytes.first() {
+                Some(&1) => decode_as::<before::NameChunk1>(1, bytes)?.into(),
+                _ => decode_as(NAME_CHUNK_VERSION, bytes)?,
+            }),
             ChunkKey::Tunnel(_) => Self::Tunnel(decode(bytes)?),
             ChunkKey::Certificate(_) => Self::Certificate(decode(bytes)?),
         };
@@ -305,14 +354,31 @@ mod tests {
             ..NodeChunk::default()
         };
         let NodeChunk { names, edges, tunnel_pins, .. } = chunk.clone();
-        let old = NodeChunk1 { names, edges, tunnel_pins, quick_domain: None, tunnel_domain: None };
+        let old = before::NodeChunk1 { names, edges, tunnel_pins, quick_domain: None, tunnel_domain: None };
         assert_eq!(Chunk::decode(&ChunkKey::Node, &encode(&old)).unwrap(), Chunk::Node(chunk.clone()));
-        let name = Name::parse("management.node.test").unwrap();
-        let new =
-            Chunk::Node(NodeChunk { management_names: vec![name], management_keys: vec![Bytes::from_static(b"k")], ..chunk });
+        let (management_names, management_keys) =
+            (vec![Name::parse("management.node.test").unwrap()], vec![Bytes::from_static(b"k")]);
+        let old = before::NodeChunk2 { first: old, management_names, management_keys };
+        let NodeChunk { management_names, management_keys, .. } = old.clone().into();
+        let chunk = NodeChunk { management_names, management_keys, ..chunk };
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(2, &old)).unwrap(), Chunk::Node(chunk.clone()));
+        let new = Chunk::Node(NodeChunk { edge_addresses: vec![IpAddr::from([192, 0, 2, 1])], ..chunk });
         assert_eq!(Chunk::decode(&ChunkKey::Node, &new.encode()).unwrap(), new);
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &[3]), Err(ChunkError::Version { found: 3 }));
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &[4]), Err(ChunkError::Version { found: 4 }));
         assert_eq!(Chunk::decode(&ChunkKey::Node, &[]), Err(ChunkError::Empty));
+    }
+
+    #[test]
+    fn zones_and_names_of_before_are_read_and_not_ready_to_be_answered() {
+        let (id, account, apex) =
+            (ZoneId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), Name::parse("example.com").unwrap());
+        let old = before::ZoneHead1 { id, account, apex: apex.clone(), status: ZoneStatus::Active };
+        let head = ZoneHead { id, account, apex: apex.clone(), status: ZoneStatus::Active, dns: None };
+        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode(&old)).unwrap(), Chunk::Zone(head));
+        let target = Some(Target::Tunnel(TunnelId::from_bytes([7; 16])));
+        let old = before::NameChunk1 { target: target.clone() };
+        let chunk = NameChunk { target, shows: Shows::Edge, sets: RecordSets::default() };
+        assert_eq!(Chunk::decode(&ChunkKey::Name(id, apex), &encode(&old)).unwrap(), Chunk::Name(chunk));
     }
 
     #[test]

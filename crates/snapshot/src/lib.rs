@@ -10,7 +10,8 @@
 //! The unit of change is a chunk ([`chunk`]): one tunnel, one certificate, one account, the node, one zone's head, or one owner
 //! name of a zone. Owner names are chunks of their own, and pages only an arrangement of them in memory: a changed record
 //! then costs some sixty bytes on the feed and in the log instead of a page of 256 names, and two nodes need not agree on
-//! how their pages are cut.
+//! how their pages are cut. A name's chunk says where visitors are led, and holds the records that resolvers may see as octets of the
+//! wire (`dns/wire`); addresses that the edge hides are not among those.
 //!
 //! With 100,000 names in one zone (`cargo bench -p poterne-snapshot`, two cores): 174 bytes a hostname, a cold lookup in 1.2 µs
 //! without an allocation, a changed name in 1 to 8 µs.
@@ -29,11 +30,11 @@ pub mod tree;
 mod zone;
 
 pub use chunk::{
-    AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Target,
-    TunnelChunk, ZoneHead,
+    AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Shows,
+    Target, TunnelChunk, ZoneDns, ZoneHead,
 };
 pub use disk::DiskError;
 pub use handle::SnapshotHandle;
 pub use keeper::{KeepError, Keeper, follow};
 pub use snapshot::{Applied, ApplyError, Lookup, Snapshot};
-pub use zone::Zone;
+pub use zone::{Found, Zone};

@@ -133,6 +133,20 @@ impl Snapshot {
         waiting.map_or(Lookup::NoZone, |zone| Lookup::ZoneNotServing(zone.head()))
     }
 
+    /// The zone that a name server answers a name from: the most specific that serves, or, where none does, the most specific that
+    /// waits. A waiting zone hides no serving one, above or below ([`Snapshot::route`] says why). `name` is in canonical form.
+    pub fn zone_over(&self, name: &str) -> Option<&Zone> {
+        let mut waiting = None;
+        for ancestor in name::ancestors(name) {
+            let Some(apex) = self.apexes.get(ancestor) else { continue };
+            if let Some(zone) = apex.serving.first().and_then(|id| self.zones.get(id)) {
+                return Some(zone);
+            }
+            waiting = waiting.or_else(|| apex.waiting.first().and_then(|id| self.zones.get(id)));
+        }
+        waiting
+    }
+
     /// A tunnel.
     pub fn tunnel(&self, id: TunnelId) -> Option<&Arc<TunnelChunk>> {
         self.tunnels.get(&id)

@@ -11,13 +11,13 @@ const ZONE: ZoneId = ZoneId::from_bytes([1; 16]);
 
 fn head(status: ZoneStatus) -> (ChunkKey, Chunk) {
     let apex = Name::parse("example.com").unwrap();
-    let head = ZoneHead { id: ZONE, account: AccountId::from_bytes([2; 16]), apex, status };
+    let head = ZoneHead { id: ZONE, account: AccountId::from_bytes([2; 16]), apex, status, dns: None };
     (ChunkKey::Zone(ZONE), Chunk::Zone(head))
 }
 
 fn name(name: &str, tunnel: u8) -> (ChunkKey, Chunk) {
-    let target = Some(Target::Tunnel(TunnelId::from_bytes([tunnel; 16])));
-    (ChunkKey::Name(ZONE, Name::parse(name).unwrap()), Chunk::Name(NameChunk { target }))
+    let target = Target::Tunnel(TunnelId::from_bytes([tunnel; 16]));
+    (ChunkKey::Name(ZONE, Name::parse(name).unwrap()), Chunk::Name(NameChunk::leading_to(target)))
 }
 
 fn change(generation: u64, chunks: Vec<(ChunkKey, Chunk)>) -> Change {
@@ -226,7 +226,7 @@ async fn the_node_tells_what_became_of_each_change() {
 fn a_pending_zone_hides_nothing_and_the_most_specific_serving_zone_answers() {
     let own = |id: u8, apex: &str, status| {
         let id = ZoneId::from_bytes([id; 16]);
-        let head = ZoneHead { id, account: AccountId::from_bytes([9; 16]), apex: Name::parse(apex).unwrap(), status };
+        let head = ZoneHead { id, account: AccountId::from_bytes([9; 16]), apex: Name::parse(apex).unwrap(), status, dns: None };
         (ChunkKey::Zone(id), Chunk::Zone(head))
     };
     let first = change(
@@ -245,6 +245,11 @@ fn a_pending_zone_hides_nothing_and_the_most_specific_serving_zone_answers() {
     assert!(matches!(snapshot.route("x.child.example.com"), Lookup::NoHost(zone) if zone.apex.as_str() == "child.example.com"));
     assert!(matches!(snapshot.route("www.waiting.org"), Lookup::ZoneNotServing(zone) if zone.apex.as_str() == "waiting.org"));
     assert_eq!(snapshot.route("example.net"), Lookup::NoZone);
+    let over = |name: &str| snapshot.zone_over(name).map(|zone| zone.head().id.as_bytes()[0]);
+    assert_eq!(
+        ["x.squat.example.com", "x.child.example.com", "www.waiting.org", "example.net"].map(over),
+        [Some(1), Some(8), Some(7), None]
+    );
     let gone = Change { generation: 2, chunks: vec![(ChunkKey::Zone(ZONE).encode(), None)] };
     let (_, snapshot) = snapshot.apply(&gone).unwrap();
     assert!(matches!(snapshot.route("www.example.com"), Lookup::ZoneNotServing(_)), "the other account's pending zone is left");

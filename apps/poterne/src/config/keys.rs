@@ -46,7 +46,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("node", "Who this node is."),
     ("edge", "The visitors' side."),
     ("tunnel", "The agents' side: where they dial in, and what tunnels are called."),
-    ("dns", "The name server, which is not built yet: `listen` is read and has no effect."),
+    ("dns", "The name server: who answers for your zones."),
     ("control", "The control plane: API, store, operator's decisions."),
     ("acme", "Certificates of a public authority. Not built yet: these keys are read and have no effect."),
     ("mail", "Outgoing mail: invitations, new passwords, and what notification policies ask for. Without `smtp` none is sent."),
@@ -64,7 +64,7 @@ macro_rules! key {
 pub const KEYS: &[Key] = &[
     key!("node" "name" Text AbsentAsIn(r#""node.example.net""#),
         "The node's own name. Its API answers under it, agents are told it. Default: the host name of this machine."),
-    key!("node" "roles" List Is(r#"["control", "edge"]"#),
+    key!("node" "roles" List Is(r#"["control", "dns", "edge"]"#),
         "What the node does. Roles can live in one process, which is the default."),
     key!("node" "state_dir" Text Is(r#""/var/lib/poterne""#),
         "Where store, keys and certificates are kept. Made at the first start, readable by its owner alone."),
@@ -116,9 +116,15 @@ pub const KEYS: &[Key] = &[
         "How fast the node sends to agents: bbr holds its rate over lossy links, cubic yields to others as most senders do. \
          Over HTTP/2 that is the kernel's to grant: net.ipv4.tcp_allowed_congestion_control must name bbr."),
     key!("dns" "listen" List Is("[]"),
-        "Where the name server listens, UDP and TCP. Empty: port 53 of each address of this machine that is not loopback."),
+        "Where the name server listens, UDP and TCP. Empty: port 53 of each address of this machine that is not loopback, so that a \
+         local resolver may live beside it; but nowhere while `nameservers` is empty, since nobody asks it then."),
+    key!("dns" "listen_tls" List AbsentAsIn(r#"["203.0.113.10:853"]"#),
+        "Where it listens for DNS over TLS, with the node's certificates. Absent: port 853 beside each port 53 of `listen`."),
     key!("dns" "nameservers" List Is("[]"),
-        "The names that zones are delegated to, as in [\"ns1.example.net\", \"ns2.example.net\"]."),
+        "The names that zones are delegated to, as in [\"ns1.example.net\", \"ns2.example.net\"]. They must lead to this node."),
+    key!("dns" "responses_per_sec" Number Is("20"),
+        "Times the same answer is sent in a second to one network (an IPv4 /24, an IPv6 /56) over UDP; of all answers of a kind it \
+         gets twenty times as many. Resolvers that are cut off come back over TCP. Against floods in others' names. Raise it for large resolvers; 0: no limit."),
     key!("control" "listen" Text Is(r#""127.0.0.1:8600""#),
         "Where the API listens in clear. It is reached under the node's names on the edge too, so keep this one on loopback."),
     key!("control" "url" Text AbsentAsIn(r#""https://control.example.net""#),

@@ -214,7 +214,7 @@ impl App {
             let (old, new) = (json(&before), json(&after));
             session.put_zone_setting(zone.id, id, &new, self.now()).await?;
             self.trace(&mut session, caller, traced(zone, id, old, new)).await?;
-            session.commit().await?;
+            self.finish(session).await?;
         }
         Ok(after)
     }

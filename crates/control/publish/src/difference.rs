@@ -1,30 +1,109 @@
 //! What must be sent so that a snapshot becomes what the world says. Pure.
+//!
+//! A zone's serial number is given here: whatever changes of a zone, its head is sent with a greater one. It is made of the number of
+//! the store's change, so that it goes forward though a node lost what it had, and all nodes say the same.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use poterne_feed::Key;
-use poterne_snapshot::{Chunk, ChunkKey, Snapshot};
+use poterne_model::ZoneId;
+use poterne_snapshot::{Chunk, ChunkKey, Snapshot, ZoneHead};
 
 use crate::world::World;
 
 /// As a [`poterne_feed::Change`] carries them.
 pub(crate) type Chunks = Vec<(Key, Option<Bytes>)>;
 
-/// Of these keys alone: what is not in force as it should be. Names come last: what they lead to is there before them.
+/// Of these keys alone: what is not in force as it should be. Names come after what they lead to, and the heads of their zones last.
 pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterator<Item = &'a ChunkKey>) -> Chunks {
-    let (names, others): (Vec<_>, Vec<_>) = keys.partition(|key| matches!(key, ChunkKey::Name(..)));
-    others.into_iter().chain(names).filter_map(|key| of_key(world, snapshot, key)).collect()
+    let (mut chunks, mut names, mut zones) = (Chunks::new(), Chunks::new(), BTreeMap::new());
+    for key in keys {
+        match key {
+            ChunkKey::Zone(id) => {
+                zones.entry(*id).or_insert(false);
+            }
+            ChunkKey::Name(id, _) => {
+                if let Some(chunk) = of_key(world, snapshot, key) {
+                    zones.insert(*id, true);
+                    names.push(chunk);
+                }
+            }
+            _ => chunks.extend(of_key(world, snapshot, key)),
+        }
+    }
+    heads(world, snapshot, zones.into_iter(), chunks, names)
 }
 
 /// Of everything; empty when the snapshot is what it should be.
 pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
-    let heads = world.head_keys().filter_map(|key| of_key(world, snapshot, &key));
-    let names = world.zones.iter().flat_map(|(id, zone)| {
-        let differing = world.names_differing(*id, zone, snapshot).into_iter();
-        differing.map(|(name, chunk)| (ChunkKey::Name(*id, name).encode(), chunk.map(|chunk| Chunk::Name(chunk).encode())))
-    });
+    let (mut names, mut zones) = (Chunks::new(), Vec::new());
+    for (id, zone) in &world.zones {
+        let differing = world.names_differing(*id, zone, snapshot);
+        zones.push((*id, !differing.is_empty()));
+        let encoded = differing
+            .into_iter()
+            .map(|(name, chunk)| (ChunkKey::Name(*id, name).encode(), chunk.map(|chunk| Chunk::Name(chunk).encode())));
+        names.extend(encoded);
+    }
+    let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)));
+    let others = others.filter_map(|key| of_key(world, snapshot, &key));
     // A zone takes its names with it.
     let gone = snapshot.head_keys().filter(|key| !world.wants(key)).map(|key| (key.encode(), None));
-    heads.chain(names).chain(gone).collect()
+    heads(world, snapshot, zones.into_iter(), others.chain(gone).collect(), names)
+}
+
+/// All of it in the order it is sent: a zone that nodes do not answer for yet is told of first, without its DNS, and whole when its names
+/// are there.
+fn heads(
+    world: &World,
+    snapshot: &Snapshot,
+    zones: impl Iterator<Item = (ZoneId, bool)>,
+    mut chunks: Chunks,
+    names: Chunks,
+) -> Chunks {
+    let mut last = Chunks::new();
+    for (id, names_changed) in zones {
+        let key = ChunkKey::Zone(id);
+        let Some(zone) = world.zones.get(&id) else {
+            chunks.extend(snapshot.contains(&key).then(|| (key.encode(), None)));
+            continue;
+        };
+        let in_force = snapshot.zone(id).map(|zone| zone.head());
+        let Some(head) = head(&zone.head, in_force, names_changed, world.change) else { continue };
+        if names_changed && in_force.is_none_or(|head| head.dns.is_none()) {
+            chunks.push((key.encode(), Some(Chunk::Zone(ZoneHead { dns: None, ..head.clone() }).encode())));
+        }
+        last.push((key.encode(), Some(Chunk::Zone(head).encode())));
+    }
+    chunks.extend(names);
+    chunks.extend(last);
+    chunks
+}
+
+/// The head to send; none where the one in force says the same and no name changed.
+fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, change: u64) -> Option<ZoneHead> {
+    let before = in_force.and_then(|head| head.dns.as_ref()).map(|dns| dns.serial);
+    let with = |serial| {
+        let mut head = wanted.clone();
+        if let Some(dns) = &mut head.dns {
+            dns.serial = serial;
+        }
+        head
+    };
+    if !names_changed && in_force.is_some_and(|head| *head == with(before.unwrap_or_default())) {
+        return None;
+    }
+    Some(with(next_serial(before, change)))
+}
+
+/// Of the change where that is greater (RFC 1982 §3.2), else the next one; 0 is passed over, since some readers take it for none.
+fn next_serial(before: Option<u32>, change: u64) -> u32 {
+    let change = u32::try_from(change % (1 << 32)).unwrap_or_default().max(1);
+    match before {
+        Some(before) if change == before || change.wrapping_sub(before) >= 1 << 31 => before.wrapping_add(1).max(1),
+        _ => change,
+    }
 }
 
 fn of_key(world: &World, snapshot: &Snapshot, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {
@@ -39,5 +118,21 @@ fn taken(world: &World, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {
         // A zone takes its names with it.
         ChunkKey::Name(zone, _) if !world.wants(&ChunkKey::Zone(*zone)) => None,
         key => Some((key.encode(), None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serial_numbers_only_go_forward() {
+        assert_eq!(next_serial(None, 0), 1);
+        assert_eq!(next_serial(None, 42), 42);
+        assert_eq!(next_serial(Some(41), 42), 42);
+        assert_eq!(next_serial(Some(42), 42), 43);
+        assert_eq!(next_serial(Some(50), 42), 51);
+        assert_eq!(next_serial(Some(u32::MAX), (1 << 32) + 5), 5);
+        assert_eq!(next_serial(Some(u32::MAX), 7 + (1 << 31)), 1);
     }
 }

@@ -18,8 +18,8 @@ use crate::{
 /// A world under way.
 pub(crate) struct Load {
     world: World,
-    /// The zone whose names come now, with its apex; none where it does not proxy.
-    zone: Option<(ZoneId, Path)>,
+    /// The zone whose names come now, with its apex, and whether it proxies.
+    zone: Option<(ZoneId, Path, bool)>,
     /// Its names so far.
     names: Vec<(Path, Records)>,
     leads: Vec<(To, ZoneId, Path)>,
@@ -36,10 +36,7 @@ impl Load {
         self.world.tunnels.extend(news.tunnels.into_iter().filter_map(|(id, tunnel)| Some((id, tunnel?))));
         for (id, zone) in news.zones {
             let Some(zone) = zone else { continue };
-            self.world.put_zone(id, zone.head);
-            if zone.proxies {
-                self.world.open_zone(id);
-            }
+            self.world.put_zone(id, zone.head, zone.proxies);
         }
     }
 
@@ -59,9 +56,10 @@ impl Load {
 
     /// The records at one name.
     fn briefs(&mut self, records: &[RecordBrief]) -> Result<(), StoreError> {
-        let Some(first) = records.first().filter(|first| self.world.proxies(first.zone)) else { return Ok(()) };
+        let Some(first) = records.first() else { return Ok(()) };
+        let Some(proxies) = self.world.proxies(first.zone) else { return Ok(()) };
         let domain = self.world.node.tunnel_domain.as_ref();
-        if let Some(read) = Records::of(records, domain)? {
+        if let Some(read) = Records::of(records, domain, proxies)? {
             self.name(first.zone, &first.name, read);
         }
         Ok(())
@@ -69,26 +67,27 @@ impl Load {
 
     /// What the records at a name say.
     pub(crate) fn name(&mut self, id: ZoneId, name: &Name, records: Records) {
-        if self.zone.as_ref().is_none_or(|(last, _)| *last != id) {
+        if self.zone.as_ref().is_none_or(|(last, ..)| *last != id) {
             self.close();
-            let zone = self.world.zones.get(&id).filter(|zone| zone.names.is_some());
-            self.zone = zone.map(|zone| (id, zone.apex.clone()));
+            self.zone = self.world.zones.get(&id).map(|zone| (id, zone.apex.clone(), zone.proxies));
         }
-        let Some((_, apex)) = &self.zone else { return };
+        let Some((_, apex, proxies)) = &self.zone else { return };
         let absolute = path::path(name.as_str());
         if !path::is_within(&absolute, apex) {
             return;
         }
         let path = Path::from(path::below(&absolute, apex));
-        self.leads.extend(self.world.to(apex, &path, &records).into_iter().map(|to| (to, id, path.clone())));
+        if *proxies {
+            self.leads.extend(self.world.to(apex, &path, &records).into_iter().map(|to| (to, id, path.clone())));
+        }
         self.names.push((path, records));
     }
 
     /// The names that came are all of their zone.
     fn close(&mut self) {
         let names = std::mem::take(&mut self.names);
-        let zone = self.zone.take().and_then(|(id, _)| self.world.zones.get_mut(&id));
-        if let Some(known) = zone.and_then(|zone| zone.names.as_mut()) {
+        let zone = self.zone.take().and_then(|(id, ..)| self.world.zones.get_mut(&id));
+        if let Some(known) = zone.map(|zone| &mut zone.names) {
             // As a whole where it is the first time, which it always is when they come in order.
             if known.is_empty() {
                 *known = BTreeMap::from_iter(names);

@@ -225,6 +225,7 @@ impl Publisher {
     async fn take_in(&mut self, mut world: World, news: News, audited: Option<News>) -> Result<Chunks, PublishError> {
         let snapshot = self.handle.load().clone();
         let owed = std::mem::replace(&mut self.owed, Owed::Everything);
+        world.change = self.seen;
         let work = move || {
             let mut owed = owed;
             owed.extend(world.update(news));

@@ -1,6 +1,6 @@
 //! From the store to the world: everything at the start, afterwards what was touched.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
 use poterne_model::{Name, TunnelId, ZoneId};
@@ -34,7 +34,12 @@ pub(crate) struct Audit {
 pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Result<World, PublishError> {
     let mut load = Load::new(node.clone());
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
-    let zones = session.zones(None).await?.into_iter().map(|zone| (zone.id, Some(rows::zone(zone)))).collect();
+    let mut settings = session.zone_settings_named(rows::DNS_SETTINGS).await?;
+    let zones = session.zones(None).await?.into_iter().map(|zone| {
+        let dns = rows::dns_settings(settings.remove(&zone.id));
+        (zone.id, Some(rows::zone(zone, dns)))
+    });
+    let zones = zones.collect();
     load.heads(News { accounts, zones, ..News::default() });
     let mut after = None;
     loop {
@@ -64,43 +69,48 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     Ok(loading.await.map_err(|error| PublishError::Compile(error.to_string()))??)
 }
 
-/// What was touched, as the session sees it now. A zone that begins to proxy comes with all its names; names of zones that do not
-/// proxy are passed over.
+/// What was touched, as the session sees it now. A zone that is new, or begins or ends to proxy, comes with all its names.
 pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touched>) -> Result<News, StoreError> {
     let mut news = News::default();
     let mut names_touched: BTreeMap<ZoneId, Vec<Name>> = BTreeMap::new();
-    let mut begins = HashSet::new();
+    let mut begins = HashMap::new();
     for what in touched {
         match what {
             Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
             Touched::Tunnel(id) => news.tunnels.push((id, session.tunnel_details(id).await?.map(rows::tunnel))),
             Touched::Name(zone, name) => names_touched.entry(zone).or_default().push(name),
             Touched::Zone(id) => {
-                let zone = session.zone(id).await?.map(rows::zone);
-                if zone.as_ref().is_some_and(|zone| zone.proxies) && !world.proxies(id) {
-                    begins.insert(id);
+                let zone = match session.zone(id).await? {
+                    Some(zone) => {
+                        let dns = session.zone_setting(id, rows::DNS_SETTINGS).await?;
+                        Some(rows::zone(zone, rows::dns_settings(dns)))
+                    }
+                    None => None,
+                };
+                if let Some(zone) = zone.as_ref().filter(|zone| world.proxies(id) != Some(zone.proxies)) {
+                    begins.insert(id, zone.proxies);
                 }
                 news.zones.push((id, zone));
             }
         }
     }
     for (zone, names) in names_touched {
-        if world.proxies(zone) && !begins.contains(&zone) {
+        if let (Some(proxies), false) = (world.proxies(zone), begins.contains_key(&zone)) {
             let records = session.record_briefs(zone, &names).await?;
             // A name without records is told of, too.
             let mut found: BTreeMap<Name, Option<Records>> = names.into_iter().map(|name| (name, None)).collect();
             for records in records.chunk_by(|one, other| one.name == other.name) {
-                found.insert(records[0].name.clone(), Records::of(records, world.node.tunnel_domain.as_ref())?);
+                found.insert(records[0].name.clone(), Records::of(records, world.node.tunnel_domain.as_ref(), proxies)?);
             }
             news.names.extend(found.into_iter().map(|(name, records)| (zone, name, records)));
         }
     }
-    for zone in begins {
+    for (zone, proxies) in begins {
         let mut after = None;
         loop {
             let lines = session.record_lines(Some(zone), after, PAGE_ROWS).await?;
             let page: Vec<RecordBrief> = lines.records().collect::<Result<_, _>>()?;
-            news.names.extend(names_of(&page, world)?);
+            news.names.extend(names(&page, world, |_| Some(proxies))?);
             after = lines.next();
             if after.is_none() {
                 break;
@@ -120,28 +130,25 @@ impl Audit {
         self.tunnel = tunnels.last().map(|last| last.id);
         let zones: HashSet<ZoneId> = records.iter().map(|record| record.zone).collect();
         let mut news = self::news(session, world, zones.into_iter().map(Touched::Zone).collect()).await?;
-        news.names.extend(names(&records, world)?);
+        news.names.extend(names(&records, world, |zone| world.proxies(zone))?);
         news.tunnels = tunnels.into_iter().map(|details| (details.id, Some(rows::tunnel(details)))).collect();
         Ok(news)
     }
 }
 
-/// What these records say, of zones that proxy.
-fn names(page: &[RecordBrief], world: &World) -> Result<Vec<(ZoneId, Name, Option<Records>)>, StoreError> {
+/// What these records say, of zones of which it is known whether they proxy.
+fn names(
+    page: &[RecordBrief],
+    world: &World,
+    proxies: impl Fn(ZoneId) -> Option<bool>,
+) -> Result<Vec<(ZoneId, Name, Option<Records>)>, StoreError> {
     let mut names = Vec::with_capacity(page.len());
     for records in page.chunk_by(|one, other| one.zone == other.zone && one.name == other.name) {
-        if let Some(first) = records.first().filter(|first| world.proxies(first.zone)) {
-            names.push((first.zone, first.name.clone(), Records::of(records, world.node.tunnel_domain.as_ref())?));
+        let Some(first) = records.first() else { continue };
+        if let Some(proxies) = proxies(first.zone) {
+            let read = Records::of(records, world.node.tunnel_domain.as_ref(), proxies)?;
+            names.push((first.zone, first.name.clone(), read));
         }
     }
     Ok(names)
-}
-
-/// What these records of one zone say, whether it proxies yet or not.
-fn names_of(page: &[RecordBrief], world: &World) -> Result<Vec<(ZoneId, Name, Option<Records>)>, StoreError> {
-    let read = |records: &[RecordBrief]| {
-        let (zone, name) = (records[0].zone, records[0].name.clone());
-        Ok((zone, name, Records::of(records, world.node.tunnel_domain.as_ref())?))
-    };
-    page.chunk_by(|one, other| one.name == other.name).map(read).collect()
 }

@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use poterne_control_store::{Account, ConfigSource, Configuration, Record, StoreError, Tunnel, Zone};
+use poterne_dns_wire::RecordSets;
 use poterne_model::{
     AccountId, Name, RecordSet, RecordType, TunnelId,
     chain::{self, ChainError, Destination, Records},
     name::ancestors,
+    setting::DnsSettings,
 };
-use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Target, TunnelChunk, ZoneHead};
+use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Shows, Target, TunnelChunk};
+
+use crate::rows;
 
 /// What an agent is told of a tunnel nobody has configured yet: the answer it would give by itself (tunnel-protocol §7.1).
 const UNCONFIGURED: &[u8] = br#"{"ingress":[{"service":"http_status:503"}]}"#;
@@ -40,18 +44,31 @@ pub(crate) fn compile(intent: &Intent) -> Result<BTreeMap<ChunkKey, Chunk>, Stor
         chunks.insert(ChunkKey::Account(account.id), Chunk::Account(AccountChunk { name: account.name.clone() }));
     }
     for zone in &intent.zones {
-        let Zone { id, account, apex, status, .. } = zone.clone();
-        chunks.insert(ChunkKey::Zone(id), Chunk::Zone(ZoneHead { id, account, apex, status }));
+        chunks.insert(ChunkKey::Zone(zone.id), Chunk::Zone(rows::zone(zone.clone(), DnsSettings::default()).head));
     }
     tunnels(intent, &mut chunks);
     let world = World::new(intent)?;
-    for zone in &world.serving {
-        for (name, sets) in &zone.sets {
-            let chunk = NameChunk { target: target(&world, zone.account, name, sets) };
-            chunks.insert(ChunkKey::Name(zone.id, name.clone()), Chunk::Name(chunk));
-        }
+    for records in intent.records.chunk_by(|one, other| one.zone == other.zone && one.name == other.name) {
+        let name = records[0].name.clone();
+        let proxying = world.serving.iter().find(|zone| zone.id == records[0].zone);
+        let chunk = match proxying {
+            Some(zone) => {
+                let target = target(&world, zone.account, &name, &zone.sets[&name]);
+                let is_web = |record: &&Record| !matches!(record.kind, RecordType::Other(_));
+                let is_proxied = records.iter().any(|record| record.proxied && is_web(&record));
+                let shown = records.iter().filter(|record| !(is_proxied && is_web(record)));
+                let shows = if is_proxied { Shows::Edge } else { Shows::Records };
+                NameChunk { target, shows, sets: sets(shown) }
+            }
+            None => NameChunk { sets: sets(records.iter()), ..NameChunk::default() },
+        };
+        chunks.insert(ChunkKey::Name(records[0].zone, name), Chunk::Name(chunk));
     }
     Ok(chunks)
+}
+
+fn sets<'a>(records: impl Iterator<Item = &'a Record>) -> RecordSets {
+    RecordSets::of(records.filter_map(|record| rows::wire(&record.clone().into())).collect()).0
 }
 
 fn tunnels(intent: &Intent, chunks: &mut BTreeMap<ChunkKey, Chunk>) {

@@ -1,34 +1,49 @@
 //! What of a row nodes obey. Pure.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use bytes::Bytes;
 use poterne_control_store::{Account, ConfigSource, RecordBrief, StoreError, TunnelDetails, Zone};
+use poterne_dns_wire::{KeyName, Record, RecordSets, rtype};
 use poterne_model::{
-    AccountId, Name, RecordData, RecordSet, RecordType, TunnelId, ZoneId,
+    AccountId, Name, Rdata, RecordData, RecordSet, RecordType, Rtype, TunnelId, ZoneId,
     chain::{TUNNEL_SUFFIX, tunnel_of},
+    entry::TTL_AUTOMATIC,
+    rdata::Hosts,
+    setting::DnsSettings,
 };
-use poterne_snapshot::{AccountChunk, RemoteConfig, TunnelChunk, ZoneHead};
+use poterne_snapshot::{AccountChunk, RemoteConfig, Shows, TunnelChunk, ZoneDns, ZoneHead};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The name under which a zone's DNS settings are kept.
+pub(crate) const DNS_SETTINGS: &str = "dns_settings";
+
+/// What an automatic TTL is answered as, in seconds (edge-behaviour §1.4).
+const TTL_AUTOMATIC_SECS: u32 = 300;
 
 /// What an agent is told of a tunnel nobody has configured yet: the answer it would give by itself (tunnel-protocol §7.1).
 const UNCONFIGURED: &[u8] = br#"{"ingress":[{"service":"http_status:503"}]}"#;
 
-/// The records at one name, as far as the walk asks of them.
+/// The records at one name: what the walk asks of them, and what the name server shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Records {
-    /// One proxied CNAME straight to a tunnel: nearly every name there is, and so without an allocation.
+    /// One proxied CNAME straight to a tunnel, and nothing else: nearly every name there is, and so without an allocation.
     Tunnel(TunnelId),
+    /// None that the edge stands before. What the walk asks is read off the sets.
+    Plain(RecordSets),
     /// Anything else.
-    Other(Box<Others>),
+    Proxied(Box<Proxied>),
 }
 
 /// See [`Records`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Others {
-    /// Whether the edge stands before any record that it could stand before.
-    is_proxied: bool,
-    /// In the order of type and content; the data of types that lead nowhere is left out.
+pub(crate) struct Proxied {
+    shows: Shows,
+    /// Addresses and CNAMEs, in the order of type and content: what the edge hides.
     data: Vec<RecordData>,
+    /// The others.
+    sets: RecordSets,
 }
 
 /// A tunnel that lives.
@@ -56,45 +71,81 @@ pub(crate) struct News {
 }
 
 impl Records {
-    /// Of the records at one name, in the store's order; none of none.
-    pub(crate) fn of(records: &[RecordBrief], tunnel_domain: Option<&Name>) -> Result<Option<Self>, StoreError> {
-        let mut is_proxied = false;
-        let mut data = Vec::with_capacity(records.len());
-        for record in records {
-            is_proxied |= record.proxied && !matches!(record.kind, RecordType::Other(_));
-            data.push(match record.kind {
-                RecordType::Other(_) => RecordData::Other(String::new()),
-                _ => record.data()?,
-            });
+    /// Of the records at one name, in the store's order; none of none. `proxies`: whether their zone does.
+    pub(crate) fn of(records: &[RecordBrief], tunnel_domain: Option<&Name>, proxies: bool) -> Result<Option<Self>, StoreError> {
+        if records.is_empty() {
+            return Ok(None);
         }
-        Ok(match data.as_slice() {
-            [] => None,
-            [RecordData::Cname(target)] if is_proxied => match tunnel_of(target, tunnel_domain) {
-                Some(tunnel) => Some(Self::Tunnel(tunnel)),
-                None => Some(Self::Other(Box::new(Others { is_proxied, data }))),
+        let is_web = |record: &RecordBrief| !matches!(record.kind, RecordType::Other(_));
+        // One proxied address makes all of the name proxied (edge-behaviour §1.5).
+        let is_proxied = proxies && records.iter().any(|record| record.proxied && is_web(record));
+        let (mut data, mut shown, mut shows) = (Vec::new(), Vec::new(), Shows::Edge);
+        for record in records {
+            if is_proxied && is_web(record) {
+                data.push(record.data()?);
+                shows = Flags::of(&record.settings).shows().unwrap_or(shows);
+            } else {
+                shown.extend(wire(record));
+            }
+        }
+        let (sets, left_out) = RecordSets::of(shown);
+        if let (Some(first), false) = (records.first(), left_out.is_empty()) {
+            tracing::error!(zone = %first.zone, name = %first.name, types = ?left_out, "records are too many or too long to be answered and are left out");
+        }
+        Ok(Some(match data.as_slice() {
+            [] => Self::Plain(sets),
+            [RecordData::Cname(target)] if sets.is_empty() && shows == Shows::Edge => match tunnel_of(target, tunnel_domain) {
+                Some(tunnel) => Self::Tunnel(tunnel),
+                None => Self::Proxied(Box::new(Proxied { shows, data, sets })),
             },
-            _ => Some(Self::Other(Box::new(Others { is_proxied, data }))),
-        })
+            _ => Self::Proxied(Box::new(Proxied { shows, data, sets })),
+        }))
     }
 
     /// Whether visitors are led anywhere.
     pub(crate) fn is_proxied(&self) -> bool {
+        self.shows() != Shows::Records
+    }
+
+    /// Which addresses the name server answers with.
+    pub(crate) fn shows(&self) -> Shows {
         match self {
-            Self::Tunnel(_) => true,
-            Self::Other(others) => others.is_proxied,
+            Self::Tunnel(_) => Shows::Edge,
+            Self::Plain(_) => Shows::Records,
+            Self::Proxied(proxied) => proxied.shows,
         }
     }
 
-    /// The names that its CNAMEs lead to.
-    pub(crate) fn targets(&self) -> impl Iterator<Item = &Name> {
+    /// The records that resolvers may see.
+    pub(crate) fn shown(&self) -> RecordSets {
+        match self {
+            Self::Tunnel(_) => RecordSets::default(),
+            Self::Plain(sets) => sets.clone(),
+            Self::Proxied(proxied) => proxied.sets.clone(),
+        }
+    }
+
+    /// Holds the other's records instead of these where they are the same.
+    pub(crate) fn share(&mut self, sets: &RecordSets) {
+        match self {
+            Self::Tunnel(_) => {}
+            Self::Plain(own) => own.share(sets),
+            Self::Proxied(proxied) => proxied.sets.share(sets),
+        }
+    }
+
+    /// The names that its CNAMEs lead to; of a tunnel's name none.
+    pub(crate) fn targets(&self) -> Vec<Name> {
         let data = match self {
-            Self::Tunnel(_) => &[][..],
-            Self::Other(others) => &others.data,
+            Self::Tunnel(_) => Vec::new(),
+            Self::Plain(sets) => web_data(sets, &[rtype::CNAME]),
+            Self::Proxied(proxied) => proxied.data.clone(),
         };
-        data.iter().filter_map(|data| match data {
+        let target = |data| match data {
             RecordData::Cname(target) => Some(target),
             _ => None,
-        })
+        };
+        data.into_iter().filter_map(target).collect()
     }
 
     /// As the walk reads them: it looks at data and at whether there is any set, not at how sets are cut.
@@ -108,15 +159,77 @@ impl Records {
             };
             RecordSet { name: name.clone(), kind, ttl_secs: 1, proxied, records }
         };
+        // That the name has something is told even where it leads nowhere.
+        let something = || set(false, vec![RecordData::Other(String::new())]);
         match self {
             Self::Tunnel(tunnel) => {
                 let target = Name::parse(&format!("{tunnel}.{TUNNEL_SUFFIX}")).expect("a UUID and a domain make a name");
                 vec![set(true, vec![RecordData::Cname(target)])]
             }
-            Self::Other(others) => {
-                let same = |one: &RecordData, other: &RecordData| std::mem::discriminant(one) == std::mem::discriminant(other);
-                others.data.chunk_by(same).map(|data| set(others.is_proxied, data.to_vec())).collect()
+            Self::Plain(sets) => {
+                vec![something(), set(false, web_data(sets, &[rtype::A, rtype::CNAME, rtype::AAAA]))]
             }
+            Self::Proxied(proxied) => vec![something(), set(true, proxied.data.clone())],
+        }
+    }
+}
+
+/// Where sets of these types lead.
+fn web_data(sets: &RecordSets, types: &[u16]) -> Vec<RecordData> {
+    let sets = sets.iter().filter(|set| types.contains(&set.rtype));
+    let data = |rtype, data: &[u8]| match rtype {
+        rtype::A => <[u8; 4]>::try_from(data).ok().map(|octets| RecordData::A(octets.into())),
+        rtype::AAAA => <[u8; 16]>::try_from(data).ok().map(|octets| RecordData::Aaaa(octets.into())),
+        _ => Name::parse(KeyName::of_wire(data)?.as_str()).ok().map(RecordData::Cname),
+    };
+    sets.flat_map(|set| set.records().filter_map(move |octets| data(set.rtype, octets))).collect()
+}
+
+/// A record as the name server shows it; one that does not parse is told and left out, since nobody could be answered with it.
+pub(crate) fn wire(record: &RecordBrief) -> Option<Record> {
+    let left_out = |error: &dyn Display| {
+        let RecordBrief { zone, name, kind, .. } = record;
+        tracing::error!(%zone, %name, kind = kind.as_str(), %error, "a record cannot be answered and is left out");
+    };
+    let (rtype, data) = match record.data().inspect_err(|error| left_out(error)).ok()? {
+        RecordData::A(address) => (rtype::A, address.octets().to_vec()),
+        RecordData::Aaaa(address) => (rtype::AAAA, address.octets().to_vec()),
+        RecordData::Cname(target) => {
+            let mut data = Vec::with_capacity(target.as_str().len() + 2);
+            poterne_dns_wire::name::push(target.as_str(), &mut data);
+            (rtype::CNAME, data)
+        }
+        RecordData::Other(content) => {
+            let rtype = Rtype::parse(record.kind.as_str()).inspect_err(|error| left_out(error)).ok()?;
+            let read = Rdata::parse(rtype, &content, record.priority, Hosts::default());
+            (rtype.number(), poterne_dns_wire::rdata(&read.inspect_err(|error| left_out(error)).ok()?))
+        }
+    };
+    let ttl_secs = if record.ttl_secs == TTL_AUTOMATIC { TTL_AUTOMATIC_SECS } else { record.ttl_secs };
+    let flattened = rtype == rtype::CNAME && Flags::of(&record.settings).flatten_cname;
+    Some(Record { rtype, ttl_secs, flattened, data })
+}
+
+/// The settings of a record that the name server heeds.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Flags {
+    ipv4_only: bool,
+    ipv6_only: bool,
+    flatten_cname: bool,
+}
+
+impl Flags {
+    /// Of a record's JSON; what is not understood is not heeded.
+    fn of(json: &str) -> Self {
+        if json == "{}" { Self::default() } else { serde_json::from_str(json).unwrap_or_default() }
+    }
+
+    fn shows(self) -> Option<Shows> {
+        match (self.ipv4_only, self.ipv6_only) {
+            (true, false) => Some(Shows::EdgeIpv4),
+            (false, true) => Some(Shows::EdgeIpv6),
+            _ => None,
         }
     }
 }
@@ -126,10 +239,23 @@ pub(crate) fn account(account: Account) -> AccountChunk {
     AccountChunk { name: account.name }
 }
 
-/// A zone, as nodes know it.
-pub(crate) fn zone(zone: Zone) -> KnownZone {
-    let Zone { id, account, apex, status, paused, .. } = zone;
-    KnownZone { head: ZoneHead { id, account, apex, status }, proxies: status.serves() && !paused }
+/// A zone, as nodes know it. Its serial number is given when it is published.
+pub(crate) fn zone(zone: Zone, dns: DnsSettings) -> KnownZone {
+    let Zone { id, account, apex, status, paused, name_servers, .. } = zone;
+    let dns = ZoneDns {
+        serial: 0,
+        name_servers,
+        ns_ttl_secs: dns.ns_ttl,
+        multi_provider: dns.multi_provider,
+        flattens_all: dns.flatten_all_cnames,
+        soa: dns.soa,
+    };
+    KnownZone { head: ZoneHead { id, account, apex, status, dns: Some(dns) }, proxies: status.serves() && !paused }
+}
+
+/// What a zone set of its DNS; the default where it never did, or what an older version wrote is not understood any more.
+pub(crate) fn dns_settings(value: Option<Value>) -> DnsSettings {
+    value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
 }
 
 /// A live tunnel, as nodes know it.

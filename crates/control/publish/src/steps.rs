@@ -1,13 +1,13 @@
 //! Steps against the reference: whatever happens, in whatever order, one step at a time gives what reading everything gives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use poterne_control_store::{
     Account, AccountKind, ConfigSource, Configuration, Record, RecordBrief, Touched, Tunnel, TunnelDetails, Zone,
 };
 use poterne_feed::Change;
-use poterne_model::{AccountId, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus};
-use poterne_snapshot::{ChunkKey, NodeChunk, Snapshot};
+use poterne_model::{AccountId, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
+use poterne_snapshot::{Chunk, ChunkKey, NodeChunk, Snapshot};
 use proptest::prelude::*;
 
 use crate::{
@@ -334,12 +334,17 @@ impl Rows {
         }
     }
 
+    fn proxies(&self, zone: ZoneId) -> bool {
+        self.intent.zones.iter().any(|found| found.id == zone && found.status.serves() && !found.paused)
+    }
+
     fn records(&self, zone: ZoneId, name: Option<&Name>) -> Vec<(ZoneId, Name, Option<Records>)> {
         let of = |record: &&Record| record.zone == zone && name.is_none_or(|name| record.name == *name);
         let records: Vec<RecordBrief> = self.intent.records.iter().filter(of).cloned().map(Into::into).collect();
         let domain = self.intent.node.tunnel_domain.as_ref();
+        let proxies = self.proxies(zone);
         let names = records.chunk_by(|one, other| one.name == other.name);
-        names.map(|records| (zone, records[0].name.clone(), Records::of(records, domain).unwrap())).collect()
+        names.map(|records| (zone, records[0].name.clone(), Records::of(records, domain, proxies).unwrap())).collect()
     }
 
     fn details(&self, id: TunnelId) -> Option<rows::KnownTunnel> {
@@ -362,8 +367,8 @@ impl Rows {
                 }
                 1 => {
                     let id = ZoneId::from_bytes(*id);
-                    let found = self.intent.zones.iter().find(|zone| zone.id == id).cloned().map(rows::zone);
-                    if found.as_ref().is_some_and(|zone| zone.proxies) && !world.proxies(id) {
+                    let found = self.intent.zones.iter().find(|zone| zone.id == id).cloned().map(known);
+                    if found.as_ref().is_some_and(|zone| world.proxies(id) != Some(zone.proxies)) {
                         news.names.extend(self.records(id, None));
                     }
                     news.zones.push((id, found));
@@ -384,7 +389,7 @@ impl Rows {
         let intent = &self.intent;
         load.heads(News {
             accounts: intent.accounts.iter().cloned().map(|account| (account.id, Some(rows::account(account)))).collect(),
-            zones: intent.zones.iter().cloned().map(|zone| (zone.id, Some(rows::zone(zone)))).collect(),
+            zones: intent.zones.iter().cloned().map(|zone| (zone.id, Some(known(zone)))).collect(),
             tunnels: intent.tunnels.iter().map(|tunnel| (tunnel.id, self.details(tunnel.id))).collect(),
             ..News::default()
         });
@@ -395,8 +400,42 @@ impl Rows {
     }
 }
 
+fn known(zone: Zone) -> rows::KnownZone {
+    rows::zone(zone, DnsSettings::default())
+}
+
+/// The serial numbers of zones that have one.
+fn serials(snapshot: &Snapshot) -> BTreeMap<ZoneId, u32> {
+    snapshot.zones().filter_map(|zone| Some((zone.head().id, zone.head().dns.as_ref()?.serial))).collect()
+}
+
+/// Every zone that is not as it was has a greater serial number.
+fn goes_forward(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
+    let old = serials(before);
+    for (id, serial) in serials(after) {
+        let (Some(was), Some(then), Some(now)) = (old.get(&id), before.zone(id), after.zone(id)) else { continue };
+        let names = |zone: &poterne_snapshot::Zone| {
+            let mut names: Vec<_> = zone.names().map(|(name, chunk)| (name, chunk.clone())).collect();
+            names.sort_by(|one, other| one.0.cmp(&other.0));
+            names
+        };
+        let same = names(then) == names(now) && then.head().status == now.head().status;
+        prop_assert!(if same { serial == *was } else { serial > *was }, "{} after {}, same: {}", serial, was, same);
+    }
+    Ok(())
+}
+
 fn obeys(snapshot: &Snapshot, rows: &Rows) -> Result<(), TestCaseError> {
-    let wanted = compile(&rows.intent).unwrap();
+    let mut wanted = compile(&rows.intent).unwrap();
+    let serials = serials(snapshot);
+    for (key, chunk) in &mut wanted {
+        // Which serial number a zone has is asked elsewhere.
+        if let (ChunkKey::Zone(id), Chunk::Zone(head)) = (key, &mut *chunk)
+            && let (Some(dns), Some(serial)) = (&mut head.dns, serials.get(id))
+        {
+            dns.serial = *serial;
+        }
+    }
     for (key, chunk) in &wanted {
         prop_assert!(snapshot.holds(key, chunk), "{:?} should be {:?}", key, chunk);
     }
@@ -420,8 +459,10 @@ proptest! {
             group.iter().for_each(|step| rows.take(step));
             let keys = world.update(rows.news(&world));
             let chunks = difference::of_keys(&world, &snapshot, keys.iter());
+            let before = snapshot.clone();
             snapshot = snapshot.apply(&Change { generation: snapshot.generation() + 1, chunks }).unwrap().1;
             obeys(&snapshot, &rows)?;
+            goes_forward(&before, &snapshot)?;
         }
         prop_assert!(difference::of_everything(&world, &snapshot).is_empty());
         let anew = rows.read_anew();

@@ -494,12 +494,13 @@ async fn what_a_node_did_not_take_is_owed_to_it() {
     node.publisher.limits.apply_timeout = Duration::from_millis(1);
     let change = *node.store.changes().borrow();
     assert!(node.publisher.converge().await.is_err());
-    assert_eq!(node.changes.recv().await.unwrap().chunks.len(), 1, "and is lost");
+    // The name, and the zone's head with its next serial number.
+    assert_eq!(node.changes.recv().await.unwrap().chunks.len(), 2, "and is lost");
     node.app.wait_for(node.publisher.live());
     assert!(!node.app.generations(&OPERATOR, Some(change), Duration::ZERO).await.unwrap().is_live);
     node.hosts(&["two.example.test"]).await;
     node.publisher.limits.apply_timeout = Duration::from_secs(60);
-    assert_eq!(node.obey().await, [2]);
+    assert_eq!(node.obey().await, [3]);
     assert!(node.is_routed("one.example.test") && node.is_routed("two.example.test"));
     assert!(node.app.generations(&OPERATOR, Some(change), Duration::ZERO).await.unwrap().is_live);
     assert!(node.obey().await.is_empty(), "nothing is owed any more");
@@ -515,7 +516,7 @@ async fn too_much_is_read_anew_and_sent_in_pieces() {
     node.publisher.limits.chunks_max = 2;
     let hosts = ["a.example.test", "b.example.test", "c.example.test", "d.example.test", "e.example.test"];
     node.hosts(&hosts).await;
-    assert_eq!(node.obey().await, [2, 2, 1]);
+    assert_eq!(node.obey().await, [2, 2, 2]);
     assert!(hosts.iter().all(|host| node.is_routed(host)));
 }
 

@@ -41,24 +41,20 @@ impl World {
         // What ends goes first: another zone of the same name may begin in the same step.
         for (id, zone) in &news.zones {
             keys.insert(ChunkKey::Zone(*id));
-            let is_over = zone.as_ref().is_none_or(|zone| !zone.proxies);
-            if is_over && let Some(apex) = self.zones.get(id).filter(|zone| zone.names.is_some()).map(|zone| zone.apex.clone()) {
-                for (below, _) in self.close_zone(*id) {
-                    keys.insert(ChunkKey::Name(*id, path::name(&path::join(&apex, &below))));
+            let is_over = zone.as_ref().is_none_or(|zone| self.proxies(*id) != Some(zone.proxies));
+            if is_over && let Some(zone) = self.take_zone(*id) {
+                for below in zone.names.keys() {
+                    keys.insert(ChunkKey::Name(*id, path::name(&path::join(&zone.apex, below))));
                 }
-                changed.below.push(apex.to_vec());
-            }
-            if zone.is_none() {
-                self.zones.remove(id);
+                changed.below.extend(zone.proxies.then(|| zone.apex.to_vec()));
             }
         }
         for (id, zone) in news.zones {
             let Some(zone) = zone else { continue };
-            self.put_zone(id, zone.head);
-            if zone.proxies && !self.proxies(id) {
-                self.open_zone(id);
-                changed.below.extend(self.zones.get(&id).map(|zone| zone.apex.to_vec()));
+            if self.proxies(id).is_none() && zone.proxies {
+                changed.below.push(path::path(zone.head.apex.as_str()));
             }
+            self.put_zone(id, zone.head, zone.proxies);
         }
         for (zone, name, records) in news.names {
             if let Some(placed) = self.set(zone, &name, records) {
@@ -103,8 +99,10 @@ impl World {
     /// Whether the zone answers for this name by the wildcard right below `parent` (paths from the root).
     fn is_covered(&self, id: ZoneId, parent: &[u8], absolute: &[u8]) -> bool {
         let Some((over, zone, below)) = self.zones_over(absolute).next() else { return false };
-        let Some(names) = zone.names.as_ref().filter(|_| over == id) else { return false };
-        let encloser = path::ancestors(below).find(|ancestor| exists(names, ancestor));
+        if over != id {
+            return false;
+        }
+        let encloser = path::ancestors(below).find(|ancestor| exists(&zone.names, ancestor));
         encloser.is_some_and(|encloser| encloser != below && path::join(&zone.apex, encloser) == parent)
     }
 }
@@ -153,7 +151,7 @@ impl Ripple<'_> {
     fn name(&mut self, absolute: &[u8]) {
         self.reach_all(self.world.leads_to(To::Name(absolute.into())).collect());
         let owners = self.world.zones_over(absolute).filter_map(|(id, zone, below)| {
-            let (path, _) = zone.names.as_ref()?.get_key_value(below)?;
+            let (path, _) = zone.names.get_key_value(below)?;
             Some((id, path.clone()))
         });
         self.reach_all(owners.collect());
@@ -163,8 +161,7 @@ impl Ripple<'_> {
     fn below(&mut self, absolute: &[u8]) {
         self.reach_all(self.world.leads_within(absolute).map(|(_, zone, path)| (zone, path)).collect());
         for (id, zone, below) in self.world.zones_over(absolute) {
-            let names = zone.names.iter().flat_map(|names| path::within(names, below));
-            let names = names.map(|(path, _)| (id, path.clone())).collect();
+            let names = path::within(&zone.names, below).map(|(path, _)| (id, path.clone())).collect();
             self.reach_all(names);
         }
     }
@@ -176,8 +173,8 @@ impl Ripple<'_> {
         self.reach_all(leads.map(|(_, zone, path)| (zone, path)).collect());
         // Owners in zones above this one, which it hides; its own names exist, and no wildcard answers for them.
         for (id, above, below) in world.zones_over(parent).filter(|(id, ..)| *id != zone) {
-            let names = above.names.iter().flat_map(|names| path::within(names, below));
-            let hidden = names.filter(|(path, _)| world.is_covered(zone, parent, &path::join(&above.apex, path)));
+            let hidden = path::within(&above.names, below)
+                .filter(|(path, _)| world.is_covered(zone, parent, &path::join(&above.apex, path)));
             self.reach_all(hidden.map(|(path, _)| (id, path.clone())).collect());
         }
     }

@@ -1,8 +1,8 @@
 //! All that should be in force, in memory: what the store said last, arranged so that one change costs what it reaches.
 //!
-//! Zones that do not proxy keep no names here; when one begins to, its records are read. For a zone that does, owner names are paths
-//! below its apex ([`crate::path`]); that a name exists because something below it does (RFC 4592 §2.2.2) is asked of the order of the
-//! map and kept nowhere.
+//! Owner names are paths below their zone's apex ([`crate::path`]); that a name exists because something below it does (RFC 4592 §2.2.2)
+//! is asked of the order of the map and kept nowhere. What a zone's records come to depends on whether it proxies, so that they are read
+//! anew when that changes. Only zones that do are asked where a name leads.
 //!
 //! `leads` is the CNAMEs turned round: who leads to that name, who leads to that tunnel.
 
@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) apexes: HashMap<Path, ZoneId>,
     pub(crate) tunnels: HashMap<TunnelId, KnownTunnel>,
     pub(crate) leads: BTreeSet<(To, ZoneId, Path)>,
+    /// The store's change that was taken in last: what zones' serial numbers are made of.
+    pub(crate) change: u64,
     /// The domains right below which names mean tunnels.
     tunnel_parents: Vec<Vec<u8>>,
 }
@@ -39,8 +41,10 @@ pub(crate) struct World {
 pub(crate) struct ZoneInForce {
     pub(crate) head: ZoneHead,
     pub(crate) apex: Path,
-    /// Its owner names, while it proxies.
-    pub(crate) names: Option<BTreeMap<Path, Records>>,
+    /// Whether visitors are led by its records.
+    pub(crate) proxies: bool,
+    /// Its owner names.
+    pub(crate) names: BTreeMap<Path, Records>,
 }
 
 /// What a name leads to by a CNAME.
@@ -64,62 +68,65 @@ impl World {
             apexes: HashMap::new(),
             tunnels: HashMap::new(),
             leads: BTreeSet::new(),
+            change: 0,
         }
     }
 
-    /// Whether the zone's names are proxied, as far as is known here.
-    pub(crate) fn proxies(&self, zone: ZoneId) -> bool {
-        self.zones.get(&zone).is_some_and(|zone| zone.names.is_some())
+    /// Whether the zone's names are proxied; none where there is no such zone.
+    pub(crate) fn proxies(&self, zone: ZoneId) -> Option<bool> {
+        self.zones.get(&zone).map(|zone| zone.proxies)
     }
 
-    pub(crate) fn put_zone(&mut self, id: ZoneId, head: ZoneHead) {
+    /// Puts a zone's head; a zone that was not there begins without names. Whether it proxies does not change while it has names.
+    pub(crate) fn put_zone(&mut self, id: ZoneId, head: ZoneHead, proxies: bool) {
         match self.zones.get_mut(&id) {
             Some(zone) => zone.head = head,
             None => {
-                let apex = path::path(head.apex.as_str()).into();
-                self.zones.insert(id, ZoneInForce { head, apex, names: None });
+                let apex: Path = path::path(head.apex.as_str()).into();
+                if proxies {
+                    self.apexes.insert(apex.clone(), id);
+                }
+                self.zones.insert(id, ZoneInForce { head, apex, proxies, names: BTreeMap::new() });
             }
         }
     }
 
-    /// The zone begins to proxy, without names at first.
-    pub(crate) fn open_zone(&mut self, id: ZoneId) {
-        if let Some(zone) = self.zones.get_mut(&id) {
-            zone.names = Some(BTreeMap::new());
-            self.apexes.insert(zone.apex.clone(), id);
-        }
-    }
-
-    /// The zone ends to proxy; returns the names it had.
-    pub(crate) fn close_zone(&mut self, id: ZoneId) -> BTreeMap<Path, Records> {
-        let Some(zone) = self.zones.get_mut(&id) else { return BTreeMap::new() };
-        let Some(names) = zone.names.take() else { return BTreeMap::new() };
-        let apex = zone.apex.clone();
-        if self.apexes.get(&apex) == Some(&id) {
-            self.apexes.remove(&apex);
-        }
-        for (path, records) in &names {
-            for to in self.to(&apex, path, records) {
-                self.leads.remove(&(to, id, path.clone()));
+    /// Takes a zone away; returns it as it was.
+    pub(crate) fn take_zone(&mut self, id: ZoneId) -> Option<ZoneInForce> {
+        let zone = self.zones.remove(&id)?;
+        if zone.proxies {
+            if self.apexes.get(&zone.apex) == Some(&id) {
+                self.apexes.remove(&zone.apex);
+            }
+            for (path, records) in &zone.names {
+                for to in self.to(&zone.apex, path, records) {
+                    self.leads.remove(&(to, id, path.clone()));
+                }
             }
         }
-        names
+        Some(zone)
     }
 
-    /// Puts the records at a name, or takes them away. Says where that is, unless nothing changed or the zone does not proxy.
+    /// Puts the records at a name, or takes them away. Says where that is, unless no answer of the walk changed.
     pub(crate) fn set(&mut self, id: ZoneId, name: &Name, records: Option<Records>) -> Option<Placed> {
-        let zone = self.zones.get(&id)?;
+        let zone = self.zones.get_mut(&id)?;
         let apex = zone.apex.clone();
-        let names = zone.names.as_ref()?;
         if !name.is_within(&zone.head.apex) {
             return None;
         }
         let absolute = path::path(name.as_str());
-        let (path, old) = match names.get_key_value(path::below(&absolute, &apex)) {
+        let (path, old) = match zone.names.get_key_value(path::below(&absolute, &apex)) {
             Some((path, old)) => (path.clone(), Some(old.clone())),
             None => (Path::from(path::below(&absolute, &apex)), None),
         };
         if old == records {
+            return None;
+        }
+        if !zone.proxies {
+            match records {
+                Some(records) => zone.names.insert(path, records),
+                None => zone.names.remove(&path),
+            };
             return None;
         }
         if let Some(old) = &old {
@@ -133,7 +140,7 @@ impl World {
             }
         }
         let (had, has) = (old.is_some(), records.is_some());
-        let names = self.zones.get_mut(&id)?.names.as_mut()?;
+        let names = &mut self.zones.get_mut(&id)?.names;
         // Asked while the name itself is not there: whatever exists then exists without it.
         names.remove(&path);
         let begins = (had != has).then(|| top_without(names, &path)).flatten().map(<[u8]>::to_vec);
@@ -154,11 +161,11 @@ impl World {
     /// What the CNAMEs of the records at a path lead to; a name that itself means a tunnel leads there whatever its records say.
     pub(crate) fn to(&self, apex: &[u8], path: &[u8], records: &Records) -> Vec<To> {
         let domain = self.node.tunnel_domain.as_ref();
-        let named = |target: &Name| match tunnel_of(target, domain) {
+        let named = |target: Name| match tunnel_of(&target, domain) {
             Some(tunnel) => To::Tunnel(tunnel),
             None => To::Name(path::path(target.as_str()).into()),
         };
-        let mut to: Vec<To> = records.targets().map(named).collect();
+        let mut to: Vec<To> = records.targets().into_iter().map(named).collect();
         if let Records::Tunnel(tunnel) = records {
             to.push(To::Tunnel(*tunnel));
         }
@@ -198,8 +205,8 @@ impl World {
             ChunkKey::Name(id, name) => {
                 let zone = self.zones.get(id).filter(|zone| name.is_within(&zone.head.apex))?;
                 let absolute = path::path(name.as_str());
-                let records = zone.names.as_ref()?.get(path::below(&absolute, &zone.apex))?;
-                Chunk::Name(NameChunk { target: self.target(zone, &absolute, || name.clone(), records) })
+                let records = zone.names.get(path::below(&absolute, &zone.apex))?;
+                Chunk::Name(self.name_chunk(zone, &absolute, || name.clone(), records))
             }
             ChunkKey::Tunnel(id) => Chunk::Tunnel((**self.tunnels.get(id)?.chunk.as_ref()?).clone()),
             ChunkKey::Certificate(_) => return None,
@@ -225,12 +232,21 @@ impl World {
                 *own = theirs.clone();
             }
         }
+        for (id, zone) in &mut self.zones {
+            let Some(in_force) = snapshot.zone(*id) else { continue };
+            let mut text = String::new();
+            for (below, records) in zone.names.iter_mut().filter(|(_, records)| !records.shown().is_empty()) {
+                path::write_name(&path::join(&zone.apex, below), &mut text);
+                if let Some(chunk) = in_force.name(&text) {
+                    records.share(&chunk.sets);
+                }
+            }
+        }
     }
 
     fn records(&self, zone: ZoneId, name: &Name) -> Option<&Records> {
         let zone = self.zones.get(&zone)?;
-        let names = zone.names.as_ref()?;
-        name.is_within(&zone.head.apex).then(|| names.get(path::below(&path::path(name.as_str()), &zone.apex))).flatten()
+        name.is_within(&zone.head.apex).then(|| zone.names.get(path::below(&path::path(name.as_str()), &zone.apex))).flatten()
     }
 
     /// Where a name that leads straight to a tunnel ends, without the walk. None where only the walk can tell: another zone answers for
@@ -248,10 +264,10 @@ impl World {
     pub(crate) fn names_differing(&self, id: ZoneId, zone: &ZoneInForce, snapshot: &Snapshot) -> Vec<(Name, Option<NameChunk>)> {
         let in_force = snapshot.zone(id);
         let (mut differing, mut known, mut text) = (Vec::new(), 0, String::new());
-        for (below, records) in zone.names.iter().flatten() {
+        for (below, records) in &zone.names {
             let absolute = path::join(&zone.apex, below);
             path::write_name(&absolute, &mut text);
-            let wanted = NameChunk { target: self.target(zone, &absolute, || path::name(&absolute), records) };
+            let wanted = self.name_chunk(zone, &absolute, || path::name(&absolute), records);
             let found = in_force.and_then(|zone| zone.name(&text));
             known += usize::from(found.is_some());
             if found != Some(&wanted) {
@@ -267,11 +283,16 @@ impl World {
         differing
     }
 
+    fn name_chunk(&self, zone: &ZoneInForce, absolute: &[u8], name: impl Fn() -> Name, records: &Records) -> NameChunk {
+        let target = self.target(zone, absolute, name, records);
+        NameChunk { target, shows: records.shows(), sets: records.shown() }
+    }
+
     /// Where a zone's name leads.
     fn target(&self, zone: &ZoneInForce, absolute: &[u8], name: impl Fn() -> Name, records: &Records) -> Option<Target> {
         let straight = match records {
             Records::Tunnel(tunnel) => self.straight(zone, absolute, *tunnel),
-            Records::Other(_) => None,
+            Records::Plain(_) | Records::Proxied(_) => None,
         };
         debug_assert!(straight.is_none() || straight == self.walked(zone.head.account, &name(), records));
         straight.or_else(|| self.walked(zone.head.account, &name(), records))
@@ -314,7 +335,7 @@ impl chain::Records for World {
     fn record_sets(&self, name: &Name) -> Vec<RecordSet> {
         let absolute = path::path(name.as_str());
         let Some((_, zone, below)) = self.zones_over(&absolute).next() else { return Vec::new() };
-        let Some(names) = &zone.names else { return Vec::new() };
+        let names = &zone.names;
         let found = match names.get(below) {
             Some(records) => Some(records),
             None if exists(names, below) => None,

@@ -8,8 +8,8 @@ use poterne_model::{AccountId, Name, RecordData, RecordType, TunnelId, ZoneId, n
 
 use crate::{
     ConfigSource, Configuration, Record, Session, StoreError,
-    database::query,
-    rows::{cell, parse, parsed},
+    database::{Row, query},
+    rows::{cell, number, parse, parsed},
     select::Select,
     tunnel::config_source,
 };
@@ -28,8 +28,14 @@ pub struct RecordBrief {
     pub kind: RecordType,
     /// Its data in the API's presentation form.
     pub content: String,
+    /// The priority beside the content.
+    pub priority: Option<u16>,
+    /// Seconds; 1 is automatic.
+    pub ttl_secs: u32,
     /// Whether the edge stands before it.
     pub proxied: bool,
+    /// What else the edge is told of it, JSON; nearly always `{}`.
+    pub settings: String,
 }
 
 /// The next records, as the database told them: one text, to be read where there is time for it.
@@ -78,19 +84,21 @@ pub(crate) fn data(kind: &RecordType, content: &str) -> Result<RecordData, Store
 
 impl From<Record> for RecordBrief {
     fn from(record: Record) -> Self {
-        let Record { zone, name, kind, content, proxied, .. } = record;
-        Self { zone, name, kind, content, proxied }
+        let Record { zone, name, kind, content, priority, ttl_secs, proxied, settings, .. } = record;
+        Self { zone, name, kind, content, priority, ttl_secs, proxied, settings }
     }
 }
 
-/// A line says zone, path, type, content and whether it is proxied. Content of types that lead nowhere is left out: it may have tabs
-/// and ends of lines in it, and nodes do not ask for it.
+/// A line says zone, path, type, content, whether it is proxied, TTL, priority (-1: none) and settings. No content that a verb wrote has
+/// tabs or ends of lines in it, and settings are JSON on one line; what a hand wrote is made so.
 macro_rules! lines {
     ($which:literal) => {
         concat!(
             "SELECT count(*) AS count, string_agg(line, '\n') AS lines FROM (SELECT zone || '\t' || path || '\t' || type || '\t' ||
-                CASE WHEN type IN ('A', 'AAAA', 'CNAME') THEN content ELSE '' END ||
-                CASE WHEN proxied THEN '\t1' ELSE '\t0' END AS line
+                CASE WHEN type IN ('A', 'AAAA', 'CNAME') THEN content
+                    ELSE replace(replace(replace(content, '\t', ' '), '\n', ' '), '\r', ' ') END ||
+                CASE WHEN proxied THEN '\t1\t' ELSE '\t0\t' END || CAST(ttl AS TEXT) || '\t' ||
+                CAST(coalesce(priority, -1) AS TEXT) || '\t' || settings AS line
             FROM record WHERE ",
             $which,
             " ORDER BY zone, path, type, content LIMIT $3) AS page"
@@ -114,7 +122,7 @@ impl RecordLines {
     pub fn records(&self) -> impl Iterator<Item = Result<RecordBrief, StoreError>> + '_ {
         let (mut zone, mut owner) = (None::<(&str, ZoneId)>, None::<(&str, Name)>);
         self.text.lines().map(move |line| {
-            let [zone_text, path, kind, content, proxied] = fields(line)?;
+            let [zone_text, path, kind, content, proxied, ttl, priority, settings] = fields(line)?;
             if zone.is_none_or(|(text, _)| text != zone_text) {
                 zone = Some((zone_text, parse(zone_text, "zone of a record")?));
             }
@@ -123,7 +131,16 @@ impl RecordLines {
             }
             let (Some((_, zone)), Some((_, name))) = (zone, &owner) else { return Err(damaged("it has no name")) };
             let kind = RecordType::from(kind.to_owned());
-            Ok(RecordBrief { zone, name: name.clone(), kind, content: content.to_owned(), proxied: proxied == "1" })
+            Ok(RecordBrief {
+                zone,
+                name: name.clone(),
+                kind,
+                content: content.to_owned(),
+                priority: (priority != "-1").then(|| parse(priority, "priority of a record")).transpose()?,
+                ttl_secs: parse(ttl, "TTL of a record")?,
+                proxied: proxied == "1",
+                settings: settings.to_owned(),
+            })
         })
     }
 
@@ -139,13 +156,16 @@ impl RecordLines {
     }
 }
 
-fn fields(line: &str) -> Result<[&str; 5], StoreError> {
-    let mut fields = line.split('\t');
-    let read = [fields.next(), fields.next(), fields.next(), fields.next(), fields.next()];
-    match (read, fields.next()) {
-        ([Some(zone), Some(path), Some(kind), Some(content), Some(proxied)], None) => Ok([zone, path, kind, content, proxied]),
-        _ => Err(damaged("a tab or the end of a line stands in it")),
+fn fields(line: &str) -> Result<[&str; 8], StoreError> {
+    let (mut fields, mut read) = (line.split('\t'), [""; 8]);
+    for field in &mut read {
+        *field = fields.next().ok_or_else(|| damaged("a tab or the end of a line stands in it"))?;
     }
+    if fields.next().is_none() { Ok(read) } else { Err(damaged("a tab or the end of a line stands in it")) }
+}
+
+fn priority(row: &Row) -> Result<Option<u16>, StoreError> {
+    Ok(cell::<Option<i64>>(row, "priority")?.and_then(|priority| u16::try_from(priority).ok()))
 }
 
 fn damaged(why: &str) -> StoreError {
@@ -203,12 +223,14 @@ impl Session {
             // Statements are prepared by their text: a batch that is not full names its last name again.
             let last = names.last().into_iter().cycle();
             let names = names.iter().chain(last).take(size).map(Name::to_string);
-            let mut select = Select::new("SELECT name, type, content, proxied FROM record WHERE zone = ");
+            let mut select =
+                Select::new("SELECT name, type, content, priority, ttl, proxied, settings FROM record WHERE zone = ");
             select.value(zone.to_string()).sql(" AND ").one_of("name", names).sql(" ORDER BY name, type, content");
             for row in &select.fetch_all(self.connection()).await? {
                 let kind = RecordType::from(cell::<String>(row, "type")?);
                 let (name, content, proxied) = (parsed(row, "name")?, cell(row, "content")?, cell(row, "proxied")?);
-                briefs.push(RecordBrief { zone, name, kind, content, proxied });
+                let (priority, ttl_secs, settings) = (priority(row)?, number(row, "ttl")?, cell(row, "settings")?);
+                briefs.push(RecordBrief { zone, name, kind, content, priority, ttl_secs, proxied, settings });
             }
         }
         Ok(briefs)
@@ -242,12 +264,13 @@ impl Session {
 /// As [`lines`] says a record.
 fn line(record: &Record) -> String {
     let content = match record.kind {
-        RecordType::Other(_) => "",
-        _ => &record.content,
+        RecordType::Other(_) => record.content.replace(['\t', '\n', '\r'], " "),
+        _ => record.content.clone(),
     };
     let path = name::path(record.name.as_str());
-    let proxied = u8::from(record.proxied);
-    format!("{}\t{path}\t{}\t{content}\t{proxied}", record.zone, record.kind.as_str())
+    let (proxied, priority) = (u8::from(record.proxied), record.priority.map_or(-1, i32::from));
+    let Record { zone, ttl_secs, settings, .. } = record;
+    format!("{zone}\t{path}\t{}\t{content}\t{proxied}\t{ttl_secs}\t{priority}\t{settings}", record.kind.as_str())
 }
 
 /// A tunnel is nine words, and then its name and configuration, as many bytes as the last two of them say; a version of -1 says that

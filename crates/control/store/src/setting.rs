@@ -3,7 +3,7 @@
 //! Beside the settings of the catalogue, a zone's DNS settings, URL normalization and managed fields are rows of the same table, whole,
 //! under the names of their paths.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use poterne_model::{AccountId, ZoneId, setting::ZoneSettings};
 use serde_json::{Value, json};
@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     Micros, Session, StoreError,
     database::{Row, query},
-    rows::cell,
+    rows::{cell, parsed},
+    touched::Touched,
 };
 
 impl Session {
@@ -34,12 +35,18 @@ impl Session {
         statement.fetch_optional(self.connection()).await?.as_ref().map(value).transpose()
     }
 
+    /// What each zone set under that name, of those that did.
+    pub async fn zone_settings_named(&mut self, id: &str) -> Result<HashMap<ZoneId, Value>, StoreError> {
+        let rows = query("SELECT zone, value FROM zone_setting WHERE id = $1").bind(id).fetch_all(self.connection()).await?;
+        rows.iter().map(|row| Ok((parsed(row, "zone")?, value(row)?))).collect()
+    }
+
     /// Sets one.
     pub async fn put_zone_setting(&mut self, zone: ZoneId, id: &str, value: &Value, now: Micros) -> Result<(), StoreError> {
         let statement = "INSERT INTO zone_setting (zone, id, value, modified_at) VALUES ($1, $2, $3, $4)
             ON CONFLICT (zone, id) DO UPDATE SET value = excluded.value, modified_at = excluded.modified_at";
         query(statement).bind(zone.to_string()).bind(id).bind(value.to_string()).bind(now).execute(self.connection()).await?;
-        Ok(())
+        self.touch(&Touched::Zone(zone)).await
     }
 
     /// What an account set under that name; none: never.

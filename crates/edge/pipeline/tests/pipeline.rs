@@ -72,10 +72,10 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
     };
     let zone = |id: u8, apex: &str, status| {
         let id = ZoneId::from_bytes([id; 16]);
-        (ChunkKey::Zone(id), Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status }))
+        (ChunkKey::Zone(id), Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status, dns: None }))
     };
     let host = |host: &str, target| {
-        (ChunkKey::Name(ZoneId::from_bytes([1; 16]), name(host)), Chunk::Name(NameChunk { target: Some(target) }))
+        (ChunkKey::Name(ZoneId::from_bytes([1; 16]), name(host)), Chunk::Name(NameChunk::leading_to(target)))
     };
     let tunnel = |id, quick| {
         let chunk = TunnelChunk { id, account: ACCOUNT, name: "t".into(), secret_digests: vec![[0; 32]], remote: None, quick };

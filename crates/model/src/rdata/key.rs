@@ -224,7 +224,7 @@ impl Openpgpkey {
 }
 
 /// What base64 stands for, padded or not; empty where it is none.
-pub(crate) fn decoded(text: &str) -> Vec<u8> {
+pub fn decoded(text: &str) -> Vec<u8> {
     BASE64.decode(text).unwrap_or_default()
 }
 

@@ -9,7 +9,7 @@
 //! Whether two spellings mean the same record is [`Rdata::same`]'s to say.
 //!
 //! `Rdata::parse(rtype, rdata.content(), rdata.priority())` gives the same data again: type, content and priority are all that a
-//! store needs to keep. The octets of the wire are not made here; the name server makes them.
+//! store needs to keep. The octets of the wire are not made here: `dns/wire` makes them.
 //!
 //! * [`rtype`]: the types; [`error`]: refusals and their codes; [`host`]: host names inside data; [`member`]: named members;
 //! * [`service`], [`key`], [`svcb`], [`loc`], [`txt`]: the types that are more than one address or name;

@@ -31,9 +31,25 @@ const PARAMS_OCTETS_MAX: usize = 4096;
 /// RFC 9460 §14.3.2, RFC 9461, RFC 9540.
 const KEYS: [&str; 9] = ["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint", "dohpath", "ohttp"];
 
-const MANDATORY: u16 = 0;
-const ALPN: u16 = 1;
-const NO_DEFAULT_ALPN: u16 = 2;
+/// The numbers of the keys whose values are more than octets.
+pub mod keys {
+    /// Keys that must be understood.
+    pub const MANDATORY: u16 = 0;
+    /// Protocols.
+    pub const ALPN: u16 = 1;
+    /// HTTP/1.1 is not offered.
+    pub const NO_DEFAULT_ALPN: u16 = 2;
+    /// The port.
+    pub const PORT: u16 = 3;
+    /// Addresses that need not be asked for.
+    pub const IPV4HINT: u16 = 4;
+    /// How to hide the name that is asked for.
+    pub const ECH: u16 = 5;
+    /// Addresses that need not be asked for.
+    pub const IPV6HINT: u16 = 6;
+}
+
+use keys::{ALPN, MANDATORY, NO_DEFAULT_ALPN};
 
 impl Svcb {
     pub(crate) fn read(source: &mut Source<'_>) -> Result<Self, RdataError> {
@@ -62,8 +78,9 @@ impl Svcb {
         ]
     }
 
-    /// The parameters in an order and spelling of their own, for comparison.
-    pub(crate) fn canonical_params(&self) -> Vec<(u16, Vec<u8>)> {
+    /// The parameters by number, in the order of the numbers, each with its value without quotes and escapes: what comparing takes, and
+    /// what the wire's form is made of.
+    pub fn canonical_params(&self) -> Vec<(u16, Vec<u8>)> {
         let params = tokens(&self.params).unwrap_or_default();
         let mut params: Vec<_> = params.iter().filter_map(|token| split(token.raw).ok()).collect();
         params.sort();
@@ -101,7 +118,8 @@ fn split(raw: &str) -> Result<(u16, Vec<u8>), &'static str> {
     Ok((number, unescape(value).map_err(|error| error.why)?))
 }
 
-fn key_number(key: &str) -> Option<u16> {
+/// The number of a key, by its name or as `keyNNNNN`.
+pub fn key_number(key: &str) -> Option<u16> {
     if let Some(at) = KEYS.iter().position(|known| *known == key) {
         return u16::try_from(at).ok();
     }

@@ -1,0 +1,118 @@
+//! From a snapshot and a query to an answer: `(snapshot, service, client, query) → octets`. No socket, no clock, no randomness that is
+//! not handed in, and on the common path no allocation.
+//!
+//! ```text
+//! octets ─query─→ Query ─plan─→ Plan: which sets, under which names, in which sections ─write─→ octets
+//!                    └── edns: what the query says of itself ────────────────────────────┘
+//! ```
+//!
+//! * `query` reads. Whatever does not parse is FORMERR, and nothing in a query is followed further than its end;
+//! * `plan` decides, over borrowed parts of the snapshot: RFC 1034 §4.3.2 with the wildcards of RFC 4592, and what edge-behaviour §1 adds.
+//!   A stage that signs stands between it and `write`: it would go over the plan's items, each one record set with its owner and section;
+//! * `write` copies record sets out of the snapshot, which holds them as octets of the wire (`dns/wire`), and compresses names;
+//! * `cookie` makes and checks server cookies (RFC 9018).
+//!
+//! **The origin does not leak**, because it is not here: a name that the edge stands before has no address and no CNAME among its sets
+//! (`control/publish` leaves them out), only a mark that the edges' addresses are shown. What a proxied name answers is made of
+//! [`poterne_snapshot::NodeChunk`] alone.
+//!
+//! The parser of queries and the writer of responses are our own rather than the `domain` crate's. A query is a header, one question and
+//! perhaps an OPT record: reading it takes a hundred lines that allocate nothing and borrow from the packet, and the writer's only task
+//! is to copy sets that are octets already. `domain` is the other reader in the tests here, and is what signing, transfers and TSIG will use.
+//!
+//! What is not here: sockets, rate limits and transport (`dns/server`); signing, transfers, and names of other zones that only a resolver
+//! could follow: a CNAME that would be flattened and leads away is shown as it is, and at an apex, where it may not be, it is SERVFAIL.
+#![forbid(unsafe_code)]
+
+mod client;
+mod cookie;
+mod edns;
+mod plan;
+mod query;
+mod siphash;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use poterne_snapshot::Snapshot;
+
+pub use client::{Client, Cookie, Kind, Rcode, Reply, Service, Transport};
+use edns::{Edns, OptReply};
+use plan::Plan;
+use query::{Parsed, Query};
+use write::Writer;
+
+/// Longest answer over UDP, in octets (RFC 9715: what nearly every path carries whole).
+pub const UDP_OCTETS_MAX: usize = 1232;
+
+/// Longest answer over UDP to a query that does not say what it takes (RFC 1035 §4.2.1).
+pub const UDP_OCTETS_PLAIN: usize = 512;
+
+/// Longest message of all.
+pub const MESSAGE_OCTETS_MAX: usize = 65_535;
+
+/// Answers `query` into `out`, which holds at least [`UDP_OCTETS_MAX`] octets, or [`MESSAGE_OCTETS_MAX`] for streams: what does not fit
+/// is cut off as RFC 2181 §9 says. A reply of length 0 is none: what came was no query.
+pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[u8], out: &mut [u8]) -> Reply {
+    let query = match query::parse(query) {
+        Parsed::Query(query) => query,
+        Parsed::Refused { header, rcode } => {
+            let length = write::header_only(&header, rcode, out);
+            return Reply { length, rcode, kind: Kind::Error, cookie: Cookie::Absent, zone: None };
+        }
+        Parsed::Nothing => return Reply::none(),
+    };
+    let cookie = cookie::judge(service, client, query.edns.as_ref().and_then(|edns| edns.cookie));
+    let plan = decide(snapshot, &query, cookie.state);
+    let opt = query.edns.as_ref().map(|edns| OptReply {
+        rcode: plan.rcode,
+        dnssec_ok: edns.dnssec_ok,
+        nsid: edns.asks_nsid.then_some(&*service.nsid).filter(|nsid| !nsid.is_empty()),
+        cookie: cookie.reply,
+        why: plan.why,
+        pads: edns.is_padded && client.transport == Transport::Tls,
+    });
+    let limit = match (client.transport, &query.edns) {
+        (Transport::Udp, None) => UDP_OCTETS_PLAIN,
+        (Transport::Udp, Some(edns)) => usize::from(edns.udp_octets).clamp(UDP_OCTETS_PLAIN, UDP_OCTETS_MAX),
+        (Transport::Tcp | Transport::Tls, _) => MESSAGE_OCTETS_MAX,
+    };
+    let length = Writer::new(out, limit, &query).respond(&plan, snapshot.node(), client.turn, opt.as_ref());
+    let zone = plan.zone.map(|head| (head.account, head.id));
+    match length {
+        Some(length) => Reply { length, rcode: plan.rcode, kind: plan.kind, cookie: cookie.state, zone },
+        None => {
+            // Too long for any message: nobody can be told.
+            let length = write::header_only(&query.header, Rcode::ServFail, out);
+            Reply { length, rcode: Rcode::ServFail, kind: Kind::Error, cookie: cookie.state, zone }
+        }
+    }
+}
+
+/// Makes of a response one that says "come back over TCP": its header and question alone, with TC set. Returns its length; nothing is
+/// done to what is no response of ours.
+pub fn truncate(response: &mut [u8]) -> usize {
+    write::truncate(response)
+}
+
+fn decide<'a>(snapshot: &'a Snapshot, query: &Query<'_>, cookie: Cookie) -> Plan<'a> {
+    if query.edns.as_ref().is_some_and(Edns::is_of_another_version) {
+        return Plan::error(Rcode::BadVers, None);
+    }
+    let Some(question) = &query.question else {
+        // RFC 7873 §5.4: only whoever wants a cookie asks nothing.
+        return match cookie {
+            Cookie::Absent => Plan::error(Rcode::FormErr, None),
+            Cookie::Wrong => Plan::error(Rcode::BadCookie, None),
+            Cookie::Asked | Cookie::Valid => Plan::empty(),
+        };
+    };
+    if query.is_signed {
+        // RFC 8945 §5.2.1: no key is known here.
+        return Plan::error(Rcode::NotAuth, None);
+    }
+    match question.verdict() {
+        Ok(()) => plan::of(snapshot, question),
+        Err((rcode, why)) => Plan::error(rcode, why),
+    }
+}

@@ -1,0 +1,382 @@
+//! Writing a response: copying sets out of the snapshot, with names compressed (RFC 1035 §4.1.4) where RFC 3597 §4 allows it.
+
+use std::net::IpAddr;
+
+use poterne_dns_wire::{RecordSet, name, rtype};
+use poterne_model::Name;
+use poterne_snapshot::{NodeChunk, ZoneDns, ZoneHead};
+use smallvec::SmallVec;
+
+use crate::{
+    Rcode,
+    edns::OptReply,
+    plan::{self, Data, Item, Owner, Plan, Section},
+    query::{HEADER, Header, Query},
+};
+
+/// Most addresses of the edges in one answer (edge-behaviour §1.5).
+const EDGE_ADDRESSES_MAX: usize = 4;
+
+/// Most places remembered that a name can point to.
+const PLACES_MAX: usize = 32;
+
+/// The last place a pointer reaches.
+const POINTER_MAX: usize = 0x3fff;
+
+/// HINFO with the CPU `RFC8482` and no system.
+const MINIMAL: &[u8] = b"\x07RFC8482\0";
+
+const AUTHORITATIVE: u8 = 0x04;
+const TRUNCATED: u8 = 0x02;
+
+/// A header and nothing else: what is said of a message that is no question.
+pub(crate) fn header_only(header: &Header, rcode: Rcode, out: &mut [u8]) -> usize {
+    put_header(out, header, 0, rcode, [0; 4]);
+    HEADER
+}
+
+/// See [`crate::truncate`].
+pub(crate) fn truncate(response: &mut [u8]) -> usize {
+    if response.len() < HEADER || response[2] & 0x80 == 0 {
+        return response.len();
+    }
+    let end = match response[4..6] {
+        [0, 1] => name::length(&response[HEADER..]).map(|length| HEADER + length + 4).filter(|end| *end <= response.len()),
+        _ => Some(HEADER),
+    };
+    let Some(end) = end else { return response.len() };
+    response[2] |= TRUNCATED;
+    response[6..HEADER].fill(0);
+    end
+}
+
+fn put_header(out: &mut [u8], header: &Header, flags: u8, rcode: Rcode, counts: [u16; 4]) {
+    let [_, low] = rcode.number().to_be_bytes();
+    out[..2].copy_from_slice(&header.id);
+    out[2] = 0x80 | header.opcode << 3 | flags | u8::from(header.recursion_desired);
+    // Recursion is never available.
+    out[3] = u8::from(header.checking_disabled) << 4 | low & 0x0f;
+    for (place, count) in out[4..HEADER].as_chunks_mut::<2>().0.iter_mut().zip(counts) {
+        *place = count.to_be_bytes();
+    }
+}
+
+/// A response under way.
+pub(crate) struct Writer<'o, 'q> {
+    out: &'o mut [u8],
+    at: usize,
+    /// Where it must end; what an OPT record takes is outside of it while records are written.
+    limit: usize,
+    /// Whether something did not fit.
+    is_cut: bool,
+    query: &'q Query<'q>,
+    /// Where labels begin that names may end with.
+    places: SmallVec<[u16; PLACES_MAX]>,
+}
+
+impl<'o, 'q> Writer<'o, 'q> {
+    /// Into `out`, of which at most `limit` octets are written.
+    pub(crate) fn new(out: &'o mut [u8], limit: usize, query: &'q Query<'q>) -> Self {
+        let limit = limit.min(out.len());
+        Self { out, at: HEADER, limit, is_cut: false, query, places: SmallVec::new() }
+    }
+
+    /// Writes it all; returns its length, and none where not even a cut response fits, or where a whole one fits into no message.
+    pub(crate) fn respond(mut self, plan: &Plan<'_>, node: &NodeChunk, turn: u32, opt: Option<&OptReply<'_>>) -> Option<usize> {
+        let whole = self.limit;
+        self.limit = whole.checked_sub(opt.map_or(0, OptReply::length))?;
+        let mut counts = [0u16; 4];
+        if let Some(question) = &self.query.question {
+            self.put(question.name);
+            self.put(&question.rtype.to_be_bytes());
+            self.put(&question.class.to_be_bytes());
+            self.remember(HEADER, question.name);
+            counts[0] = 1;
+        }
+        if self.is_cut {
+            return None;
+        }
+        let end = self.at;
+        for item in &plan.items {
+            let records = self.item(item, node, turn);
+            let count = match item.section {
+                Section::Answer => &mut counts[1],
+                Section::Authority => &mut counts[2],
+                Section::Additional => &mut counts[3],
+            };
+            *count += records;
+        }
+        let mut flags = if plan.is_authoritative { AUTHORITATIVE } else { 0 };
+        if self.is_cut {
+            // RFC 2181 §9: no part of a set, and TC says that there is more. Over a stream there is nowhere to go on.
+            if whole == crate::MESSAGE_OCTETS_MAX {
+                return None;
+            }
+            self.at = end;
+            counts = [counts[0], 0, 0, 0];
+            flags |= TRUNCATED;
+        }
+        if let Some(opt) = opt {
+            self.at = opt.write(self.out, self.at, whole);
+            counts[3] += 1;
+        }
+        put_header(self.out, &self.query.header, flags, plan.rcode, counts);
+        Some(self.at)
+    }
+
+    /// Writes one set; returns how many records that were.
+    fn item(&mut self, item: &Item<'_>, node: &NodeChunk, turn: u32) -> u16 {
+        match item.data {
+            Data::Set(set) => self.set(item, &set, turn),
+            Data::Edge => {
+                let of_type = || node.edge_addresses.iter().filter(|address| plan::is_of(item.rtype, address));
+                let first = turned(turn, of_type().count());
+                let addresses = of_type().skip(first).chain(of_type().take(first)).take(EDGE_ADDRESSES_MAX);
+                self.records(item, addresses, |writer, address| match address {
+                    IpAddr::V4(address) => writer.put(&address.octets()),
+                    IpAddr::V6(address) => writer.put(&address.octets()),
+                })
+            }
+            Data::Service { ipv4, ipv6 } => {
+                self.records(item, std::iter::once(()), |writer, ()| writer.service(node, ipv4, ipv6))
+            }
+            Data::Soa(head, dns) => {
+                self.records(item, std::iter::once(()), |writer, ()| writer.soa(head, dns, &node.nameservers))
+            }
+            Data::NameServers(given, own) => {
+                let mut count = self.records(item, given.iter(), |writer, name| writer.name_of(name));
+                let is_given = |data: &&[u8]| given.iter().any(|name| *labels(name) == **data);
+                let own = own.iter().flat_map(RecordSet::records).filter(|data| !is_given(data));
+                count += self.records(item, own, |writer, data| writer.name(data));
+                count
+            }
+            Data::Minimal => self.records(item, std::iter::once(()), |writer, ()| writer.put(MINIMAL)),
+        }
+    }
+
+    fn set(&mut self, item: &Item<'_>, set: &RecordSet<'_>, turn: u32) -> u16 {
+        match set.rtype {
+            rtype::A | rtype::AAAA => {
+                let first = turned(turn, set.count());
+                let records = set.records().skip(first).chain(set.records().take(first));
+                self.records(item, records, |writer, data| writer.put(data))
+            }
+            rtype::NS | rtype::CNAME | rtype::PTR => self.records(item, set.records(), |writer, data| writer.name(data)),
+            rtype::MX => self.records(item, set.records(), |writer, data| {
+                let (preference, host) = data.split_at(data.len().min(2));
+                writer.put(preference);
+                writer.name(host);
+            }),
+            // RFC 3597 §4: the names in no other type are compressed.
+            _ => self.records(item, set.records(), |writer, data| writer.put(data)),
+        }
+    }
+
+    fn records<T>(&mut self, item: &Item<'_>, records: impl Iterator<Item = T>, data: impl Fn(&mut Self, T)) -> u16 {
+        let mut count = 0;
+        for record in records {
+            if self.is_cut {
+                break;
+            }
+            self.owner(item.owner);
+            self.put(&item.rtype.to_be_bytes());
+            self.put(&rtype::CLASS_IN.to_be_bytes());
+            self.put(&item.ttl_secs.to_be_bytes());
+            let length_at = self.at;
+            self.put(&[0, 0]);
+            data(self, record);
+            if !self.is_cut {
+                let length = u16::try_from(self.at - length_at - 2).unwrap_or(u16::MAX);
+                self.out[length_at..length_at + 2].copy_from_slice(&length.to_be_bytes());
+                count += 1;
+            }
+        }
+        count
+    }
+
+    fn owner(&mut self, owner: Owner<'_>) {
+        match owner {
+            Owner::Question => self.put(&[0xc0, 0x0c]),
+            Owner::Above(text_length) => {
+                // Labels and their text are as long, but for the first length and the root.
+                let question = self.query.question.as_ref().map_or(0, |question| question.name.len());
+                self.pointer(HEADER + question.saturating_sub(text_length + 2));
+            }
+            Owner::Wire(labels) => self.name(labels),
+            Owner::Apex(name) => self.name_of(name),
+        }
+    }
+
+    /// RFC 9460 §2.2: priority 1, the name itself, parameters in the order of their keys.
+    fn service(&mut self, node: &NodeChunk, ipv4: bool, ipv6: bool) {
+        self.put(&[0, 1, 0]);
+        let ids = || node.edge_protocols.iter().filter_map(|id| Some((u8::try_from(id.len()).ok()?, id)));
+        self.put(&1u16.to_be_bytes());
+        self.length(ids().map(|(length, _)| usize::from(length) + 1).sum());
+        for (length, id) in ids() {
+            self.put(&[length]);
+            self.put(id.as_bytes());
+        }
+        let first = || node.edge_addresses.iter();
+        if ipv4 {
+            let hints = || first().filter(|address| address.is_ipv4()).take(EDGE_ADDRESSES_MAX);
+            self.put(&4u16.to_be_bytes());
+            self.length(hints().count() * 4);
+            hints().for_each(|address| self.address(address));
+        }
+        if ipv6 {
+            let hints = || first().filter(|address| address.is_ipv6()).take(EDGE_ADDRESSES_MAX);
+            self.put(&6u16.to_be_bytes());
+            self.length(hints().count() * 16);
+            hints().for_each(|address| self.address(address));
+        }
+    }
+
+    fn address(&mut self, address: &IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.put(&address.octets()),
+            IpAddr::V6(address) => self.put(&address.octets()),
+        }
+    }
+
+    fn length(&mut self, length: usize) {
+        self.put(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+    }
+
+    fn soa(&mut self, head: &ZoneHead, dns: &ZoneDns, nameservers: &[Name]) {
+        // What an export of the zone says, too.
+        match dns.soa.mname.as_ref().or(dns.name_servers.first()).or(nameservers.first()) {
+            Some(name) => self.name_of(name),
+            None => self.name_below("ns1", &head.apex),
+        }
+        match &dns.soa.rname {
+            Some(name) => self.name_of(name),
+            None => self.name_below("dns", &head.apex),
+        }
+        for number in [dns.serial, dns.soa.refresh, dns.soa.retry, dns.soa.expire, dns.soa.min_ttl] {
+            self.put(&number.to_be_bytes());
+        }
+    }
+
+    fn name_of(&mut self, name: &Name) {
+        self.name(&labels(name));
+    }
+
+    fn name_below(&mut self, label: &str, apex: &Name) {
+        let mut below: Labels = SmallVec::new();
+        push(label, &mut below);
+        below.extend_from_slice(&labels(apex));
+        self.name(&below);
+    }
+
+    /// Writes a name: as many labels as no earlier name ends with, then a pointer to the one that does.
+    fn name(&mut self, labels: &[u8]) {
+        let mut at = 0;
+        while let Some(&length) = labels.get(at).filter(|length| **length != 0) {
+            if let Some(place) = self.find(&labels[at..]) {
+                self.put(&labels[..at]);
+                self.remember_new(at, labels);
+                self.pointer(usize::from(place));
+                return;
+            }
+            at += usize::from(length) + 1;
+        }
+        self.put(labels);
+        self.remember_new(at, labels);
+    }
+
+    /// Remembers the first `length` octets of `labels`, which were written last, or before what was written last.
+    fn remember_new(&mut self, length: usize, labels: &[u8]) {
+        if self.is_cut {
+            return;
+        }
+        let written = if length == labels.len() - 1 { labels.len() } else { length };
+        let start = self.at - written;
+        let mut at = 0;
+        while at < length {
+            self.remember_place(start + at);
+            at += usize::from(labels[at]) + 1;
+        }
+    }
+
+    /// Remembers each label of a whole name that stands at `start`.
+    fn remember(&mut self, start: usize, labels: &[u8]) {
+        let mut at = 0;
+        while let Some(&length) = labels.get(at).filter(|length| **length != 0) {
+            self.remember_place(start + at);
+            at += usize::from(length) + 1;
+        }
+    }
+
+    fn remember_place(&mut self, place: usize) {
+        if let (Ok(near), true) = (u16::try_from(place), place <= POINTER_MAX && self.places.len() < PLACES_MAX) {
+            self.places.push(near);
+        }
+    }
+
+    /// Where such a name stands already.
+    fn find(&self, labels: &[u8]) -> Option<u16> {
+        self.places.iter().copied().find(|place| self.stands_at(usize::from(*place), labels))
+    }
+
+    fn stands_at(&self, mut place: usize, labels: &[u8]) -> bool {
+        let mut at = 0;
+        loop {
+            let Some(&length) = self.out.get(place) else { return false };
+            if length >= 0xc0 {
+                // Pointers here were written here, and lead back.
+                let low = self.out.get(place + 1).copied().unwrap_or_default();
+                place = (usize::from(length & 0x3f) << 8) | usize::from(low);
+                continue;
+            }
+            let end = usize::from(length) + 1;
+            let (Some(written), Some(wanted)) = (self.out.get(place..place + end), labels.get(at..at + end)) else {
+                return false;
+            };
+            if !written.eq_ignore_ascii_case(wanted) {
+                return false;
+            }
+            if length == 0 {
+                return true;
+            }
+            (place, at) = (place + end, at + end);
+        }
+    }
+
+    fn pointer(&mut self, place: usize) {
+        let place = u16::try_from(place & POINTER_MAX).unwrap_or_default();
+        self.put(&(0xc000 | place).to_be_bytes());
+    }
+
+    fn put(&mut self, octets: &[u8]) {
+        match self.out[..self.limit].get_mut(self.at..self.at + octets.len()) {
+            Some(place) if !self.is_cut => {
+                place.copy_from_slice(octets);
+                self.at += octets.len();
+            }
+            _ => self.is_cut = true,
+        }
+    }
+}
+
+type Labels = SmallVec<[u8; 64]>;
+
+/// A name's labels and the root; without an allocation for all but very long names.
+fn labels(name: &Name) -> Labels {
+    let mut labels = Labels::new();
+    for label in name.as_str().split('.') {
+        push(label, &mut labels);
+    }
+    labels.push(0);
+    labels
+}
+
+fn push(label: &str, to: &mut Labels) {
+    to.push(u8::try_from(label.len()).unwrap_or_default());
+    to.extend_from_slice(label.as_bytes());
+}
+
+/// Where to begin among so many.
+fn turned(turn: u32, count: usize) -> usize {
+    usize::try_from(turn).unwrap_or_default().checked_rem(count).unwrap_or_default()
+}

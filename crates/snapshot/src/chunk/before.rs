@@ -1,0 +1,72 @@
+//! Bodies as earlier versions of this program wrote them: what lies on disk when a newer one starts. Control publishes what they lack.
+
+use bytes::Bytes;
+use poterne_model::{AccountId, Name, ZoneId, ZoneStatus};
+use serde::Deserialize;
+
+use super::{NameChunk, NodeChunk, Shows, Target, ZoneHead};
+
+/// [`NodeChunk`] without management requests.
+#[derive(Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct NodeChunk1 {
+    pub(super) names: Vec<Name>,
+    pub(super) edges: Vec<String>,
+    pub(super) tunnel_pins: Vec<[u8; 32]>,
+    pub(super) quick_domain: Option<Name>,
+    pub(super) tunnel_domain: Option<Name>,
+}
+
+/// [`NodeChunk`] without what the name server says of it. A struct in a struct takes no octets of its own.
+#[derive(Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct NodeChunk2 {
+    pub(super) first: NodeChunk1,
+    pub(super) management_names: Vec<Name>,
+    pub(super) management_keys: Vec<Bytes>,
+}
+
+/// [`ZoneHead`] without a name server.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct ZoneHead1 {
+    pub(super) id: ZoneId,
+    pub(super) account: AccountId,
+    pub(super) apex: Name,
+    pub(super) status: ZoneStatus,
+}
+
+/// [`NameChunk`] without records.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct NameChunk1 {
+    pub(super) target: Option<Target>,
+}
+
+impl From<NodeChunk1> for NodeChunk {
+    fn from(old: NodeChunk1) -> Self {
+        let NodeChunk1 { names, edges, tunnel_pins, quick_domain, tunnel_domain } = old;
+        Self { names, edges, tunnel_pins, quick_domain, tunnel_domain, ..Self::default() }
+    }
+}
+
+impl From<NodeChunk2> for NodeChunk {
+    fn from(old: NodeChunk2) -> Self {
+        let NodeChunk2 { first, management_names, management_keys } = old;
+        Self { management_names, management_keys, ..first.into() }
+    }
+}
+
+impl From<ZoneHead1> for ZoneHead {
+    fn from(old: ZoneHead1) -> Self {
+        let ZoneHead1 { id, account, apex, status } = old;
+        Self { id, account, apex, status, dns: None }
+    }
+}
+
+impl From<NameChunk1> for NameChunk {
+    fn from(old: NameChunk1) -> Self {
+        let shows = if old.target.is_some() { Shows::Edge } else { Shows::Records };
+        Self { target: old.target, shows, ..Self::default() }
+    }
+}

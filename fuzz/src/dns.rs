@@ -1,0 +1,84 @@
+//! Checks of `poterne-dns-answer`.
+
+use std::sync::OnceLock;
+
+use poterne_dns_answer::{Client, MESSAGE_OCTETS_MAX, Service, Transport, UDP_OCTETS_MAX, answer, truncate};
+use poterne_dns_wire::{Record, RecordSets, name, rtype};
+use poterne_feed::Change;
+use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
+use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneDns, ZoneHead};
+
+/// A query, or anything else. What is said is a response to it, of a length that its transport takes, and says nothing of the origin.
+pub fn query(data: &[u8]) {
+    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]] };
+    let mut out = vec![0xee; MESSAGE_OCTETS_MAX];
+    for (transport, longest) in
+        [(Transport::Udp, UDP_OCTETS_MAX), (Transport::Tcp, MESSAGE_OCTETS_MAX), (Transport::Tls, MESSAGE_OCTETS_MAX)]
+    {
+        let client = Client { address: [192, 0, 2, 9].into(), transport, now_secs: 1_559_731_985, turn: 3 };
+        let reply = answer(snapshot(), &service, &client, data, &mut out);
+        assert!(reply.length <= longest);
+        if reply.length == 0 {
+            continue;
+        }
+        let response = &mut out[..reply.length];
+        assert!(response.len() >= 12 && response[..2] == data[..2] && response[2] & 0x80 != 0);
+        assert!(!response.windows(4).any(|octets| octets == ORIGIN), "the origin shows");
+        let length = truncate(response);
+        assert!((12..=response.len()).contains(&length));
+    }
+}
+
+const ORIGIN: [u8; 4] = [198, 51, 100, 0x6f];
+
+fn snapshot() -> &'static Snapshot {
+    static SNAPSHOT: OnceLock<Snapshot> = OnceLock::new();
+    SNAPSHOT.get_or_init(|| {
+        let apex = Name::parse("example.com").expect("a name");
+        let id = ZoneId::from_bytes([1; 16]);
+        let dns = ZoneDns {
+            serial: 1,
+            name_servers: vec![Name::parse("ns1.example.net").expect("a name")],
+            ns_ttl_secs: 86_400,
+            multi_provider: false,
+            flattens_all: false,
+            soa: DnsSettings::default().soa,
+        };
+        let head = ZoneHead { id, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns) };
+        let edge_addresses = vec!["203.0.113.10".parse().expect("an address"), "2001:db8::10".parse().expect("an address")];
+        let node = NodeChunk { edge_addresses, edge_protocols: vec!["h2".into()], ..NodeChunk::default() };
+        let mut chunks = vec![(ChunkKey::Node, Chunk::Node(node)), (ChunkKey::Zone(id), Chunk::Zone(head))];
+        let mut put = |owner: &str, chunk: NameChunk| {
+            let owner = Name::parse(owner).expect("a name");
+            chunks.push((ChunkKey::Name(id, owner), Chunk::Name(chunk)));
+        };
+        let target = |text: &str| {
+            let mut octets = Vec::new();
+            name::push(text, &mut octets);
+            octets
+        };
+        let sets = |records: &[(u16, Vec<u8>)]| {
+            let record =
+                |(rtype, data): &(u16, Vec<u8>)| Record { rtype: *rtype, ttl_secs: 300, flattened: false, data: data.clone() };
+            NameChunk { sets: RecordSets::of(records.iter().map(record).collect()).0, ..NameChunk::default() }
+        };
+        put("www.example.com", sets(&[(rtype::A, vec![192, 0, 2, 1]), (rtype::A, vec![192, 0, 2, 2])]));
+        put("*.wild.example.com", sets(&[(rtype::TXT, b"\x04text".to_vec())]));
+        put("deep.ent.example.com", sets(&[(731, vec![1, 2, 3])]));
+        put("to.example.com", sets(&[(rtype::CNAME, target("www.example.com"))]));
+        put("loop.example.com", sets(&[(rtype::CNAME, target("pool.example.com"))]));
+        put("pool.example.com", sets(&[(rtype::CNAME, target("loop.example.com"))]));
+        put("away.example.com", sets(&[(rtype::CNAME, target("host.example.org"))]));
+        put("sub.example.com", sets(&[(rtype::NS, target("ns.sub.example.com")), (rtype::DS, vec![0, 1, 13, 2, 9])]));
+        put("ns.sub.example.com", sets(&[(rtype::A, vec![192, 0, 2, 53])]));
+        let many = (0..=255u8).map(|number| (rtype::AAAA, vec![number; 16])).collect::<Vec<_>>();
+        put("many.example.com", sets(&many));
+        // Control leaves the origin's address out; it is the edge's target here.
+        let mut proxied = NameChunk::leading_to(Target::Origin(vec![ORIGIN.into()]));
+        proxied.sets = sets(&[(rtype::MX, [&[0, 1][..], &target("mail.example.com")].concat())]).sets;
+        put("proxied.example.com", proxied);
+        put("tunnel.example.com", NameChunk::leading_to(Target::Tunnel(TunnelId::from_bytes([7; 16]))));
+        let chunks = chunks.into_iter().map(|(key, chunk)| (key.encode(), Some(chunk.encode()))).collect();
+        Snapshot::default().apply(&Change { generation: 1, chunks }).expect("it is a first generation").1
+    })
+}
