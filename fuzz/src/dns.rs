@@ -10,7 +10,7 @@ use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, 
 
 /// A query, or anything else. What is said is a response to it, of a length that its transport takes, and says nothing of the origin.
 pub fn query(data: &[u8]) {
-    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]] };
+    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]], signer: None };
     let mut out = vec![0xee; MESSAGE_OCTETS_MAX];
     for (transport, longest) in
         [(Transport::Udp, UDP_OCTETS_MAX), (Transport::Tcp, MESSAGE_OCTETS_MAX), (Transport::Tls, MESSAGE_OCTETS_MAX)]
@@ -43,6 +43,7 @@ fn snapshot() -> &'static Snapshot {
             multi_provider: false,
             flattens_all: false,
             soa: DnsSettings::default().soa,
+            keys: None,
         };
         let head = ZoneHead { id, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns) };
         let edge_addresses = vec!["203.0.113.10".parse().expect("an address"), "2001:db8::10".parse().expect("an address")];

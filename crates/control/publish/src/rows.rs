@@ -249,6 +249,7 @@ pub(crate) fn zone(zone: Zone, dns: DnsSettings) -> KnownZone {
         multi_provider: dns.multi_provider,
         flattens_all: dns.flatten_all_cnames,
         soa: dns.soa,
+        keys: None,
     };
     KnownZone { head: ZoneHead { id, account, apex, status, dns: Some(dns) }, proxies: status.serves() && !paused }
 }

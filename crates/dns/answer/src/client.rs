@@ -1,8 +1,10 @@
 //! What is handed in with a query, and what comes out beside the octets.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use poterne_model::{AccountId, ZoneId};
+
+use crate::Signer;
 
 /// Who asks, how, and when.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +37,8 @@ pub struct Service {
     pub nsid: Vec<u8>,
     /// Secrets of server cookies, the same on all nodes: the first makes them, the others are still believed. Empty: none are made.
     pub cookie_secrets: Vec<[u8; 16]>,
+    /// Signs answers of zones that have keys; none: they are answered unsigned.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// What became of a query.
