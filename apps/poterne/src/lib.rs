@@ -6,6 +6,7 @@
 //! * [`sample_site`]: what the demo publishes.
 #![forbid(unsafe_code)]
 
+mod addresses;
 pub mod admin;
 pub mod administration;
 mod backup;

@@ -25,6 +25,10 @@ pub struct Ports {
     pub http: u16,
     /// Visitors over TLS, TCP; and agents that come there over QUIC, UDP.
     pub https: u16,
+    /// The name server, UDP and TCP.
+    pub dns: u16,
+    /// The name server over TLS, TCP.
+    pub dns_tls: u16,
     /// Agents, TCP and UDP.
     pub tunnel: u16,
     /// The API, TCP.
@@ -78,14 +82,16 @@ impl Ports {
     pub const fn at(base: u16) -> Self {
         let shift = base - BASE;
         let http = if base + 80 == BLOCKED_BY_BROWSERS { base + 88 } else { base + 80 };
-        Self { http, https: base + 443, tunnel: 7844 + shift, api: 8600 + shift, metrics: 8601 + shift }
+        let (https, dns, dns_tls) = (base + 443, base + 53, base + 853);
+        Self { http, https, dns, dns_tls, tunnel: 7844 + shift, api: 8600 + shift, metrics: 8601 + shift }
     }
 
     /// One port of the set that somebody holds.
     fn first_taken(&self) -> Option<u16> {
         let mut held = Vec::new();
-        for (port, udp) in [(self.http, false), (self.https, true), (self.tunnel, true), (self.api, false), (self.metrics, false)]
-        {
+        let tcp = [self.http, self.dns_tls, self.api, self.metrics].map(|port| (port, false));
+        let both = [self.https, self.dns, self.tunnel].map(|port| (port, true));
+        for (port, udp) in tcp.into_iter().chain(both) {
             match hold(port, udp) {
                 Ok(sockets) => held.push(sockets),
                 Err(_) => return Some(port),
@@ -115,8 +121,9 @@ fn chosen_by_the_system() -> std::io::Result<Ports> {
         }
         Err(last.expect("at least one try was made"))
     };
-    let (http, https, tunnel, api, metrics) = (hold(0, false)?, both()?, both()?, hold(0, false)?, hold(0, false)?);
-    Ok(Ports { http: http.0, https: https.0, tunnel: tunnel.0, api: api.0, metrics: metrics.0 })
+    let (http, dns_tls, api, metrics) = (hold(0, false)?, hold(0, false)?, hold(0, false)?, hold(0, false)?);
+    let (https, dns, tunnel) = (both()?, both()?, both()?);
+    Ok(Ports { http: http.0, https: https.0, dns: dns.0, dns_tls: dns_tls.0, tunnel: tunnel.0, api: api.0, metrics: metrics.0 })
 }
 
 #[cfg(test)]
@@ -125,8 +132,10 @@ mod tests {
 
     #[test]
     fn the_sets_are_those_of_the_design() {
-        assert_eq!(Ports::at(10_000), Ports { http: 10_088, https: 10_443, tunnel: 7844, api: 8600, metrics: 8601 });
-        assert_eq!(Ports::at(12_000), Ports { http: 12_080, https: 12_443, tunnel: 9844, api: 10_600, metrics: 10_601 });
+        let numbers =
+            |Ports { http, https, dns, dns_tls, tunnel, api, metrics }| [http, https, dns, dns_tls, tunnel, api, metrics];
+        assert_eq!(numbers(Ports::at(10_000)), [10_088, 10_443, 10_053, 10_853, 7844, 8600, 8601]);
+        assert_eq!(numbers(Ports::at(12_000)), [12_080, 12_443, 12_053, 12_853, 9844, 10_600, 10_601]);
         assert_eq!(Ports::at(BASE_MAX).https, 56_443);
     }
 
@@ -156,11 +165,11 @@ mod tests {
 
     #[test]
     fn the_system_chooses_different_ports_that_are_free_for_both() {
-        let Ports { http, https, tunnel, api, metrics } = choose(0).unwrap().ports;
-        let mut all = vec![http, https, tunnel, api, metrics];
+        let Ports { http, https, dns, dns_tls, tunnel, api, metrics } = choose(0).unwrap().ports;
+        let mut all = vec![http, https, dns, dns_tls, tunnel, api, metrics];
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 5);
+        assert_eq!(all.len(), 7);
         assert!(!all.contains(&0));
     }
 }

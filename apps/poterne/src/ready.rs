@@ -19,6 +19,12 @@ pub struct Ready {
     /// First listener with TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub https: Option<SocketAddr>,
+    /// First listener of the name server, UDP and TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<SocketAddr>,
+    /// First listener of the name server over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_tls: Option<SocketAddr>,
     /// First listener for agents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<SocketAddr>,
@@ -85,6 +91,8 @@ mod tests {
             state_dir: "/s".into(),
             http: Some("127.0.0.1:80".parse().unwrap()),
             https: None,
+            dns: None,
+            dns_tls: None,
             tunnel: None,
             api: Some("http://127.0.0.1:8600/client/v4".into()),
             metrics: None,

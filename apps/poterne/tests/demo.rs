@@ -93,7 +93,7 @@ fn the_url_works_the_end_is_clean_and_the_second_run_finds_the_state() {
         demo.text(key);
     }
     assert_eq!(demo.text("zone"), "poterne.localhost");
-    assert!(demo.ready.get("dns").is_none() && demo.ready.get("dashboard").is_none());
+    assert!(demo.ready["dns"].is_string() && demo.ready["dns_tls"].is_string() && demo.ready.get("dashboard").is_none());
     let (hostname, tunnel_id) = (demo.text("hostname").to_owned(), demo.text("tunnel_id").to_owned());
     let zone_id = demo.text("zone_id").to_owned();
     let answer = demo.get(&hostname, "/");

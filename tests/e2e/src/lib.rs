@@ -10,6 +10,7 @@
 //! * [`client`]: programs that use the API; [`api`]: the test itself does;
 //! * [`postgres`]: a database server, and a way to it that can be cut;
 //! * [`curl`]: the visitor of most tests;
+//! * [`dig`]: who asks the name server;
 //! * [`failures`]: what goes wrong beneath a node;
 //! * [`process`]: child processes that end with their owner.
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod agent;
 pub mod api;
 pub mod client;
 pub mod curl;
+pub mod dig;
 pub mod failures;
 pub mod node;
 pub mod origin;
@@ -30,6 +32,7 @@ pub use agent::{Agent, Kind};
 pub use api::Api;
 pub use client::Client;
 pub use curl::Curl;
+pub use dig::Dig;
 pub use node::{Node, Setup};
 pub use origin::{Nginx, Raw};
 pub use process::{Running, eventually};

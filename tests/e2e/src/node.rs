@@ -183,9 +183,11 @@ impl Node {
 }
 
 /// Settings of the listeners, and the keys of the ready line that say what they became.
-const LISTENERS: [(&str, &str); 5] = [
+const LISTENERS: [(&str, &str); 7] = [
     ("edge.http", "http"),
     ("edge.https", "https"),
+    ("dns.listen", "dns"),
+    ("dns.listen_tls", "dns_tls"),
     ("tunnel.listen", "tunnel"),
     ("control.listen", "api"),
     ("control.metrics", "metrics"),

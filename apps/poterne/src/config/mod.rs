@@ -152,10 +152,14 @@ pub enum Congestion {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dns {
-    /// Listeners of the name server.
+    /// Listeners of the name server; empty: see [`Config::dns_listens`].
     pub listen: Vec<SocketAddr>,
+    /// Listeners for DNS over TLS; absent: see [`Config::dns_listens`].
+    pub listen_tls: Option<Vec<SocketAddr>>,
     /// Names of the name servers zones are delegated to.
     pub nameservers: Vec<Name>,
+    /// How often the same answer is sent to one network in a second; 0: no limit.
+    pub responses_per_sec: u32,
 }
 
 /// `[control]`.
@@ -306,13 +310,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let wrong = |what: &str| Err(ConfigError::Inconsistent(what.into()));
         if self.node.roles.is_empty() {
-            return wrong("[node] roles is empty: a node that does nothing; take [\"control\", \"edge\"]");
-        }
-        if self.node.roles.contains(&Role::Dns) {
-            return wrong(
-                "[node] roles names \"dns\", and this version has no name server yet: take it out of the list. \
-                 Names can be led here by any other name server meanwhile",
-            );
+            return wrong("[node] roles is empty: a node that does nothing; take [\"control\", \"dns\", \"edge\"]");
         }
         if !(self.control.store == "sqlite"
             || self.control.store.starts_with("postgres://")
@@ -322,7 +320,9 @@ impl Config {
             return wrong("[control] store is neither \"sqlite\" nor a URL such as postgres://poterne@localhost/poterne");
         }
         if !self.node.roles.contains(&Role::Control) || !self.node.roles.contains(&Role::Edge) {
-            return wrong("[node] roles: this version runs control and edge in one process; take [\"control\", \"edge\"]");
+            return wrong(
+                "[node] roles: this version runs control and edge in one process; take [\"control\", \"dns\", \"edge\"]",
+            );
         }
         if let Some(range) = self.edge.trusted_proxies.iter().find(|text| range(text).is_none()) {
             return wrong(&format!("[edge] trusted_proxies: {range:?} is neither an address nor a range such as 10.0.0.0/8"));
@@ -403,6 +403,32 @@ impl Config {
         if named.is_empty() { self.node_names().iter().take(1).map(|name| format!("{name}:{port}")).collect() } else { named }
     }
 
+    /// Where the name server listens, and where for TLS: what the operator says; else port 53 of `machine`, this machine's addresses, once
+    /// zones can be delegated here.
+    pub fn dns_listens(&self, machine: impl FnOnce() -> Vec<IpAddr>) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+        if !self.node.roles.contains(&Role::Dns) {
+            return (Vec::new(), Vec::new());
+        }
+        let mut listen = self.dns.listen.clone();
+        if listen.is_empty() && !self.dns.nameservers.is_empty() {
+            listen = machine().into_iter().map(|address| SocketAddr::new(address, 53)).collect();
+        }
+        let beside = || {
+            let standard = listen.iter().filter(|address| address.port() == 53);
+            standard.map(|address| SocketAddr::new(address.ip(), 853)).collect()
+        };
+        let tls = self.dns.listen_tls.clone().unwrap_or_else(beside);
+        (listen, tls)
+    }
+
+    /// The addresses that proxied names are answered with: the public ones, else those that visitors are received at.
+    pub fn edge_addresses(&self) -> Vec<IpAddr> {
+        if !self.node.public_addresses.is_empty() {
+            return self.node.public_addresses.clone();
+        }
+        self.edge.https.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect()
+    }
+
     /// What is set and has no effect yet: the operator is told rather than left to wonder.
     pub fn without_effect(&self) -> Vec<&'static str> {
         let defaults = Self::defaults();
@@ -412,7 +438,6 @@ impl Config {
                 keys.push(key);
             }
         };
-        tell(self.dns.listen != defaults.dns.listen, "[dns] listen");
         tell(self.acme != defaults.acme, "[acme]");
         tell(self.control.url.is_some(), "[control] url");
         keys
@@ -472,9 +497,28 @@ mod tests {
     }
 
     #[test]
-    fn the_dns_role_is_refused_plainly() {
-        let error = load("version = 1\n[node]\nroles = [\"control\", \"dns\", \"edge\"]\n", &[], &[]).unwrap_err().to_string();
-        assert!(error.contains("no name server yet"), "{error}");
+    fn the_name_server_listens_where_it_is_told_or_can_be_found() {
+        let listens = |text: &str| {
+            let config = load(&format!("version = 1\n{text}"), &[], &[]).unwrap();
+            let (plain, tls) = config.dns_listens(|| vec!["192.0.2.1".parse().unwrap()]);
+            [plain, tls].map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(listens(""), ["", ""]);
+        assert_eq!(listens("[dns]\nnameservers = [\"ns1.test\"]\n"), ["192.0.2.1:53", "192.0.2.1:853"]);
+        assert_eq!(
+            listens("[dns]\nlisten = [\"127.0.0.1:5300\", \"127.0.0.2:53\"]\n"),
+            ["127.0.0.1:5300 127.0.0.2:53", "127.0.0.2:853"]
+        );
+        assert_eq!(listens("[dns]\nlisten = [\"127.0.0.1:53\"]\nlisten_tls = []\n"), ["127.0.0.1:53", ""]);
+        assert_eq!(listens("[node]\nroles = [\"control\", \"edge\"]\n[dns]\nlisten = [\"127.0.0.1:53\"]\n"), ["", ""]);
+    }
+
+    #[test]
+    fn proxied_names_are_answered_with_where_visitors_are_received() {
+        let addresses = |text: &str| load(&format!("version = 1\n{text}"), &[], &[]).unwrap().edge_addresses().len();
+        assert_eq!(addresses(""), 0);
+        assert_eq!(addresses("[edge]\nhttps = [\"127.0.0.1:443\", \"[::]:443\"]\n"), 1);
+        assert_eq!(addresses("[node]\npublic_addresses = [\"192.0.2.1\", \"2001:db8::1\"]\n"), 2);
     }
 
     #[test]

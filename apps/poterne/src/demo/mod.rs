@@ -243,6 +243,8 @@ fn config(choice: &Choice) -> Config {
     // Everybody comes from one address here.
     config.edge.connections_per_address_max = usize::MAX;
     config.edge.origins_allowed = vec![crate::config::OriginRange { cidr: "127.0.0.0/8".into(), accounts: None }];
+    config.dns.listen = vec![at(choice.ports.dns)];
+    config.dns.listen_tls = Some(vec![at(choice.ports.dns_tls)]);
     config.tunnel.listen = vec![at(choice.ports.tunnel)];
     config.tunnel.quick_domain = Some(name(QUICK_DOMAIN));
     config.tunnel.edges = vec![at(choice.ports.tunnel).to_string()];
@@ -344,8 +346,9 @@ mod tests {
         let config = config(&Choice { ports: Ports::at(10_000), base: 10_000, passed: vec![] });
         let mut all = config.edge.http.clone();
         all.extend(config.edge.https.iter().chain(&config.tunnel.listen));
+        all.extend(config.dns.listen.iter().chain(config.dns.listen_tls.iter().flatten()));
         all.extend([config.control.listen, config.control.metrics]);
-        assert_eq!(all.len(), 5);
+        assert_eq!(all.len(), 7);
         assert!(all.iter().all(|address| address.ip().is_loopback()));
         let zone = Name::parse(ZONE).unwrap();
         for name in [HOSTNAME, QUICK_DOMAIN, NODE_NAME] {

@@ -40,6 +40,8 @@ pub(super) struct Edge {
     pub gateway: Gateway,
     /// Handshakes.
     pub acceptor: Arc<Acceptor>,
+    /// What they are answered with.
+    pub certificates: Arc<Certificates>,
     /// Bounds of a connection.
     pub limits: Arc<Limits>,
     /// Who is let in.
@@ -81,7 +83,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         Some(sni) if node_names.iter().any(|name| name.as_str() == sni) => Class::Node,
         _ => Class::Visitor,
     };
-    let acceptor = Acceptor::new(certificates, Some(gateway.tls_config()), classify, HANDSHAKE_TIMEOUT);
+    let acceptor = Acceptor::new(Arc::clone(&certificates), Some(gateway.tls_config()), classify, HANDSHAKE_TIMEOUT);
     let trusted_proxies = config.edge.trusted_proxies.iter().map(|range| crate::config::range(range)).collect::<Option<Vec<_>>>();
     let pipeline = Pipeline::new(
         poterne_edge_pipeline::Settings {
@@ -103,6 +105,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         pipeline: Arc::new(pipeline),
         gateway: gateway.clone(),
         acceptor: Arc::new(acceptor),
+        certificates,
         limits: Arc::new(limits(&config.edge)),
         admission: Admission::new(admission, metrics),
         drain: CancellationToken::new(),

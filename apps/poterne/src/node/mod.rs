@@ -22,6 +22,7 @@ use poterne_control_app::{App, Trouble};
 use poterne_control_courier::{Courier, Mailer, webhook};
 use poterne_control_publish::Publisher;
 use poterne_control_store::Store;
+use poterne_dns_server::Server;
 use poterne_edge_listen::Listener;
 use poterne_feed::{Command, EVENTS_MAX, Event};
 use poterne_model::Name;
@@ -43,6 +44,7 @@ use crate::{
 };
 
 mod agents;
+mod dns;
 mod edge;
 
 /// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
@@ -68,6 +70,7 @@ pub struct Node {
     administration: Arc<Administration>,
     gateway: Gateway,
     edge: Arc<edge::Edge>,
+    dns: Server,
     store: Store,
     ready: Ready,
     drain: Duration,
@@ -79,7 +82,9 @@ pub struct Node {
 impl Node {
     /// Starts everything. A port that is taken is a [`BindError`] at the root of the error, and nothing is left running.
     pub async fn start(mut config: Config, state: Arc<StateDir>, options: Options) -> anyhow::Result<Self> {
-        for addresses in [&mut config.edge.http, &mut config.edge.https, &mut config.tunnel.listen] {
+        let dns_tls = config.dns.listen_tls.iter_mut();
+        let all = [&mut config.edge.http, &mut config.edge.https, &mut config.tunnel.listen, &mut config.dns.listen];
+        for addresses in all.into_iter().chain(dns_tls) {
             bind::on_this_machine(addresses);
         }
         // Ports first: when one cannot be had, nothing else has begun.
@@ -100,6 +105,7 @@ impl Node {
         for (address, listener) in config.edge.https.iter_mut().zip(&https) {
             *address = listener.local_addr()?;
         }
+        let (dns_bound, dns_tls) = dns::bind(&config)?;
         let mailer = config.mail()?.map(Mailer::new).transpose()?;
         let api_listener = bind::listen("control.listen", config.control.listen)?;
         let metrics_listener = bind::listen("control.metrics", config.control.metrics)?;
@@ -141,7 +147,7 @@ impl Node {
             tunnel_domain: config.tunnel.domain.clone(),
             management_names: config.management_names(),
             management_keys: vec![app.management_key().into()],
-            edge_addresses: config.node.public_addresses.clone(),
+            edge_addresses: config.edge_addresses(),
             edge_protocols: vec!["h2".to_owned()],
             nameservers: config.dns.nameservers.clone(),
         };
@@ -169,6 +175,7 @@ impl Node {
             api: api.clone(),
             metrics: &metrics,
         })?;
+        let mut dns = dns::assemble(&config, &names, &snapshot, &edge, &trust.node_key, &metrics);
         let socket = state.join(state::SOCKET);
         let admin = AdminSocket::bind(&socket).with_context(|| {
             format!("{} cannot be made; a shorter --state-dir may help (a socket's path has at most 107 bytes)", socket.display())
@@ -181,12 +188,20 @@ impl Node {
             state_dir: state.path().to_path_buf(),
             http: first(&http),
             https: first(&https),
+            dns: dns_bound.first().map(|bound| bound.address),
+            dns_tls: dns_tls.first().map(Listener::local_addr),
             tunnel: config.tunnel.listen.first().copied(),
             api: Some(format!("{}/client/v4", url(&api_listener)?)),
             metrics: Some(url(&metrics_listener)?),
             ca_file: state.join(state::CA),
             demo: None,
         };
+        for bound in dns_bound {
+            dns.serve(bound)?;
+        }
+        for listener in dns_tls {
+            dns.serve_tls(listener);
+        }
         for listener in http {
             edge.serve_http(Listener::from_std(listener.into_std()?)?);
         }
@@ -202,7 +217,7 @@ impl Node {
         background.spawn(serve_api(api_listener, api, stop.clone()));
         background.spawn(admin.serve(Arc::clone(&administration), stop.clone()));
         let stop = guard.disarm();
-        Ok(Self { state, administration, gateway, edge, store, ready, drain: options.drain, background, stop })
+        Ok(Self { state, administration, gateway, edge, dns, store, ready, drain: options.drain, background, stop })
     }
 
     /// Where everything is.
@@ -232,6 +247,9 @@ impl Node {
         self.gateway.drain(Instant::now() + self.drain.min(AGENTS_DRAIN)).await;
         self.stop.cancel();
         self.background.close();
+        if tokio::time::timeout(BACKGROUND_STOP, self.dns.stop()).await.is_err() {
+            tracing::warn!("the name server did not end in time");
+        }
         drop(self.gateway);
         if tokio::time::timeout(BACKGROUND_STOP, self.background.wait()).await.is_err() {
             tracing::warn!(left = self.background.len(), "some background tasks did not end in time");

@@ -58,19 +58,24 @@ pub struct Admission {
 type Prefix = u64;
 
 impl Admission {
-    /// Nobody in yet.
+    /// Nobody in yet; counted as visitors.
     pub fn new(limits: AdmissionLimits, metrics: &Metrics) -> Arc<Self> {
+        Self::counted_as(limits, metrics, "edge_connections", "Visitor connections")
+    }
+
+    /// The same under another name, as in `dns_connections` and `Name server connections`.
+    pub fn counted_as(limits: AdmissionLimits, metrics: &Metrics, name: &str, what: &str) -> Arc<Self> {
         metrics
-            .gauge("edge_connections_max", "Visitor connections allowed")
+            .gauge(&format!("{name}_max"), &format!("{what} allowed"))
             .set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
         let [full, share] =
-            metrics.counters("edge_connections_refused", "Visitor connections closed at once", "reason", ["full", "share"]);
+            metrics.counters(&format!("{name}_refused"), &format!("{what} closed at once"), "reason", ["full", "share"]);
         Arc::new(Self {
             limits,
             open: AtomicUsize::new(0),
             shares: Default::default(),
-            gauge: metrics.gauge("edge_connections", "Visitor connections open"),
-            accepted: metrics.counter("edge_connections_accepted", "Visitor connections accepted"),
+            gauge: metrics.gauge(name, &format!("{what} open")),
+            accepted: metrics.counter(&format!("{name}_accepted"), &format!("{what} accepted")),
             full,
             share,
         })

@@ -133,7 +133,8 @@ impl Certificates {
         })
     }
 
-    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+    /// The certificate for a name in lower case.
+    pub fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
         let from_file = self.files.get(name).or_else(|| self.files.get(wildcard?.as_str()));
         if let Some(key) = from_file {

@@ -1,0 +1,90 @@
+//! The name server put together: sockets, and what it says of this node.
+
+use std::sync::Arc;
+
+use poterne_dns_answer::Service;
+use poterne_dns_server::{Bound, Server, Settings, bind as bind_both, rate::Rates, sockets_per_address};
+use poterne_edge_listen::Listener;
+use poterne_edge_tls::Certificates;
+use poterne_keys::NodeKey;
+use poterne_model::Name;
+use poterne_snapshot::SnapshotHandle;
+use poterne_telemetry::Metrics;
+use rustls::{
+    ServerConfig,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+
+use super::edge::Edge;
+use crate::{addresses, bind::BindError, config::Config};
+
+/// Answers of one kind that a network gets, for each that it gets of the same.
+const SAME_OF_A_KIND: u32 = 20;
+
+/// Takes the name server's ports, in clear and for TLS.
+pub(super) fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<Listener>), BindError> {
+    let (plain, tls) = config.dns_listens(addresses::of_this_machine);
+    let mut bound = Vec::with_capacity(plain.len());
+    for address in plain {
+        let taken = bind_both(address, sockets_per_address());
+        bound.push(taken.map_err(|error| BindError { setting: "dns.listen", address, error })?);
+    }
+    let mut listeners = Vec::with_capacity(tls.len());
+    for address in tls {
+        let taken = Listener::bind(address);
+        listeners.push(taken.map_err(|error| BindError { setting: "dns.listen_tls", address, error })?);
+    }
+    Ok((bound, listeners))
+}
+
+/// Puts it together; nothing is answered yet.
+pub(super) fn assemble(
+    config: &Config,
+    names: &[Name],
+    snapshot: &SnapshotHandle,
+    edge: &Edge,
+    key: &NodeKey,
+    metrics: &Metrics,
+) -> Server {
+    let own = names.first().map(Name::to_string);
+    let secret = key.derive("poterne dns cookie 1");
+    let cookie_secrets = secret.expose().first_chunk::<16>().copied().into_iter().collect();
+    let rate = config.dns.responses_per_sec;
+    let rates = Rates { same_per_sec: rate, kind_per_sec: rate.saturating_mul(SAME_OF_A_KIND) };
+    let settings = Settings {
+        service: Service { nsid: own.clone().unwrap_or_default().into_bytes(), cookie_secrets, signer: None },
+        rates: (rate > 0).then_some(rates),
+        tls: Some(tls(Arc::clone(&edge.certificates), own)),
+        ..Settings::default()
+    };
+    Server::new(settings, snapshot.clone(), metrics)
+}
+
+/// How DNS over TLS is spoken (RFC 7858): with the visitors' certificates, and with the node's own for who names nobody, as resolvers do
+/// that know a name server by its address.
+fn tls(certificates: Arc<Certificates>, own: Option<String>) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .expect("the provider has suites for both versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(OrOwn { certificates, own }));
+    config.alpn_protocols = vec![b"dot".to_vec()];
+    Arc::new(config)
+}
+
+#[derive(Debug)]
+struct OrOwn {
+    certificates: Arc<Certificates>,
+    own: Option<String>,
+}
+
+impl ResolvesServerCert for OrOwn {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        match hello.server_name() {
+            Some(name) => self.certificates.find(&name.to_ascii_lowercase()),
+            None => self.certificates.find(self.own.as_deref()?),
+        }
+    }
+}

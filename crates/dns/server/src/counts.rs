@@ -1,0 +1,59 @@
+//! What is counted.
+
+use poterne_dns_answer::{Rcode, Reply, Transport};
+use poterne_telemetry::{Counter, Metrics};
+
+/// The counters.
+pub(crate) struct Counts {
+    udp: Counter,
+    tcp: Counter,
+    tls: Counter,
+    rcodes: [Counter; Rcode::ALL.len()],
+    ignored: Counter,
+    /// Not sent, since the client gets too many.
+    pub(crate) dropped: Counter,
+    /// Sent without its records, for the same reason.
+    pub(crate) shortened: Counter,
+    /// Queries whose answering panicked.
+    pub(crate) panicked: Counter,
+    /// The system did not take it.
+    pub(crate) unsent: Counter,
+}
+
+impl Counts {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let [udp, tcp, tls] = metrics.counters("dns_queries", "Messages received", "transport", ["udp", "tcp", "tls"]);
+        let rcodes = metrics.counters("dns_answers", "Answers made", "rcode", Rcode::ALL.map(Rcode::as_str));
+        let [dropped, shortened] = metrics.counters(
+            "dns_answers_limited",
+            "Answers that a prefix did not get whole",
+            "action",
+            ["dropped", "truncated"],
+        );
+        Self {
+            udp,
+            tcp,
+            tls,
+            rcodes,
+            ignored: metrics.counter("dns_ignored", "Messages that are no queries"),
+            dropped,
+            shortened,
+            panicked: metrics.counter("dns_panicked", "Queries that a mistake of ours left without an answer"),
+            unsent: metrics.counter("dns_unsent", "Answers that the system did not take"),
+        }
+    }
+
+    pub(crate) fn answered(&self, transport: Transport, reply: &Reply) {
+        match transport {
+            Transport::Udp => &self.udp,
+            Transport::Tcp => &self.tcp,
+            Transport::Tls => &self.tls,
+        }
+        .inc();
+        if reply.length == 0 {
+            self.ignored.inc();
+        } else if let Some(at) = Rcode::ALL.iter().position(|rcode| *rcode == reply.rcode) {
+            self.rcodes[at].inc();
+        }
+    }
+}

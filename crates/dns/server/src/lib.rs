@@ -1,0 +1,199 @@
+//! UDP, TCP and TLS listeners around the answer.
+//!
+//! ```text
+//! UDP   a thread a core, each with a socket on the same port (SO_REUSEPORT) → a batch of packets → answer → rate → send
+//! TCP   edge/listen accepts within limits → stream: lengths, pipelining, idle and slow clients → answer
+//! TLS   the same behind a handshake
+//! ```
+//!
+//! UDP has threads of its own: a flood costs cores, and not the tasks of visitors; answering takes a microsecond or two and waits for
+//! nothing. Packets are received 32 at a time (`recvmmsg`, by `quinn-udp`, which knows each packet's destination too: a socket that
+//! listens on every address answers from the one that was asked). Answers leave one by one, since nothing safe among our crates sends to
+//! many destinations at once.
+//!
+//! What bounds whom: over UDP, [`rate`] (answers to one prefix); over TCP, connections in all and of one prefix, time for a message
+//! and time without one. Datagrams wait in the kernel's buffer and are lost when it is full, which is what UDP is for.
+//!
+//! What is not here: what is answered (`dns/answer`), and DNS over HTTPS, which the edge's listener would hand in as messages.
+#![forbid(unsafe_code)]
+
+mod bind;
+mod counts;
+pub mod rate;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod udp;
+
+use std::{
+    io,
+    num::NonZeroUsize,
+    os::unix::net::UnixStream,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use poterne_dns_answer::{Client, Reply, Service, Transport, answer};
+use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
+use poterne_snapshot::SnapshotHandle;
+use poterne_telemetry::Metrics;
+use rustls::ServerConfig;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use bind::{Bound, bind};
+use counts::Counts;
+use rate::{Rate, Rates};
+
+/// What a name server is told.
+#[derive(Clone)]
+pub struct Settings {
+    /// What it says of itself.
+    pub service: Service,
+    /// How many answers one prefix gets over UDP; none: as many as it asks for.
+    pub rates: Option<Rates>,
+    /// Connections over TCP and TLS in all. Default 1,024; each takes a descriptor, and up to 130 KiB while it sends long messages.
+    pub connections_max: usize,
+    /// Connections of one IPv4 address or one IPv6 /64. Default 20 (edge-behaviour §5.11).
+    pub connections_per_prefix_max: usize,
+    /// How DNS over TLS is spoken, where it is.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            service: Service::default(),
+            rates: Some(Rates::default()),
+            connections_max: 1024,
+            connections_per_prefix_max: 20,
+            tls: None,
+            clock: Arc::new(SystemTime::now),
+        }
+    }
+}
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A name server that answers.
+pub struct Server {
+    shared: Arc<Shared>,
+    admission: Arc<Admission>,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    /// Their other ends wake the threads when these are closed.
+    wakers: Vec<UnixStream>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+/// What all listeners share.
+pub(crate) struct Shared {
+    snapshot: SnapshotHandle,
+    service: Service,
+    rate: Option<Rate>,
+    counts: Counts,
+    clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+impl Server {
+    /// One that listens nowhere yet.
+    pub fn new(settings: Settings, snapshot: SnapshotHandle, metrics: &Metrics) -> Self {
+        let Settings { service, rates, connections_max, connections_per_prefix_max, tls, clock } = settings;
+        let limits = AdmissionLimits { connections_max, connections_per_prefix_max };
+        let rate = rates.map(|rates| Rate::new(rates, Instant::now()));
+        Self {
+            shared: Arc::new(Shared { snapshot, service, rate, counts: Counts::new(metrics), clock }),
+            admission: Admission::counted_as(limits, metrics, "dns_connections", "Name server connections"),
+            tls: tls.map(TlsAcceptor::from),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            wakers: Vec::new(),
+            threads: Vec::new(),
+        }
+    }
+
+    /// Answers on these sockets.
+    ///
+    /// # Errors
+    /// The system gives no thread or no descriptor.
+    pub fn serve(&mut self, bound: Bound) -> io::Result<()> {
+        for socket in bound.udp {
+            let (waker, woken) = UnixStream::pair()?;
+            let listener = udp::Listener::new(socket, woken, Arc::clone(&self.shared))?;
+            self.threads.push(std::thread::Builder::new().name("dns".into()).spawn(move || listener.run())?);
+            self.wakers.push(waker);
+        }
+        if let Some(listener) = bound.tcp {
+            let shared = Arc::clone(&self.shared);
+            self.accept(listener, move |arrival, stop| {
+                stream::serve(arrival.stream, arrival.peer.ip(), Transport::Tcp, Arc::clone(&shared), stop)
+            });
+        }
+        Ok(())
+    }
+
+    /// Answers over TLS on this socket; does nothing without [`Settings::tls`].
+    pub fn serve_tls(&self, listener: Listener) {
+        let Some(tls) = self.tls.clone() else { return };
+        let shared = Arc::clone(&self.shared);
+        self.accept(listener, move |arrival, stop| {
+            let (tls, shared) = (tls.clone(), Arc::clone(&shared));
+            async move {
+                let Arrival { stream, peer, .. } = arrival;
+                match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => stream::serve(stream, peer.ip(), Transport::Tls, shared, stop).await,
+                    Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake for DNS failed"),
+                    Err(_) => tracing::debug!(%peer, "a TLS handshake for DNS was not finished in time"),
+                }
+            }
+        });
+    }
+
+    fn accept<F>(&self, listener: Listener, serve: impl Fn(Arrival, CancellationToken) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (admission, stop, tasks) = (Arc::clone(&self.admission), self.stop.clone(), self.tasks.clone());
+        self.tasks.spawn(async move {
+            let connections = stop.clone();
+            listener.run(admission, stop, tasks, move |arrival| serve(arrival, connections.clone())).await;
+        });
+    }
+
+    /// Stops listening; returns when nobody is being answered any more.
+    pub async fn stop(self) {
+        drop(self.wakers);
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        if let Err(error) = joined.await {
+            tracing::error!(%error, "a thread of the name server could not be waited for");
+        }
+    }
+}
+
+/// How many UDP sockets a listening address gets: one a core.
+pub fn sockets_per_address() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+impl Shared {
+    /// Answers one message.
+    pub(crate) fn answer(&self, client: &Client, query: &[u8], out: &mut [u8]) -> Reply {
+        let reply = answer(&self.snapshot.load(), &self.service, client, query, out);
+        self.counts.answered(client.transport, &reply);
+        reply
+    }
+
+    /// Seconds since the Unix epoch, as cookies count them.
+    pub(crate) fn now_secs(&self) -> u32 {
+        let since = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        u32::try_from(since % (1 << 32)).unwrap_or_default()
+    }
+}

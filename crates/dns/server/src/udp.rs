@@ -1,0 +1,140 @@
+//! One UDP socket, and the thread that answers on it.
+
+use std::{
+    io::{self, IoSliceMut},
+    net::{IpAddr, SocketAddr, UdpSocket},
+    os::unix::net::UnixStream,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+use poterne_dns_answer::{Client, Cookie, Reply, Transport, UDP_OCTETS_MAX, truncate};
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::{Shared, rate::Verdict};
+
+/// Room for one arrival. The kernel may put packets of one sender that came together into one, of at most this many octets; pages
+/// that nothing came into are never touched.
+const ARRIVAL_OCTETS: usize = 65_536;
+
+/// A socket, not yet served.
+pub(crate) struct Listener {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    /// Whether it receives for every address, and must say which one it answers from.
+    is_wildcard: bool,
+    woken: UnixStream,
+    shared: Arc<Shared>,
+}
+
+impl Listener {
+    pub(crate) fn new(socket: UdpSocket, woken: UnixStream, shared: Arc<Shared>) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let is_wildcard = socket.local_addr()?.ip().is_unspecified();
+        Ok(Self { socket, state, is_wildcard, woken, shared })
+    }
+
+    /// Answers until the other end of `woken` is closed.
+    pub(crate) fn run(self) {
+        let mut room = vec![0; BATCH_SIZE * ARRIVAL_OCTETS];
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let mut out = [0; UDP_OCTETS_MAX];
+        let mut turn = 0u32;
+        loop {
+            let mut arrivals: Vec<IoSliceMut<'_>> = room.chunks_mut(ARRIVAL_OCTETS).map(IoSliceMut::new).collect();
+            match self.state.recv((&self.socket).into(), &mut arrivals, &mut metas) {
+                Ok(count) => {
+                    let received = arrivals.iter().zip(&metas).take(count);
+                    let mut queries = received.flat_map(|(arrival, meta)| {
+                        let octets = &arrival[..meta.len.min(ARRIVAL_OCTETS)];
+                        octets.chunks(meta.stride.max(1)).map(move |query| (query, meta))
+                    });
+                    // A panic costs the packet that made it, and no other.
+                    while catch_unwind(AssertUnwindSafe(|| self.answer_all(&mut queries, &mut turn, &mut out))).is_err() {
+                        self.shared.counts.panicked.inc();
+                        tracing::error!("answering a query panicked; the others are answered");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.wait() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a datagram could not be received");
+                    if !self.wait() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a packet; false when it is over.
+    fn wait(&self) -> bool {
+        let mut waited = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
+        // Interrupted: looked at again.
+        let _ = poll(&mut waited, None);
+        waited[1].revents().is_empty()
+    }
+
+    fn answer_all<'q>(
+        &self,
+        queries: &mut impl Iterator<Item = (&'q [u8], &'q RecvMeta)>,
+        turn: &mut u32,
+        out: &mut [u8; UDP_OCTETS_MAX],
+    ) {
+        let Some(first) = queries.next() else { return };
+        let (now, now_secs) = (Instant::now(), self.shared.now_secs());
+        for (query, meta) in std::iter::once(first).chain(queries) {
+            *turn = turn.wrapping_add(1);
+            let client = Client { address: meta.addr.ip().to_canonical(), transport: Transport::Udp, now_secs, turn: *turn };
+            self.answer(&client, query, meta, out, now);
+        }
+    }
+
+    fn answer(&self, client: &Client, query: &[u8], meta: &RecvMeta, out: &mut [u8], now: Instant) {
+        let reply = self.shared.answer(client, query, out);
+        if reply.length == 0 {
+            return;
+        }
+        let mut length = reply.length;
+        match self.verdict(client, &reply, &out[..length], now) {
+            Verdict::Send => {}
+            Verdict::Truncate => {
+                self.shared.counts.shortened.inc();
+                length = truncate(&mut out[..length]);
+            }
+            Verdict::Drop => {
+                self.shared.counts.dropped.inc();
+                return;
+            }
+        }
+        let sent = self.send(meta.addr, meta.dst_ip, &out[..length]);
+        if let Err(error) = sent {
+            self.shared.counts.unsent.inc();
+            tracing::debug!(peer = %meta.addr, %error, "an answer could not be sent");
+        }
+    }
+
+    /// Nobody can send from loopback who is not on this machine, and who has a cookie of ours is where he says.
+    fn verdict(&self, client: &Client, reply: &Reply, response: &[u8], now: Instant) -> Verdict {
+        match &self.shared.rate {
+            Some(rate) if reply.cookie != Cookie::Valid && !client.address.is_loopback() => {
+                rate.judge(client.address, reply, response, now)
+            }
+            _ => Verdict::Send,
+        }
+    }
+
+    fn send(&self, to: SocketAddr, from: Option<IpAddr>, octets: &[u8]) -> io::Result<()> {
+        if !self.is_wildcard {
+            return self.socket.send_to(octets, to).map(drop);
+        }
+        let transmit = Transmit { destination: to, ecn: None, contents: octets, segment_size: None, src_ip: from };
+        self.state.try_send((&self.socket).into(), &transmit)
+    }
+}
