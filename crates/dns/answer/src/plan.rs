@@ -212,6 +212,13 @@ impl<'a> Walk<'a> {
             self.refer(place.zone, cut, &chunk.sets);
             return None;
         }
+        if self.rtype == rtype::DS && is_of_a_zone_below(self.snapshot, place.zone, place.name) {
+            // As at any cut: what else stands there is hidden by the zone below.
+            return match place.zone.name(place.name) {
+                Some(chunk) => self.set_or_nothing(place, &chunk.sets),
+                None => self.no_data(place),
+            };
+        }
         if self.is_of_tunnel(place.name) {
             return self.no_data(place);
         }
@@ -413,6 +420,12 @@ impl Place<'_, '_> {
     fn is_apex(&self) -> bool {
         self.name == self.zone.head().apex.as_str()
     }
+}
+
+/// Whether a name is the apex of a zone here that lies below this one, which need not say so by NS records: whoever asks this server is
+/// answered from the zone below, and whoever validates asks the zone above whether that is meant.
+pub(crate) fn is_of_a_zone_below(snapshot: &Snapshot, zone: &Zone, name: &str) -> bool {
+    name != zone.head().apex.as_str() && snapshot.zone_over(name).is_some_and(|below| below.head().apex.as_str() == name)
 }
 
 /// Whether an address is one of that type's.

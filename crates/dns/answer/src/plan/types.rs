@@ -4,7 +4,7 @@ use poterne_dns_wire::rtype;
 use poterne_snapshot::{Found, NameChunk, Shows, Snapshot, Zone, ZoneDns};
 use smallvec::SmallVec;
 
-use super::{Owner, Place, Plan, Walk, flatten::Flattened};
+use super::{Owner, Place, Plan, Walk, flatten::Flattened, is_of_a_zone_below};
 
 /// Types in their order, each once.
 pub(crate) type Types = SmallVec<[u16; 16]>;
@@ -18,6 +18,9 @@ pub(crate) fn types<'a>(snapshot: &'a Snapshot, zone: &'a Zone, dns: &'a ZoneDns
     if let Some((_, chunk)) = zone.cut(name) {
         // What else stands there is the child's to tell.
         types.extend([rtype::NS, rtype::DS].into_iter().filter(|rtype| chunk.sets.get(*rtype).is_some()));
+    } else if is_of_a_zone_below(snapshot, zone, name) {
+        types.push(rtype::NS);
+        types.extend(zone.name(name).and_then(|chunk| chunk.sets.get(rtype::DS)).map(|_| rtype::DS));
     } else if !walk.is_of_tunnel(name) {
         let found = zone.find(name);
         let chunk = match found {
