@@ -54,11 +54,31 @@ pub struct Reply {
     pub cookie: Cookie,
     /// The zone that was asked.
     pub zone: Option<(AccountId, ZoneId)>,
+    /// How it was signed.
+    pub signed: Signed,
+}
+
+/// How an answer's signatures came to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signed {
+    /// Made for it.
+    pub made: u8,
+    /// Remembered from earlier answers.
+    pub remembered: u8,
+    /// Whether one was not made, since the zone had its share of this second.
+    pub is_refused: bool,
 }
 
 impl Reply {
     pub(crate) fn none() -> Self {
-        Self { length: 0, rcode: Rcode::FormErr, kind: Kind::Error, cookie: Cookie::Absent, zone: None }
+        Self {
+            length: 0,
+            rcode: Rcode::FormErr,
+            kind: Kind::Error,
+            cookie: Cookie::Absent,
+            zone: None,
+            signed: Signed::default(),
+        }
     }
 }
 

@@ -38,12 +38,12 @@ mod write;
 
 use poterne_snapshot::Snapshot;
 
-pub use client::{Client, Cookie, Kind, Rcode, Reply, Service, Transport};
+pub use client::{Client, Cookie, Kind, Rcode, Reply, Service, Signed, Transport};
 use edns::{Edns, OptReply};
 use plan::Plan;
 use query::{Parsed, Query};
 use sign::{Asked, More, Unsigned};
-pub use sign::{Signer, SignerCounts, SignerLimits};
+pub use sign::{Signer, SignerLimits};
 use write::Writer;
 
 /// Longest answer over UDP, in octets (RFC 9715: what nearly every path carries whole).
@@ -62,16 +62,20 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
         Parsed::Query(query) => query,
         Parsed::Refused { header, rcode } => {
             let length = write::header_only(&header, rcode, out);
-            return Reply { length, rcode, kind: Kind::Error, cookie: Cookie::Absent, zone: None };
+            return Reply { length, rcode, kind: Kind::Error, cookie: Cookie::Absent, zone: None, signed: Signed::default() };
         }
         Parsed::Nothing => return Reply::none(),
     };
     let cookie = cookie::judge(service, client, query.edns.as_ref().and_then(|edns| edns.cookie));
     let mut plan = decide(snapshot, &query, cookie.state);
     let (mut more, mut is_cut) = (None, false);
+    let mut signed = Signed::default();
     if plan.zone.is_some() && query.edns.as_ref().is_some_and(|edns| edns.dnssec_ok) {
-        match sign(snapshot, service, client, &query, cookie.state, &mut plan) {
-            Ok(signed) => more = signed,
+        let made = more.insert(More::default());
+        let done = sign(snapshot, service, client, &query, cookie.state, &mut plan, made);
+        signed = made.signed;
+        match done {
+            Ok(()) => {}
             // Whose address is not proven comes back over TCP, at the price of a question.
             Err(Unsigned::Limited) if client.transport == Transport::Udp && cookie.state != Cookie::Valid => {
                 plan.items.clear();
@@ -100,11 +104,11 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
     }
     let zone = plan.zone.map(|head| (head.account, head.id));
     match length {
-        Some(length) => Reply { length, rcode: plan.rcode, kind: plan.kind, cookie: cookie.state, zone },
+        Some(length) => Reply { length, rcode: plan.rcode, kind: plan.kind, cookie: cookie.state, zone, signed },
         None => {
             // Too long for any message: nobody can be told.
             let length = write::header_only(&query.header, Rcode::ServFail, out);
-            Reply { length, rcode: Rcode::ServFail, kind: Kind::Error, cookie: cookie.state, zone }
+            Reply { length, rcode: Rcode::ServFail, kind: Kind::Error, cookie: cookie.state, zone, signed }
         }
     }
 }
@@ -115,7 +119,7 @@ pub fn truncate(response: &mut [u8]) -> usize {
     write::truncate(response)
 }
 
-/// Signs a plan where there is a signer; returns what that adds to it.
+/// Signs a plan where there is a signer.
 fn sign<'a>(
     snapshot: &'a Snapshot,
     service: &Service,
@@ -123,8 +127,9 @@ fn sign<'a>(
     query: &Query<'_>,
     cookie: Cookie,
     plan: &mut Plan<'a>,
-) -> Result<Option<More>, Unsigned> {
-    let (Some(signer), Some(question)) = (&service.signer, &query.question) else { return Ok(None) };
+    more: &mut More,
+) -> Result<(), Unsigned> {
+    let (Some(signer), Some(question)) = (&service.signer, &query.question) else { return Ok(()) };
     let asked = Asked {
         snapshot,
         question,
@@ -133,9 +138,7 @@ fn sign<'a>(
         is_proven: client.transport != Transport::Udp || cookie == Cookie::Valid,
         compact_ok: query.edns.as_ref().is_some_and(|edns| edns.compact_ok),
     };
-    let mut more = More::default();
-    signer.sign(&asked, plan, &mut more)?;
-    Ok(Some(more))
+    signer.sign(&asked, plan, more)
 }
 
 fn decide<'a>(snapshot: &'a Snapshot, query: &Query<'_>, cookie: Cookie) -> Plan<'a> {

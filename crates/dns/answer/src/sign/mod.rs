@@ -42,7 +42,7 @@ use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
 use crate::{
-    Kind, Rcode,
+    Kind, Rcode, Signed,
     plan::{Data, ExtendedError, Item, Owner, Plan, Section, types},
     query::Question,
     write::labels,
@@ -67,17 +67,6 @@ impl Default for SignerLimits {
     }
 }
 
-/// How signatures came to be, since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SignerCounts {
-    /// Made.
-    pub made: u64,
-    /// Remembered.
-    pub remembered: u64,
-    /// Not made, since the zone's budget was spent.
-    pub refused: u64,
-}
-
 /// Signs answers with the keys that zones' heads carry.
 pub struct Signer {
     node_key: NodeKey,
@@ -87,9 +76,6 @@ pub struct Signer {
     /// Keyed at random: nobody can choose names whose digests meet.
     digests: [RandomState; 2],
     next_key: AtomicU64,
-    made: AtomicU64,
-    remembered: AtomicU64,
-    refused: AtomicU64,
 }
 
 /// A zone's key, ready to sign.
@@ -117,6 +103,7 @@ pub(crate) struct Asked<'a, 'q> {
 /// What signing adds to a plan beside its items.
 #[derive(Default)]
 pub(crate) struct More {
+    pub(crate) signed: Signed,
     pub(crate) signatures: SmallVec<[Signature; 4]>,
     pub(crate) nsec: NsecData,
 }
@@ -149,16 +136,7 @@ impl Signer {
             signatures: Cache::new(limits.signatures_max),
             digests: [RandomState::new(), RandomState::new()],
             next_key: AtomicU64::new(0),
-            made: AtomicU64::new(0),
-            remembered: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
         }
-    }
-
-    /// What it did so far.
-    pub fn counts(&self) -> SignerCounts {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        SignerCounts { made: read(&self.made), remembered: read(&self.remembered), refused: read(&self.refused) }
     }
 
     /// Signs a plan's record sets, those of zones that are signed.
@@ -194,7 +172,7 @@ impl Signer {
         item: &Item<'_>,
         head: &ZoneHead,
         keys: &ZoneKeys,
-        more: &More,
+        more: &mut More,
     ) -> Result<Signature, Unsigned> {
         let zone = self.zone(head, keys).ok_or(Unsigned::NoKey)?;
         let owner = owner(item.owner, asked.question);
@@ -204,18 +182,18 @@ impl Signer {
         if let Some(signature) = &found
             && !signature.validity.is_past_half(asked.now_secs)
         {
-            self.remembered.fetch_add(1, Ordering::Relaxed);
+            more.signed.remembered = more.signed.remembered.saturating_add(1);
             return Ok(*signature);
         }
         if !zone.spend(asked.now_secs, asked.is_proven, self.limits.made_per_sec_max) {
-            self.refused.fetch_add(u64::from(found.is_none()), Ordering::Relaxed);
+            more.signed.is_refused = true;
             return found.ok_or(Unsigned::Limited);
         }
         let records = canonical.records();
         let set = Set { owner: &owner, rtype: item.rtype, ttl_secs: item.ttl_secs, records: &records };
         let validity = Validity::from_now(asked.now_secs, ANSWER_SECS, &owner);
         let signature = zone.key.sign(&set, validity).map_err(|_| Unsigned::NoKey)?;
-        self.made.fetch_add(1, Ordering::Relaxed);
+        more.signed.made = more.signed.made.saturating_add(1);
         self.signatures.insert(digest, signature);
         Ok(signature)
     }
@@ -263,7 +241,7 @@ impl OpenZone {
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer").field("limits", &self.limits).field("counts", &self.counts()).finish_non_exhaustive()
+        f.debug_struct("Signer").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 

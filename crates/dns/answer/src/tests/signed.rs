@@ -1,6 +1,6 @@
 //! Signed zones (RFC 4035 §3, RFC 9824, edge-behaviour §1.10 and §5.11): what is answered validates, and denies exactly what is not there.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use poterne_dns_sign::Algorithm;
 use poterne_dns_wire::rtype::{A, AAAA, ANY, CDNSKEY, CDS, CNAME, DNSKEY, DS, HTTPS, MX, NS, NSEC, NXNAME, RRSIG, SOA, TXT};
@@ -23,6 +23,8 @@ struct Node {
     keys: Keys,
     signer: Arc<Signer>,
     now_secs: u32,
+    /// Signatures made, remembered, and questions that got none.
+    counts: Cell<[u32; 3]>,
 }
 
 fn lines() -> String {
@@ -55,12 +57,16 @@ impl Node {
         let keys = Keys::new(algorithm);
         let snapshot = world.head(|head| keys.put(head, NOW)).snapshot();
         let signer = Arc::new(Signer::new(keys.node.clone(), limits));
-        Self { snapshot, keys, signer, now_secs: NOW }
+        Self { snapshot, keys, signer, now_secs: NOW, counts: Cell::default() }
     }
 
     fn told(&self, mut ask: Ask) -> Told {
         ask.client.now_secs = self.now_secs;
-        super::told_by(&self.snapshot, Some(Arc::clone(&self.signer)), &ask.client, &ask.octets())
+        let told = super::told_by(&self.snapshot, Some(Arc::clone(&self.signer)), &ask.client, &ask.octets());
+        let ([made, remembered, refused], signed) = (self.counts.get(), told.reply.signed);
+        let of = |count: u8| u32::from(count);
+        self.counts.set([made + of(signed.made), remembered + of(signed.remembered), refused + u32::from(signed.is_refused)]);
+        told
     }
 
     fn ask(&self, name: &str, rtype: u16) -> Told {
@@ -188,10 +194,24 @@ fn delegations_are_shown_to_be_safe_or_not() {
 }
 
 #[test]
+fn a_zone_below_is_delegated_without_ns_records() {
+    let world = World::new().zone("child.example.com", 1, "www A 192.0.2.1");
+    let lines = format!("a A 192.0.2.1\nsafe A 192.0.2.2\nsafe DS 42 13 2 {DIGEST}");
+    let world = world.zone("safe.example.com", 1, "www A 192.0.2.1").zone("example.com", 1, &lines);
+    let node = Node::of(world, Algorithm::Ed25519, SignerLimits::default());
+    let (told, denials) = node.proven("child.example.com", DS);
+    assert_eq!((told.rcode, told.reply.kind), (0, Kind::NoData));
+    assert_eq!(denials, [Denial { owner: "child.example.com".into(), types: vec![NS, RRSIG, NSEC] }]);
+    assert_eq!(node.proven("safe.example.com", DS).0.answer.len(), 2);
+    let plain = node.told(Ask::new("child.example.com", DS));
+    assert_eq!((plain.rcode, plain.shape().2), (0, vec!["SOA".to_owned()]));
+}
+
+#[test]
 fn a_signature_is_made_once_and_anew_at_half_its_life() {
     let mut node = node();
     let first = node.ask("www.example.com", A);
-    let counts = |node: &Node| (node.signer.counts().made, node.signer.counts().remembered);
+    let counts = |node: &Node| (node.counts.get()[0], node.counts.get()[1]);
     assert_eq!(counts(&node), (1, 0));
     // Another order of the addresses, and other letters.
     let mut ask = Ask::new("WWW.example.com", A).with(signed());
@@ -229,7 +249,7 @@ fn a_zone_has_a_budget_of_signatures_a_second() {
     assert_eq!([3, 4, 5].map(|number| over_tcp(&node, number).rcode), [0, 0, 0]);
     let told = over_tcp(&node, 6);
     assert_eq!((told.rcode, told.why(), told.reply.zone.is_some()), (2, Some(0), true));
-    assert_eq!(node.signer.counts().refused, 2);
+    assert_eq!(node.counts.get()[2], 2);
     node.now_secs += 1;
     assert!(!ask(&node, 2).tc);
     // What is past half its life is given while there is no budget.
@@ -274,6 +294,7 @@ fn a_chain_into_another_zone_is_signed_by_both() {
         snapshot: world.head(|head| keys.put(head, NOW)).snapshot(),
         keys,
         now_secs: NOW,
+        counts: Cell::default(),
     };
     let both = |asked: &str, opt: Opt| {
         let told = node.told(Ask::new(asked, A).with(opt));
