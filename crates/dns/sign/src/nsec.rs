@@ -5,7 +5,7 @@ use poterne_dns_wire::name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX};
 use smallvec::SmallVec;
 
 /// The data of such a record; nearly all of them fit without an allocation.
-pub type NsecData = SmallVec<[u8; 320]>;
+pub type NsecData = SmallVec<[u8; 512]>;
 
 /// The data of the NSEC record at `owner` (labels, in lower case) where these types are, which stand in their order, each once.
 pub fn nsec(owner: &[u8], types: &[u16]) -> NsecData {
