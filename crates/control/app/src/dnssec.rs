@@ -26,8 +26,8 @@ use crate::{App, AppError, Caller, access::Subject, audit::Traced};
 /// How long the signatures of the keys hold, in seconds: two weeks, and they are made anew after one. So long may control be away.
 const SIGNED_SECS: u32 = 14 * 86_400;
 
-/// Most zones looked after in one write, for which verbs wait.
-const ZONES_AT_ONCE: u32 = 100;
+/// Most zones looked after in one round.
+const ZONES_AT_ONCE: u32 = 1000;
 
 /// How a zone is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,26 +164,34 @@ impl App {
     /// zones that were.
     pub async fn tend_zone_keys(&self) -> Result<usize, AppError> {
         let (now, node) = (self.now(), self.0.node_key.id());
-        if self.0.store.read().await?.zone_signings_due(now, node, 1).await?.is_empty() {
-            return Ok(0);
-        }
-        let mut session = self.0.store.write().await?;
-        let due = session.zone_signings_due(now, node, ZONES_AT_ONCE).await?;
-        for id in &due {
-            let (Some(zone), Some(before)) = (session.zone(*id).await?, session.zone_signing(*id).await?) else { continue };
-            let mut keys = Keys::kept(&before.keyset)?;
-            if keys.set.is_over(self.now_secs()) {
-                session.delete_zone_signing(*id).await?;
-                tracing::info!(zone = %zone.apex, account = %zone.account, "the zone is signed no more");
-                continue;
+        let due = self.0.store.read().await?.zone_signings_due(now, node, ZONES_AT_ONCE).await?;
+        let mut tended = 0;
+        for id in due {
+            // Each by itself: one whose keys cannot be used keeps no other waiting.
+            match self.tend_keys_of(id).await {
+                Ok(()) => tended += 1,
+                Err(error @ AppError::Store(_)) => return Err(error),
+                Err(error) => tracing::error!(zone = %id, %error, "a zone's keys could not be looked after; trying again"),
             }
+        }
+        Ok(tended)
+    }
+
+    async fn tend_keys_of(&self, id: ZoneId) -> Result<(), AppError> {
+        let mut session = self.0.store.write().await?;
+        let (Some(zone), Some(before)) = (session.zone(id).await?, session.zone_signing(id).await?) else { return Ok(()) };
+        let mut keys = Keys::kept(&before.keyset)?;
+        if keys.set.is_over(self.now_secs()) {
+            session.delete_zone_signing(id).await?;
+            tracing::info!(zone = %zone.apex, account = %zone.account, "the zone is signed no more");
+        } else {
             if keys.with(|set, make| set.step(self.now_secs(), make))? {
                 tracing::info!(zone = %zone.apex, account = %zone.account, "the zone's keys took a step");
             }
             self.keep_keys(&mut session, &zone, Some(before), keys).await?;
         }
         session.commit().await?;
-        Ok(due.len())
+        Ok(())
     }
 
     /// Keeps what a caller changed, and says how it stands.
@@ -234,7 +242,7 @@ impl App {
         let (signed, validity) = self.signed_keys(zone, &set, before.as_ref(), now, &secret)?;
         let wrapped = self.wrapped_key(zone.id, &set, before.as_ref(), &secret)?;
         let head = SignedHead { signed, algorithm: set.algorithm()?.number(), wrapped };
-        let anew = now + i64::from(validity.expiration.wrapping_sub(seconds(now))) - i64::from(SIGNED_SECS / 2);
+        let anew = now + i64::from(validity.half_at().wrapping_sub(seconds(now)));
         let next_at = set.next_at(now).map_or(anew, |at| at.min(anew)).saturating_mul(1_000_000);
         let status = |keyset: &str| Keys::kept(keyset).map(|keys| keys.set.status());
         let is_shown = before.as_ref().is_none_or(|before| before.head != head);

@@ -43,11 +43,16 @@ impl Validity {
         now_secs.wrapping_sub(self.inception) <= self.expiration.wrapping_sub(self.inception)
     }
 
-    /// Whether less than half of its life is left, counted from when it was made, or the clock went back before that.
-    pub fn is_past_half(&self, now_secs: u32) -> bool {
+    /// When half of its life is over, counted from when it was made.
+    pub fn half_at(&self) -> u32 {
         let made = self.inception.wrapping_add(INCEPTION_BEFORE_SECS);
-        let life = self.expiration.wrapping_sub(made);
-        !self.holds(now_secs) || (now_secs.wrapping_sub(made) >= life / 2 && now_secs.wrapping_sub(made) <= life)
+        made.wrapping_add(self.expiration.wrapping_sub(made) / 2)
+    }
+
+    /// Whether it is time for another: half of its life is over, or it does not hold, as when the clock went back.
+    pub fn is_past_half(&self, now_secs: u32) -> bool {
+        let half_at = self.half_at();
+        !self.holds(now_secs) || now_secs.wrapping_sub(half_at) <= self.expiration.wrapping_sub(half_at)
     }
 }
 
@@ -231,6 +236,7 @@ mod tests {
         assert_eq!(validity.inception, now - INCEPTION_BEFORE_SECS);
         let at = |secs: u32| (validity.holds(secs), validity.is_past_half(secs));
         assert_eq!([at(now), at(now + life / 2 - 1), at(now + life / 2)], [(true, false), (true, false), (true, true)]);
+        assert_eq!(validity.half_at(), now + life / 2);
         assert_eq!([at(validity.expiration), at(validity.expiration + 1)], [(true, true), (false, true)]);
         // A clock that went back: within three hours it holds still.
         assert_eq!([at(now - 60), at(now - INCEPTION_BEFORE_SECS - 1)], [(true, false), (false, true)]);

@@ -20,6 +20,7 @@ impl Node {
         let before = self.keys(zone);
         self.now.fetch_add(secs, Ordering::SeqCst);
         assert_eq!(self.app.tend_zone_keys().await.unwrap(), 1);
+        assert_eq!(self.app.tend_zone_keys().await.unwrap(), 0, "nothing is due twice");
         let mut applied = self.handle.subscribe();
         let changed = applied.wait_for(|_| self.keys(zone) != before);
         tokio::time::timeout(Duration::from_secs(10), changed).await.expect("it is published").unwrap();
@@ -101,6 +102,26 @@ async fn the_key_that_signs_keys_is_rolled_with_the_parent() {
     assert_eq!((new.status, new.key_tag == old.key_tag), (DnssecStatus::Active, false));
     let keys = node.keys_after(zone, 3 * 3600).await.unwrap();
     assert_eq!(count(&keys, 59), 1);
+    node.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_zone_whose_keys_cannot_be_used_keeps_no_other_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let mut zones = Vec::new();
+    for name in ["broken.test", "signed.test"] {
+        zones.push(node.app.zone_add(&OPERATOR, name).await.unwrap().id);
+        node.app.zone_dnssec_enable(&OPERATOR, zones[zones.len() - 1], DnssecAlgorithm::default()).await.unwrap();
+    }
+    let mut session = node.store.write().await.unwrap();
+    // Its private parts are gone.
+    session.delete_zone_key(zones[0], 0).await.unwrap();
+    session.commit_silently().await.unwrap();
+    let before = zones.iter().map(|zone| node.keys(*zone)).collect::<Vec<_>>();
+    let after = node.keys_after(zones[1], 8 * DAY).await;
+    assert_ne!(after, before[1]);
+    assert_eq!(node.keys(zones[0]), before[0], "it is answered with what it had");
     node.stop.cancel();
 }
 

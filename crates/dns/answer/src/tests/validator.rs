@@ -23,6 +23,7 @@ use poterne_snapshot::{ZoneHead, ZoneKeys};
 
 use crate::write::labels;
 
+type OwnedRrsig = Rrsig<Vec<u8>, WireName<Vec<u8>>>;
 type Owned = Record<WireName<Vec<u8>>, AllRecordData<Vec<u8>, WireName<Vec<u8>>>>;
 
 /// A zone's keys, and the node's that opens them.
@@ -78,7 +79,7 @@ pub(super) fn validate(octets: &[u8], apex: &Name, keys: &Keys, now_secs: u32) -
     let zone: WireName<Vec<u8>> = WireName::from_octets(labels(apex).to_vec()).unwrap();
     let is_referral = !message.header().aa();
     let mut sets: BTreeMap<(Vec<u8>, u16), Vec<Owned>> = BTreeMap::new();
-    let mut signatures: BTreeMap<(Vec<u8>, u16), Vec<Rrsig<Vec<u8>, WireName<Vec<u8>>>>> = BTreeMap::new();
+    let mut signatures: BTreeMap<(Vec<u8>, u16), Vec<OwnedRrsig>> = BTreeMap::new();
     let mut denials = Vec::new();
     for record in &message {
         let (record, section) = record.unwrap();
@@ -135,7 +136,7 @@ fn denial(owner: &WireName<Vec<u8>>, nsec: &Nsec<Vec<u8>, WireName<Vec<u8>>>) ->
     Denial { owner: owner.to_string().to_ascii_lowercase(), types }
 }
 
-fn verify(set: &[Owned], rrsig: &Rrsig<Vec<u8>, WireName<Vec<u8>>>, zone: &WireName<Vec<u8>>, keys: &Keys, now_secs: u32) {
+fn verify(set: &[Owned], rrsig: &OwnedRrsig, zone: &WireName<Vec<u8>>, keys: &Keys, now_secs: u32) {
     let owner = set[0].owner();
     assert_eq!(rrsig.signer_name(), zone, "{owner}");
     let labels = owner.iter_labels().filter(|label| !label.is_root()).count();
