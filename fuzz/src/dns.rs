@@ -1,22 +1,30 @@
 //! Checks of `poterne-dns-answer`.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use poterne_dns_answer::{Client, MESSAGE_OCTETS_MAX, Service, Transport, UDP_OCTETS_MAX, answer, truncate};
+use poterne_dns_answer::{
+    Client, MESSAGE_OCTETS_MAX, Service, Signer, SignerLimits, Transport, UDP_OCTETS_MAX, answer, truncate,
+};
+use poterne_dns_sign::{
+    Algorithm, KeyPair, KeySets, Validity, ZoneKey,
+    key::{ENTRY_FLAGS, dnskey},
+};
 use poterne_dns_wire::{Record, RecordSets, name, rtype};
 use poterne_feed::Change;
+use poterne_keys::{NodeKey, Purpose};
 use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
-use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneDns, ZoneHead};
+use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneDns, ZoneHead, ZoneKeys};
 
 /// A query, or anything else. What is said is a response to it, of a length that its transport takes, and says nothing of the origin.
 pub fn query(data: &[u8]) {
-    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]] };
+    let (snapshot, signer) = world();
+    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]], signer: Some(Arc::clone(signer)) };
     let mut out = vec![0xee; MESSAGE_OCTETS_MAX];
     for (transport, longest) in
         [(Transport::Udp, UDP_OCTETS_MAX), (Transport::Tcp, MESSAGE_OCTETS_MAX), (Transport::Tls, MESSAGE_OCTETS_MAX)]
     {
         let client = Client { address: [192, 0, 2, 9].into(), transport, now_secs: 1_559_731_985, turn: 3 };
-        let reply = answer(snapshot(), &service, &client, data, &mut out);
+        let reply = answer(snapshot, &service, &client, data, &mut out);
         assert!(reply.length <= longest);
         if reply.length == 0 {
             continue;
@@ -31,9 +39,21 @@ pub fn query(data: &[u8]) {
 
 const ORIGIN: [u8; 4] = [198, 51, 100, 0x6f];
 
-fn snapshot() -> &'static Snapshot {
-    static SNAPSHOT: OnceLock<Snapshot> = OnceLock::new();
-    SNAPSHOT.get_or_init(|| {
+/// What a zone is signed with, by the quicker algorithm.
+fn keys(node: &NodeKey) -> ZoneKeys {
+    let apex = b"\x07example\x03com\0";
+    let make = || KeyPair::generate(Algorithm::Ed25519).expect("there are random numbers");
+    let ((ksk, _), (_, secret)) = (make(), make());
+    let sets = KeySets { dnskey: vec![dnskey(ENTRY_FLAGS, ksk.algorithm(), ksk.public())], ..KeySets::default() };
+    let signed = sets.signed(&[ZoneKey::new(ksk, ENTRY_FLAGS, apex)], 3600, Validity::from_now(1_559_731_985, 86_400, apex));
+    let key = node.seal(Purpose::ZoneKey, &[1; 16], &secret).into();
+    ZoneKeys { signed: signed.expect("keys sign"), algorithm: Algorithm::Ed25519.number(), key }
+}
+
+fn world() -> &'static (Snapshot, Arc<Signer>) {
+    static WORLD: OnceLock<(Snapshot, Arc<Signer>)> = OnceLock::new();
+    WORLD.get_or_init(|| {
+        let node_key = NodeKey::generate();
         let apex = Name::parse("example.com").expect("a name");
         let id = ZoneId::from_bytes([1; 16]);
         let dns = ZoneDns {
@@ -43,6 +63,7 @@ fn snapshot() -> &'static Snapshot {
             multi_provider: false,
             flattens_all: false,
             soa: DnsSettings::default().soa,
+            keys: Some(keys(&node_key)),
         };
         let head = ZoneHead { id, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns) };
         let edge_addresses = vec!["203.0.113.10".parse().expect("an address"), "2001:db8::10".parse().expect("an address")];
@@ -79,6 +100,8 @@ fn snapshot() -> &'static Snapshot {
         put("proxied.example.com", proxied);
         put("tunnel.example.com", NameChunk::leading_to(Target::Tunnel(TunnelId::from_bytes([7; 16]))));
         let chunks = chunks.into_iter().map(|(key, chunk)| (key.encode(), Some(chunk.encode()))).collect();
-        Snapshot::default().apply(&Change { generation: 1, chunks }).expect("it is a first generation").1
+        let snapshot = Snapshot::default().apply(&Change { generation: 1, chunks }).expect("it is a first generation").1;
+        let limits = SignerLimits { made_per_sec_max: u32::MAX, ..SignerLimits::default() };
+        (snapshot, Arc::new(Signer::new(node_key, limits)))
     })
 }

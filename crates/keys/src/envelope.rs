@@ -41,6 +41,8 @@ pub enum Purpose {
     Notice,
     /// What a webhook's receiver knows a notice's sender by.
     WebhookSecret,
+    /// A key that signs a zone.
+    ZoneKey,
 }
 
 /// Why sealed bytes did not open.
@@ -80,6 +82,7 @@ impl Purpose {
             Self::TotpSeed => "totp-seed",
             Self::Notice => "notice",
             Self::WebhookSecret => "webhook-secret",
+            Self::ZoneKey => "zone-key",
         }
     }
 }

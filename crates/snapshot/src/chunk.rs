@@ -20,7 +20,7 @@ pub const CHUNK_VERSION: u8 = 1;
 pub const NODE_CHUNK_VERSION: u8 = 3;
 
 /// Version of a zone's head as it is written.
-pub const ZONE_HEAD_VERSION: u8 = 2;
+pub const ZONE_HEAD_VERSION: u8 = 3;
 
 /// Version of a name's chunk as it is written.
 pub const NAME_CHUNK_VERSION: u8 = 2;
@@ -129,6 +129,26 @@ pub struct ZoneDns {
     pub flattens_all: bool,
     /// The start of authority. MNAME: none is the first name server. RNAME: none is `dns.` and the apex.
     pub soa: Soa,
+    /// What the zone is signed with; none: it is not signed.
+    pub keys: Option<ZoneKeys>,
+}
+
+/// What a zone is signed with: what control has signed, and the key for everything else.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneKeys {
+    /// The apex's DNSKEY, CDS and CDNSKEY sets, and their signatures as a set of RRSIG records, each of which begins with the type that
+    /// it is over (RFC 4034 §3.1).
+    pub signed: RecordSets,
+    /// The algorithm of the key that signs (RFC 8624).
+    pub algorithm: u8,
+    /// Its private part (32 octets), wrapped for the node.
+    pub key: Bytes,
+}
+
+impl std::fmt::Debug for ZoneKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ZoneKeys").field("signed", &self.signed).field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
 }
 
 /// One owner name. That the chunk exists means that the name exists, which stops a wildcard (RFC 4592 §2.2).
@@ -282,6 +302,7 @@ impl Chunk {
             ChunkKey::Account(_) => Self::Account(decode(bytes)?),
             ChunkKey::Zone(_) => Self::Zone(match bytes.first() {
                 Some(&1) => decode_as::<before::ZoneHead1>(1, bytes)?.into(),
+                Some(&2) => decode_as::<before::ZoneHead2>(2, bytes)?.into(),
                 _ => decode_as(ZONE_HEAD_VERSION, bytes)?,
             }),
             ChunkKey::Name(..) => Self::Name(match bytes.first() {
@@ -374,7 +395,32 @@ mod tests {
             (ZoneId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), Name::parse("example.com").unwrap());
         let old = before::ZoneHead1 { id, account, apex: apex.clone(), status: ZoneStatus::Active };
         let head = ZoneHead { id, account, apex: apex.clone(), status: ZoneStatus::Active, dns: None };
-        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode(&old)).unwrap(), Chunk::Zone(head));
+        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode(&old)).unwrap(), Chunk::Zone(head.clone()));
+        let soa = poterne_model::setting::DnsSettings::default().soa;
+        let dns = before::ZoneDns2 {
+            serial: 7,
+            name_servers: vec![apex.clone()],
+            ns_ttl_secs: 60,
+            multi_provider: true,
+            flattens_all: false,
+            soa: soa.clone(),
+        };
+        let old = before::ZoneHead2 { first: old, dns: Some(dns) };
+        let mut dns = ZoneDns {
+            serial: 7,
+            name_servers: vec![apex.clone()],
+            ns_ttl_secs: 60,
+            multi_provider: true,
+            flattens_all: false,
+            soa,
+            keys: None,
+        };
+        let read = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
+        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(2, &old)).unwrap(), read);
+        dns.keys = Some(ZoneKeys { signed: RecordSets::default(), algorithm: 13, key: Bytes::from_static(b"sealed") });
+        let signed = Chunk::Zone(ZoneHead { dns: Some(dns), ..head });
+        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &signed.encode()).unwrap(), signed);
+        assert!(!format!("{signed:?}").contains("sealed"));
         let target = Some(Target::Tunnel(TunnelId::from_bytes([7; 16])));
         let old = before::NameChunk1 { target: target.clone() };
         let chunk = NameChunk { target, shows: Shows::Edge, sets: RecordSets::default() };

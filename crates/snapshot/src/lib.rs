@@ -31,7 +31,7 @@ mod zone;
 
 pub use chunk::{
     AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Shows,
-    Target, TunnelChunk, ZoneDns, ZoneHead,
+    Target, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
 };
 pub use disk::DiskError;
 pub use handle::SnapshotHandle;

@@ -159,6 +159,12 @@ impl Zone {
     }
 }
 
+impl std::fmt::Debug for Zone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Zone").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
 fn delegates(chunk: &NameChunk) -> bool {
     chunk.sets.get(rtype::NS).is_some()
 }

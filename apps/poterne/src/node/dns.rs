@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use poterne_dns_answer::Service;
+use poterne_dns_answer::{Service, Signer, SignerLimits};
 use poterne_dns_server::{Bound, Server, Settings, bind as bind_both, rate::Rates, sockets_per_address};
 use poterne_edge_listen::Listener;
 use poterne_edge_tls::Certificates;
@@ -50,10 +50,11 @@ pub(super) fn assemble(
     let own = names.first().map(Name::to_string);
     let secret = key.derive("poterne dns cookie 1");
     let cookie_secrets = secret.expose().first_chunk::<16>().copied().into_iter().collect();
+    let signer = Arc::new(Signer::new(key.clone(), SignerLimits::default()));
     let rate = config.dns.responses_per_sec;
     let rates = Rates { same_per_sec: rate, kind_per_sec: rate.saturating_mul(SAME_OF_A_KIND) };
     let settings = Settings {
-        service: Service { nsid: own.clone().unwrap_or_default().into_bytes(), cookie_secrets },
+        service: Service { nsid: own.clone().unwrap_or_default().into_bytes(), cookie_secrets, signer: Some(signer) },
         rates: (rate > 0).then_some(rates),
         tls: Some(tls(Arc::clone(&edge.certificates), own)),
         ..Settings::default()

@@ -172,7 +172,7 @@ impl From<AppError> for Answer<()> {
             AppError::Setting(error) => return Refusal::from(error.clone()).into(),
             AppError::InBatch { .. } => unreachable!("it was taken apart above"),
             // What is left are our own failures: the log has the reason, strangers do not.
-            AppError::Keys(_) | AppError::Store(_) | AppError::Hashing(_) => {
+            AppError::Keys(_) | AppError::Store(_) | AppError::Hashing(_) | AppError::Signing(_) => {
                 tracing::error!(%error, "a request to the API failed");
                 return Self::failed(error.trouble());
             }

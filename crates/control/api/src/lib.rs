@@ -14,6 +14,7 @@ mod audit;
 mod body;
 mod cookie;
 mod credential;
+mod dnssec;
 mod door;
 mod features;
 mod generation;
@@ -85,6 +86,7 @@ fn v4_routes() -> Routes {
         holds::routes(),
         records::routes(),
         settings::routes(),
+        dnssec::routes(),
         rulesets::routes(),
         access_rules::routes(),
         tunnels::routes(),

@@ -1,6 +1,7 @@
 //! Why a verb refused, in words for whoever called it.
 
 use poterne_control_store::{StoreError, Trouble};
+use poterne_dns_sign::KeyError;
 use poterne_keys::EnvelopeError;
 use poterne_model::{
     EntryError, Name, NameError, ShapeError,
@@ -242,6 +243,9 @@ pub enum AppError {
     /// The store holds keys of another node key.
     #[error("the store's keys do not open with this node key ({0}): restore the node key that belongs to this state directory")]
     Keys(#[from] EnvelopeError),
+    /// Keys of a zone could not be made or used.
+    #[error("signing the zone failed within the node: {0}")]
+    Signing(#[from] KeyError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

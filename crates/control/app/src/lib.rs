@@ -13,6 +13,7 @@ mod api_tokens;
 mod audit;
 mod chain;
 pub mod configuration;
+mod dnssec;
 mod error;
 mod events;
 mod features;
@@ -51,6 +52,7 @@ mod zones;
 pub use access::{Caller, Identity, Request};
 pub use agents::Agents;
 pub use api_tokens::TokenText;
+pub use dnssec::Dnssec;
 pub use error::AppError;
 pub use features::Feature;
 pub use generation::{GENERATION_WAIT_MAX, Generations, Live, NodeGeneration};
@@ -64,6 +66,7 @@ pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Passkey, Person,
     RulesetOwner, StatusFilter, TextMatch, TokenOwner, Trouble, Tunnel, TunnelFilter, UserSession, Zone, ZoneOrder,
 };
+pub use poterne_dns_sign::{Algorithm as DnssecAlgorithm, keyset::Role as DnssecRole, keyset::Status as DnssecStatus};
 pub use poterne_guard::Range as OriginRange;
 pub use private_networks::RouteNamed;
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};

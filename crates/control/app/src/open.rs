@@ -68,6 +68,8 @@ pub struct App(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) keys: KeyRing,
+    /// What nodes open their keys with.
+    pub(crate) node_key: NodeKey,
     /// Signs management tokens.
     pub(crate) management_key: SigningKey,
     pub(crate) settings: RwLock<Settings>,
@@ -116,6 +118,7 @@ impl App {
         Ok(Self(Arc::new(Inner {
             store,
             keys,
+            node_key: node_key.clone(),
             management_key: SigningKey::derive(node_key, "poterne management token 1"),
             settings: RwLock::new(settings),
             clock,

@@ -176,6 +176,7 @@ impl Publisher {
     /// Once, with what is due now and then.
     pub(crate) async fn round(&mut self) -> Result<(), PublishError> {
         self.app.expire_quick_tunnels().await?;
+        self.app.tend_zone_keys().await?;
         self.step(true).await?;
         self.forget(1).await
     }

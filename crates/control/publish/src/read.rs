@@ -35,9 +35,11 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     let mut load = Load::new(node.clone());
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let mut settings = session.zone_settings_named(rows::DNS_SETTINGS).await?;
+    let mut signed = session.signed_heads().await?;
     let zones = session.zones(None).await?.into_iter().map(|zone| {
         let dns = rows::dns_settings(settings.remove(&zone.id));
-        (zone.id, Some(rows::zone(zone, dns)))
+        let signed = signed.remove(&zone.id);
+        (zone.id, Some(rows::zone(zone, dns, signed)))
     });
     let zones = zones.collect();
     load.heads(News { accounts, zones, ..News::default() });
@@ -83,7 +85,8 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                 let zone = match session.zone(id).await? {
                     Some(zone) => {
                         let dns = session.zone_setting(id, rows::DNS_SETTINGS).await?;
-                        Some(rows::zone(zone, rows::dns_settings(dns)))
+                        let signed = session.zone_signing(id).await?.map(|signing| signing.head);
+                        Some(rows::zone(zone, rows::dns_settings(dns), signed))
                     }
                     None => None,
                 };

@@ -44,7 +44,7 @@ pub(crate) fn compile(intent: &Intent) -> Result<BTreeMap<ChunkKey, Chunk>, Stor
         chunks.insert(ChunkKey::Account(account.id), Chunk::Account(AccountChunk { name: account.name.clone() }));
     }
     for zone in &intent.zones {
-        chunks.insert(ChunkKey::Zone(zone.id), Chunk::Zone(rows::zone(zone.clone(), DnsSettings::default()).head));
+        chunks.insert(ChunkKey::Zone(zone.id), Chunk::Zone(rows::zone(zone.clone(), DnsSettings::default(), None).head));
     }
     tunnels(intent, &mut chunks);
     let world = World::new(intent)?;

@@ -3,7 +3,7 @@
 use std::{fmt::Display, sync::Arc};
 
 use bytes::Bytes;
-use poterne_control_store::{Account, ConfigSource, RecordBrief, StoreError, TunnelDetails, Zone};
+use poterne_control_store::{Account, ConfigSource, RecordBrief, SignedHead, StoreError, TunnelDetails, Zone};
 use poterne_dns_wire::{KeyName, Record, RecordSets, rtype};
 use poterne_model::{
     AccountId, Name, Rdata, RecordData, RecordSet, RecordType, Rtype, TunnelId, ZoneId,
@@ -12,7 +12,7 @@ use poterne_model::{
     rdata::Hosts,
     setting::DnsSettings,
 };
-use poterne_snapshot::{AccountChunk, RemoteConfig, Shows, TunnelChunk, ZoneDns, ZoneHead};
+use poterne_snapshot::{AccountChunk, RemoteConfig, Shows, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -240,7 +240,7 @@ pub(crate) fn account(account: Account) -> AccountChunk {
 }
 
 /// A zone, as nodes know it. Its serial number is given when it is published.
-pub(crate) fn zone(zone: Zone, dns: DnsSettings) -> KnownZone {
+pub(crate) fn zone(zone: Zone, dns: DnsSettings, signed: Option<SignedHead>) -> KnownZone {
     let Zone { id, account, apex, status, paused, name_servers, .. } = zone;
     let dns = ZoneDns {
         serial: 0,
@@ -249,8 +249,19 @@ pub(crate) fn zone(zone: Zone, dns: DnsSettings) -> KnownZone {
         multi_provider: dns.multi_provider,
         flattens_all: dns.flatten_all_cnames,
         soa: dns.soa,
+        keys: signed.and_then(|signed| keys(id, signed)),
     };
     KnownZone { head: ZoneHead { id, account, apex, status, dns: Some(dns) }, proxies: status.serves() && !paused }
+}
+
+/// What a zone is signed with; none where it does not parse, which is told: the zone is then answered unsigned, and validators find it
+/// false.
+fn keys(zone: ZoneId, head: SignedHead) -> Option<ZoneKeys> {
+    let SignedHead { signed, algorithm, wrapped } = head;
+    let signed = postcard::from_bytes(&signed);
+    let signed =
+        signed.inspect_err(|error| tracing::error!(%zone, %error, "the zone's signed keys do not parse: it is not signed"));
+    Some(ZoneKeys { signed: signed.ok()?, algorithm, key: Bytes::from(wrapped) })
 }
 
 /// What a zone set of its DNS; the default where it never did, or what an older version wrote is not understood any more.

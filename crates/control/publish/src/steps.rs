@@ -401,7 +401,7 @@ impl Rows {
 }
 
 fn known(zone: Zone) -> rows::KnownZone {
-    rows::zone(zone, DnsSettings::default())
+    rows::zone(zone, DnsSettings::default(), None)
 }
 
 /// The serial numbers of zones that have one.

@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Publisher;
 
+mod signed;
+
 const OPERATOR: Caller = Caller::Operator;
 
 /// A node without sockets: store, verbs, publisher and snapshot as `apps/poterne` joins them.

@@ -1,8 +1,10 @@
 //! What is handed in with a query, and what comes out beside the octets.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use poterne_model::{AccountId, ZoneId};
+
+use crate::Signer;
 
 /// Who asks, how, and when.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +37,8 @@ pub struct Service {
     pub nsid: Vec<u8>,
     /// Secrets of server cookies, the same on all nodes: the first makes them, the others are still believed. Empty: none are made.
     pub cookie_secrets: Vec<[u8; 16]>,
+    /// Signs answers of zones that have keys; none: they are answered unsigned.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// What became of a query.
@@ -50,11 +54,31 @@ pub struct Reply {
     pub cookie: Cookie,
     /// The zone that was asked.
     pub zone: Option<(AccountId, ZoneId)>,
+    /// How it was signed.
+    pub signed: Signed,
+}
+
+/// How an answer's signatures came to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signed {
+    /// Made for it.
+    pub made: u8,
+    /// Remembered from earlier answers.
+    pub remembered: u8,
+    /// Whether one was not made, since the zone had its share of this second.
+    pub is_refused: bool,
 }
 
 impl Reply {
     pub(crate) fn none() -> Self {
-        Self { length: 0, rcode: Rcode::FormErr, kind: Kind::Error, cookie: Cookie::Absent, zone: None }
+        Self {
+            length: 0,
+            rcode: Rcode::FormErr,
+            kind: Kind::Error,
+            cookie: Cookie::Absent,
+            zone: None,
+            signed: Signed::default(),
+        }
     }
 }
 

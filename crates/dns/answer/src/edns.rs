@@ -10,6 +10,10 @@ const EXTENDED_ERROR: u16 = 15;
 /// Answers that are padded have a multiple of this many octets (RFC 8467 §4.1).
 const PADDED_TO: usize = 468;
 
+/// The first octet of the flags: DO (RFC 3225), and the bit beside it, CO (RFC 9824 §5.1).
+const DNSSEC_OK: u8 = 0x80;
+const COMPACT_OK: u8 = 0x40;
+
 /// The fixed part of an OPT record: root, type, class, TTL, length.
 const HEAD: usize = 11;
 
@@ -20,6 +24,8 @@ pub(crate) struct Edns<'q> {
     pub(crate) udp_octets: u16,
     version: u8,
     pub(crate) dnssec_ok: bool,
+    /// RFC 9824 §5.1.
+    pub(crate) compact_ok: bool,
     pub(crate) asks_nsid: bool,
     /// Of 8, or of 16 to 40 octets.
     pub(crate) cookie: Option<&'q [u8]>,
@@ -36,7 +42,8 @@ impl Edns<'_> {
 /// Reads an OPT record; none where it is malformed. Options that are not known are passed over.
 pub(crate) fn parse(class: u16, ttl: [u8; 4], data: &[u8]) -> Option<Edns<'_>> {
     let [_, version, flags, _] = ttl;
-    let mut edns = Edns { udp_octets: class, version, dnssec_ok: flags & 0x80 != 0, ..Edns::default() };
+    let mut edns = Edns { udp_octets: class, version, dnssec_ok: flags & DNSSEC_OK != 0, ..Edns::default() };
+    edns.compact_ok = flags & COMPACT_OK != 0;
     let mut rest = data;
     while !rest.is_empty() && version == 0 {
         let [c0, c1, l0, l1] = *rest.first_chunk::<4>()?;
@@ -61,6 +68,7 @@ pub(crate) fn parse(class: u16, ttl: [u8; 4], data: &[u8]) -> Option<Edns<'_>> {
 pub(crate) struct OptReply<'a> {
     pub(crate) rcode: Rcode,
     pub(crate) dnssec_ok: bool,
+    pub(crate) compact_ok: bool,
     pub(crate) nsid: Option<&'a [u8]>,
     pub(crate) cookie: Option<[u8; PAIR]>,
     pub(crate) why: Option<ExtendedError>,
@@ -92,7 +100,8 @@ impl OptReply<'_> {
         to.put(&poterne_dns_wire::rtype::OPT.to_be_bytes());
         to.put(&u16::try_from(UDP_OCTETS_MAX).unwrap_or(u16::MAX).to_be_bytes());
         let [_, high] = (self.rcode.number() >> 4).to_be_bytes();
-        to.put(&[high, 0, if self.dnssec_ok { 0x80 } else { 0 }, 0]);
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        to.put(&[high, 0, flag(self.dnssec_ok, DNSSEC_OK) | flag(self.compact_ok, COMPACT_OK), 0]);
         to.number(end - at - HEAD);
         if let Some(nsid) = self.nsid {
             to.option(NSID, nsid.len());

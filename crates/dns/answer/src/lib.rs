@@ -2,13 +2,14 @@
 //! not handed in, and on the common path no allocation.
 //!
 //! ```text
-//! octets ─query─→ Query ─plan─→ Plan: which sets, under which names, in which sections ─write─→ octets
+//! octets ─query─→ Query ─plan─→ Plan: which sets, under which names, in which sections ─sign─→ with signatures ─write─→ octets
 //!                    └── edns: what the query says of itself ────────────────────────────┘
 //! ```
 //!
 //! * `query` reads. Whatever does not parse is FORMERR, and nothing in a query is followed further than its end;
 //! * `plan` decides, over borrowed parts of the snapshot: RFC 1034 §4.3.2 with the wildcards of RFC 4592, and what edge-behaviour §1 adds.
-//!   A stage that signs stands between it and `write`: it would go over the plan's items, each one record set with its owner and section;
+//! * `sign` goes over the plan's items, each one record set with its owner and section, where the client takes signatures and the zone has
+//!   keys ([`Signer`], decision 0015);
 //! * `write` copies record sets out of the snapshot, which holds them as octets of the wire (`dns/wire`), and compresses names;
 //! * `cookie` makes and checks server cookies (RFC 9018).
 //!
@@ -18,9 +19,9 @@
 //!
 //! The parser of queries and the writer of responses are our own rather than the `domain` crate's. A query is a header, one question and
 //! perhaps an OPT record: reading it takes a hundred lines that allocate nothing and borrow from the packet, and the writer's only task
-//! is to copy sets that are octets already. `domain` is the other reader in the tests here, and is what signing, transfers and TSIG will use.
+//! is to copy sets that are octets already. `domain` is the other reader in the tests here, and is what transfers and TSIG will use.
 //!
-//! What is not here: sockets, rate limits and transport (`dns/server`); signing, transfers, and names of other zones that only a resolver
+//! What is not here: sockets, rate limits and transport (`dns/server`); transfers, and names of other zones that only a resolver
 //! could follow: a CNAME that would be flattened and leads away is shown as it is, and at an apex, where it may not be, it is SERVFAIL.
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ mod cookie;
 mod edns;
 mod plan;
 mod query;
+mod sign;
 mod siphash;
 #[cfg(test)]
 mod tests;
@@ -36,10 +38,12 @@ mod write;
 
 use poterne_snapshot::Snapshot;
 
-pub use client::{Client, Cookie, Kind, Rcode, Reply, Service, Transport};
+pub use client::{Client, Cookie, Kind, Rcode, Reply, Service, Signed, Transport};
 use edns::{Edns, OptReply};
 use plan::Plan;
 use query::{Parsed, Query};
+use sign::{Asked, More, Unsigned};
+pub use sign::{Signer, SignerLimits};
 use write::Writer;
 
 /// Longest answer over UDP, in octets (RFC 9715: what nearly every path carries whole).
@@ -58,15 +62,32 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
         Parsed::Query(query) => query,
         Parsed::Refused { header, rcode } => {
             let length = write::header_only(&header, rcode, out);
-            return Reply { length, rcode, kind: Kind::Error, cookie: Cookie::Absent, zone: None };
+            return Reply { length, rcode, kind: Kind::Error, cookie: Cookie::Absent, zone: None, signed: Signed::default() };
         }
         Parsed::Nothing => return Reply::none(),
     };
     let cookie = cookie::judge(service, client, query.edns.as_ref().and_then(|edns| edns.cookie));
-    let plan = decide(snapshot, &query, cookie.state);
+    let mut plan = decide(snapshot, &query, cookie.state);
+    let (mut more, mut is_cut) = (None, false);
+    let mut signed = Signed::default();
+    if plan.zone.is_some() && query.edns.as_ref().is_some_and(|edns| edns.dnssec_ok) {
+        let made = more.insert(More::default());
+        let done = sign(snapshot, service, client, &query, cookie.state, &mut plan, made);
+        signed = made.signed;
+        match done {
+            Ok(()) => {}
+            // Whose address is not proven comes back over TCP, at the price of a question.
+            Err(Unsigned::Limited) if client.transport == Transport::Udp && cookie.state != Cookie::Valid => {
+                plan.items.clear();
+                is_cut = true;
+            }
+            Err(unsigned) => plan = Plan { zone: plan.zone, ..Plan::error(Rcode::ServFail, Some(unsigned.why())) },
+        }
+    }
     let opt = query.edns.as_ref().map(|edns| OptReply {
         rcode: plan.rcode,
         dnssec_ok: edns.dnssec_ok,
+        compact_ok: edns.dnssec_ok && edns.compact_ok,
         nsid: edns.asks_nsid.then_some(&*service.nsid).filter(|nsid| !nsid.is_empty()),
         cookie: cookie.reply,
         why: plan.why,
@@ -77,14 +98,17 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
         (Transport::Udp, Some(edns)) => usize::from(edns.udp_octets).clamp(UDP_OCTETS_PLAIN, UDP_OCTETS_MAX),
         (Transport::Tcp | Transport::Tls, _) => MESSAGE_OCTETS_MAX,
     };
-    let length = Writer::new(out, limit, &query).respond(&plan, snapshot.node(), client.turn, opt.as_ref());
+    let length = Writer::new(out, limit, &query, more.as_ref()).respond(&plan, snapshot.node(), client.turn, opt.as_ref());
+    if is_cut {
+        write::mark_cut(out);
+    }
     let zone = plan.zone.map(|head| (head.account, head.id));
     match length {
-        Some(length) => Reply { length, rcode: plan.rcode, kind: plan.kind, cookie: cookie.state, zone },
+        Some(length) => Reply { length, rcode: plan.rcode, kind: plan.kind, cookie: cookie.state, zone, signed },
         None => {
             // Too long for any message: nobody can be told.
             let length = write::header_only(&query.header, Rcode::ServFail, out);
-            Reply { length, rcode: Rcode::ServFail, kind: Kind::Error, cookie: cookie.state, zone }
+            Reply { length, rcode: Rcode::ServFail, kind: Kind::Error, cookie: cookie.state, zone, signed }
         }
     }
 }
@@ -93,6 +117,28 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
 /// done to what is no response of ours.
 pub fn truncate(response: &mut [u8]) -> usize {
     write::truncate(response)
+}
+
+/// Signs a plan where there is a signer.
+fn sign<'a>(
+    snapshot: &'a Snapshot,
+    service: &Service,
+    client: &Client,
+    query: &Query<'_>,
+    cookie: Cookie,
+    plan: &mut Plan<'a>,
+    more: &mut More,
+) -> Result<(), Unsigned> {
+    let (Some(signer), Some(question)) = (&service.signer, &query.question) else { return Ok(()) };
+    let asked = Asked {
+        snapshot,
+        question,
+        now_secs: client.now_secs,
+        turn: client.turn,
+        is_proven: client.transport != Transport::Udp || cookie == Cookie::Valid,
+        compact_ok: query.edns.as_ref().is_some_and(|edns| edns.compact_ok),
+    };
+    signer.sign(&asked, plan, more)
 }
 
 fn decide<'a>(snapshot: &'a Snapshot, query: &Query<'_>, cookie: Cookie) -> Plan<'a> {

@@ -4,6 +4,7 @@
 //! edge-behaviour §1.5 (proxied names), §1.6 (flattening) and §1.11.
 
 mod flatten;
+pub(crate) mod types;
 
 use std::net::IpAddr;
 
@@ -31,6 +32,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) why: Option<ExtendedError>,
     pub(crate) kind: Kind,
     pub(crate) zone: Option<&'a ZoneHead>,
+    /// The name that is not there, or has not what was asked for, or is delegated; and its zone.
+    pub(crate) denied: Option<(&'a Zone, Owner<'a>)>,
 }
 
 /// An extended error (RFC 8914).
@@ -63,6 +66,8 @@ pub(crate) struct Item<'a> {
     pub(crate) rtype: u16,
     pub(crate) ttl_secs: u32,
     pub(crate) data: Data<'a>,
+    /// Whose word it is.
+    pub(crate) zone: Option<&'a Zone>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +95,8 @@ pub(crate) enum Owner<'a> {
 pub(crate) enum Data<'a> {
     /// As they are kept.
     Set(RecordSet<'a>),
+    /// The zone's keys or what is said of them to the parent: control has made and signed them.
+    OfKeys(RecordSet<'a>),
     /// The edges' addresses of the item's type.
     Edge,
     /// How to reach the edges over HTTP, with hints of these families.
@@ -100,12 +107,18 @@ pub(crate) enum Data<'a> {
     NameServers(&'a [Name], Option<RecordSet<'a>>),
     /// RFC 8482 §4.2.
     Minimal,
+    /// The record that denies (`sign`).
+    Nsec,
+    /// The signature of that number (`sign`).
+    Signature(usize),
+    /// One record as it is kept.
+    Raw(&'a [u8]),
 }
 
 impl Plan<'_> {
     /// An answer without records.
     pub(crate) fn error(rcode: Rcode, why: Option<ExtendedError>) -> Self {
-        Self { rcode, is_authoritative: false, items: SmallVec::new(), why, kind: Kind::Error, zone: None }
+        Self { rcode, is_authoritative: false, items: SmallVec::new(), why, kind: Kind::Error, zone: None, denied: None }
     }
 
     /// No error, and nothing beside.
@@ -116,7 +129,7 @@ impl Plan<'_> {
 
 /// Answers a question that is one.
 pub(crate) fn of<'a>(snapshot: &'a Snapshot, question: &Question<'_>) -> Plan<'a> {
-    let mut walk = Walk { snapshot, rtype: question.rtype, plan: Plan::empty(), zone: None, passed: SmallVec::new() };
+    let mut walk = Walk::new(snapshot, question.rtype);
     walk.run(question);
     walk.plan.zone = walk.zone.map(|(zone, _)| zone.head());
     walk.plan
@@ -128,6 +141,8 @@ struct Walk<'a> {
     plan: Plan<'a>,
     /// The zone that was asked, first of all.
     zone: Option<(&'a Zone, &'a ZoneDns)>,
+    /// The zone that is answered from now.
+    standing: Option<&'a Zone>,
     /// The targets that CNAMEs have led to.
     passed: SmallVec<[&'a [u8]; 8]>,
 }
@@ -189,12 +204,20 @@ impl<'a> Walk<'a> {
 
     /// Answers for a name; returns what its CNAME leads to, if that is to be followed.
     fn at(&mut self, place: Place<'a, '_>) -> Option<&'a [u8]> {
+        self.standing = Some(place.zone);
         if let Some((cut, chunk)) = place.zone.cut(place.name) {
             if self.rtype == rtype::DS && cut == place.name {
                 return self.set_or_nothing(place, &chunk.sets);
             }
             self.refer(place.zone, cut, &chunk.sets);
             return None;
+        }
+        if self.rtype == rtype::DS && is_of_a_zone_below(self.snapshot, place.zone, place.name) {
+            // As at any cut: what else stands there is hidden by the zone below.
+            return match place.zone.name(place.name) {
+                Some(chunk) => self.set_or_nothing(place, &chunk.sets),
+                None => self.no_data(place),
+            };
         }
         if self.is_of_tunnel(place.name) {
             return self.no_data(place);
@@ -227,13 +250,14 @@ impl<'a> Walk<'a> {
                 None
             }
             rtype::NS => {
-                let given = &place.dns.name_servers;
-                let given = if given.is_empty() { &self.snapshot.node().nameservers } else { given };
-                let own = chunk.filter(|_| place.dns.multi_provider).and_then(|chunk| chunk.sets.get(rtype::NS));
-                if given.is_empty() && own.is_none() {
-                    return self.no_data(place);
-                }
-                self.put(Section::Answer, place.owner, rtype::NS, place.dns.ns_ttl_secs, Data::NameServers(given, own));
+                let Some(servers) = self.name_servers(place, chunk) else { return self.no_data(place) };
+                self.put(Section::Answer, place.owner, rtype::NS, place.dns.ns_ttl_secs, servers);
+                None
+            }
+            rtype if types::is_of_keys(rtype) && place.dns.keys.is_some() => {
+                let set = place.dns.keys.as_ref().and_then(|keys| keys.signed.get(rtype));
+                let Some(set) = set else { return self.no_data(place) };
+                self.put(Section::Answer, place.owner, rtype, set.ttl_secs, Data::OfKeys(set));
                 None
             }
             rtype::ANY | rtype::RRSIG => self.minimal(place),
@@ -242,6 +266,13 @@ impl<'a> Walk<'a> {
                 None => self.no_data(place),
             },
         }
+    }
+
+    fn name_servers(&self, place: Place<'a, '_>, chunk: Option<&'a NameChunk>) -> Option<Data<'a>> {
+        let given = &place.dns.name_servers;
+        let given = if given.is_empty() { &self.snapshot.node().nameservers } else { given };
+        let own = chunk.filter(|_| place.dns.multi_provider).and_then(|chunk| chunk.sets.get(rtype::NS));
+        (!given.is_empty() || own.is_some()).then_some(Data::NameServers(given, own))
     }
 
     fn name(&mut self, place: Place<'a, '_>, chunk: &'a NameChunk) -> Option<&'a [u8]> {
@@ -349,6 +380,7 @@ impl<'a> Walk<'a> {
             _ => Owner::Apex(&head.apex),
         };
         let ttl_secs = place.dns.soa.ttl.min(place.dns.soa.min_ttl);
+        self.plan.denied = Some((place.zone, place.owner));
         self.add(Section::Authority, owner, rtype::SOA, ttl_secs, Data::Soa(head, place.dns));
     }
 
@@ -357,6 +389,7 @@ impl<'a> Walk<'a> {
         let Some(servers) = sets.get(rtype::NS) else { return };
         self.plan.is_authoritative = false;
         self.plan.kind = Kind::Referral;
+        self.plan.denied = Some((zone, Owner::Above(cut.len())));
         self.add(Section::Authority, Owner::Above(cut.len()), rtype::NS, servers.ttl_secs, Data::Set(servers));
         for server in servers.records() {
             let Some(key) = KeyName::of_wire(server).filter(|key| is_within(key.as_str(), zone.head().apex.as_str())) else {
@@ -375,7 +408,7 @@ impl<'a> Walk<'a> {
     }
 
     fn add(&mut self, section: Section, owner: Owner<'a>, rtype: u16, ttl_secs: u32, data: Data<'a>) {
-        self.plan.items.push(Item { section, owner, rtype, ttl_secs, data });
+        self.plan.items.push(Item { section, owner, rtype, ttl_secs, data, zone: self.standing });
     }
 
     fn fail(&mut self, rcode: Rcode, why: ExtendedError) {
@@ -387,6 +420,12 @@ impl Place<'_, '_> {
     fn is_apex(&self) -> bool {
         self.name == self.zone.head().apex.as_str()
     }
+}
+
+/// Whether a name is the apex of a zone here that lies below this one, which need not say so by NS records: whoever asks this server is
+/// answered from the zone below, and whoever validates asks the zone above whether that is meant.
+pub(crate) fn is_of_a_zone_below(snapshot: &Snapshot, zone: &Zone, name: &str) -> bool {
+    name != zone.head().apex.as_str() && snapshot.zone_over(name).is_some_and(|below| below.head().apex.as_str() == name)
 }
 
 /// Whether an address is one of that type's.

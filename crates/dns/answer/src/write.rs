@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use poterne_dns_sign::Signature;
 use poterne_dns_wire::{RecordSet, name, rtype};
 use poterne_model::Name;
 use poterne_snapshot::{NodeChunk, ZoneDns, ZoneHead};
@@ -12,6 +13,7 @@ use crate::{
     edns::OptReply,
     plan::{self, Data, Item, Owner, Plan, Section},
     query::{HEADER, Header, Query},
+    sign::More,
 };
 
 /// Most addresses of the edges in one answer (edge-behaviour §1.5).
@@ -24,7 +26,7 @@ const PLACES_MAX: usize = 32;
 const POINTER_MAX: usize = 0x3fff;
 
 /// HINFO with the CPU `RFC8482` and no system.
-const MINIMAL: &[u8] = b"\x07RFC8482\0";
+pub(crate) const MINIMAL: &[u8] = b"\x07RFC8482\0";
 
 const AUTHORITATIVE: u8 = 0x04;
 const TRUNCATED: u8 = 0x02;
@@ -50,6 +52,11 @@ pub(crate) fn truncate(response: &mut [u8]) -> usize {
     end
 }
 
+/// Says of a response that there is more over TCP.
+pub(crate) fn mark_cut(response: &mut [u8]) {
+    response[2] |= TRUNCATED;
+}
+
 fn put_header(out: &mut [u8], header: &Header, flags: u8, rcode: Rcode, counts: [u16; 4]) {
     let [_, low] = rcode.number().to_be_bytes();
     out[..2].copy_from_slice(&header.id);
@@ -72,13 +79,15 @@ pub(crate) struct Writer<'o, 'q> {
     query: &'q Query<'q>,
     /// Where labels begin that names may end with.
     places: SmallVec<[u16; PLACES_MAX]>,
+    /// What was made for signed answers.
+    more: Option<&'q More>,
 }
 
 impl<'o, 'q> Writer<'o, 'q> {
     /// Into `out`, of which at most `limit` octets are written.
-    pub(crate) fn new(out: &'o mut [u8], limit: usize, query: &'q Query<'q>) -> Self {
+    pub(crate) fn new(out: &'o mut [u8], limit: usize, query: &'q Query<'q>, more: Option<&'q More>) -> Self {
         let limit = limit.min(out.len());
-        Self { out, at: HEADER, limit, is_cut: false, query, places: SmallVec::new() }
+        Self { out, at: HEADER, limit, is_cut: false, query, places: SmallVec::new(), more }
     }
 
     /// Writes it all; returns its length, and none where not even a cut response fits, or where a whole one fits into no message.
@@ -128,21 +137,20 @@ impl<'o, 'q> Writer<'o, 'q> {
     fn item(&mut self, item: &Item<'_>, node: &NodeChunk, turn: u32) -> u16 {
         match item.data {
             Data::Set(set) => self.set(item, &set, turn),
-            Data::Edge => {
-                let of_type = || node.edge_addresses.iter().filter(|address| plan::is_of(item.rtype, address));
-                let first = turned(turn, of_type().count());
-                let addresses = of_type().skip(first).chain(of_type().take(first)).take(EDGE_ADDRESSES_MAX);
-                self.records(item, addresses, |writer, address| match address {
-                    IpAddr::V4(address) => writer.put(&address.octets()),
-                    IpAddr::V6(address) => writer.put(&address.octets()),
-                })
-            }
+            Data::OfKeys(set) => self.records(item, set.records(), |writer, data| writer.put(data)),
+            Data::Edge => self.records(item, edge_addresses(node, item.rtype, turn), |writer, address| match address {
+                IpAddr::V4(address) => writer.put(&address.octets()),
+                IpAddr::V6(address) => writer.put(&address.octets()),
+            }),
             Data::Service { ipv4, ipv6 } => {
-                self.records(item, std::iter::once(()), |writer, ()| writer.service(node, ipv4, ipv6))
+                self.records(item, std::iter::once(()), |writer, ()| service(node, ipv4, ipv6, &mut |piece| writer.put(piece)))
             }
-            Data::Soa(head, dns) => {
-                self.records(item, std::iter::once(()), |writer, ()| writer.soa(head, dns, &node.nameservers))
-            }
+            Data::Soa(head, dns) => self.records(item, std::iter::once(()), |writer, ()| {
+                let (mname, rname, numbers) = soa(head, dns, &node.nameservers);
+                writer.name(&mname);
+                writer.name(&rname);
+                numbers.iter().for_each(|number| writer.put(&number.to_be_bytes()));
+            }),
             Data::NameServers(given, own) => {
                 let mut count = self.records(item, given.iter(), |writer, name| writer.name_of(name));
                 let is_given = |data: &&[u8]| given.iter().any(|name| *labels(name) == **data);
@@ -151,6 +159,21 @@ impl<'o, 'q> Writer<'o, 'q> {
                 count
             }
             Data::Minimal => self.records(item, std::iter::once(()), |writer, ()| writer.put(MINIMAL)),
+            Data::Raw(data) => self.records(item, std::iter::once(data), |writer, data| writer.put(data)),
+            Data::Nsec => {
+                let data = self.more.map(|more| &*more.nsec);
+                self.records(item, data.into_iter(), |writer, data| writer.put(data))
+            }
+            Data::Signature(number) => {
+                let signature = self.more.and_then(|more| more.signatures.get(number)).zip(item.zone);
+                self.records(item, signature.into_iter(), |writer, (signature, zone)| {
+                    let Signature { head, octets, .. } = signature;
+                    writer.put(head);
+                    // RFC 4034 §3.1.7: not compressed.
+                    writer.put(&labels(&zone.head().apex));
+                    writer.put(octets);
+                })
+            }
         }
     }
 
@@ -207,66 +230,8 @@ impl<'o, 'q> Writer<'o, 'q> {
         }
     }
 
-    /// RFC 9460 §2.2: priority 1, the name itself, parameters in the order of their keys.
-    fn service(&mut self, node: &NodeChunk, ipv4: bool, ipv6: bool) {
-        self.put(&[0, 1, 0]);
-        let ids = || node.edge_protocols.iter().filter_map(|id| Some((u8::try_from(id.len()).ok()?, id)));
-        self.put(&1u16.to_be_bytes());
-        self.length(ids().map(|(length, _)| usize::from(length) + 1).sum());
-        for (length, id) in ids() {
-            self.put(&[length]);
-            self.put(id.as_bytes());
-        }
-        let first = || node.edge_addresses.iter();
-        if ipv4 {
-            let hints = || first().filter(|address| address.is_ipv4()).take(EDGE_ADDRESSES_MAX);
-            self.put(&4u16.to_be_bytes());
-            self.length(hints().count() * 4);
-            hints().for_each(|address| self.address(address));
-        }
-        if ipv6 {
-            let hints = || first().filter(|address| address.is_ipv6()).take(EDGE_ADDRESSES_MAX);
-            self.put(&6u16.to_be_bytes());
-            self.length(hints().count() * 16);
-            hints().for_each(|address| self.address(address));
-        }
-    }
-
-    fn address(&mut self, address: &IpAddr) {
-        match address {
-            IpAddr::V4(address) => self.put(&address.octets()),
-            IpAddr::V6(address) => self.put(&address.octets()),
-        }
-    }
-
-    fn length(&mut self, length: usize) {
-        self.put(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
-    }
-
-    fn soa(&mut self, head: &ZoneHead, dns: &ZoneDns, nameservers: &[Name]) {
-        // What an export of the zone says, too.
-        match dns.soa.mname.as_ref().or(dns.name_servers.first()).or(nameservers.first()) {
-            Some(name) => self.name_of(name),
-            None => self.name_below("ns1", &head.apex),
-        }
-        match &dns.soa.rname {
-            Some(name) => self.name_of(name),
-            None => self.name_below("dns", &head.apex),
-        }
-        for number in [dns.serial, dns.soa.refresh, dns.soa.retry, dns.soa.expire, dns.soa.min_ttl] {
-            self.put(&number.to_be_bytes());
-        }
-    }
-
     fn name_of(&mut self, name: &Name) {
         self.name(&labels(name));
-    }
-
-    fn name_below(&mut self, label: &str, apex: &Name) {
-        let mut below: Labels = SmallVec::new();
-        push(label, &mut below);
-        below.extend_from_slice(&labels(apex));
-        self.name(&below);
     }
 
     /// Writes a name: as many labels as no earlier name ends with, then a pointer to the one that does.
@@ -359,10 +324,63 @@ impl<'o, 'q> Writer<'o, 'q> {
     }
 }
 
-type Labels = SmallVec<[u8; 64]>;
+/// The edges' addresses of a type that an answer shows, beginning with another one each turn.
+pub(crate) fn edge_addresses(node: &NodeChunk, rtype: u16, turn: u32) -> impl Iterator<Item = &IpAddr> {
+    let of_type = move || node.edge_addresses.iter().filter(move |address| plan::is_of(rtype, address));
+    let first = turned(turn, of_type().count());
+    of_type().skip(first).chain(of_type().take(first)).take(EDGE_ADDRESSES_MAX)
+}
+
+/// The data of the HTTPS record of proxied names, in pieces (RFC 9460 §2.2): priority 1, the name itself, parameters in the order of
+/// their keys.
+pub(crate) fn service(node: &NodeChunk, ipv4: bool, ipv6: bool, put: &mut dyn FnMut(&[u8])) {
+    let number = |length: usize| u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
+    put(&[0, 1, 0]);
+    let ids = || node.edge_protocols.iter().filter_map(|id| Some((u8::try_from(id.len()).ok()?, id)));
+    put(&1u16.to_be_bytes());
+    put(&number(ids().map(|(length, _)| usize::from(length) + 1).sum()));
+    for (length, id) in ids() {
+        put(&[length]);
+        put(id.as_bytes());
+    }
+    for (is_shown, key, octets) in [(ipv4, 4u16, 4), (ipv6, 6, 16)] {
+        if !is_shown {
+            continue;
+        }
+        let hints = || node.edge_addresses.iter().filter(|address| address.is_ipv4() == (key == 4)).take(EDGE_ADDRESSES_MAX);
+        put(&key.to_be_bytes());
+        put(&number(hints().count() * octets));
+        for hint in hints() {
+            match hint {
+                IpAddr::V4(address) => put(&address.octets()),
+                IpAddr::V6(address) => put(&address.octets()),
+            }
+        }
+    }
+}
+
+/// What a start of authority says: its two names, and its numbers.
+pub(crate) fn soa(head: &ZoneHead, dns: &ZoneDns, nameservers: &[Name]) -> (Labels, Labels, [u32; 5]) {
+    // What an export of the zone says, too.
+    let mname = match dns.soa.mname.as_ref().or(dns.name_servers.first()).or(nameservers.first()) {
+        Some(name) => labels(name),
+        None => below("ns1", &head.apex),
+    };
+    let rname = dns.soa.rname.as_ref().map_or_else(|| below("dns", &head.apex), labels);
+    (mname, rname, [dns.serial, dns.soa.refresh, dns.soa.retry, dns.soa.expire, dns.soa.min_ttl])
+}
+
+fn below(label: &str, apex: &Name) -> Labels {
+    let mut below = Labels::new();
+    push(label, &mut below);
+    below.extend_from_slice(&labels(apex));
+    below
+}
+
+pub(crate) type Labels = SmallVec<[u8; 64]>;
 
 /// A name's labels and the root; without an allocation for all but very long names.
-fn labels(name: &Name) -> Labels {
+pub(crate) fn labels(name: &Name) -> Labels {
     let mut labels = Labels::new();
     for label in name.as_str().split('.') {
         push(label, &mut labels);

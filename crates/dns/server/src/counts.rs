@@ -1,6 +1,6 @@
 //! What is counted.
 
-use poterne_dns_answer::{Rcode, Reply, Transport};
+use poterne_dns_answer::{Rcode, Reply, Signed, Transport};
 use poterne_telemetry::{Counter, Metrics};
 
 /// The counters.
@@ -9,6 +9,7 @@ pub(crate) struct Counts {
     tcp: Counter,
     tls: Counter,
     rcodes: [Counter; Rcode::ALL.len()],
+    signatures: [Counter; 3],
     ignored: Counter,
     /// Not sent, since the client gets too many.
     pub(crate) dropped: Counter,
@@ -30,7 +31,14 @@ impl Counts {
             "action",
             ["dropped", "truncated"],
         );
+        let signatures = metrics.counters(
+            "dns_signatures",
+            "Signatures made for an answer, remembered from earlier ones, and refused since a zone had its share of a second",
+            "how",
+            ["made", "remembered", "refused"],
+        );
         Self {
+            signatures,
             udp,
             tcp,
             tls,
@@ -50,6 +58,12 @@ impl Counts {
             Transport::Tls => &self.tls,
         }
         .inc();
+        let Signed { made, remembered, is_refused } = reply.signed;
+        for (counter, count) in self.signatures.iter().zip([made, remembered, u8::from(is_refused)]) {
+            if count > 0 {
+                counter.inc_by(count.into());
+            }
+        }
         if reply.length == 0 {
             self.ignored.inc();
         } else if let Some(at) = Rcode::ALL.iter().position(|rcode| *rcode == reply.rcode) {

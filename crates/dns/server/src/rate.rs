@@ -151,12 +151,12 @@ fn question(response: &[u8]) -> ([u8; name::NAME_OCTETS_MAX], [u8; 4]) {
 mod tests {
     use std::time::Duration;
 
-    use poterne_dns_answer::{Cookie, Rcode};
+    use poterne_dns_answer::{Cookie, Rcode, Signed};
 
     use super::*;
 
     fn reply(kind: Kind) -> Reply {
-        Reply { length: 30, rcode: Rcode::NoError, kind, cookie: Cookie::Absent, zone: None }
+        Reply { length: 30, rcode: Rcode::NoError, kind, cookie: Cookie::Absent, zone: None, signed: Signed::default() }
     }
 
     fn response(label: &str) -> Vec<u8> {

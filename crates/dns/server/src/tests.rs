@@ -32,6 +32,7 @@ fn snapshot() -> SnapshotHandle {
         multi_provider: false,
         flattens_all: false,
         soa: DnsSettings::default().soa,
+        keys: None,
     };
     let apex = Name::parse("example.com").unwrap();
     let head = ZoneHead { id, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns) };

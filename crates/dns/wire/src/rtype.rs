@@ -26,6 +26,14 @@ pub const OPT: u16 = 41;
 pub const DS: u16 = 43;
 /// A signature (RFC 4034 §3).
 pub const RRSIG: u16 = 46;
+/// What is at a name, and which name comes after it (RFC 4034 §4).
+pub const NSEC: u16 = 47;
+/// A zone's key (RFC 4034 §2).
+pub const DNSKEY: u16 = 48;
+/// The digest of a key that the parent should have (RFC 7344 §3.1).
+pub const CDS: u16 = 59;
+/// The key itself (RFC 7344 §3.2).
+pub const CDNSKEY: u16 = 60;
 /// How to reach an HTTP service (RFC 9460).
 pub const HTTPS: u16 = 65;
 /// The pseudo-type of names that do not exist (RFC 9824 §3). Never asked for.

@@ -1,10 +1,10 @@
 //! Bodies as earlier versions of this program wrote them: what lies on disk when a newer one starts. Control publishes what they lack.
 
 use bytes::Bytes;
-use poterne_model::{AccountId, Name, ZoneId, ZoneStatus};
+use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, setting::dns::Soa};
 use serde::Deserialize;
 
-use super::{NameChunk, NodeChunk, Shows, Target, ZoneHead};
+use super::{NameChunk, NodeChunk, Shows, Target, ZoneDns, ZoneHead};
 
 /// [`NodeChunk`] without management requests.
 #[derive(Clone, Deserialize)]
@@ -36,6 +36,26 @@ pub(super) struct ZoneHead1 {
     pub(super) status: ZoneStatus,
 }
 
+/// [`ZoneHead`] whose zone is not signed.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct ZoneHead2 {
+    pub(super) first: ZoneHead1,
+    pub(super) dns: Option<ZoneDns2>,
+}
+
+/// [`ZoneDns`] without keys.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct ZoneDns2 {
+    pub(super) serial: u32,
+    pub(super) name_servers: Vec<Name>,
+    pub(super) ns_ttl_secs: u32,
+    pub(super) multi_provider: bool,
+    pub(super) flattens_all: bool,
+    pub(super) soa: Soa,
+}
+
 /// [`NameChunk`] without records.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -61,6 +81,16 @@ impl From<ZoneHead1> for ZoneHead {
     fn from(old: ZoneHead1) -> Self {
         let ZoneHead1 { id, account, apex, status } = old;
         Self { id, account, apex, status, dns: None }
+    }
+}
+
+impl From<ZoneHead2> for ZoneHead {
+    fn from(old: ZoneHead2) -> Self {
+        let dns = old.dns.map(|dns| {
+            let ZoneDns2 { serial, name_servers, ns_ttl_secs, multi_provider, flattens_all, soa } = dns;
+            ZoneDns { serial, name_servers, ns_ttl_secs, multi_provider, flattens_all, soa, keys: None }
+        });
+        Self { dns, ..old.first.into() }
     }
 }
 

@@ -6,6 +6,7 @@ mod alerting;
 mod audit;
 mod authenticator;
 mod browser;
+mod dnssec;
 mod door;
 mod features;
 mod holds;

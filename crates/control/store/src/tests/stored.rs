@@ -12,11 +12,13 @@ use serde_json::json;
 
 use super::{ACCOUNT, Engine, Fixture, OTHER, TUNNEL, ZONE, begun, tunnel, zone};
 use crate::{
-    Actor, AuditEvent, AuditFilter, Membership, MembershipStatus, Person, RULESET_VERSIONS_MAX, RulesetOwner, StoreError,
+    Actor, AuditEvent, AuditFilter, Membership, MembershipStatus, Person, RULESET_VERSIONS_MAX, RulesetOwner, SignedHead,
+    StoreError, Touched, ZoneSigning,
 };
 
 on_both! {
     what_a_zone_sets_is_its_own_and_goes_with_it,
+    zones_keys_are_due_and_go_with_their_zone,
     versions_of_rulesets_are_kept_up_to_a_bound,
     items_are_written_in_batches_and_found,
     a_scope_has_one_access_rule_for_the_same,
@@ -53,6 +55,35 @@ async fn what_a_zone_sets_is_its_own_and_goes_with_it(engine: Engine) {
     assert_eq!(session.zone_settings(ZoneId::from_bytes([4; 16])).await.unwrap(), Default::default());
     session.delete_zone(ZONE).await.unwrap();
     assert_eq!(session.zone_settings(ZONE).await.unwrap(), Default::default());
+}
+
+async fn zones_keys_are_due_and_go_with_their_zone(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let mut session = store.write().await.unwrap();
+    // Version, the wrapping key's name, and what it wraps.
+    let head = SignedHead { signed: vec![1, 2, 3], algorithm: 13, wrapped: [&[1][..], &[7; 8], &[9; 40]].concat() };
+    let kept = ZoneSigning { zone: ZONE, keyset: "{}".into(), head, next_at: 50, modified_at: 7 };
+    session.put_zone_signing(&kept, true).await.unwrap();
+    session.insert_zone_key(ZONE, 0, b"sealed 0").await.unwrap();
+    session.insert_zone_key(ZONE, 1, b"sealed 1").await.unwrap();
+    session.delete_zone_key(ZONE, 0).await.unwrap();
+    let change = session.commit().await.unwrap();
+    let mut session = store.write().await.unwrap();
+    assert_eq!(session.touched_since(change - 1, 10).await.unwrap().unwrap(), [Touched::Zone(ZONE)]);
+    assert_eq!(session.zone_signing(ZONE).await.unwrap().as_ref(), Some(&kept));
+    assert_eq!(session.signed_heads().await.unwrap().remove(&ZONE).as_ref(), Some(&kept.head));
+    assert_eq!(session.zone_keys(ZONE).await.unwrap().into_iter().collect::<Vec<_>>(), [(1, b"sealed 1".to_vec())]);
+    for (now, node_key, due) in [(49, [7; 8], 0), (50, [7; 8], 1), (0, [8; 8], 1)] {
+        assert_eq!(session.zone_signings_due(now, node_key, 10).await.unwrap().len(), due, "{now}");
+    }
+    session.put_zone_signing(&ZoneSigning { next_at: 60, ..kept.clone() }, false).await.unwrap();
+    assert!(session.zone_signings_due(50, [7; 8], 10).await.unwrap().is_empty());
+    session.delete_zone_signing(ZONE).await.unwrap();
+    assert!(session.zone_keys(ZONE).await.unwrap().is_empty() && session.zone_signing(ZONE).await.unwrap().is_none());
+    session.put_zone_signing(&kept, false).await.unwrap();
+    session.insert_zone_key(ZONE, 1, b"sealed 1").await.unwrap();
+    session.delete_zone(ZONE).await.unwrap();
+    assert!(session.zone_keys(ZONE).await.unwrap().is_empty() && session.signed_heads().await.unwrap().is_empty());
 }
 
 async fn versions_of_rulesets_are_kept_up_to_a_bound(engine: Engine) {

@@ -6,8 +6,12 @@ mod edns;
 mod messages;
 mod model;
 mod proxied;
+mod signed;
+mod validator;
 mod world;
 mod zones;
+
+use std::sync::Arc;
 
 use domain::{
     base::{Message, Name as WireName, ParsedName, iana::Rtype as WireType, opt::UnknownOptData},
@@ -16,7 +20,7 @@ use domain::{
 use poterne_dns_wire::{name, rtype};
 use poterne_snapshot::Snapshot;
 
-use crate::{Client, Reply, Service, Transport, answer};
+use crate::{Client, Reply, Service, Signer, Transport, answer};
 
 /// A query under way.
 #[derive(Clone)]
@@ -33,6 +37,7 @@ struct Opt {
     octets: u16,
     version: u8,
     dnssec_ok: bool,
+    compact_ok: bool,
     options: Vec<(u16, Vec<u8>)>,
 }
 
@@ -60,7 +65,7 @@ fn client(transport: Transport) -> Client {
 }
 
 fn service() -> Service {
-    Service { nsid: b"node-1".to_vec(), cookie_secrets: vec![[7; 16]] }
+    Service { nsid: b"node-1".to_vec(), cookie_secrets: vec![[7; 16]], signer: None }
 }
 
 fn wire(text: &str) -> Vec<u8> {
@@ -120,7 +125,7 @@ impl Opt {
         }
         let mut octets = vec![0, 0, 41];
         octets.extend(self.octets.to_be_bytes());
-        octets.extend([0, self.version, if self.dnssec_ok { 0x80 } else { 0 }, 0]);
+        octets.extend([0, self.version, u8::from(self.dnssec_ok) << 7 | u8::from(self.compact_ok) << 6, 0]);
         octets.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
         octets.extend(data);
         octets
@@ -128,14 +133,22 @@ impl Opt {
 }
 
 fn raw(snapshot: &Snapshot, client: &Client, query: &[u8]) -> (Reply, Vec<u8>) {
+    raw_by(snapshot, &service(), client, query)
+}
+
+fn raw_by(snapshot: &Snapshot, service: &Service, client: &Client, query: &[u8]) -> (Reply, Vec<u8>) {
     let mut out = vec![0xee; crate::MESSAGE_OCTETS_MAX];
-    let reply = answer(snapshot, &service(), client, query, &mut out);
+    let reply = answer(snapshot, service, client, query, &mut out);
     out.truncate(reply.length);
     (reply, out)
 }
 
 fn told(snapshot: &Snapshot, client: &Client, query: &[u8]) -> Told {
-    let (reply, octets) = raw(snapshot, client, query);
+    told_by(snapshot, None, client, query)
+}
+
+fn told_by(snapshot: &Snapshot, signer: Option<Arc<Signer>>, client: &Client, query: &[u8]) -> Told {
+    let (reply, octets) = raw_by(snapshot, &Service { signer, ..service() }, client, query);
     let message = Message::from_octets(&*octets).expect("it has a header");
     assert!(message.header().qr() && !message.header().ra() && !message.header().ad());
     let (mut answer, mut authority, mut additional) = (Vec::new(), Vec::new(), Vec::new());

@@ -52,6 +52,7 @@ impl World {
             multi_provider: false,
             flattens_all: false,
             soa,
+            keys: None,
         };
         let account = AccountId::from_bytes([account; 16]);
         let head = ZoneHead { id, account, apex: name(apex), status: ZoneStatus::Active, dns: Some(dns) };
