@@ -118,6 +118,12 @@ pub const KEYS: &[Key] = &[
         "Where the name server listens, UDP and TCP. Empty: port 53 of each address of this machine that is not loopback."),
     key!("dns" "nameservers" List Is("[]"),
         "The names that zones are delegated to, as in [\"ns1.example.net\", \"ns2.example.net\"]."),
+    key!("dns" "resolvers" List Is("[]"),
+        "Resolvers by which this node looks names up, and finds the servers above a zone to see whether it is delegated here: addresses, \
+         with or without a port. Empty: those of /etc/resolv.conf."),
+    key!("dns" "root_hints" Text AbsentAsIn(r#""/usr/share/dns/root.hints""#),
+        "A file with the addresses of the root's name servers. Where it is set, the servers above a zone are found from the root, and \
+         without `resolvers` every name is; for a world of one's own, or a machine whose resolvers are not to be believed."),
     key!("control" "listen" Text Is(r#""127.0.0.1:8600""#),
         "Where the API listens in clear. It is reached under the node's names on the edge too, so keep this one on loopback."),
     key!("control" "url" Text AbsentAsIn(r#""https://control.example.net""#),
