@@ -34,6 +34,7 @@ mod records;
 mod routes;
 mod rulesets;
 mod same_site;
+mod scans;
 mod settings;
 mod sign_in;
 mod signed_in;
@@ -84,6 +85,7 @@ fn v4_routes() -> Routes {
         plans::routes(),
         holds::routes(),
         records::routes(),
+        scans::routes(),
         settings::routes(),
         rulesets::routes(),
         access_rules::routes(),

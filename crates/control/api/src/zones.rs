@@ -1,7 +1,7 @@
 //! Zones (api-v4 §3).
 
 use axum::extract::State;
-use poterne_control_app::{Account, Caller, TextMatch, Zone, ZoneListed, ZoneOrder, ZoneWanted, access};
+use poterne_control_app::{Account, AppError, Caller, TextMatch, Zone, ZoneListed, ZoneOrder, ZoneWanted, access};
 use poterne_control_wire::{
     WireTime,
     query::{
@@ -65,6 +65,7 @@ fn zone_schema() -> Schema {
         ("name", Schema::text(NAME_MAX).required().about("the name of a domain")),
         ("account", Schema::object([("id", Schema::hex("an account"))]).about("absent: the only one within reach")),
         ("type", Schema::one_of(&["full"])),
+        ("jump_start", Schema::boolean().about("look for the records it has elsewhere")),
     ];
     Schema::object(members).named("NewZone").example(json!({ "name": "example.com", "type": "full" }))
 }
@@ -219,12 +220,20 @@ async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) ->
         let why = format!("zones of type {kind} are not offered yet; leave `type` out, or write \"full\"");
         return Err(poterne_model::ShapeError::new("/type", why).into());
     }
+    let jump_start = body.member("jump_start").map(|jump| jump.boolean()).transpose()?.unwrap_or(false);
     let account = body.member("account").map(|account| account.object().map(|_| account)).transpose()?;
     let account = match account.and_then(|account| account.member("id")) {
         Some(id) => id.text(64)?.parse::<AccountId>().map_err(|error| id.wrong(error))?,
         None => only_account(&door, &caller).await?,
     };
     let zone = door.app.zone_create(&caller, account, name.text(NAME_MAX)?).await?;
+    if jump_start {
+        // Whoever may add zones and not change records has the zone, and no scan.
+        match door.app.scan_trigger(&caller, zone.id).await {
+            Ok(_) | Err(AppError::Forbidden { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     let shown = door.app.zone_get(&caller, zone.id).await?;
     Ok(Answer::success(object(&caller, shown, 0, None)))
 }

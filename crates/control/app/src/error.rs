@@ -240,6 +240,17 @@ pub enum AppError {
         /// When to try again.
         retry_secs: u64,
     },
+    /// A zone was scanned a moment ago.
+    #[error("{zone} was scanned a moment ago: ask again in {retry_secs} seconds")]
+    ScansLimited {
+        /// The zone.
+        zone: Name,
+        /// When to try again.
+        retry_secs: u64,
+    },
+    /// A scan takes longer than anybody waits.
+    #[error("the scan goes on: what it finds can be reviewed when it has ended")]
+    ScanGoesOn,
     /// Somebody was not signed in, or must show who they are.
     #[error(transparent)]
     SignIn(#[from] SignInError),

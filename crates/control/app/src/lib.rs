@@ -40,6 +40,7 @@ pub mod role;
 mod route;
 mod route_dns;
 mod rulesets;
+mod scans;
 mod secrets;
 mod service;
 mod settings;
@@ -73,6 +74,7 @@ pub use records::{BatchDone, BatchDrafts, Imported, KeptRecord};
 pub use refusals::{LOOK_BACK_AFTER, LOOKS_MAX};
 pub use route::{Leads, RecordOutcome, Routed};
 pub use route_dns::NameRouted;
+pub use scans::{Found, PassedOver, Reviewed, ScanDone, ScanState};
 pub use secrets::{Rotation, Token};
 pub use service::{OriginKeys, Service};
 pub use sign_in::{

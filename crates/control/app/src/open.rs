@@ -81,6 +81,10 @@ pub(crate) struct Inner {
     pub(crate) outbox: Outbox,
     /// Somebody asked for a look at a zone's delegation.
     pub(crate) zones_due: Notify,
+    /// Somebody asked for a scan.
+    pub(crate) scans_due: Notify,
+    /// How many scans have ended in this process.
+    pub(crate) scans_ended: watch::Sender<u64>,
     live: OnceLock<watch::Receiver<Live>>,
     pub(crate) agents: OnceLock<Arc<dyn Agents>>,
 }
@@ -129,6 +133,8 @@ impl App {
             entrance: Entrance::default(),
             outbox,
             zones_due: Notify::new(),
+            scans_due: Notify::new(),
+            scans_ended: watch::Sender::new(0),
             live: OnceLock::new(),
             agents: OnceLock::new(),
         })))

@@ -14,6 +14,7 @@ use poterne_model::{
     permission::Subject,
 };
 
+pub(crate) use self::kept::Places;
 pub use self::{file::Imported, kept::KeptRecord};
 use crate::{App, AppError, Caller, access::Permission, audit::Traced, chain};
 
@@ -117,27 +118,38 @@ impl App {
         let mut done = BatchDone::default();
         for (n, id) in batch.deletes.into_iter().enumerate() {
             let deleted = self.delete_one_in(&mut session, caller, &zone, id).await;
-            done.deletes.push(deleted.map_err(in_batch("deletes", n))?);
+            done.deletes.push(deleted.map_err(in_list("deletes", n))?);
         }
         for (n, (id, draft)) in batch.patches.into_iter().enumerate() {
             let changed = self.change_in(&mut session, caller, &zone, id, draft).await;
-            done.patches.push(changed.map_err(in_batch("patches", n))?);
+            done.patches.push(changed.map_err(in_list("patches", n))?);
         }
         for (n, (id, draft)) in batch.puts.into_iter().enumerate() {
             let replaced = self.replace_in(&mut session, caller, &zone, id, draft).await;
-            done.puts.push(replaced.map_err(in_batch("puts", n))?);
+            done.puts.push(replaced.map_err(in_list("puts", n))?);
         }
         for (n, draft) in batch.posts.into_iter().enumerate() {
             let made = self.create_in(&mut session, caller, &zone, draft).await;
-            done.posts.push(made.map_err(in_batch("posts", n))?);
+            done.posts.push(made.map_err(in_list("posts", n))?);
         }
         self.finish(session).await?;
         Ok(done)
     }
 
     async fn create_in(&self, session: &mut Session, caller: &Caller, zone: &Zone, draft: Draft) -> Result<KeptRecord, AppError> {
+        let entry = self.places(zone).place(|place| draft.complete(place))?;
+        self.insert_in(session, caller, zone, entry).await
+    }
+
+    /// Adds a record that can stand by itself, if it can stand there.
+    pub(crate) async fn insert_in(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        zone: &Zone,
+        entry: Entry,
+    ) -> Result<KeptRecord, AppError> {
         let places = self.places(zone);
-        let entry = places.place(|place| draft.complete(place))?;
         self.check(session, zone, &entry, None).await?;
         let now = self.now();
         let record = places.record(RecordId::from_bytes(random_bytes()), entry, None, now);
@@ -210,7 +222,7 @@ impl App {
     }
 
     /// Whether the record can stand beside those at its name, but for the one it takes the place of.
-    async fn check(
+    pub(crate) async fn check(
         &self,
         session: &mut Session,
         zone: &Zone,
@@ -246,7 +258,7 @@ async fn standing(session: &mut Session, zone: &Zone, id: RecordId) -> Result<Re
 }
 
 /// Says which operation of a batch it was.
-fn in_batch(part: &'static str, n: usize) -> impl FnOnce(AppError) -> AppError {
+pub(crate) fn in_list(part: &'static str, n: usize) -> impl FnOnce(AppError) -> AppError {
     move |error| AppError::InBatch { pointer: format!("/{part}/{n}"), error: Box::new(error) }
 }
 

@@ -11,10 +11,11 @@
 #![forbid(unsafe_code)]
 
 mod look;
+pub mod scan;
 
 use std::{sync::Arc, time::Duration};
 
-use poterne_control_app::{App, AppError, DueZone, SeenDelegation};
+use poterne_control_app::{App, AppError, DueZone, ScanDone, SeenDelegation};
 use poterne_dns_resolver::Resolver;
 use poterne_telemetry::{Metrics, metrics::Counter};
 use tokio::task::JoinSet;
@@ -27,6 +28,11 @@ pub const LOOKS_MAX: u32 = 16;
 
 /// How long a look may take.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Most scans at once, and how long one may take.
+pub const SCANS_MAX: u32 = 4;
+/// See [`SCANS_MAX`].
+pub const SCAN_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How long zones are left alone when the store fails.
 const STORE_FAILED: Duration = Duration::from_secs(5);
@@ -49,6 +55,48 @@ impl Scout {
 
     /// Works until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        tokio::join!(self.watch(&stop), self.scans(&stop));
+    }
+
+    async fn scans(self: &Arc<Self>, stop: &CancellationToken) {
+        // What a former run of the node had begun, or left waiting, is found without anybody asking again.
+        while stop.run_until_cancelled(self.scan_turn()).await.is_some() {
+            if stop.run_until_cancelled(self.app.scans_due_woken()).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Does the scans that are due now, at most [`SCANS_MAX`]; how many it were.
+    pub async fn scan_turn(self: &Arc<Self>) -> usize {
+        let due = match self.app.scans_due(SCANS_MAX).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(%error, "scans that are due cannot be read");
+                return 0;
+            }
+        };
+        let count = due.len();
+        let mut scans = JoinSet::new();
+        for due in due {
+            let this = Arc::clone(self);
+            scans.spawn(async move {
+                let done = match tokio::time::timeout(SCAN_TIMEOUT, scan::scan(&this.resolver, &due)).await {
+                    Ok(done) => done,
+                    Err(_) => {
+                        ScanDone { warnings: vec!["the scan took too long: nothing was found".to_owned()], ..ScanDone::default() }
+                    }
+                };
+                if let Err(error) = this.app.scan_done(due.zone.id, done).await {
+                    tracing::error!(zone = %due.zone.apex, %error, "what a scan came to cannot be kept: it is done again");
+                }
+            });
+        }
+        while scans.join_next().await.is_some() {}
+        count
+    }
+
+    async fn watch(self: &Arc<Self>, stop: &CancellationToken) {
         while stop.run_until_cancelled(self.app.zones_due_woken()).await.is_some() {
             match stop.run_until_cancelled(self.turn()).await {
                 Some(Err(error)) => {

@@ -42,6 +42,7 @@ mod user_session;
 mod writer;
 mod zone;
 mod zone_list;
+mod zone_scan;
 mod zone_watch;
 
 pub use account::{Account, AccountKind};
@@ -66,6 +67,7 @@ pub use tunnel_list::{StatusFilter, TunnelFilter};
 pub use user_session::UserSession;
 pub use zone::Zone;
 pub use zone_list::{ZoneFilter, ZoneOrder, ZonesOf};
+pub use zone_scan::ZoneScan;
 pub use zone_watch::ZoneWatch;
 
 /// Microseconds since the Unix epoch, UTC: the only time the store knows.
