@@ -156,9 +156,9 @@ impl Node {
         let courier = Courier::new(app.clone(), mailer.clone(), webhook::Caller::default(), own, config.languages(), &metrics);
         background.spawn(courier.run(stop.clone()));
         let resolver = Resolver::new(config.resolver(app.guard())?);
-        background.spawn(Scout::new(app.clone(), resolver, &metrics).run(stop.clone()));
+        background.spawn(Scout::new(app.clone(), resolver.clone(), &metrics).run(stop.clone()));
         let reachable = config.edge.https.first().copied().map(bind::reachable);
-        let administration = Arc::new(Administration::new(app, &state, reachable, mailer));
+        let administration = Arc::new(Administration::new(app, &state, reachable, mailer, resolver));
 
         // The visitors' side.
         let edge = edge::assemble(edge::Parts {

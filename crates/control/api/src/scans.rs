@@ -26,8 +26,7 @@ use crate::{
 pub(crate) fn routes() -> Routes {
     let (at, records) = ("/zones/{zone}/dns_records/scan", Subject::DnsRecords);
     let trigger_op = edits(records, "Look for the records a zone has elsewhere");
-    let all_op =
-        edits(records, "Look for records, and make them").about("As older clients do: without a review.").says([429]);
+    let all_op = edits(records, "Look for records, and make them").about("As older clients do: without a review.").says([429]);
     Routes::of("DNS record scans", "Records that a zone has at its present name servers, proposed for review.")
         .post(at, scan_and_accept, all_op)
         .post(&format!("{at}/trigger"), trigger, trigger_op.about("They are to be reviewed when it has ended.").says([429]))

@@ -9,7 +9,7 @@ mod kept;
 use poterne_control_store::{Record, RecordQuery, Session, Zone};
 use poterne_keys::random_bytes;
 use poterne_model::{
-    Draft, Entry, RecordId, ZoneId, conflict,
+    Draft, Entry, Name, RecordId, ZoneId, conflict,
     filter::{Order, RecordFilter},
     permission::Subject,
 };
@@ -60,6 +60,17 @@ impl App {
         let places = self.places(&zone);
         let query = RecordQuery { zone: zone.id, filter, order };
         session.record_page(query, offset, count, |record| places.keep(record), |kept| filter.matches(&kept.entry)).await
+    }
+
+    /// A zone of the node's first account by its name, with all its records; none: there is no such zone. For the operator.
+    pub async fn zone_whole(&self, caller: &Caller, name: &Name) -> Result<Option<(Zone, Vec<Entry>)>, AppError> {
+        caller.needs_operator()?;
+        let mut session = self.0.store.read().await?;
+        let Some(zone) = session.zone_named(self.account(), name).await? else { return Ok(None) };
+        let places = self.places(&zone);
+        let records = session.records(Some(zone.id)).await?.into_iter();
+        let entries = records.map(|record| Ok(places.keep(record)?.entry)).collect::<Result<_, AppError>>()?;
+        Ok(Some((zone, entries)))
     }
 
     /// One record.

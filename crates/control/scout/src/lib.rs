@@ -10,6 +10,7 @@
 //! not say, as when the node is killed, is due again by itself.
 #![forbid(unsafe_code)]
 
+pub mod check;
 mod look;
 pub mod scan;
 
@@ -50,6 +51,17 @@ impl Scout {
     pub fn new(app: App, resolver: Resolver, metrics: &Metrics) -> Arc<Self> {
         let help = "Looks at delegations, by whether the servers of the parent answered";
         let looks = metrics.counters("delegation_looks", help, "outcome", ["answered", "unanswered"]);
+        let eyes = resolver.clone();
+        metrics.gauges_read(
+            "resolver_fill",
+            "Questions to other name servers on their way, at most 64, and answers remembered, at most 10000",
+            "of",
+            move || {
+                let (questions, answers) = eyes.fill();
+                let number = |size| u64::try_from(size).unwrap_or(u64::MAX);
+                vec![("questions", number(questions)), ("answers", number(answers))]
+            },
+        );
         Arc::new(Self { app, resolver, looks })
     }
 

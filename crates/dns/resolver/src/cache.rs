@@ -87,6 +87,10 @@ impl Cache {
         Self(Store::new(ENTRIES_MAX))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn verdict(&self, key: &(Name, Rtype), now: Instant) -> Verdict {
         self.0.get(key).map_or(Verdict::Gone, |kept| kept.verdict(now))
     }

@@ -162,6 +162,12 @@ impl Resolver {
         &self.0.settings
     }
 
+    /// How many questions are on their way, of [`IN_FLIGHT_MAX`], and how many answers are remembered, of
+    /// [`ENTRIES_MAX`](crate::cache::ENTRIES_MAX).
+    pub fn fill(&self) -> (usize, usize) {
+        (IN_FLIGHT_MAX - self.0.in_flight.available_permits(), self.0.cache.len())
+    }
+
     /// What a name's records of a type are: remembered, asked for, or stale where nobody answers.
     ///
     /// # Errors
@@ -229,8 +235,13 @@ impl Resolver {
 
     /// What each resolver says, asked for itself.
     pub async fn at_resolvers(&self, question: &Question) -> Vec<(SocketAddr, Result<Reply, AskError>)> {
+        self.at_each(&self.0.settings.resolvers, question).await
+    }
+
+    /// The same of others, which the operator names.
+    pub async fn at_each(&self, resolvers: &[SocketAddr], question: &Question) -> Vec<(SocketAddr, Result<Reply, AskError>)> {
         let mut said = Vec::new();
-        for resolver in &self.0.settings.resolvers {
+        for resolver in resolvers {
             said.push((*resolver, self.ask(*resolver, question, true).await));
         }
         said
