@@ -2,6 +2,7 @@
 //! replays `fuzz/corpus` with it, so that what was found once is tried in every run of the tests.
 #![forbid(unsafe_code)]
 pub mod dns;
+pub mod dns_reply;
 pub mod edge_http;
 pub mod model;
 pub mod proto;

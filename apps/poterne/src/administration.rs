@@ -6,9 +6,11 @@ use poterne_control_app::{
     App, AppError, Caller, ConfigSource, Leads, Service, Settings, TunnelInfo, notice::Notice, outbox::Told, system_clock,
 };
 use poterne_control_courier::Mailer;
+use poterne_control_scout::check::{self, facts::Here};
 use poterne_control_store::Store;
+use poterne_dns_resolver::Resolver;
 use poterne_keys::{NodeKey, random_bytes};
-use poterne_model::{At, NoticeId};
+use poterne_model::{At, Name, NoticeId};
 use poterne_tunnel_proto::management::token::Resource;
 
 use crate::{
@@ -24,6 +26,9 @@ use crate::{
 /// Whoever can open the socket, or the state, is the operator.
 const OPERATOR: &Caller = &Caller::Operator;
 
+/// How long the world may take to answer; the program that asks waits a little longer.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(25);
+
 /// How long a test mail may take; the program that asks waits a little longer.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -36,12 +41,14 @@ pub struct Administration {
     https: Option<SocketAddr>,
     /// Where mail is sent.
     mailer: Option<Mailer>,
+    /// What the world sees.
+    resolver: Resolver,
 }
 
 impl Administration {
     /// Over the application of a running node.
-    pub fn new(app: App, state: &StateDir, https: Option<SocketAddr>, mailer: Option<Mailer>) -> Self {
-        Self { app, state: state.path().to_path_buf(), https, mailer }
+    pub fn new(app: App, state: &StateDir, https: Option<SocketAddr>, mailer: Option<Mailer>, resolver: Resolver) -> Self {
+        Self { app, state: state.path().to_path_buf(), https, mailer, resolver }
     }
 
     /// Over a state that no node holds.
@@ -49,7 +56,8 @@ impl Administration {
         let trust = crate::trust::Trust::open(state, &[])?;
         let (_, app) = open_app(state, config, &trust.node_key, trust.tunnel_ca.spki_sha256()).await?;
         let mailer = config.mail()?.map(Mailer::new).transpose()?;
-        Ok(Self { app, state: state.path().to_path_buf(), https: None, mailer })
+        let resolver = Resolver::new(config.resolver(app.guard())?);
+        Ok(Self { app, state: state.path().to_path_buf(), https: None, mailer, resolver })
     }
 
     /// The application itself.
@@ -98,7 +106,9 @@ impl Administration {
                 Answer::ManagementToken { token: token.to_string(), https: self.https }
             }
             // Done by `execute`.
-            Verb::Backup { .. } | Verb::MailTest { .. } => Answer::Refused { message: "this is not done here".into() },
+            Verb::Backup { .. } | Verb::MailTest { .. } | Verb::DnsCheck { .. } => {
+                Answer::Refused { message: "this is not done here".into() }
+            }
             Verb::MemberInvite { email, roles } => {
                 let body = serde_json::json!({ "email": email, "roles": roles });
                 let invited = app.member_invite(OPERATOR, app.account(), &At::body(&body)).await?;
@@ -161,6 +171,22 @@ impl Administration {
         }
     }
 
+    /// What the world sees of a zone, be it here or not.
+    async fn dns_check(&self, name: &str, resolvers: &[SocketAddr]) -> Result<Answer, AppError> {
+        let apex = Name::parse(name)?;
+        let whole = self.app.zone_whole(OPERATOR, &apex).await?;
+        let here =
+            whole.map(|(zone, records)| Here { status: zone.status, assigned: self.app.assigned_name_servers(&zone), records });
+        let facts = check::gather(&self.resolver, self.app.account(), apex, here, resolvers);
+        match tokio::time::timeout(CHECK_TIMEOUT, facts).await {
+            Ok(facts) => Ok(Answer::Checked(check::report(&facts))),
+            Err(_) => {
+                let message = format!("the world took longer than {} seconds to answer: try again", CHECK_TIMEOUT.as_secs());
+                Ok(Answer::Refused { message })
+            }
+        }
+    }
+
     fn api_token(&self, token: &poterne_control_app::ApiToken) -> ApiToken {
         let told = token.told();
         ApiToken {
@@ -177,6 +203,10 @@ impl Administrator for Administration {
         // The verbs whose trouble is not the application's.
         if let Verb::MailTest { address } = &verb {
             return self.mail_test(address).await.unwrap_or_else(|message| Answer::Refused { message });
+        }
+        if let Verb::DnsCheck { name, resolvers } = &verb {
+            let checked = self.dns_check(name, resolvers).await;
+            return checked.unwrap_or_else(|error| Answer::Refused { message: error.to_string() });
         }
         if let Verb::Backup { path } = verb {
             return match backup::write(&self.app, &self.state, &path).await {

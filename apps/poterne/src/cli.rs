@@ -31,6 +31,9 @@ pub enum Command {
     /// Zones: the domains this node answers for
     #[command(subcommand, arg_required_else_help = true)]
     Zone(ZoneVerb),
+    /// DNS: what the world sees of a zone
+    #[command(subcommand, arg_required_else_help = true)]
+    Dns(DnsVerb),
     /// Tunnels: ways in that are opened from inside
     #[command(subcommand, arg_required_else_help = true)]
     Tunnel(TunnelVerb),
@@ -164,6 +167,24 @@ pub enum ZoneVerb {
     },
     /// List the zones
     List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+}
+
+/// `poterne dns …`.
+#[derive(Debug, Subcommand)]
+pub enum DnsVerb {
+    /// Say what the world sees of a zone: delegation, name servers, DNSSEC, and what gives the origin away
+    ///
+    /// The zone need not be one of this node. Ends with 1 where something is wrong.
+    Check {
+        /// The domain, as in example.org
+        name: String,
+        /// Another resolver to ask what it knows, as in 192.0.2.53; may be repeated
+        #[arg(long, value_name = "ADDRESS", value_parser = parse_resolver)]
+        resolver: Vec<std::net::SocketAddr>,
         #[command(flatten)]
         #[allow(missing_docs)]
         admin: Admin,
@@ -471,6 +492,10 @@ pub enum ConfigVerb {
         #[allow(missing_docs)]
         sources: Sources,
     },
+}
+
+fn parse_resolver(text: &str) -> Result<std::net::SocketAddr, String> {
+    crate::config::ResolverAddress::try_from(text.to_owned()).map(|resolver| resolver.0)
 }
 
 fn parse_port_base(text: &str) -> Result<u16, String> {

@@ -39,6 +39,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => Box::pin(serve::run(serve)).await.map(|()| ExitCode::SUCCESS),
         Command::Demo(demo) => Box::pin(demo::run(demo)).await.map(|()| ExitCode::SUCCESS),
         Command::Zone(verb) => verbs::zone(verb).await,
+        Command::Dns(verb) => verbs::dns(verb).await,
         Command::Init(arguments) => init::run(arguments).await,
         Command::Backup(verb) => verbs::backup(verb).await,
         Command::Restore(verb) => verbs::restore(verb).await,
@@ -55,6 +56,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let config = Config::from_sources(&sources)?;
             // Files that it names are read too.
             config.mail()?;
+            config.resolver(poterne_guard::Guard::default())?;
             let mut text = String::from("The configuration is right.\n");
             for key in config.without_effect() {
                 text.push_str(&format!("{key} is set and has no effect in this version.\n"));

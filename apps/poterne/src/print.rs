@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use poterne_control_wire::LoginCertificate;
 use poterne_tunnel_agent::terminal::plain;
 
+use poterne_control_scout::check::{Level, Report, Topic};
+
 use crate::admin::protocol::{Answer, ApiToken, Login, Tunnel, User, Zone};
 
 /// An answer as text; always ends with a line break. `now` is in seconds since the Unix epoch.
@@ -53,6 +55,7 @@ pub fn render(answer: &Answer, now: u64) -> String {
             }
             text
         }
+        Answer::Checked(report) => checked(report),
         Answer::BackedUp { path, bytes } => format!(
             "{} is there, {} KiB. It holds every secret of this node: keep it as you keep passwords.\n\
              On another machine:  poterne restore {}\n",
@@ -152,6 +155,42 @@ fn user_row(user: &User) -> [String; 5] {
     [user.email.clone(), yes(user.password), yes(user.second_factor), status.into(), user.id.clone()]
 }
 
+/// What the world sees, topic by topic.
+fn checked(report: &Report) -> String {
+    let mut text = String::new();
+    let mut before = None;
+    for finding in &report.findings {
+        if before != Some(finding.topic) {
+            let heading = match finding.topic {
+                Topic::Delegation => "Delegation",
+                Topic::Glue => "Glue",
+                Topic::NameServers => "Name servers",
+                Topic::Dnssec => "DNSSEC",
+                Topic::Propagation => "Propagation",
+                Topic::Origin => "The origin's address",
+            };
+            let _ = write!(text, "{}{heading}\n", if before.is_some() { "\n" } else { "" });
+            before = Some(finding.topic);
+        }
+        let mark = match finding.level {
+            Level::Fine => "ok  ",
+            Level::Warning => "note",
+            Level::Problem => "WRONG",
+        };
+        let _ = writeln!(text, "  {mark:<5}  {}", finding.text);
+        if let Some(remedy) = &finding.remedy {
+            let _ = writeln!(text, "         → {remedy}");
+        }
+    }
+    let problems = report.findings.iter().filter(|finding| finding.level == Level::Problem).count();
+    let _ = match problems {
+        0 => writeln!(text, "\n{} is as it should be.", report.zone),
+        1 => writeln!(text, "\n{}: one thing is wrong.", report.zone),
+        many => writeln!(text, "\n{}: {many} things are wrong.", report.zone),
+    };
+    text
+}
+
 fn zone_row(zone: &Zone) -> [String; 3] {
     [zone.name.clone(), zone.status.clone(), zone.id.clone()]
 }
@@ -233,6 +272,24 @@ mod tests {
     fn a_pending_zone_says_how_to_activate_it() {
         assert!(render(&Answer::Zone(zone("example.org", "pending")), 0).contains("poterne zone activate example.org"));
         assert_eq!(render(&Answer::Zone(zone("example.org", "active")), 0), "Zone example.org is active.\n");
+    }
+
+    #[test]
+    fn what_the_world_sees_is_told_by_topic_with_what_to_do() {
+        let finding = |level, topic, text: &str, remedy: Option<&str>| poterne_control_scout::check::Finding {
+            level,
+            topic,
+            text: text.into(),
+            remedy: remedy.map(str::to_owned),
+        };
+        let fine = finding(Level::Fine, Topic::Delegation, "it is delegated here", None);
+        let wrong = finding(Level::Problem, Topic::Origin, "ftp shows it", Some("proxy it too"));
+        let report = Report { zone: "a.b".into(), findings: vec![fine.clone(), wrong] };
+        let expected = "Delegation\n  ok     it is delegated here\n\nThe origin's address\n  WRONG  ftp shows it\n         → proxy it too\n\n\
+            a.b: one thing is wrong.\n";
+        assert_eq!(render(&Answer::Checked(report), 0), expected);
+        let good = Report { zone: "a.b".into(), findings: vec![fine] };
+        assert!(render(&Answer::Checked(good), 0).ends_with("\na.b is as it should be.\n"));
     }
 
     #[test]

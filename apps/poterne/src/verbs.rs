@@ -17,7 +17,7 @@ use crate::{
         server::Administrator as _,
     },
     administration::Administration,
-    cli::{Admin, Backup, Cert, LoginVerb, MailVerb, MemberVerb, Restore, TokenVerb, TunnelVerb, UserVerb, ZoneVerb},
+    cli::{Admin, Backup, Cert, DnsVerb, LoginVerb, MailVerb, MemberVerb, Restore, TokenVerb, TunnelVerb, UserVerb, ZoneVerb},
     config::Config,
     password, print, state,
     state::StateDir,
@@ -30,6 +30,15 @@ pub async fn zone(verb: ZoneVerb) -> anyhow::Result<ExitCode> {
         ZoneVerb::Activate { name, admin } => run(Verb::ZoneActivate { name }, admin).await,
         ZoneVerb::List { admin } => run(Verb::ZoneList {}, admin).await,
     }
+}
+
+/// `poterne dns …`.
+pub async fn dns(verb: DnsVerb) -> anyhow::Result<ExitCode> {
+    let DnsVerb::Check { name, resolver, admin } = verb;
+    let config = Config::from_sources(&admin.sources)?;
+    let answer = asked(&config, Verb::DnsCheck { name, resolvers: resolver }).await?;
+    let done = show(&answer, admin.json)?;
+    Ok(if matches!(&answer, Answer::Checked(report) if report.has_problems()) { ExitCode::FAILURE } else { done })
 }
 
 /// `poterne tunnel …`.

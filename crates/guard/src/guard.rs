@@ -57,13 +57,8 @@ impl Guard {
     /// It is not, and why.
     pub fn admits(&self, account: AccountId, address: SocketAddr, is_own: bool) -> Result<Admitted, Refusal> {
         let ip = address.ip().to_canonical();
-        let whose = |range: &&Range| range.accounts.as_ref().is_none_or(|accounts| accounts.contains(&account));
-        if self.allowed.iter().filter(whose).any(|range| range.network.contains(ip)) {
+        if self.admits_address(Some(account), ip)? == Admitted::Allowed {
             return Ok(Admitted::Allowed);
-        }
-        match AddressKind::of(ip) {
-            AddressKind::Global => {}
-            kind => return Err(Refusal::Kind { address: ip, kind }),
         }
         if is_own || self.own.iter().any(|own| own.to_canonical() == ip) {
             return Err(Refusal::Own(ip));
@@ -72,6 +67,27 @@ impl Guard {
             return Err(Refusal::Port(address.port()));
         }
         Ok(Admitted::Global)
+    }
+
+    /// Whether an address out of somebody's records may be asked on DNS' own port, or handed on: for the account, or for nobody in
+    /// particular. The node itself is no exception: it may well be the name server that is meant.
+    ///
+    /// # Errors
+    /// It may not, and why.
+    pub fn admits_address(&self, account: Option<AccountId>, address: IpAddr) -> Result<Admitted, Refusal> {
+        let ip = address.to_canonical();
+        let whose = |range: &&Range| match (&range.accounts, account) {
+            (None, _) => true,
+            (Some(accounts), Some(account)) => accounts.contains(&account),
+            (Some(_), None) => false,
+        };
+        if self.allowed.iter().filter(whose).any(|range| range.network.contains(ip)) {
+            return Ok(Admitted::Allowed);
+        }
+        match AddressKind::of(ip) {
+            AddressKind::Global => Ok(Admitted::Global),
+            kind => Err(Refusal::Kind { address: ip, kind }),
+        }
     }
 }
 
@@ -104,6 +120,16 @@ mod tests {
         assert_eq!(verdict(OTHER, "[::ffff:127.0.0.1]:8600"), Ok(Admitted::Allowed));
         let error = verdict(MINE, "169.254.169.254:80").unwrap_err().to_string();
         assert!(error.contains("169.254.169.254 is a link-local address") && error.contains("origins_allowed"), "{error}");
+    }
+
+    #[test]
+    fn what_is_allowed_to_one_account_is_not_allowed_to_nobody_in_particular() {
+        let admits = |account, text: &str| guard().admits_address(account, text.parse().unwrap());
+        assert_eq!(admits(Some(MINE), "10.7.1.2"), Ok(Admitted::Allowed));
+        assert!(admits(Some(OTHER), "10.7.1.2").is_err() && admits(None, "10.7.1.2").is_err());
+        assert_eq!(admits(None, "::ffff:127.0.0.1"), Ok(Admitted::Allowed));
+        assert_eq!(admits(None, "198.41.0.4"), Ok(Admitted::Global), "the node may be the name server that is meant");
+        assert!(admits(Some(MINE), "169.254.169.254").is_err() && admits(None, "fd00::1").is_err());
     }
 
     #[test]

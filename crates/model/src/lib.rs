@@ -8,6 +8,7 @@
 //! * [`record`]: what a zone holds, as routing needs it; [`rdata`]: the data of one record, as people and clients write it;
 //! * [`entry`]: one record with its attributes, and the draft a client submits; [`conflict`]: which records may stand together at
 //!   one name; [`proxy`]: whether the edge can stand before one; [`filter`]: which records a list holds;
+//! * [`delegation`]: when a zone's delegation is looked at, and what becomes of the zone;
 //! * [`chain`]: where a proxied name leads, by walking its CNAMEs;
 //! * [`tunnel`]: tunnels, their connectors, and the status anyone may ask for;
 //! * [`ruleset`]: rules in phases, and how they are edited;
@@ -27,6 +28,7 @@ pub mod access_rule;
 pub mod address;
 pub mod chain;
 pub mod conflict;
+pub mod delegation;
 pub mod entry;
 pub mod filter;
 pub mod id;

@@ -46,6 +46,11 @@ pub enum Verb {
         tunnel: String,
         force: bool,
     },
+    DnsCheck {
+        name: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        resolvers: Vec<SocketAddr>,
+    },
     Backup {
         path: PathBuf,
     },
@@ -130,6 +135,7 @@ pub enum Answer {
         removed: Vec<String>,
         left: Vec<String>,
     },
+    Checked(poterne_control_scout::check::Report),
     BackedUp {
         path: PathBuf,
         bytes: u64,

@@ -125,6 +125,12 @@ pub const KEYS: &[Key] = &[
     key!("dns" "responses_per_sec" Number Is("20"),
         "Times the same answer is sent in a second to one network (an IPv4 /24, an IPv6 /56) over UDP; of all answers of a kind it \
          gets twenty times as many. Resolvers that are cut off come back over TCP. Against floods in others' names. Raise it for large resolvers; 0: no limit."),
+    key!("dns" "resolvers" List Is("[]"),
+        "Resolvers by which this node looks names up, and finds the servers above a zone to see whether it is delegated here: addresses, \
+         with or without a port. Empty: those of /etc/resolv.conf."),
+    key!("dns" "root_hints" Text AbsentAsIn(r#""/usr/share/dns/root.hints""#),
+        "A file with the addresses of the root's name servers. Where it is set, the servers above a zone are found from the root, and \
+         without `resolvers` every name is; for a world of one's own, or a machine whose resolvers are not to be believed."),
     key!("control" "listen" Text Is(r#""127.0.0.1:8600""#),
         "Where the API listens in clear. It is reached under the node's names on the edge too, so keep this one on loopback."),
     key!("control" "url" Text AbsentAsIn(r#""https://control.example.net""#),

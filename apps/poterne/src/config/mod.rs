@@ -160,6 +160,25 @@ pub struct Dns {
     pub nameservers: Vec<Name>,
     /// How often the same answer is sent to one network in a second; 0: no limit.
     pub responses_per_sec: u32,
+    /// Resolvers; empty: the machine's.
+    pub resolvers: Vec<ResolverAddress>,
+    /// A file with the addresses of the root's servers; absent: resolvers say who serves what.
+    pub root_hints: Option<PathBuf>,
+}
+
+/// A resolver's address, with or without its port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ResolverAddress(pub SocketAddr);
+
+impl TryFrom<String> for ResolverAddress {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let address =
+            text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, poterne_dns_resolver::resolver::PORT)));
+        let wrong = || format!("{text:?} is no address of a resolver: write one such as \"192.0.2.53\" or \"127.0.0.1:5353\"");
+        address.map(Self).ok_or_else(wrong)
+    }
 }
 
 /// `[control]`.
@@ -354,6 +373,25 @@ impl Config {
         self.edge.origins_allowed.iter().filter_map(read).collect()
     }
 
+    /// How this node asks other name servers. What is wrong with the hints is told; a machine that names no resolver has none.
+    pub fn resolver(&self, guard: poterne_guard::Guard) -> Result<poterne_dns_resolver::Settings, ConfigError> {
+        use poterne_dns_resolver::{Settings, hints};
+        let mut resolvers: Vec<SocketAddr> = self.dns.resolvers.iter().map(|resolver| resolver.0).collect();
+        let mut roots = Vec::new();
+        if let Some(path) = &self.dns.root_hints {
+            let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.clone(), error })?;
+            roots = hints::root_hints(&text);
+            if roots.is_empty() {
+                let why =
+                    format!("[dns] root_hints: {} names no address; it is a zone file with A and AAAA records", path.display());
+                return Err(ConfigError::Inconsistent(why));
+            }
+        } else if resolvers.is_empty() {
+            resolvers = std::fs::read_to_string("/etc/resolv.conf").map(|text| hints::resolv_conf(&text)).unwrap_or_default();
+        }
+        Ok(Settings::new(roots, resolvers, guard))
+    }
+
     /// What links to this node's own pages begin with: what the operator says, else its name over TLS where it has one, else where the
     /// API listens. No slash at its end.
     pub fn pages(&self) -> String {
@@ -533,6 +571,25 @@ mod tests {
         assert_eq!(addresses(""), 0);
         assert_eq!(addresses("[edge]\nhttps = [\"127.0.0.1:443\", \"[::]:443\"]\n"), 1);
         assert_eq!(addresses("[node]\npublic_addresses = [\"192.0.2.1\", \"2001:db8::1\"]\n"), 2);
+    }
+
+    #[test]
+    fn names_are_looked_up_where_the_operator_says() {
+        let read = |text: &str| load(&format!("version = 1\n[dns]\n{text}"), &[], &[]);
+        let settings = |text: &str| read(text).unwrap().resolver(poterne_guard::Guard::default());
+        let resolvers = settings("resolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n").unwrap().resolvers;
+        assert_eq!(resolvers, ["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:5353".parse().unwrap()]);
+        let error = read("resolvers = [\"dns.example\"]\n").unwrap_err().to_string();
+        assert!(error.contains("no address of a resolver"), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        let hints = dir.path().join("root.hints");
+        let named = format!("root_hints = {:?}\n", hints.to_str().unwrap());
+        assert!(matches!(settings(&named), Err(ConfigError::Unreadable { .. })));
+        std::fs::write(&hints, "nothing\n").unwrap();
+        assert!(settings(&named).unwrap_err().to_string().contains("names no address"));
+        std::fs::write(&hints, ". NS a.\na. A 198.41.0.4\n").unwrap();
+        let settings = settings(&named).unwrap();
+        assert_eq!((settings.roots.len(), settings.resolvers.len()), (1, 0), "the machine's resolvers are left alone");
     }
 
     #[test]

@@ -21,8 +21,10 @@ use poterne_control_api::ClientIp;
 use poterne_control_app::{App, Trouble};
 use poterne_control_courier::{Courier, Mailer, webhook};
 use poterne_control_publish::Publisher;
+use poterne_control_scout::Scout;
 use poterne_control_store::Store;
 use poterne_dns_server::Server;
+use poterne_dns_resolver::Resolver;
 use poterne_edge_listen::Listener;
 use poterne_feed::{Command, EVENTS_MAX, Event};
 use poterne_model::Name;
@@ -158,8 +160,10 @@ impl Node {
         let own = names.first().map_or_else(|| "localhost".to_owned(), Name::to_string);
         let courier = Courier::new(app.clone(), mailer.clone(), webhook::Caller::default(), own, config.languages(), &metrics);
         background.spawn(courier.run(stop.clone()));
+        let resolver = Resolver::new(config.resolver(app.guard())?);
+        background.spawn(Scout::new(app.clone(), resolver.clone(), &metrics).run(stop.clone()));
         let reachable = config.edge.https.first().copied().map(bind::reachable);
-        let administration = Arc::new(Administration::new(app, &state, reachable, mailer));
+        let administration = Arc::new(Administration::new(app, &state, reachable, mailer, resolver));
 
         // The visitors' side.
         let edge = edge::assemble(edge::Parts {

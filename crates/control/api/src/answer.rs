@@ -129,6 +129,9 @@ impl From<AppError> for Answer<()> {
             AppError::QuickTunnelsLimited { .. }
             | AppError::LoginsLimited { .. }
             | AppError::InvitationsLimited { .. }
+            | AppError::ChecksLimited { .. }
+            | AppError::ScansLimited { .. }
+            | AppError::ScanGoesOn
             | AppError::RefusedTooOften { .. } => (StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED),
             AppError::UnknownToken | AppError::Unusable(_) => (StatusCode::FORBIDDEN, codes::UNAUTHORIZED),
             AppError::UnknownKey => (StatusCode::FORBIDDEN, codes::UNKNOWN_KEY),
@@ -182,9 +185,12 @@ impl From<AppError> for Answer<()> {
             AppError::QuickTunnelsLimited { retry_secs, .. }
             | AppError::LoginsLimited { retry_secs }
             | AppError::InvitationsLimited { retry_secs }
+            | AppError::ChecksLimited { retry_secs, .. }
+            | AppError::ScansLimited { retry_secs, .. }
             | AppError::RefusedTooOften { retry_secs }
             | AppError::SignIn(SignInError::Throttled { retry_secs }) => answer.retry_after(*retry_secs),
             AppError::Busy => answer.retry_after(1),
+            AppError::ScanGoesOn => answer.retry_after(30),
             _ => answer,
         }
     }

@@ -35,6 +35,7 @@ mod records;
 mod routes;
 mod rulesets;
 mod same_site;
+mod scans;
 mod settings;
 mod sign_in;
 mod signed_in;
@@ -85,6 +86,7 @@ fn v4_routes() -> Routes {
         plans::routes(),
         holds::routes(),
         records::routes(),
+        scans::routes(),
         settings::routes(),
         dnssec::routes(),
         rulesets::routes(),

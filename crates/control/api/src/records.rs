@@ -54,7 +54,7 @@ pub(crate) fn routes() -> Routes {
 
 shown![RecordAnswer, BatchAnswer, Usage];
 
-fn told(kept: &KeptRecord) -> RecordAnswer {
+pub(crate) fn told(kept: &KeptRecord) -> RecordAnswer {
     RecordAnswer::from(Kept {
         id: kept.id,
         zone: kept.zone,

@@ -1,7 +1,7 @@
 //! Zones (api-v4 §3).
 
 use axum::extract::State;
-use poterne_control_app::{Account, Caller, TextMatch, Zone, ZoneListed, ZoneOrder, ZoneWanted, access};
+use poterne_control_app::{Account, AppError, Caller, TextMatch, Zone, ZoneListed, ZoneOrder, ZoneWanted, access};
 use poterne_control_wire::{
     WireTime,
     query::{
@@ -48,6 +48,11 @@ pub(crate) fn routes() -> Routes {
         .get(one, show, reads(zones, "Show a zone"))
         .patch(one, edit, edits(zones, "Pause a zone, or go on with it").body(changes_schema()))
         .delete(one, delete, edits(zones, "Delete a zone, with all its records"))
+        .put(
+            "/zones/{zone}/activation_check",
+            activation_check,
+            edits(zones, "Look at a zone's delegation now").about("Every five minutes at most.").says([429]),
+        )
         .get(
             "/zones/{zone}/pagerules",
             page_rules,
@@ -60,6 +65,7 @@ fn zone_schema() -> Schema {
         ("name", Schema::text(NAME_MAX).required().about("the name of a domain")),
         ("account", Schema::object([("id", Schema::hex("an account"))]).about("absent: the only one within reach")),
         ("type", Schema::one_of(&["full"])),
+        ("jump_start", Schema::boolean().about("look for the records it has elsewhere")),
     ];
     Schema::object(members).named("NewZone").example(json!({ "name": "example.com", "type": "full" }))
 }
@@ -117,7 +123,12 @@ const LISTED: [Subject; 6] = [
     Subject::ZoneRulesets,
 ];
 
-fn object(caller: &Caller, (zone, account): (Zone, Account), development_mode: i64) -> ZoneObject {
+fn object(
+    caller: &Caller,
+    (zone, account): (Zone, Account),
+    development_mode: i64,
+    original_name_servers: Option<Vec<Name>>,
+) -> ZoneObject {
     let target = access::Target::Zone(zone.account, zone.id);
     let listed = LISTED.iter().flat_map(|subject| [subject.to_read(), subject.to_edit()]);
     let time = |micros| WireTime(Timestamp::from_micros(micros));
@@ -129,7 +140,7 @@ fn object(caller: &Caller, (zone, account): (Zone, Account), development_mode: i
         r#type: "full",
         development_mode,
         name_servers: zone.name_servers,
-        original_name_servers: None,
+        original_name_servers,
         original_registrar: None,
         original_dnshost: None,
         created_on: time(zone.created_at),
@@ -153,7 +164,8 @@ fn object(caller: &Caller, (zone, account): (Zone, Account), development_mode: i
 
 async fn one(door: &Door, caller: &Caller, zone: (Zone, Account)) -> Answered<ZoneObject> {
     let modes = door.app.development_modes(std::slice::from_ref(&zone)).await?;
-    Ok(Answer::success(object(caller, zone, modes.first().copied().unwrap_or(0))))
+    let original = door.app.original_name_servers(&[zone.0.id]).await?.pop().flatten();
+    Ok(Answer::success(object(caller, zone, modes.first().copied().unwrap_or(0), original)))
 }
 
 async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<ZoneObject>> {
@@ -180,7 +192,9 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
         _ => ZoneOrder::Name,
     };
     let (zones, total) = door.app.zone_page(&caller, wanted, (by, order.descending), page.offset(), page.per_page).await?;
-    let shown = |ZoneListed { zone, account, development_mode }| object(&caller, (zone, account), development_mode);
+    let shown = |ZoneListed { zone, account, development_mode, original_name_servers }| {
+        object(&caller, (zone, account), development_mode, original_name_servers)
+    };
     let shown: Vec<_> = zones.into_iter().map(shown).collect();
     let info = page.info(shown.len(), total);
     Ok(Answer::part(shown, info))
@@ -206,14 +220,22 @@ async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) ->
         let why = format!("zones of type {kind} are not offered yet; leave `type` out, or write \"full\"");
         return Err(poterne_model::ShapeError::new("/type", why).into());
     }
+    let jump_start = body.member("jump_start").map(|jump| jump.boolean()).transpose()?.unwrap_or(false);
     let account = body.member("account").map(|account| account.object().map(|_| account)).transpose()?;
     let account = match account.and_then(|account| account.member("id")) {
         Some(id) => id.text(64)?.parse::<AccountId>().map_err(|error| id.wrong(error))?,
         None => only_account(&door, &caller).await?,
     };
     let zone = door.app.zone_create(&caller, account, name.text(NAME_MAX)?).await?;
+    if jump_start {
+        // Whoever may add zones and not change records has the zone, and no scan.
+        match door.app.scan_trigger(&caller, zone.id).await {
+            Ok(_) | Err(AppError::Forbidden { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     let shown = door.app.zone_get(&caller, zone.id).await?;
-    Ok(Answer::success(object(&caller, shown, 0)))
+    Ok(Answer::success(object(&caller, shown, 0, None)))
 }
 
 async fn only_account(door: &Door, caller: &Caller) -> Result<AccountId, Answer<()>> {
@@ -254,6 +276,11 @@ async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Js
 
 async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Gone<ZoneId>> {
     let zone = door.app.zone_delete(&caller, id).await?;
+    Ok(Answer::success(Gone { id: zone.id }))
+}
+
+async fn activation_check(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Gone<ZoneId>> {
+    let zone = door.app.activation_check(&caller, id).await?;
     Ok(Answer::success(Gone { id: zone.id }))
 }
 

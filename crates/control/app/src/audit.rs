@@ -1,6 +1,6 @@
 //! The trace of who changed what, written in the transaction that changes it. No secret may be handed in.
 
-use poterne_control_store::{AuditEvent, AuditFilter, Micros, Session};
+use poterne_control_store::{Actor, AuditEvent, AuditFilter, Micros, Session};
 use poterne_keys::random_bytes;
 use poterne_model::{AccountId, AuditId, UserId, ZoneId};
 
@@ -28,13 +28,28 @@ pub(crate) struct Traced {
 impl App {
     /// Adds to the trace what this session changes.
     pub(crate) async fn trace(&self, session: &mut Session, caller: &Caller, traced: Traced) -> Result<(), AppError> {
-        let (door, ray) = caller.door();
+        self.trace_as(session, caller.actor(), caller.door(), traced).await
+    }
+
+    /// The same of what the node does by itself.
+    pub(crate) async fn trace_of_node(&self, session: &mut Session, traced: Traced) -> Result<(), AppError> {
+        let actor = Actor { kind: "system".into(), ..Actor::default() };
+        self.trace_as(session, actor, ("node", None), traced).await
+    }
+
+    async fn trace_as(
+        &self,
+        session: &mut Session,
+        actor: Actor,
+        (door, ray): (&'static str, Option<String>),
+        traced: Traced,
+    ) -> Result<(), AppError> {
         let event = AuditEvent {
             id: AuditId::from_bytes(random_bytes()),
             at: self.now(),
             account: traced.account,
             zone: traced.zone,
-            actor: caller.actor(),
+            actor,
             door: door.to_owned(),
             ray,
             action: traced.action.to_owned(),

@@ -231,6 +231,27 @@ pub enum AppError {
         /// When to try again.
         retry_secs: u64,
     },
+    /// A zone's delegation was looked at a moment ago.
+    #[error(
+        "the delegation of {zone} was looked at a moment ago on request: ask again in {retry_secs} seconds; it is looked at by itself meanwhile"
+    )]
+    ChecksLimited {
+        /// The zone.
+        zone: Name,
+        /// When to try again.
+        retry_secs: u64,
+    },
+    /// A zone was scanned a moment ago.
+    #[error("{zone} was scanned a moment ago: ask again in {retry_secs} seconds")]
+    ScansLimited {
+        /// The zone.
+        zone: Name,
+        /// When to try again.
+        retry_secs: u64,
+    },
+    /// A scan takes longer than anybody waits.
+    #[error("the scan goes on: what it finds can be reviewed when it has ended")]
+    ScanGoesOn,
     /// Somebody was not signed in, or must show who they are.
     #[error(transparent)]
     SignIn(#[from] SignInError),

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use poterne_model::{Timestamp, TunnelId, TunnelStatus};
+use poterne_model::{Timestamp, TunnelId, TunnelStatus, ZoneId, ZoneStatus};
 use serde::{Deserialize, Serialize};
 
 /// A link that lets in whoever follows it. `Debug` does not show it.
@@ -114,6 +114,19 @@ pub enum Notice {
         /// When.
         at: Timestamp,
     },
+    /// A zone is not as it was.
+    ZoneStatus {
+        /// Its id.
+        zone: ZoneId,
+        /// Its name.
+        name: String,
+        /// How it is now.
+        status: ZoneStatus,
+        /// How it was.
+        before: ZoneStatus,
+        /// When.
+        at: Timestamp,
+    },
     /// Nothing but that notices arrive.
     Test {
         /// When it was asked for.
@@ -170,6 +183,7 @@ impl Notice {
             Self::TokenCreated { .. } => "token_created",
             Self::TunnelHealth { .. } => "tunnel_health",
             Self::TunnelUpdate { .. } => "tunnel_update",
+            Self::ZoneStatus { .. } => "zone_status",
             Self::Test { .. } => "test",
         }
     }
@@ -192,6 +206,7 @@ impl Notice {
             | Self::TokenCreated { at, .. }
             | Self::TunnelHealth { at, .. }
             | Self::TunnelUpdate { at, .. }
+            | Self::ZoneStatus { at, .. }
             | Self::Test { at } => Some(*at),
             Self::Invitation { .. } | Self::PasswordReset { .. } => None,
         }

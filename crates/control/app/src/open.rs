@@ -11,7 +11,7 @@ use poterne_control_store::{Account, AccountKind, Micros, Session, Store, Zone};
 use poterne_guard::Range;
 use poterne_keys::{DataKey, KeyRing, NodeKey, SigningKey, random_bytes};
 use poterne_model::{AccountId, Name, Timestamp, ZoneId, ZoneStatus};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     Agents, AppError, Caller, Live, identity::Remembered, logins, outbox::Outbox, people, quick::Limiter, sign_in::Entrance,
@@ -81,6 +81,12 @@ pub(crate) struct Inner {
     pub(crate) identities: Remembered,
     pub(crate) entrance: Entrance,
     pub(crate) outbox: Outbox,
+    /// Somebody asked for a look at a zone's delegation.
+    pub(crate) zones_due: Notify,
+    /// Somebody asked for a scan.
+    pub(crate) scans_due: Notify,
+    /// How many scans have ended in this process.
+    pub(crate) scans_ended: watch::Sender<u64>,
     live: OnceLock<watch::Receiver<Live>>,
     pub(crate) agents: OnceLock<Arc<dyn Agents>>,
 }
@@ -129,6 +135,9 @@ impl App {
             identities: Remembered::default(),
             entrance: Entrance::default(),
             outbox,
+            zones_due: Notify::new(),
+            scans_due: Notify::new(),
+            scans_ended: watch::Sender::new(0),
             live: OnceLock::new(),
             agents: OnceLock::new(),
         })))

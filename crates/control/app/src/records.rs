@@ -9,11 +9,12 @@ mod kept;
 use poterne_control_store::{Record, RecordQuery, Session, Zone};
 use poterne_keys::random_bytes;
 use poterne_model::{
-    Draft, Entry, RecordId, ZoneId, conflict,
+    Draft, Entry, Name, RecordId, ZoneId, conflict,
     filter::{Order, RecordFilter},
     permission::Subject,
 };
 
+pub(crate) use self::kept::Places;
 pub use self::{file::Imported, kept::KeptRecord};
 use crate::{App, AppError, Caller, access::Permission, audit::Traced, chain};
 
@@ -59,6 +60,17 @@ impl App {
         let places = self.places(&zone);
         let query = RecordQuery { zone: zone.id, filter, order };
         session.record_page(query, offset, count, |record| places.keep(record), |kept| filter.matches(&kept.entry)).await
+    }
+
+    /// A zone of the node's first account by its name, with all its records; none: there is no such zone. For the operator.
+    pub async fn zone_whole(&self, caller: &Caller, name: &Name) -> Result<Option<(Zone, Vec<Entry>)>, AppError> {
+        caller.needs_operator()?;
+        let mut session = self.0.store.read().await?;
+        let Some(zone) = session.zone_named(self.account(), name).await? else { return Ok(None) };
+        let places = self.places(&zone);
+        let records = session.records(Some(zone.id)).await?.into_iter();
+        let entries = records.map(|record| Ok(places.keep(record)?.entry)).collect::<Result<_, AppError>>()?;
+        Ok(Some((zone, entries)))
     }
 
     /// One record.
@@ -117,27 +129,38 @@ impl App {
         let mut done = BatchDone::default();
         for (n, id) in batch.deletes.into_iter().enumerate() {
             let deleted = self.delete_one_in(&mut session, caller, &zone, id).await;
-            done.deletes.push(deleted.map_err(in_batch("deletes", n))?);
+            done.deletes.push(deleted.map_err(in_list("deletes", n))?);
         }
         for (n, (id, draft)) in batch.patches.into_iter().enumerate() {
             let changed = self.change_in(&mut session, caller, &zone, id, draft).await;
-            done.patches.push(changed.map_err(in_batch("patches", n))?);
+            done.patches.push(changed.map_err(in_list("patches", n))?);
         }
         for (n, (id, draft)) in batch.puts.into_iter().enumerate() {
             let replaced = self.replace_in(&mut session, caller, &zone, id, draft).await;
-            done.puts.push(replaced.map_err(in_batch("puts", n))?);
+            done.puts.push(replaced.map_err(in_list("puts", n))?);
         }
         for (n, draft) in batch.posts.into_iter().enumerate() {
             let made = self.create_in(&mut session, caller, &zone, draft).await;
-            done.posts.push(made.map_err(in_batch("posts", n))?);
+            done.posts.push(made.map_err(in_list("posts", n))?);
         }
         self.finish(session).await?;
         Ok(done)
     }
 
     async fn create_in(&self, session: &mut Session, caller: &Caller, zone: &Zone, draft: Draft) -> Result<KeptRecord, AppError> {
+        let entry = self.places(zone).place(|place| draft.complete(place))?;
+        self.insert_in(session, caller, zone, entry).await
+    }
+
+    /// Adds a record that can stand by itself, if it can stand there.
+    pub(crate) async fn insert_in(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        zone: &Zone,
+        entry: Entry,
+    ) -> Result<KeptRecord, AppError> {
         let places = self.places(zone);
-        let entry = places.place(|place| draft.complete(place))?;
         self.check(session, zone, &entry, None).await?;
         let now = self.now();
         let record = places.record(RecordId::from_bytes(random_bytes()), entry, None, now);
@@ -210,7 +233,7 @@ impl App {
     }
 
     /// Whether the record can stand beside those at its name, but for the one it takes the place of.
-    async fn check(
+    pub(crate) async fn check(
         &self,
         session: &mut Session,
         zone: &Zone,
@@ -246,7 +269,7 @@ async fn standing(session: &mut Session, zone: &Zone, id: RecordId) -> Result<Re
 }
 
 /// Says which operation of a batch it was.
-fn in_batch(part: &'static str, n: usize) -> impl FnOnce(AppError) -> AppError {
+pub(crate) fn in_list(part: &'static str, n: usize) -> impl FnOnce(AppError) -> AppError {
     move |error| AppError::InBatch { pointer: format!("/{part}/{n}"), error: Box::new(error) }
 }
 

@@ -39,6 +39,8 @@ pub struct ZoneListed {
     pub account: Account,
     /// How long its development mode goes on, or has been over.
     pub development_mode: i64,
+    /// The name servers that the parent named when it was first looked at.
+    pub original_name_servers: Option<Vec<Name>>,
 }
 
 impl App {
@@ -82,6 +84,7 @@ impl App {
         self.trace(&mut session, caller, traced("add", &zone, None, Some(shown(&zone)))).await?;
         self.finish(session).await?;
         tracing::info!(zone = %zone.apex, account = %zone.account, status = zone.status.as_str(), "zone added");
+        self.0.zones_due.notify_one();
         Ok(zone)
     }
 
@@ -121,11 +124,13 @@ impl App {
         };
         let (zones, total) = session.zone_list(&filter, order.0, order.1, offset, count).await?;
         let modes = session.settings_of_zones(zones.iter().map(|zone| zone.id), DEVELOPMENT).await?;
+        let mut originals = session.original_name_servers(zones.iter().map(|zone| zone.id)).await?;
         let now = self.instant();
         let listed = |zone: Zone| {
             let account = accounts.iter().find(|account| account.id == zone.account)?.clone();
             let development_mode = modes.get(&zone.id).map_or(0, |settings| settings.development_mode(now).of_zone());
-            Some(ZoneListed { zone, account, development_mode })
+            let original_name_servers = originals.remove(&zone.id);
+            Some(ZoneListed { zone, account, development_mode, original_name_servers })
         };
         Ok((zones.into_iter().filter_map(listed).collect(), total))
     }
@@ -173,7 +178,6 @@ impl App {
     pub async fn zone_activate(&self, caller: &Caller, name: &str) -> Result<Zone, AppError> {
         caller.needs_operator()?;
         let apex = Name::parse(name)?;
-        let now = self.now();
         let mut session = self.0.store.write().await?;
         let Some(mut zone) = session.zone_named(self.account(), &apex).await? else {
             return Err(AppError::ZoneNotFound(apex));
@@ -181,13 +185,13 @@ impl App {
         if zone.status == ZoneStatus::Active {
             return Ok(zone);
         }
-        match session.set_zone_status(zone.id, ZoneStatus::Active, now).await {
-            Err(StoreError::Conflict(_)) => return Err(AppError::ZoneServedElsewhere(apex)),
+        let old = shown(&zone);
+        match self.set_status(&mut session, &mut zone, ZoneStatus::Active).await {
+            Err(AppError::Store(StoreError::Conflict(_))) => return Err(AppError::ZoneServedElsewhere(apex)),
             done => done?,
         }
+        self.trace(&mut session, caller, traced("activate", &zone, Some(old), Some(shown(&zone)))).await?;
         self.finish(session).await?;
-        zone.status = ZoneStatus::Active;
-        zone.activated_at = zone.activated_at.or(Some(now));
         tracing::info!(zone = %zone.apex, account = %zone.account, "zone activated by the operator");
         Ok(zone)
     }
@@ -199,11 +203,16 @@ impl App {
     }
 }
 
-fn shown(zone: &Zone) -> serde_json::Value {
+pub(crate) fn shown(zone: &Zone) -> serde_json::Value {
     json!({ "name": zone.apex.as_str(), "status": zone.status.as_str(), "paused": zone.paused })
 }
 
-fn traced(action: &'static str, zone: &Zone, old: Option<serde_json::Value>, new: Option<serde_json::Value>) -> Traced {
+pub(crate) fn traced(
+    action: &'static str,
+    zone: &Zone,
+    old: Option<serde_json::Value>,
+    new: Option<serde_json::Value>,
+) -> Traced {
     let named = Some((zone.id, zone.apex.to_string()));
     Traced { account: Some(zone.account), zone: named, action, kind: "zone", id: zone.id.to_string(), old, new }
 }

@@ -159,6 +159,7 @@ macro_rules! on_both {
 
 mod listed;
 mod notices;
+mod seen;
 mod signed_in;
 mod stored;
 

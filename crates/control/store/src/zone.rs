@@ -1,6 +1,6 @@
 //! Zones.
 
-use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, name::ancestors};
+use poterne_model::{AccountId, Name, Timestamp, ZoneId, ZoneStatus, delegation::Watch, name::ancestors};
 
 use crate::{
     Micros, Session, StoreError,
@@ -9,6 +9,9 @@ use crate::{
     select::Select,
     touched::Touched,
 };
+
+/// How long after it was added a zone is first looked at, at most: one born active, too.
+const FIRST_LOOK_SECS: i64 = 60;
 
 /// Names that are looked for at once.
 const NAMES: usize = 4;
@@ -56,6 +59,8 @@ impl Session {
             .execute(self.connection())
             .await?;
         inserted(done, "zone")?;
+        let first_look_secs = Watch::new(zone.status).wait_secs().min(FIRST_LOOK_SECS);
+        self.begin_watch(zone.id, Timestamp::from_micros(zone.created_at).plus_secs(first_look_secs).as_micros()).await?;
         self.touch(&Touched::Zone(zone.id)).await
     }
 

@@ -203,6 +203,6 @@ mod tests {
             health["filter_options"][0]["AvailableValues"][2],
             json!({ "ID": "TUNNEL_STATUS_TYPE_DOWN", "Description": "Down" })
         );
-        assert_eq!(told["Poterne"].as_array().unwrap().len(), 2);
+        assert_eq!(told["Poterne"].as_array().unwrap().len(), 3);
     }
 }

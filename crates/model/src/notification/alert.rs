@@ -13,6 +13,8 @@ words! {
         Members = "poterne_member_event",
         /// An API token was made.
         Tokens = "poterne_token_event",
+        /// A zone was put in force, or its delegation was lost.
+        ZoneStatus = "poterne_zone_status_event",
     }
 }
 
@@ -53,6 +55,7 @@ impl AlertType {
             Self::TunnelUpdate => "Tunnel Creation or Deletion Event",
             Self::Members => "Member Event",
             Self::Tokens => "API Token Event",
+            Self::ZoneStatus => "Zone Status Event",
         }
     }
 
@@ -60,7 +63,7 @@ impl AlertType {
     pub const fn group(self) -> &'static str {
         match self {
             Self::TunnelHealth | Self::TunnelUpdate => "Tunnel",
-            Self::Members | Self::Tokens => "Poterne",
+            Self::Members | Self::Tokens | Self::ZoneStatus => "Poterne",
         }
     }
 
@@ -71,6 +74,7 @@ impl AlertType {
             Self::TunnelUpdate => "A tunnel was created or deleted",
             Self::Members => "Somebody accepted an invitation, left, or was removed",
             Self::Tokens => "An API token of the account, or of a member over it, was created",
+            Self::ZoneStatus => "A zone is active, or its delegation to this node's name servers was lost",
         }
     }
 
@@ -87,6 +91,7 @@ impl AlertType {
                 FilterOption { key: "tunnel_id", values: &[] },
                 FilterOption { key: "tunnel_name", values: &[] },
             ],
+            Self::ZoneStatus => &[FilterOption { key: "event", values: &[("active", "Active"), ("moved", "Moved")] }],
             Self::Members | Self::Tokens => &[],
         }
     }

@@ -22,6 +22,7 @@ mod private_networks;
 mod quick;
 mod records;
 mod rulesets;
+mod scans;
 mod second_factors;
 mod settings;
 mod sign_in;

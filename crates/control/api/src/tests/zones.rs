@@ -39,3 +39,17 @@ async fn whoever_asks_learns_whether_a_change_is_live() {
     assert!(told.result()["change"].as_u64().unwrap() > 0);
     assert_eq!(client.get(&format!("{path}?wait=x")).await.status, 400);
 }
+
+#[tokio::test]
+async fn a_look_at_the_delegation_may_be_asked_for_now_and_then() {
+    let client = client().await;
+    let path = client.zone("example.com").await;
+    let asked = client.ask("PUT", &format!("{path}/activation_check"), json!(null)).await;
+    assert_eq!(format!("/zones/{}", asked.result()["id"].as_str().unwrap()), path);
+    let again = client.ask("PUT", &format!("{path}/activation_check"), json!({})).await;
+    assert_eq!((again.status, again.headers["retry-after"].to_str().unwrap()), (429, "300"));
+    assert!(again.body.to_string().contains("ask again in 300 seconds"), "{}", again.body);
+    let reader = client.reader("Zone Read").await;
+    assert_eq!(reader.ask("PUT", &format!("{path}/activation_check"), json!(null)).await.status, 403);
+    assert_eq!(client.get(&path).await.result()["original_name_servers"], json!(null), "nobody looked yet");
+}

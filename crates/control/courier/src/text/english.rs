@@ -1,7 +1,7 @@
 //! Notices in English.
 
 use poterne_control_app::notice::{Notice, SignInChange};
-use poterne_model::{Timestamp, TunnelStatus};
+use poterne_model::{Timestamp, TunnelStatus, ZoneStatus};
 
 use super::{Text, calendar, known, shown};
 
@@ -130,6 +130,28 @@ fn of(notice: &Notice, node: &str) -> Text {
                 facts: known([("By:", by.as_deref().map(shown)), ("When:", Some(date(*at)))]),
                 ..Text::default()
             }
+        }
+        Notice::ZoneStatus { name, status, at, .. } => {
+            let name = shown(name);
+            let (subject, said, then) = match status {
+                ZoneStatus::Active => (
+                    format!("The zone {name} is active"),
+                    format!("The zone {name} is active on {node}: its names are answered here, and its proxied ones are served."),
+                    Vec::new(),
+                ),
+                ZoneStatus::Moved => (
+                    format!("The zone {name} is no longer delegated to {node}"),
+                    format!("For more than a day, the servers above {name} have named other name servers than those of {node}."),
+                    vec!["If that was not meant, set the assigned name servers again at your registrar: the zone becomes active by itself."
+                        .to_owned()],
+                ),
+                ZoneStatus::Pending => (
+                    format!("The zone {name} waits for its delegation"),
+                    format!("The zone {name} on {node} waits until the servers above it name its name servers."),
+                    Vec::new(),
+                ),
+            };
+            Text { subject, said: vec![said], facts: vec![("When:", date(*at))], then, ..Text::default() }
         }
         Notice::Test { at } => Text {
             subject: format!("Test message from {node}"),

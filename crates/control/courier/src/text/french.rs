@@ -1,7 +1,7 @@
 //! Notices in French.
 
 use poterne_control_app::notice::{Notice, SignInChange};
-use poterne_model::{Timestamp, TunnelStatus};
+use poterne_model::{Timestamp, TunnelStatus, ZoneStatus};
 
 use super::{Text, calendar, known, shown};
 
@@ -142,6 +142,28 @@ fn of(notice: &Notice, node: &str) -> Text {
                 facts: known([("Par :", by.as_deref().map(shown)), ("Quand :", Some(date(*at)))]),
                 ..Text::default()
             }
+        }
+        Notice::ZoneStatus { name, status, at, .. } => {
+            let name = shown(name);
+            let (subject, said, then) = match status {
+                ZoneStatus::Active => (
+                    format!("La zone {name} est active"),
+                    format!("La zone {name} est active sur {node} : ses noms y ont leurs réponses, et ses noms relayés sont servis."),
+                    Vec::new(),
+                ),
+                ZoneStatus::Moved => (
+                    format!("La zone {name} n’est plus déléguée à {node}"),
+                    format!("Depuis plus d’un jour, les serveurs au-dessus de {name} nomment d’autres serveurs de noms que ceux de {node}."),
+                    vec!["Si ce n’est pas voulu, remettez chez votre bureau d’enregistrement les serveurs de noms attribués : la zone redevient active d’elle-même."
+                        .to_owned()],
+                ),
+                ZoneStatus::Pending => (
+                    format!("La zone {name} attend sa délégation"),
+                    format!("La zone {name} sur {node} attend que les serveurs au-dessus d’elle nomment ses serveurs de noms."),
+                    Vec::new(),
+                ),
+            };
+            Text { subject, said: vec![said], facts: vec![("Quand :", date(*at))], then, ..Text::default() }
         }
         Notice::Test { at } => Text {
             subject: format!("Message d’essai de {node}"),

@@ -1,7 +1,7 @@
 //! Every text, whole, in both languages.
 
 use poterne_control_app::notice::{Link, Notice, SignInChange};
-use poterne_model::{Timestamp, TunnelId, TunnelStatus};
+use poterne_model::{Timestamp, TunnelId, TunnelStatus, ZoneId, ZoneStatus};
 
 use super::*;
 
@@ -250,4 +250,28 @@ fn what_a_user_has_written_is_no_markup_nor_a_line_of_its_own() {
     assert!(!told.subject.contains(['\r', '\n', '\u{202e}']) && told.subject.chars().count() < 350, "{}", told.subject);
     assert!(told.html.contains("&lt;b&gt;x&lt;/b&gt;Bcc") && !told.html.contains("<b>"));
     assert!(told.plain.lines().all(|line| !line.starts_with("Bcc")));
+}
+
+#[test]
+fn a_zones_status() {
+    let (zone, name) = (ZoneId::from_bytes([1; 16]), "example.com".to_owned());
+    let told = |status, before| Notice::ZoneStatus { zone, name: name.clone(), status, before, at: AT };
+    says(
+        &told(ZoneStatus::Active, ZoneStatus::Pending),
+        (
+            "The zone example.com is active",
+            "The zone example.com is active on node.example.net: its names are answered here, and its proxied ones are served.\n\n\
+             When: 1 January 2027, 08:35 UTC\n",
+        ),
+        (
+            "La zone example.com est active",
+            "La zone example.com est active sur node.example.net : ses noms y ont leurs réponses, et ses noms relayés sont servis.\n\n\
+             Quand : 1er janvier 2027 à 08 h 35 UTC\n",
+        ),
+    );
+    let (english, _) = (written(&told(ZoneStatus::Moved, ZoneStatus::Active), Languages::English), ());
+    assert_eq!(english.0, "The zone example.com is no longer delegated to node.example.net");
+    assert!(english.1.contains("set the assigned name servers again at your registrar"), "{}", english.1);
+    let french = written(&told(ZoneStatus::Moved, ZoneStatus::Active), Languages::French);
+    assert!(french.1.contains("remettez chez votre bureau d’enregistrement"), "{}", french.1);
 }

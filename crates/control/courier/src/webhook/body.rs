@@ -35,6 +35,7 @@ fn alert_type(notice: &Notice) -> Option<AlertType> {
         Notice::TunnelUpdate { .. } => Some(AlertType::TunnelUpdate),
         Notice::MemberAdded { .. } | Notice::MemberRemoved { .. } => Some(AlertType::Members),
         Notice::TokenCreated { .. } => Some(AlertType::Tokens),
+        Notice::ZoneStatus { .. } => Some(AlertType::ZoneStatus),
         Notice::Invitation { .. }
         | Notice::PasswordReset { .. }
         | Notice::NewSignIn { .. }
@@ -58,6 +59,9 @@ fn data(notice: &Notice) -> Value {
             json!({ "event": "added", "account_name": account, "email": email, "roles": roles })
         }
         Notice::MemberRemoved { account, email, .. } => json!({ "event": "removed", "account_name": account, "email": email }),
+        Notice::ZoneStatus { zone, name, status, before, .. } => {
+            json!({ "event": status, "zone_id": zone, "zone_name": name, "new_status": status, "old_status": before })
+        }
         Notice::TokenCreated { name, by, ip, .. } => json!({ "event": "created", "token_name": name, "by": by, "ip": ip }),
         Notice::Invitation { .. }
         | Notice::PasswordReset { .. }

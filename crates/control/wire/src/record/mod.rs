@@ -12,4 +12,7 @@ mod tests;
 
 pub use answer::{BatchAnswer, Kept, RecordAnswer, RecordMeta, RecordSettings, timestamp};
 pub use list::{ParameterError, list_parameters, parse_list};
-pub use request::{BATCH_OPERATIONS_MAX, Batch, RequestError, batch_schema, draft_schema, parse_batch, parse_draft};
+pub use request::{
+    BATCH_OPERATIONS_MAX, Batch, RequestError, Review, batch_schema, draft_schema, parse_batch, parse_draft, parse_review,
+    review_schema,
+};

@@ -47,6 +47,15 @@ pub struct Batch {
     pub posts: Vec<Draft>,
 }
 
+/// What was decided of a scan.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Review {
+    /// Records that come, with the id each was proposed under.
+    pub accepts: Vec<(Option<RecordId>, Draft)>,
+    /// Proposals that go.
+    pub rejects: Vec<RecordId>,
+}
+
 impl RequestError {
     /// The v4 API's code. 1004 is its general one for data; 9003 and 9020 are those of its members.
     pub fn code(&self) -> i64 {
@@ -120,6 +129,43 @@ pub fn batch_schema() -> Schema {
 /// Reads the body of a create, a replacement or a change.
 pub fn parse_draft(body: &[u8]) -> Result<Draft, RequestError> {
     draft(&object(body)?, "")
+}
+
+/// Reads the body of a review: records that are accepted, each with the id it was proposed under where it has one, and ids of those that
+/// are not (api-v4 §4.6).
+pub fn parse_review(body: &[u8]) -> Result<Review, RequestError> {
+    let body = object(body)?;
+    let mut review = Review::default();
+    for name in ["accepts", "rejects"] {
+        let list = match body.get(name) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Array(list)) => list,
+            Some(other) => return Err(wrong(&format!("/{name}"), "a list", other)),
+        };
+        if list.len() > BATCH_OPERATIONS_MAX {
+            return Err(RequestError::TooManyOperations(list.len()));
+        }
+        for (at, value) in list.iter().enumerate() {
+            let pointer = format!("/{name}/{at}");
+            let Value::Object(members) = value else { return Err(wrong(&pointer, "an object", value)) };
+            if name == "rejects" {
+                review.rejects.push(id(members, &pointer)?);
+                continue;
+            }
+            let proposed = members.get("id").filter(|id| !id.is_null()).map(|_| id(members, &pointer)).transpose()?;
+            review.accepts.push((proposed, draft(members, &pointer)?));
+        }
+    }
+    Ok(review)
+}
+
+/// What [`parse_review`] reads.
+pub fn review_schema() -> Schema {
+    let id = || Schema::hex("the proposed record").required();
+    let accepts = Schema::items(Schema::object([("id", id())]), BATCH_OPERATIONS_MAX);
+    let accepts = accepts.about("with members of a record where it should be another than was proposed");
+    let members = [("accepts", accepts), ("rejects", Schema::items(Schema::object([("id", id())]), BATCH_OPERATIONS_MAX))];
+    Schema::object(members).named("ScanReview").example(json!({ "accepts": [], "rejects": [] }))
 }
 
 /// Reads the body of a batch. Absent, `null` and empty lists are the same.

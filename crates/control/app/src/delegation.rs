@@ -1,0 +1,167 @@
+//! Zones' delegations: which are due to be looked at, and what becomes of what was seen.
+//!
+//! Whoever looks is elsewhere (`control/scout`): it takes what is due, asks the parent's servers, and says what it saw. When a zone is
+//! due is kept in the store, so that a node that was started again goes on where it was; what was taken up and not said comes again.
+
+use std::time::Duration;
+
+use poterne_control_store::{Session, StoreError, Zone};
+use poterne_model::{
+    Name, Timestamp, ZoneId, ZoneStatus,
+    delegation::{Sight, Verdict, trigger_wait_secs, verdict},
+};
+
+use crate::{
+    App, AppError, Caller,
+    access::Subject,
+    members::owns,
+    notice::Notice,
+    zones::{shown, traced},
+};
+
+/// For how long a zone belongs to whoever took it up, in seconds; a look takes less.
+const LEASE_SECS: i64 = 300;
+
+/// How long zones are left alone when nobody in this process has asked for a look: other processes may.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// A zone to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueZone {
+    /// It.
+    pub zone: Zone,
+    /// The name servers it should be delegated to; none where this node has no names for them.
+    pub assigned: Vec<Name>,
+}
+
+/// What was seen of a zone's delegation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeenDelegation {
+    /// The name servers that the parent's servers name; none where none of them answers.
+    pub name_servers: Option<Vec<Name>>,
+    /// What each of them that answers says.
+    pub parent: Vec<Sight>,
+    /// What each resolver that answers says.
+    pub others: Vec<Sight>,
+}
+
+impl App {
+    /// The name servers a zone should be delegated to.
+    pub fn assigned_name_servers(&self, zone: &Zone) -> Vec<Name> {
+        if zone.name_servers.is_empty() {
+            self.settings().nameservers.into_iter().take(2).collect()
+        } else {
+            zone.name_servers.clone()
+        }
+    }
+
+    /// Takes up zones that are due to be looked at, at most `count`.
+    pub async fn zones_due(&self, count: u32) -> Result<Vec<DueZone>, AppError> {
+        let mut session = self.0.store.write().await?;
+        let again_at = self.instant().plus_secs(LEASE_SECS).as_micros();
+        let zones = session.take_zones_due(self.now(), again_at, count).await?;
+        if zones.is_empty() {
+            return Ok(Vec::new());
+        }
+        session.commit_silently().await?;
+        Ok(zones.into_iter().map(|zone| DueZone { assigned: self.assigned_name_servers(&zone), zone }).collect())
+    }
+
+    /// Waits until a zone may be due.
+    pub async fn zones_due_woken(&self) {
+        let due = match self.0.store.read().await {
+            Ok(mut session) => session.next_zone_due().await.ok().flatten(),
+            Err(_) => None,
+        };
+        let until = due.map(|due| Duration::from_micros(due.saturating_sub(self.now()).max(0).unsigned_abs()));
+        let wait = until.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+        let _ = tokio::time::timeout(wait, self.0.zones_due.notified()).await;
+    }
+
+    /// Keeps what was seen of a zone, and changes its status where that is what follows. The status it has then; none: it is gone.
+    pub async fn delegation_seen(&self, id: ZoneId, seen: &SeenDelegation) -> Result<Option<ZoneStatus>, AppError> {
+        let mut session = self.0.store.write().await?;
+        let now = self.instant();
+        let Some((mut zone, mut kept)) = session.zone_watch(id).await? else { return Ok(None) };
+        let before = zone.status;
+        let said = verdict(&seen.parent, &seen.others);
+        let mut next = kept.watch.after(said, now);
+        let mut touched = false;
+        if next.status != before {
+            match self.set_status(&mut session, &mut zone, next.status).await {
+                Ok(()) => touched = true,
+                Err(AppError::Store(StoreError::Conflict(_))) => {
+                    tracing::warn!(zone = %zone.apex, account = %zone.account,
+                        "a zone is delegated here, and another account's zone of that name serves: it waits");
+                    next = kept.watch.after(Verdict::Unknown, now);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        kept.watch = next;
+        kept.looked_at = Some(now.as_micros());
+        kept.due_at = now.plus_secs(next.wait_secs()).as_micros();
+        if kept.original.is_none() {
+            kept.original.clone_from(&seen.name_servers);
+        }
+        session.put_zone_watch(id, &kept).await?;
+        if touched {
+            self.trace_of_node(
+                &mut session,
+                traced("delegation", &zone, Some(shown(&Zone { status: before, ..zone.clone() })), Some(shown(&zone))),
+            )
+            .await?;
+            self.finish(session).await?;
+            tracing::info!(zone = %zone.apex, account = %zone.account, status = zone.status.as_str(), "zone's delegation decided");
+        } else {
+            session.commit_silently().await?;
+        }
+        Ok(Some(zone.status))
+    }
+
+    /// Looks at a zone's delegation soon, as somebody asks who changed it at their registrar a moment ago.
+    pub async fn activation_check(&self, caller: &Caller, id: ZoneId) -> Result<Zone, AppError> {
+        let mut session = self.0.store.write().await?;
+        self.seen_zone(&mut session, caller, id, Subject::Zones.to_edit()).await?;
+        let (zone, mut kept) = session.zone_watch(id).await?.ok_or(AppError::NotFound("zone"))?;
+        let now = self.instant();
+        let wait = trigger_wait_secs(kept.triggered_at.map(Timestamp::from_micros), now);
+        if wait > 0 {
+            return Err(AppError::ChecksLimited { zone: zone.apex, retry_secs: wait.unsigned_abs() });
+        }
+        (kept.triggered_at, kept.due_at) = (Some(now.as_micros()), now.as_micros());
+        session.put_zone_watch(id, &kept).await?;
+        session.commit_silently().await?;
+        // Whoever looks waits for its own turn at the store, so that it finds what was just written.
+        self.0.zones_due.notify_one();
+        Ok(zone)
+    }
+
+    /// The name servers that the parents of these zones named when they were first looked at.
+    pub async fn original_name_servers(&self, zones: &[ZoneId]) -> Result<Vec<Option<Vec<Name>>>, AppError> {
+        let mut originals = self.0.store.read().await?.original_name_servers(zones.iter().copied()).await?;
+        Ok(zones.iter().map(|id| originals.remove(id)).collect())
+    }
+
+    /// Gives a zone another status, and tells of it; the one way by which that happens.
+    pub(crate) async fn set_status(&self, session: &mut Session, zone: &mut Zone, status: ZoneStatus) -> Result<(), AppError> {
+        let (now, before) = (self.now(), zone.status);
+        session.set_zone_status(zone.id, status, now).await?;
+        (zone.status, zone.modified_at) = (status, now);
+        if status == ZoneStatus::Active {
+            zone.activated_at = zone.activated_at.or(Some(now));
+        }
+        let name = zone.apex.to_string();
+        let notice = Notice::ZoneStatus { zone: zone.id, name, status, before, at: self.instant() };
+        self.alert(session, zone.account, &notice).await?;
+        // Where nobody has said who should be told, the owners are (edge-behaviour §1.1).
+        if session.notification_policies_for(zone.account, poterne_model::notification::AlertType::ZoneStatus).await?.is_empty() {
+            for (membership, person) in session.members(zone.account).await? {
+                if owns(&membership) && !person.suspended {
+                    self.notify(session, Some(zone.account), &person.email, &notice).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! A zone's way from pending to active to moved and back, the parent's server being a real one on loopback and the time handed in.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, UNIX_EPOCH},
+};
+
+use poterne_control_app::{App, AppError, AuditFilter, Caller, Settings as AppSettings, Zone};
+use poterne_control_scout::Scout;
+use poterne_control_store::Store;
+use poterne_dns_resolver::{
+    Resolver, Settings,
+    testing::{Manner, TestServer},
+};
+use poterne_guard::{Guard, Range};
+use poterne_keys::NodeKey;
+use poterne_model::{Name, ZoneStatus};
+use poterne_telemetry::Metrics;
+
+struct World {
+    app: App,
+    scout: Arc<Scout>,
+    top: TestServer,
+    hours: Arc<AtomicI64>,
+    store: Store,
+    node_key: NodeKey,
+    resolver: Resolver,
+    _root: TestServer,
+    dir: tempfile::TempDir,
+}
+
+const OURS: &str = "@ NS a.nic.test.\nexample NS ns1.node.net.\nexample NS ns2.node.net.";
+const THEIRS: &str = "@ NS a.nic.test.\nexample NS ns1.old.net.\nexample NS ns2.old.net.";
+
+fn settings() -> AppSettings {
+    let name = |text: &str| Name::parse(text).unwrap();
+    AppSettings { nameservers: vec![name("ns1.node.net"), name("ns2.node.net")], sends_mail: true, ..AppSettings::default() }
+}
+
+async fn opened(store: &Store, key: &NodeKey, secs: &Arc<AtomicI64>) -> App {
+    let secs = Arc::clone(secs);
+    let clock = move || UNIX_EPOCH + Duration::from_secs(secs.load(Ordering::Relaxed).unsigned_abs());
+    App::open(store.clone(), key, settings(), Arc::new(clock), None).await.unwrap()
+}
+
+impl World {
+    async fn new() -> Self {
+        let plain = Manner::default();
+        let root = TestServer::start("127.0.0.31", 0, plain).await;
+        let port = root.address().port();
+        // Two servers of the parent at two addresses: two points to see from.
+        let root =
+            root.with(".", "test. NS a.nic.test.\ntest. NS b.nic.test.\na.nic.test. A 127.0.0.32\nb.nic.test. A 127.0.0.33");
+        let top = TestServer::start("127.0.0.32", port, plain).await.with("test", THEIRS);
+        let allowed = vec![Range { network: "127.0.0.0/8".parse().unwrap(), accounts: None }];
+        let guard = Guard { allowed, own: Vec::new() };
+        let resolver = Resolver::new(Settings {
+            port,
+            timeout: Duration::from_millis(300),
+            tries: 1,
+            ..Settings::new(vec![root.address().ip()], Vec::new(), guard)
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store.sqlite")).await.unwrap();
+        let (node_key, secs) = (NodeKey::generate(), Arc::new(AtomicI64::new(1_000_000)));
+        let app = opened(&store, &node_key, &secs).await;
+        let scout = Scout::new(app.clone(), resolver.clone(), &Metrics::new());
+        Self { app, scout, top, hours: secs, store, node_key, resolver, _root: root, dir }
+    }
+
+    fn later(&self, secs: i64) {
+        self.hours.fetch_add(secs, Ordering::Relaxed);
+    }
+
+    async fn zone(&self, zone: &Zone) -> Zone {
+        self.app.zone_get(&Caller::Operator, zone.id).await.unwrap().0
+    }
+
+    async fn trace(&self) -> Vec<String> {
+        let (events, _) =
+            self.app.audit_of_account(&Caller::Operator, self.app.account(), AuditFilter::default(), 0, 100).await.unwrap();
+        events.iter().map(|event| format!("{} {}", event.door, event.action)).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_zone_becomes_active_when_its_parent_names_the_assigned_servers() {
+    let world = World::new().await;
+    let second = TestServer::start("127.0.0.33", world.top.address().port(), Manner::default()).await.with("test", THEIRS);
+    let zone = world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+    assert_eq!(world.scout.turn().await.unwrap(), 0, "not before a minute has passed");
+    world.later(60);
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    assert_eq!(world.zone(&zone).await.status, ZoneStatus::Pending);
+    let original = world.app.original_name_servers(&[zone.id]).await.unwrap();
+    assert_eq!(original, [Some(vec![Name::parse("ns1.old.net").unwrap(), Name::parse("ns2.old.net").unwrap()])]);
+    assert_eq!(world.scout.turn().await.unwrap(), 0, "the next is two minutes later");
+
+    // One of the parent's servers is behind: not yet.
+    world.top.set("test", OURS);
+    world.later(120);
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    assert_eq!(world.zone(&zone).await.status, ZoneStatus::Pending);
+    second.set("test", OURS);
+    // Whoever does not want to wait asks.
+    world.app.activation_check(&Caller::Operator, zone.id).await.unwrap();
+    let again = world.app.activation_check(&Caller::Operator, zone.id).await.unwrap_err();
+    assert!(matches!(again, AppError::ChecksLimited { retry_secs: 300, .. }), "{again}");
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    let active = world.zone(&zone).await;
+    assert_eq!((active.status, active.activated_at), (ZoneStatus::Active, Some(1_000_180_000_000)));
+    assert!(world.trace().await.contains(&"node delegation".to_owned()), "{:?}", world.trace().await);
+    assert_eq!(world.app.outbox_length().await.unwrap(), 1, "the owner is told");
+    assert_eq!(world.app.original_name_servers(&[zone.id]).await.unwrap(), original, "it stays what it was at first");
+
+    // Lost for a day: told once more, and not before.
+    for server in [&world.top, &second] {
+        server.set("test", THEIRS);
+    }
+    for (hours, status) in [
+        (6, ZoneStatus::Active),
+        (6, ZoneStatus::Active),
+        (6, ZoneStatus::Active),
+        (6, ZoneStatus::Active),
+        (6, ZoneStatus::Moved),
+    ] {
+        world.later(hours * 3600);
+        assert_eq!(world.scout.turn().await.unwrap(), 1);
+        assert_eq!(world.zone(&zone).await.status, status);
+    }
+    assert_eq!(world.app.outbox_length().await.unwrap(), 2);
+    for server in [&world.top, &second] {
+        server.set("test", OURS);
+    }
+    world.later(3600);
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    assert_eq!(world.zone(&zone).await.status, ZoneStatus::Active);
+}
+
+#[tokio::test]
+async fn the_schedule_survives_the_node() {
+    let world = World::new().await;
+    let zone = world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+    world.later(60);
+    // Taken up, and the node dies before it says what it saw.
+    assert_eq!(world.app.zones_due(16).await.unwrap().len(), 1);
+    assert_eq!(world.app.zones_due(16).await.unwrap().len(), 0);
+    let app = opened(&world.store, &world.node_key, &world.hours).await;
+    let scout = Scout::new(app, world.resolver.clone(), &Metrics::new());
+    world.top.set("test", OURS);
+    assert_eq!(scout.turn().await.unwrap(), 0);
+    world.later(300);
+    assert_eq!(scout.turn().await.unwrap(), 1);
+    assert_eq!(world.zone(&zone).await.status, ZoneStatus::Active, "the server that does not answer has no say");
+    assert!(world.dir.path().exists());
+}
+
+#[tokio::test]
+async fn a_silent_parent_changes_nothing() {
+    let world = World::new().await;
+    let zone = world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+    world.app.zone_activate(&Caller::Operator, "example.test").await.unwrap();
+    assert!(world.trace().await.contains(&"operator activate".to_owned()), "{:?}", world.trace().await);
+    world.top.behave(Manner { silent: true, ..Manner::default() });
+    for _ in 0..6 {
+        world.later(6 * 3600);
+        assert_eq!(world.scout.turn().await.unwrap(), 1);
+    }
+    assert_eq!(world.zone(&zone).await.status, ZoneStatus::Active);
+    assert_eq!(world.app.original_name_servers(&[zone.id]).await.unwrap(), [None]);
+    // A private zone, that the world knows nothing of, is nobody's to lose.
+    world.top.behave(Manner::default());
+    world.top.set("test", "@ NS a.nic.test.");
+    for _ in 0..6 {
+        world.later(6 * 3600);
+        assert_eq!(world.scout.turn().await.unwrap(), 1);
+    }
+    assert_eq!(world.zone(&zone).await.status, ZoneStatus::Active);
+}

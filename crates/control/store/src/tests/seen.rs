@@ -1,0 +1,39 @@
+//! What is kept of zones that are looked at.
+
+use poterne_model::{Name, Timestamp, ZoneStatus, delegation::Watch};
+
+use super::{ACCOUNT, Engine, Fixture, ZONE, begun, zone};
+
+on_both! {
+    a_zone_is_due_until_it_is_taken_up_and_again_when_it_is_not_told_of,
+}
+
+async fn a_zone_is_due_until_it_is_taken_up_and_again_when_it_is_not_told_of(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let new = zone(4, ACCOUNT, "example.org", ZoneStatus::Pending);
+    let begins = new.created_at + 60_000_000;
+    let mut session = store.write().await.unwrap();
+    session.insert_zone(&new).await.unwrap();
+    session.commit().await.unwrap();
+    let mut session = store.write().await.unwrap();
+    assert_eq!(session.next_zone_due().await.unwrap(), Some(begins));
+    assert!(session.take_zones_due(begins - 1, begins + 5, 9).await.unwrap().is_empty());
+    let taken = session.take_zones_due(begins, begins + 5, 9).await.unwrap();
+    assert_eq!(taken.len(), 2, "the one that was there before, too");
+    assert!(session.take_zones_due(begins + 4, begins + 9, 9).await.unwrap().is_empty());
+    assert_eq!(session.take_zones_due(begins + 5, begins + 9, 1).await.unwrap().len(), 1);
+
+    let (_, mut watch) = session.zone_watch(new.id).await.unwrap().unwrap();
+    assert_eq!((watch.watch, watch.original.clone()), (Watch::new(ZoneStatus::Pending), None));
+    watch.watch = Watch { looks: 3, delegated: true, failures: 2, failing_since: Some(Timestamp::from_secs(7)), ..watch.watch };
+    watch.due_at = 99_000_000_000;
+    watch.looked_at = Some(8);
+    watch.triggered_at = Some(9);
+    watch.original = Some(vec![Name::parse("a.net").unwrap(), Name::parse("b.net").unwrap()]);
+    session.put_zone_watch(new.id, &watch).await.unwrap();
+    assert_eq!(session.zone_watch(new.id).await.unwrap().unwrap(), (new.clone(), watch.clone()));
+    let originals = session.original_name_servers([new.id, ZONE].into_iter()).await.unwrap();
+    assert_eq!((originals.len(), &originals[&new.id]), (1, watch.original.as_ref().unwrap()));
+    session.delete_zone(new.id).await.unwrap();
+    assert_eq!(session.zone_watch(new.id).await.unwrap(), None);
+}
