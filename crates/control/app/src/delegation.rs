@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use poterne_control_store::{Session, StoreError, Zone};
 use poterne_model::{
-    Name, Timestamp, ZoneId, ZoneStatus,
+    Name, Rdata, Timestamp, ZoneId, ZoneStatus,
     delegation::{Sight, Verdict, trigger_wait_secs, verdict},
 };
 
@@ -21,6 +21,10 @@ use crate::{
 
 /// For how long a zone belongs to whoever took it up, in seconds; a look takes less.
 const LEASE_SECS: i64 = 300;
+
+/// How soon a zone is looked at whose parent should show another DS, in seconds, and how soon after that was asked for.
+const DS_WAIT_SECS: i64 = 3600;
+const DS_FIRST_WAIT_SECS: i64 = 60;
 
 /// How long zones are left alone when nobody in this process has asked for a look: other processes may.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -43,6 +47,8 @@ pub struct SeenDelegation {
     pub parent: Vec<Sight>,
     /// What each resolver that answers says.
     pub others: Vec<Sight>,
+    /// The digests of keys that the parent's servers have; none where not all say, or not all the same.
+    pub ds: Option<Vec<Rdata>>,
 }
 
 impl App {
@@ -80,6 +86,10 @@ impl App {
 
     /// Keeps what was seen of a zone, and changes its status where that is what follows. The status it has then; none: it is gone.
     pub async fn delegation_seen(&self, id: ZoneId, seen: &SeenDelegation) -> Result<Option<ZoneStatus>, AppError> {
+        if let Some(ds) = &seen.ds {
+            let shown: Vec<Vec<u8>> = ds.iter().map(poterne_dns_wire::rdata).collect();
+            self.ds_at_parent(id, &shown).await?;
+        }
         let mut session = self.0.store.write().await?;
         let now = self.instant();
         let Some((mut zone, mut kept)) = session.zone_watch(id).await? else { return Ok(None) };
@@ -100,7 +110,9 @@ impl App {
         }
         kept.watch = next;
         kept.looked_at = Some(now.as_micros());
-        kept.due_at = now.plus_secs(next.wait_secs()).as_micros();
+        let wait =
+            if self.waits_for_parent(&mut session, id).await? { next.wait_secs().min(DS_WAIT_SECS) } else { next.wait_secs() };
+        kept.due_at = now.plus_secs(wait).as_micros();
         if kept.original.is_none() {
             kept.original.clone_from(&seen.name_servers);
         }
@@ -117,6 +129,19 @@ impl App {
             session.commit_silently().await?;
         }
         Ok(Some(zone.status))
+    }
+
+    /// Has a zone looked at in a minute, as its parent should show another DS from now on.
+    pub(crate) async fn look_for_ds(&self, session: &mut Session, id: ZoneId) -> Result<(), AppError> {
+        let Some((_, mut kept)) = session.zone_watch(id).await? else { return Ok(()) };
+        let soon = self.instant().plus_secs(DS_FIRST_WAIT_SECS).as_micros();
+        if kept.due_at > soon {
+            kept.due_at = soon;
+            session.put_zone_watch(id, &kept).await?;
+        }
+        // Whoever looks waits for its own turn at the store, so that it finds what is being written.
+        self.0.zones_due.notify_one();
+        Ok(())
     }
 
     /// Looks at a zone's delegation soon, as somebody asks who changed it at their registrar a moment ago.

@@ -6,7 +6,7 @@
 //!
 //! **The parent.** A zone is `pending` until [`App::ds_seen`] or [`App::ds_at_parent`] says that its parent shows the DS records it should
 //! have ([`App::ds_wanted`]), and `pending-disabled` until they say that it shows none, and the longest TTL of a DS has passed. Whoever
-//! looks at delegations calls them; until somebody does, nothing is taken for seen.
+//! looks at delegations (`control/scout`) calls them; until then nothing is taken for seen.
 
 use std::collections::HashMap;
 
@@ -143,6 +143,12 @@ impl App {
         self.ds_at_parent(zone, &shown).await
     }
 
+    /// Whether a zone's parent should show other DS records than it was seen to.
+    pub(crate) async fn waits_for_parent(&self, session: &mut Session, zone: ZoneId) -> Result<bool, AppError> {
+        let Some(kept) = session.zone_signing(zone).await? else { return Ok(false) };
+        Ok(Keys::kept(&kept.keyset)?.set.waits_for_parent())
+    }
+
     /// Takes in which DS records a zone's parent shows now, as data (RFC 4034 §5.1).
     pub async fn ds_at_parent(&self, zone: ZoneId, shown: &[Vec<u8>]) -> Result<(), AppError> {
         let mut session = self.0.store.write().await?;
@@ -211,6 +217,7 @@ impl App {
         let kept = self.keep_keys(&mut session, zone, before, keys).await?;
         let new = told(zone, &kept)?;
         self.trace(&mut session, caller, traced(zone, old, Some(new.clone()))).await?;
+        self.look_for_ds(&mut session, zone.id).await?;
         self.finish(session).await?;
         tracing::info!(zone = %zone.apex, account = %zone.account, status = new.status.as_str(), "the zone's signing changed");
         Ok(new)

@@ -36,5 +36,6 @@ pub async fn look(resolver: &Resolver, due: &DueZone) -> SeenDelegation {
         }
     }
     let name_servers = (!parent.is_empty()).then(|| delegation.name_servers());
-    SeenDelegation { name_servers, parent, others }
+    let ds = delegation.agreed_ds().map(|all| all.into_iter().cloned().collect());
+    SeenDelegation { name_servers, parent, others, ds }
 }

@@ -15,6 +15,7 @@ use poterne_dns_resolver::{
     Resolver, Settings,
     testing::{Manner, TestServer},
 };
+use poterne_dns_sign::{Algorithm, keyset::Status};
 use poterne_guard::{Guard, Range};
 use poterne_keys::NodeKey;
 use poterne_model::{Name, ZoneStatus};
@@ -179,4 +180,55 @@ async fn a_silent_parent_changes_nothing() {
         assert_eq!(world.scout.turn().await.unwrap(), 1);
     }
     assert_eq!(world.zone(&zone).await.status, ZoneStatus::Active);
+}
+
+#[tokio::test]
+async fn what_the_parent_shows_of_a_zones_keys_is_taken_in() {
+    let world = World::new().await;
+    let second = TestServer::start("127.0.0.33", world.top.address().port(), Manner::default()).await.with("test", OURS);
+    world.top.set("test", OURS);
+    let zone = world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+    world.later(60);
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    assert_eq!(world.zone(&zone).await.status, ZoneStatus::Active);
+    let status = async || world.app.zone_dnssec(&Caller::Operator, zone.id).await.unwrap().map(|signed| signed.status);
+
+    world.app.zone_dnssec_enable(&Caller::Operator, zone.id, Algorithm::EcdsaP256Sha256).await.unwrap();
+    assert_eq!(world.scout.turn().await.unwrap(), 0);
+    world.later(60);
+    assert_eq!(world.scout.turn().await.unwrap(), 1, "a minute after, not in six hours");
+    assert_eq!(status().await, Some(Status::Pending));
+    let wanted = world.app.ds_wanted(zone.id).await.unwrap();
+    let [tag, more @ ..] = [u16::from_be_bytes([wanted[0][0], wanted[0][1]]), wanted[0][2].into(), wanted[0][3].into()];
+    let digest: String = wanted[0][4..].iter().map(|octet| format!("{octet:02X}")).collect();
+    let with_ds = format!("{OURS}\nexample DS {tag} {} {} {digest}", more[0], more[1]);
+
+    // One of the parent's servers is behind: not yet.
+    world.top.set("test", &with_ds);
+    world.later(3600);
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    assert_eq!(status().await, Some(Status::Pending));
+    second.set("test", &with_ds);
+    world.later(3600);
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    assert_eq!(status().await, Some(Status::Active));
+    world.later(3600);
+    assert_eq!(world.scout.turn().await.unwrap(), 0, "nothing is waited for");
+
+    // Signed no more: the keys go when the DS has been gone for long enough.
+    world.app.zone_dnssec_disable(&Caller::Operator, zone.id).await.unwrap();
+    world.later(60);
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    world.later(7 * 86_400);
+    world.app.tend_zone_keys().await.unwrap();
+    assert_eq!(status().await, Some(Status::PendingDisabled), "the parent still shows the DS");
+    for server in [&world.top, &second] {
+        server.set("test", OURS);
+    }
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    world.app.tend_zone_keys().await.unwrap();
+    assert_eq!(status().await, Some(Status::PendingDisabled), "resolvers may remember it");
+    world.later(3 * 86_400);
+    world.app.tend_zone_keys().await.unwrap();
+    assert_eq!(status().await, None);
 }

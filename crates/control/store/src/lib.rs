@@ -42,8 +42,8 @@ mod user_session;
 mod writer;
 mod zone;
 mod zone_list;
-mod zone_signing;
 mod zone_scan;
+mod zone_signing;
 mod zone_watch;
 
 pub use account::{Account, AccountKind};
@@ -68,8 +68,8 @@ pub use tunnel_list::{StatusFilter, TunnelFilter};
 pub use user_session::UserSession;
 pub use zone::Zone;
 pub use zone_list::{ZoneFilter, ZoneOrder, ZonesOf};
-pub use zone_signing::{SignedHead, ZoneSigning};
 pub use zone_scan::ZoneScan;
+pub use zone_signing::{SignedHead, ZoneSigning};
 pub use zone_watch::ZoneWatch;
 
 /// Microseconds since the Unix epoch, UTC: the only time the store knows.

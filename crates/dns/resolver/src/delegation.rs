@@ -38,8 +38,8 @@ pub struct Seen {
     pub name_servers: Vec<Name>,
     /// Their addresses that came along.
     pub glue: Vec<(Name, IpAddr)>,
-    /// The digests of the zone's keys.
-    pub ds: Vec<Rdata>,
+    /// The digests of the zone's keys; none where it did not say whether there are any.
+    pub ds: Option<Vec<Rdata>>,
 }
 
 impl Delegation {
@@ -52,10 +52,21 @@ impl Delegation {
         all
     }
 
+    /// The digests of keys that all of the parent's servers have, where each of them says so and all say the same.
+    pub fn agreed_ds(&self) -> Option<Vec<&Rdata>> {
+        let mut said = self.views.iter().map(|view| view.seen.as_ref().ok().and_then(|seen| seen.ds.as_ref()));
+        let first = said.next()??;
+        let same = |other: &Vec<Rdata>| {
+            let within = |some: &[Rdata], all: &[Rdata]| some.iter().all(|one| all.iter().any(|known| known.same(one)));
+            within(first, other) && within(other, first)
+        };
+        said.all(|other| other.is_some_and(same)).then(|| first.iter().collect())
+    }
+
     /// The digests of keys that any of them has.
     pub fn ds(&self) -> Vec<&Rdata> {
         let mut all: Vec<&Rdata> = Vec::new();
-        for rdata in self.views.iter().filter_map(|view| view.seen.as_ref().ok()).flat_map(|seen| &seen.ds) {
+        for rdata in self.views.iter().filter_map(|view| view.seen.as_ref().ok()).flat_map(|seen| seen.ds.iter().flatten()) {
             if !all.iter().any(|known| known.same(rdata)) {
                 all.push(rdata);
             }
@@ -72,7 +83,7 @@ pub fn seen(reply: &Reply, zone: &Name, parent: Option<&Name>) -> Result<Seen, S
     let believed = |name: &Name| parent.is_none_or(|parent| name.is_within(parent));
     match reply.code {
         Code::NoError => {}
-        Code::NxDomain if reply.authoritative => return Ok(Seen::default()),
+        Code::NxDomain if reply.authoritative => return Ok(Seen { ds: Some(Vec::new()), ..Seen::default() }),
         code => return Err(code.to_string()),
     }
     let servers = referral::servers(reply, zone, believed);
@@ -82,7 +93,7 @@ pub fn seen(reply: &Reply, zone: &Name, parent: Option<&Name>) -> Result<Seen, S
     let mut name_servers: Vec<Name> = servers.iter().map(|(name, _)| name.clone()).collect();
     name_servers.sort();
     let glue = servers.into_iter().flat_map(|(name, glue)| glue.into_iter().map(move |address| (name.clone(), address)));
-    Ok(Seen { name_servers, glue: glue.collect(), ds: Vec::new() })
+    Ok(Seen { name_servers, glue: glue.collect(), ds: None })
 }
 
 impl Resolver {
@@ -97,11 +108,14 @@ impl Resolver {
             let asked = self.at_parent(account, server.address, &Question::new(zone.clone(), Rtype::Ns)).await;
             let mut of = asked.and_then(|reply| seen(&reply, zone, parent.as_ref()));
             if let Ok(seen) = &mut of
-                && !seen.name_servers.is_empty()
+                && seen.ds.is_none()
                 && let Ok(reply) = self.at_parent(account, server.address, &Question::new(zone.clone(), Rtype::Ds)).await
             {
                 let own = reply.answers.iter().filter(|record| record.owner == *zone);
-                seen.ds = own.filter_map(Record::held).filter(|rdata| rdata.rtype() == Rtype::Ds).cloned().collect();
+                let digests = own.filter_map(Record::held).filter(|rdata| rdata.rtype() == Rtype::Ds).cloned();
+                // A DS is the parent's own record: only who speaks for the parent can say that there is none.
+                let said = matches!(reply.code, Code::NoError | Code::NxDomain) && reply.authoritative;
+                seen.ds = said.then(|| digests.collect());
             }
             views.push(View { server, seen: of });
         }

@@ -175,6 +175,15 @@ impl KeySet {
         !self.wanted && self.none_since.is_some_and(|since| now >= since + DS_TTL_SECS_MAX)
     }
 
+    /// Whether the parent should show other DS records than it was seen to.
+    pub fn waits_for_parent(&self) -> bool {
+        if !self.wanted {
+            return self.none_since.is_none();
+        }
+        let mut keys = self.keys.iter().filter(|key| key.role == Role::Entry);
+        keys.any(|key| (key.stage == Stage::Retired) == key.seen_since.is_some())
+    }
+
     /// Begins to roll a key; does nothing while one of its role is being rolled, or the zone is to be signed no more.
     ///
     /// # Errors

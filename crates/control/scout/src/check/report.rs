@@ -179,7 +179,7 @@ mod tests {
     fn facts(delegated: &[&str], ds: bool, keys: usize) -> Facts {
         let digest = format!("42 13 2 {}", "ab".repeat(32));
         let ds = ds.then(|| Rdata::parse(Rtype::Ds, &digest, None, Hosts::default()).unwrap());
-        let seen = Seen { name_servers: names(delegated), glue: Vec::new(), ds: ds.into_iter().collect() };
+        let seen = Seen { name_servers: names(delegated), glue: Vec::new(), ds: Some(ds.into_iter().collect()) };
         let server = Server { name: None, address: "9.9.9.9".parse().unwrap() };
         let said = |name: &Name| ServerFact { name: name.clone(), address: None, said: Ok(Said { serial: 7, keys }) };
         Facts {
