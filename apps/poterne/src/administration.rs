@@ -276,7 +276,12 @@ fn login(login: &poterne_control_app::LoginWaiting) -> Login {
 }
 
 fn zone(zone: &poterne_control_app::Zone) -> Zone {
-    Zone { id: zone.id.to_string(), name: zone.apex.to_string(), status: zone.status.as_str().into() }
+    Zone {
+        id: zone.id.to_string(),
+        name: zone.apex.to_string(),
+        status: zone.status.as_str().into(),
+        name_servers: zone.name_servers.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn tunnel(tunnel: &poterne_control_app::Tunnel) -> Tunnel {

@@ -13,10 +13,20 @@ use crate::admin::protocol::{Answer, ApiToken, Login, Tunnel, User, Zone};
 pub fn render(answer: &Answer, now: u64) -> String {
     match answer {
         Answer::Zone(zone) => match zone.status.as_str() {
-            "pending" => format!(
-                "Zone {} is there, and pending: it serves nothing yet.\nIf it is yours to serve here: poterne zone activate {}\n",
-                zone.name, zone.name
-            ),
+            "pending" => {
+                let mut text = format!("Zone {} is there, and pending: it serves nothing yet.\n", zone.name);
+                if !zone.name_servers.is_empty() {
+                    let _ = writeln!(
+                        text,
+                        "Set these name servers at your registrar; the zone is active once they are seen:  {}\n\
+                         To see what the world sees meanwhile:  poterne dns check {}",
+                        zone.name_servers.join("  "),
+                        zone.name
+                    );
+                }
+                let _ = writeln!(text, "If it is served here without a delegation:  poterne zone activate {}", zone.name);
+                text
+            }
             status => format!("Zone {} is {status}.\n", zone.name),
         },
         Answer::Zones(zones) if zones.is_empty() => "No zone yet. Add one: poterne zone add example.org\n".into(),
@@ -169,7 +179,7 @@ fn checked(report: &Report) -> String {
                 Topic::Propagation => "Propagation",
                 Topic::Origin => "The origin's address",
             };
-            let _ = write!(text, "{}{heading}\n", if before.is_some() { "\n" } else { "" });
+            let _ = writeln!(text, "{}{heading}", if before.is_some() { "\n" } else { "" });
             before = Some(finding.topic);
         }
         let mark = match finding.level {
@@ -257,7 +267,7 @@ mod tests {
     use crate::admin::protocol::Connector;
 
     fn zone(name: &str, status: &str) -> Zone {
-        Zone { id: "0123".into(), name: name.into(), status: status.into() }
+        Zone { id: "0123".into(), name: name.into(), status: status.into(), name_servers: Vec::new() }
     }
 
     #[test]
@@ -271,6 +281,10 @@ mod tests {
     #[test]
     fn a_pending_zone_says_how_to_activate_it() {
         assert!(render(&Answer::Zone(zone("example.org", "pending")), 0).contains("poterne zone activate example.org"));
+        let delegated =
+            Zone { name_servers: vec!["ns1.node.net".into(), "ns2.node.net".into()], ..zone("example.org", "pending") };
+        let told = render(&Answer::Zone(delegated), 0);
+        assert!(told.contains("registrar; the zone is active once they are seen:  ns1.node.net  ns2.node.net\n"), "{told}");
         assert_eq!(render(&Answer::Zone(zone("example.org", "active")), 0), "Zone example.org is active.\n");
     }
 

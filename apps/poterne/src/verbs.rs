@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn json_is_the_answer_itself() {
-        let zone = Zone { id: "1".into(), name: "a.b".into(), status: "active".into() };
+        let zone = Zone { id: "1".into(), name: "a.b".into(), status: "active".into(), name_servers: Vec::new() };
         let one = json(&Answer::Zone(zone.clone())).unwrap();
         assert_eq!(one["name"], "a.b");
         assert_eq!(json(&Answer::Zones(vec![zone])).unwrap()[0]["status"], "active");

@@ -207,6 +207,9 @@ pub struct Zone {
     pub name: String,
     /// `pending`, `active` or `moved`.
     pub status: String,
+    /// What it should be delegated to; an older node tells none.
+    #[serde(default)]
+    pub name_servers: Vec<String>,
 }
 
 /// Somebody who may sign in, as they are shown.
@@ -419,7 +422,12 @@ mod tests {
             write_request(&mut a, &verb).await.unwrap();
             assert_eq!(read_request(&mut b).await.unwrap(), verb);
         }
-        let zone = Zone { id: "1".into(), name: "example.org".into(), status: "pending".into() };
+        let zone = Zone {
+            id: "1".into(),
+            name: "example.org".into(),
+            status: "pending".into(),
+            name_servers: vec!["ns1.node.net".into()],
+        };
         for answer in [Answer::Zones(vec![zone.clone()]), Answer::Zone(zone), Answer::Refused { message: "no".into() }] {
             let (mut a, mut b) = tokio::io::duplex(1024);
             write_answer(&mut a, answer.clone()).await.unwrap();

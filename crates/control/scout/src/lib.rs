@@ -16,7 +16,7 @@ pub mod scan;
 
 use std::{sync::Arc, time::Duration};
 
-use poterne_control_app::{App, AppError, DueZone, ScanDone, SeenDelegation};
+use poterne_control_app::{App, AppError, DueZone, ScanDone};
 use poterne_dns_resolver::Resolver;
 use poterne_telemetry::{Metrics, metrics::Counter};
 use tokio::task::JoinSet;
@@ -144,10 +144,7 @@ impl Scout {
 
     async fn one(&self, due: DueZone) -> Result<(), AppError> {
         // Without names of one's own nothing can be delegated here; it is looked at all the same, for what is there.
-        let seen = match tokio::time::timeout(LOOK_TIMEOUT, look(&self.resolver, &due)).await {
-            Ok(seen) => seen,
-            Err(_) => SeenDelegation::default(),
-        };
+        let seen = tokio::time::timeout(LOOK_TIMEOUT, look(&self.resolver, &due)).await.unwrap_or_default();
         self.looks[usize::from(seen.name_servers.is_none())].inc();
         let status = self.app.delegation_seen(due.zone.id, &seen).await?;
         let names = seen.name_servers.as_ref().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));

@@ -1,4 +1,5 @@
 //! A zone's way from pending to active to moved and back, the parent's server being a real one on loopback and the time handed in.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::{
     sync::{

@@ -1,4 +1,5 @@
 //! Scans of a zone at its former provider: a real server on loopback that gives it whole, or only answers.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::{sync::Arc, time::Duration};
 

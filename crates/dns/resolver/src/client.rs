@@ -15,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::message::{Question, Reply, ReplyError, UDP_OCTETS_MAX};
+use crate::message::{Code, Question, Reply, ReplyError, UDP_OCTETS_MAX};
 
 /// How long one attempt may take (edge-behaviour §1.3).
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,17 +69,25 @@ pub enum AskError {
     },
 }
 
-/// Asks a server.
+/// Asks a server; once more without EDNS where it is from before that.
 ///
 /// # Errors
 /// There is no reply.
 pub async fn ask(server: SocketAddr, question: &Question, how: How) -> Result<Reply, AskError> {
+    let reply = ask_with(server, question, how, true).await?;
+    match reply.code {
+        Code::FormErr | Code::NotImp => ask_with(server, question, how, false).await,
+        _ => Ok(reply),
+    }
+}
+
+async fn ask_with(server: SocketAddr, question: &Question, how: How, edns: bool) -> Result<Reply, AskError> {
     let io = |error| AskError::Io { server, error };
     let mut failed = None;
     for _ in 0..how.tries.max(1) {
-        match tokio::time::timeout(how.timeout, over_udp(server, question, how)).await {
+        match tokio::time::timeout(how.timeout, over_udp(server, question, how, edns)).await {
             Err(_) => {}
-            Ok(Ok(reply)) if reply.truncated => return over_tcp(server, question, how).await,
+            Ok(Ok(reply)) if reply.truncated => return over_tcp(server, question, how, edns).await,
             Ok(Ok(reply)) => return Ok(reply),
             // What an ICMP message says need not be true a moment later.
             Ok(Err(error)) => failed = Some(error),
@@ -88,12 +96,16 @@ pub async fn ask(server: SocketAddr, question: &Question, how: How) -> Result<Re
     Err(failed.map_or(AskError::Silent { server, tries: how.tries }, io))
 }
 
-async fn over_udp(server: SocketAddr, question: &Question, how: How) -> io::Result<Reply> {
+fn query(question: &Question, id: u16, how: How, edns: bool) -> Vec<u8> {
+    if edns { question.query(id, how.recursion, how.dnssec) } else { question.plain_query(id, how.recursion) }
+}
+
+async fn over_udp(server: SocketAddr, question: &Question, how: How, edns: bool) -> io::Result<Reply> {
     let any: SocketAddr = if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
     let id: u16 = rand::random();
-    socket.send(&question.query(id, how.recursion, how.dnssec)).await?;
+    socket.send(&query(question, id, how, edns)).await?;
     let mut buffer = vec![0; usize::from(UDP_OCTETS_MAX).max(4096)];
     for _ in 0..DATAGRAMS_MAX {
         let length = socket.recv(&mut buffer).await?;
@@ -104,13 +116,13 @@ async fn over_udp(server: SocketAddr, question: &Question, how: How) -> io::Resu
     Err(io::Error::other("too many datagrams that are no reply"))
 }
 
-async fn over_tcp(server: SocketAddr, question: &Question, how: How) -> Result<Reply, AskError> {
+async fn over_tcp(server: SocketAddr, question: &Question, how: How, edns: bool) -> Result<Reply, AskError> {
     let io = |error| AskError::Io { server, error };
     let id: u16 = rand::random();
     let deadline = Instant::now() + how.timeout * 2;
     let asked = tokio::time::timeout_at(deadline, async {
         let mut stream = Stream::connect(server).await?;
-        stream.send(&question.query(id, how.recursion, how.dnssec)).await?;
+        stream.send(&query(question, id, how, edns)).await?;
         stream.receive().await
     });
     match asked.await {

@@ -148,6 +148,11 @@ impl Question {
         self.query_of(self.rtype.number(), id, recursion, Some(if dnssec { FLAG_DO } else { 0 }))
     }
 
+    /// The same without EDNS, for servers that do not know it (RFC 6891 §7).
+    pub fn plain_query(&self, id: u16, recursion: bool) -> Vec<u8> {
+        self.query_of(self.rtype.number(), id, recursion, None)
+    }
+
     /// The same of a type that is none of a record's, as AXFR; without EDNS where `edns` is none.
     pub(crate) fn query_of(&self, qtype: u16, id: u16, recursion: bool, edns: Option<u16>) -> Vec<u8> {
         let mut octets = Vec::with_capacity(300);

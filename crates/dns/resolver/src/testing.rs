@@ -38,6 +38,8 @@ pub struct Manner {
     pub silent: bool,
     /// It refuses everything.
     pub refuses: bool,
+    /// It does not know EDNS, and says so.
+    pub old: bool,
 }
 
 /// A server; it ends with its last handle.
@@ -181,6 +183,10 @@ impl State {
         if manner.silent {
             return None;
         }
+        if manner.old && query.opt().is_some() {
+            let answer = MessageBuilder::new_vec().start_error(&query, Rcode::FORMERR);
+            return Some(vec![answer.finish()]);
+        }
         let zones = lock(&self.zones);
         // Below a cut the parent answers for DS alone (RFC 4035 §3.1.4.1).
         let above = if rtype == Rtype::DS { name.parent().map(|parent| parent.octets_into()) } else { None };
@@ -216,7 +222,7 @@ fn said(name: &Owner, rtype: Rtype, apex: &Owner, lines: &[Line], recursive: boo
         .take_while(|suffix: &Owner| suffix != apex)
         .filter(|suffix| of(suffix, Rtype::NS).next().is_some())
         .last();
-    if let Some(cut) = cut.filter(|cut| !recursive && !(rtype == Rtype::DS && cut == name)) {
+    if let Some(cut) = cut.filter(|cut| !(recursive || rtype == Rtype::DS && cut == name)) {
         said.sections[1] = of(&cut, Rtype::NS).map(|line| shown(&cut, line)).collect();
         for line in of(&cut, Rtype::NS) {
             let domain::rdata::ZoneRecordData::Ns(ns) = line.record.data() else { continue };

@@ -1,4 +1,5 @@
 //! A world of our own on loopback: a root, a top-level domain, a provider, and resolvers, all on one port that the kernel chose.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -12,7 +13,7 @@ use poterne_dns_resolver::{
 use poterne_guard::{Guard, Range};
 use poterne_model::{Name, Rtype};
 
-const PLAIN: Manner = Manner { recursive: false, transfers: false, silent: false, refuses: false };
+const PLAIN: Manner = Manner { recursive: false, transfers: false, silent: false, refuses: false, old: false };
 
 struct World {
     root: TestServer,
@@ -187,4 +188,12 @@ async fn what_does_not_fit_is_asked_for_over_tcp() {
     world.provider.set("example.test", &format!("@ NS ns1\n{long}"));
     let found = world.resolver().lookup(&name("big.example.test"), Rtype::A).await.unwrap();
     assert_eq!(found.records.len(), 100);
+}
+
+#[tokio::test]
+async fn a_server_from_before_edns_is_asked_without() {
+    let world = World::new().await;
+    world.provider.behave(Manner { old: true, ..PLAIN });
+    let found = world.resolver().lookup(&name("mail.example.test"), Rtype::A).await.unwrap();
+    assert_eq!(contents(&found), ["9.9.9.8"]);
 }

@@ -18,16 +18,13 @@ pub const PROPOSALS_MAX: usize = 5000;
 
 /// Hosts of pages that a provider shows for names nobody uses; whoever has one of them has nothing there.
 const PARKING: &[&str] = &[
-    "parkingcrew.net",
-    "sedoparking.com",
-    "bodis.com",
-    "parklogic.com",
     "above.com",
+    "bodis.com",
     "cashparking.com",
-    "domaincontrol-parking.com",
-    "registrar-servers-parking.com",
-    "parking.namesilo.com",
-    "park.io",
+    "parkingcrew.net",
+    "parkingpage.namecheap.com",
+    "parklogic.com",
+    "sedoparking.com",
 ];
 
 /// What a wildcard answers, where there is one.
