@@ -27,6 +27,9 @@ pub const STALE_MAX: Duration = Duration::from_secs(3600);
 /// How long a question rests after it failed (RFC 8767 §5).
 pub const REST: Duration = Duration::from_secs(30);
 
+/// How long a question that failed, and of which nothing is remembered, is not put again (RFC 9520 §3.2).
+pub const FAILED_FOR: Duration = Duration::from_secs(5);
+
 /// An answer that is remembered.
 #[derive(Debug, Clone)]
 pub struct Kept {
@@ -79,29 +82,45 @@ impl Kept {
     }
 }
 
-/// All that is remembered.
-pub(crate) struct Cache(Store<(Name, Rtype), Kept>);
+/// What a question is: of a name and a type.
+type Key = (Name, Rtype);
+
+/// All that is remembered: answers, and since when and why questions fail.
+pub(crate) struct Cache {
+    answers: Store<Key, Kept>,
+    failures: Store<Key, (Instant, Arc<str>)>,
+}
 
 impl Cache {
     pub(crate) fn new() -> Self {
-        Self(Store::new(ENTRIES_MAX))
+        Self { answers: Store::new(ENTRIES_MAX), failures: Store::new(ENTRIES_MAX) }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.answers.len()
     }
 
-    pub(crate) fn verdict(&self, key: &(Name, Rtype), now: Instant) -> Verdict {
-        self.0.get(key).map_or(Verdict::Gone, |kept| kept.verdict(now))
+    pub(crate) fn verdict(&self, key: &Key, now: Instant) -> Verdict {
+        self.answers.get(key).map_or(Verdict::Gone, |kept| kept.verdict(now))
     }
 
-    pub(crate) fn keep(&self, key: (Name, Rtype), found: Arc<Found>, now: Instant) {
-        self.0.insert(key, Kept::new(found, now));
+    pub(crate) fn keep(&self, key: Key, found: Arc<Found>, now: Instant) {
+        self.answers.insert(key, Kept::new(found, now));
     }
 
-    pub(crate) fn failed(&self, key: (Name, Rtype), now: Instant) {
-        if let Some(kept) = self.0.get(&key) {
-            self.0.insert(key, kept.resting(now));
+    /// Why the question failed, where that was a moment ago.
+    pub(crate) fn failure(&self, key: &Key, now: Instant) -> Option<Arc<str>> {
+        self.failures.get(key).filter(|(at, _)| now < *at + FAILED_FOR).map(|(_, why)| why)
+    }
+
+    /// Notes that a question failed of which nothing is remembered.
+    pub(crate) fn fail(&self, key: Key, why: &str, now: Instant) {
+        self.failures.insert(key, (now, why.into()));
+    }
+
+    pub(crate) fn failed(&self, key: Key, now: Instant) {
+        if let Some(kept) = self.answers.get(&key) {
+            self.answers.insert(key, kept.resting(now));
         }
     }
 }
@@ -136,6 +155,16 @@ mod tests {
         assert!(matches!(resting.verdict(now + secs(89)), Verdict::Resting(_)));
         assert!(matches!(resting.verdict(now + secs(90)), Verdict::Stale(_)));
         assert!(matches!(resting.verdict(now + secs(60 + 3600)), Verdict::Gone));
+    }
+
+    #[test]
+    fn a_question_that_failed_is_left_alone_for_a_moment() {
+        let (cache, now) = (Cache::new(), Instant::now());
+        let key = (Name::parse("example.com").unwrap(), Rtype::A);
+        assert_eq!(cache.failure(&key, now), None);
+        cache.fail(key.clone(), "nobody answers", now);
+        assert_eq!(cache.failure(&key, now + FAILED_FOR - Duration::from_millis(1)).as_deref(), Some("nobody answers"));
+        assert_eq!(cache.failure(&key, now + FAILED_FOR), None);
     }
 
     #[test]

@@ -111,6 +111,14 @@ pub enum ResolveError {
         /// What the last of them did.
         why: String,
     },
+    /// It failed a moment ago, and is not asked for again yet.
+    #[error("{why}; that was a moment ago, so {name} is not asked for again yet")]
+    Resting {
+        /// What was asked for.
+        name: Name,
+        /// Why it failed.
+        why: Arc<str>,
+    },
     /// It leads on and on.
     #[error("{0} leads on through more than {ALIASES_MAX} CNAMEs or {REFERRALS_MAX} referrals")]
     TooLong(Name),
@@ -180,6 +188,11 @@ impl Resolver {
             Verdict::Stale(found) => Some(found),
             Verdict::Gone => None,
         };
+        if old.is_none()
+            && let Some(why) = self.0.cache.failure(&key, Instant::now())
+        {
+            return Err(ResolveError::Resting { name: name.clone(), why });
+        }
         match (self.find(name, rtype, &mut Budget::new(), 0).await, old) {
             (Ok(found), _) => {
                 let found = Arc::new(found);
@@ -191,7 +204,10 @@ impl Resolver {
                 self.0.cache.failed(key, Instant::now());
                 Ok(Arc::new(Found { stale: true, ..Found::clone(&old) }))
             }
-            (Err(error), None) => Err(error),
+            (Err(error), None) => {
+                self.0.cache.fail(key, &error.to_string(), Instant::now());
+                Err(error)
+            }
         }
     }
 

@@ -197,3 +197,16 @@ async fn a_server_from_before_edns_is_asked_without() {
     let found = world.resolver().lookup(&name("mail.example.test"), Rtype::A).await.unwrap();
     assert_eq!(contents(&found), ["9.9.9.8"]);
 }
+
+#[tokio::test]
+async fn a_name_whose_servers_are_silent_is_not_asked_for_at_once_again() {
+    let world = World::new().await;
+    world.provider.behave(Manner { silent: true, ..PLAIN });
+    let resolver = world.resolver();
+    let error = resolver.lookup(&name("mail.example.test"), Rtype::A).await.unwrap_err();
+    assert!(error.to_string().contains("no reply from 127.0.0.23"), "{error}");
+    let asked = world.root.asked().len();
+    let error = resolver.lookup(&name("mail.example.test"), Rtype::A).await.unwrap_err();
+    assert!(error.to_string().contains("a moment ago"), "{error}");
+    assert_eq!(world.root.asked().len(), asked);
+}

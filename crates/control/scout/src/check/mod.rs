@@ -1,6 +1,6 @@
 //! `poterne dns check`: what the world sees of a zone, and which of its records give the origin's address away.
 //!
-//! [`facts`] asks, [`report`] and [`leaks`] judge; the judging is pure.
+//! [`facts`] asks, [`mod@report`] and [`mod@leaks`] judge; the judging is pure.
 
 pub mod facts;
 pub mod leaks;

@@ -4,7 +4,7 @@
 //! delegation ─→ name servers ─→ AXFR of each of two ──(refused)──→ wildcard? ─→ probes ─→ what exists: its AAAA ─→ propose
 //! ```
 //!
-//! [`probes`] is what is asked, [`propose`] what becomes of the answers; both are pure. Here are the asking, and its bounds: 20
+//! [`probes`] is what is asked, [`mod@propose`] what becomes of the answers; both are pure. Here are the asking, and its bounds: 20
 //! questions at once, [`probes::QUESTIONS_MAX`] in all.
 
 pub mod probes;
