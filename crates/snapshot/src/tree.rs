@@ -194,6 +194,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Node<K, V> {
                     Ok(at) => return Some(std::mem::replace(&mut Arc::make_mut(page).entries[at].1, value)),
                     Err(at) => {
                         let page = Arc::make_mut(page);
+                        page.make_room();
                         page.hashes.insert(at, hash);
                         page.entries.insert(at, (key, value));
                     }
@@ -239,6 +240,18 @@ impl<K: Eq, V> Page<K, V> {
         let first = self.hashes.partition_point(|&other| other < hash);
         let same = self.hashes[first..].iter().take_while(|&&other| other == hash).count();
         (first..first + same).find(|&at| self.entries[at].0.borrow() == key).ok_or(first)
+    }
+}
+
+impl<K, V> Page<K, V> {
+    /// For one more. By a quarter and not by twice as vectors grow: a page is small enough to be copied often, and there are so many of
+    /// them that what they leave empty is memory.
+    fn make_room(&mut self) {
+        if self.entries.len() == self.entries.capacity() {
+            let more = (self.entries.len() / 4).max(4);
+            self.hashes.reserve_exact(more);
+            self.entries.reserve_exact(more);
+        }
     }
 }
 
@@ -317,6 +330,28 @@ mod tests {
         assert_eq!(tree.pages_unshared(&before), 1);
         assert_eq!(tree.remove(&100_000), None);
         assert_eq!(tree.pages_unshared(&before), 1, "asking for what is absent copies nothing");
+    }
+
+    #[test]
+    fn pages_leave_little_room_empty() {
+        let mut tree = PageTree::default();
+        for number in 0..50_000u32 {
+            tree.insert(number, number);
+        }
+        // A change copies its page, which grows anew.
+        let kept = tree.clone();
+        for number in 50_000..51_000u32 {
+            tree.insert(number, number);
+        }
+        let (mut room, mut nodes) = (0, vec![&tree.root]);
+        while let Some(node) = nodes.pop() {
+            match node {
+                Node::Page(page) => room += page.entries.capacity(),
+                Node::Branch(branch) => nodes.extend(&branch.children),
+            }
+        }
+        assert!(room * 4 < tree.len() * 5, "room for {room}");
+        assert_eq!(kept.len(), 50_000);
     }
 
     #[test]

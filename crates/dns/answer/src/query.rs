@@ -18,6 +18,7 @@ const NOTIFY: u8 = 4;
 const SIG: u16 = 24;
 
 /// What came.
+#[allow(clippy::large_enum_variant, reason = "it is made once a query and taken apart at once")]
 pub(crate) enum Parsed<'q> {
     /// A query.
     Query(Query<'q>),

@@ -9,7 +9,7 @@
 //! UDP has threads of its own: a flood costs cores, and not the tasks of visitors; answering takes a microsecond or two and waits for
 //! nothing. Packets are received 32 at a time (`recvmmsg`, by `quinn-udp`, which knows each packet's destination too: a socket that
 //! listens on every address answers from the one that was asked). Answers leave one by one, since nothing safe among our crates sends to
-//! many destinations at once.
+//! many destinations at once (nix 0.32's `sendmmsg` hands out addresses that nobody wrote).
 //!
 //! What bounds whom: over UDP, [`rate`] (answers to one prefix); over TCP, connections in all and of one prefix, time for a message
 //! and time without one. Datagrams wait in the kernel's buffer and are lost when it is full, which is what UDP is for.
@@ -97,6 +97,7 @@ pub(crate) struct Shared {
     rate: Option<Rate>,
     counts: Counts,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    stop: CancellationToken,
 }
 
 impl Server {
@@ -105,11 +106,12 @@ impl Server {
         let Settings { service, rates, connections_max, connections_per_prefix_max, tls, clock } = settings;
         let limits = AdmissionLimits { connections_max, connections_per_prefix_max };
         let rate = rates.map(|rates| Rate::new(rates, Instant::now()));
+        let stop = CancellationToken::new();
         Self {
-            shared: Arc::new(Shared { snapshot, service, rate, counts: Counts::new(metrics), clock }),
+            shared: Arc::new(Shared { snapshot, service, rate, counts: Counts::new(metrics), clock, stop: stop.clone() }),
             admission: Admission::counted_as(limits, metrics, "dns_connections", "Name server connections"),
             tls: tls.map(TlsAcceptor::from),
-            stop: CancellationToken::new(),
+            stop,
             tasks: TaskTracker::new(),
             wakers: Vec::new(),
             threads: Vec::new(),
@@ -166,8 +168,8 @@ impl Server {
 
     /// Stops listening; returns when nobody is being answered any more.
     pub async fn stop(self) {
-        drop(self.wakers);
         self.stop.cancel();
+        drop(self.wakers);
         self.tasks.close();
         self.tasks.wait().await;
         let threads = self.threads;

@@ -6,7 +6,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
 };
@@ -143,6 +143,26 @@ async fn datagrams_are_answered_whole_or_cut_and_nothing_else_is() {
         assert!(text.contains(line), "{line} in {text}");
     }
     assert!(UdpSocket::bind(address).is_ok(), "the port is free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_does_not_keep_it_from_stopping() {
+    let (server, address, _) = begin(Settings::default(), "127.0.0.1:0");
+    let is_over = Arc::new(AtomicBool::new(false));
+    let floods: Vec<_> = (0..2u16)
+        .map(|number| {
+            let (socket, is_over) = (udp(address), Arc::clone(&is_over));
+            std::thread::spawn(move || {
+                while !is_over.load(Relaxed) {
+                    // Refused once nobody listens.
+                    let _ = socket.send(&query(number, "www.example.com", rtype::A));
+                }
+            })
+        })
+        .collect();
+    tokio::time::timeout(PATIENCE, server.stop()).await.expect("it stops while queries come");
+    is_over.store(true, Relaxed);
+    floods.into_iter().for_each(|flood| flood.join().unwrap());
 }
 
 /// The clock is what a test can make panic.

@@ -36,13 +36,14 @@ impl Listener {
         Ok(Self { socket, state, is_wildcard, woken, shared })
     }
 
-    /// Answers until the other end of `woken` is closed.
+    /// Answers until it is told to stop, and woken by the other end of `woken` that is closed.
     pub(crate) fn run(self) {
         let mut room = vec![0; BATCH_SIZE * ARRIVAL_OCTETS];
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         let mut out = [0; UDP_OCTETS_MAX];
         let mut turn = 0u32;
-        loop {
+        // Asked once a batch: a flood lets no thread sleep.
+        while !self.shared.stop.is_cancelled() {
             let mut arrivals: Vec<IoSliceMut<'_>> = room.chunks_mut(ARRIVAL_OCTETS).map(IoSliceMut::new).collect();
             match self.state.recv((&self.socket).into(), &mut arrivals, &mut metas) {
                 Ok(count) => {
@@ -58,27 +59,22 @@ impl Listener {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.wait() {
-                        return;
-                    }
+                    self.wait();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     tracing::debug!(%error, "a datagram could not be received");
-                    if !self.wait() {
-                        return;
-                    }
+                    self.wait();
                 }
             }
         }
     }
 
-    /// Waits for a packet; false when it is over.
-    fn wait(&self) -> bool {
+    /// Waits for a packet, or for the end.
+    fn wait(&self) {
         let mut waited = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
         // Interrupted: looked at again.
         let _ = poll(&mut waited, None);
-        waited[1].revents().is_empty()
     }
 
     fn answer_all<'q>(

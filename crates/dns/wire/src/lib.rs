@@ -12,7 +12,7 @@
 //!
 //! * [`name`]: names between text and labels, and [`KeyName`], the form a name is looked up in;
 //! * [`rdata`]: the data of one record, names in it whole and in lower case (RFC 4034 §6.2), so that comparing octets compares records;
-//! * [`sets`]: [`RecordSets`];
+//! * [`sets`]: that buffer, [`RecordSets`];
 //! * [`rtype`]: the numbers of types.
 //!
 //! What is not here: whole messages (`dns/answer` reads queries and writes responses), and signing.

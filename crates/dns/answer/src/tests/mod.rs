@@ -54,8 +54,11 @@ struct Told {
     answer: Vec<String>,
     authority: Vec<String>,
     additional: Vec<String>,
-    opt: Option<(u16, bool, Vec<(u16, Vec<u8>)>)>,
+    opt: Option<OptTold>,
 }
+
+/// What it takes over UDP, DO, and its options.
+type OptTold = (u16, bool, Vec<(u16, Vec<u8>)>);
 
 fn client(transport: Transport) -> Client {
     Client { address: "198.51.100.100".parse().unwrap(), transport, now_secs: 1_559_731_985, turn: 0 }

@@ -1,6 +1,6 @@
 //! Names that the edge stands before: the origin shows in no type and no answer (edge-behaviour §1.5, §1.9).
 
-use poterne_dns_wire::rtype::{self, A, AAAA, CNAME, HTTPS, MX, TXT};
+use poterne_dns_wire::rtype::{A, AAAA, CNAME, HTTPS, MX, TXT};
 use poterne_snapshot::Snapshot;
 
 use super::{Ask, Opt, world::World};
@@ -107,5 +107,4 @@ fn the_origin_is_in_no_answer_to_any_question() {
         }
     }
     assert!(seen > 100_000);
-    assert!(rtype::ANY == 255);
 }
