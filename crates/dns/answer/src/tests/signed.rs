@@ -324,7 +324,7 @@ proptest! {
     /// Any records, any question: what is answered of a signed zone validates, and a denial never denies what another question finds.
     #[test]
     fn any_answer_validates(
-        lines in prop::collection::vec(("(\\*\\.)?[abc](\\.[ab])?", prop_oneof![
+        lines in prop::collection::vec(("@|(\\*\\.)?[abc](\\.[ab])?", prop_oneof![
             Just("A 192.0.2.1"), Just("TXT \"x\""), Just("CNAME a.example.com"), Just("CNAME b.a.example.com flattened"),
             Just("A 198.51.100.1 proxied"), Just("NS ns.example.org"), Just("MX 10 c.example.com"),
         ]), 0..8),
