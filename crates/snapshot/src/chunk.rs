@@ -2,7 +2,7 @@
 //!
 //! Keys and bodies are postcard behind one version byte. A reader that meets a version it does not know refuses the whole
 //! change, so an older node keeps obeying what it understood. Within a version fields are only appended to a *new* version:
-//! postcard is not self-describing. Bodies have versions of their own; those of before are read still ([`before`](self::before)).
+//! postcard is not self-describing. Bodies have versions of their own; those of before are read still ([`before`]).
 
 use std::net::IpAddr;
 

@@ -11,7 +11,7 @@
 //! presentation text and makes no object of a record.
 //!
 //! * [`name`]: names between text and labels, and [`KeyName`], the form a name is looked up in;
-//! * [`rdata`]: the data of one record, names in it whole and in lower case (RFC 4034 §6.2), so that comparing octets compares records;
+//! * [`mod@rdata`]: the data of one record, names in it whole and in lower case (RFC 4034 §6.2), so that comparing octets compares records;
 //! * [`sets`]: that buffer, [`RecordSets`];
 //! * [`rtype`]: the numbers of types.
 //!

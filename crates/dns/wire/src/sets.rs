@@ -37,7 +37,7 @@ pub struct Record {
     pub ttl_secs: u32,
     /// Of a CNAME: whether resolvers see the addresses it leads to instead.
     pub flattened: bool,
-    /// Its data, as [`crate::rdata`] makes it.
+    /// Its data, as [`crate::rdata()`] makes it.
     pub data: Vec<u8>,
 }
 
