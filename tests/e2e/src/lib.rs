@@ -12,6 +12,7 @@
 //! * [`curl`]: the visitor of most tests;
 //! * [`dig`]: who asks the name server;
 //! * [`failures`]: what goes wrong beneath a node;
+//! * [`reserved`]: ports for servers that must be told one;
 //! * [`process`]: child processes that end with their owner.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "this crate is tests: a failed helper is a failed test")]
@@ -27,6 +28,7 @@ pub mod origin;
 pub mod peer;
 pub mod postgres;
 pub mod process;
+pub mod reserved;
 
 pub use agent::{Agent, Kind};
 pub use api::Api;
@@ -36,3 +38,4 @@ pub use dig::Dig;
 pub use node::{Node, Setup};
 pub use origin::{Nginx, Raw};
 pub use process::{Running, eventually};
+pub use reserved::Reserved;

@@ -10,20 +10,24 @@ use std::{
     thread,
 };
 
-use crate::process::{Running, eventually};
+use crate::{
+    process::{Running, eventually},
+    reserved::Reserved,
+};
 
 /// A real nginx with a few files.
 pub struct Nginx {
     /// Where it listens.
     pub url: String,
     _process: Running,
+    _reserved: Reserved,
 }
 
 impl Nginx {
     /// Serves `dir/www`.
     pub fn start(dir: &Path) -> Self {
-        // nginx cannot be handed a socket, so this port was only free a moment ago.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let reserved = Reserved::new();
+        let port = reserved.port;
         let www = dir.join("www");
         fs::create_dir_all(&www).unwrap();
         fs::write(www.join("hello"), "Hello, world\n").unwrap();
@@ -44,7 +48,7 @@ impl Nginx {
         command.arg("-c").arg(&file).arg("-p").arg(dir).stdin(Stdio::null()).stderr(Stdio::null());
         let process = Running::start(&mut command);
         eventually("nginx answers", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Self { url: format!("http://127.0.0.1:{port}"), _process: process }
+        Self { url: format!("http://127.0.0.1:{port}"), _process: process, _reserved: reserved }
     }
 }
 

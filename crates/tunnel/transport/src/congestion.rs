@@ -24,17 +24,16 @@ mod tests {
 
     use super::*;
 
-    fn in_use(stream: &TcpStream) -> Vec<u8> {
-        let mut name = socket2::SockRef::from(stream).tcp_congestion().unwrap();
-        name.retain(|byte| *byte != 0);
-        name
-    }
-
     /// What is told is what the kernel then uses, whichever way this machine decides.
     #[test]
     fn tells_what_the_kernel_then_uses() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let in_use = |stream: &TcpStream| {
+            let mut name = socket2::SockRef::from(stream).tcp_congestion().unwrap();
+            name.retain(|byte| *byte != 0);
+            name
+        };
         let before = in_use(&stream);
         let granted = ask_for_bbr(&stream);
         let expected = if granted { b"bbr".to_vec() } else { before };

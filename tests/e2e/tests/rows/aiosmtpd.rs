@@ -1,14 +1,9 @@
 //! Mail, with PyPI's `aiosmtpd` as the server that takes it: `peers/with_aiosmtpd.py`.
 
-use std::{fs, net::TcpListener, time::SystemTime};
+use std::{fs, time::SystemTime};
 
-use poterne_e2e::{Client, Node, eventually};
+use poterne_e2e::{Client, Node, Reserved, eventually};
 use poterne_keys::{CaSpec, LocalCa};
-
-/// A port that was free a moment ago: the node is told of it before the server is there.
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn node(smtp: &str, more: &[&str]) -> Node {
     let mut settings = vec![format!("mail.smtp={smtp}"), "mail.from=Poterne <poterne@example.net>".to_owned()];
@@ -18,7 +13,8 @@ fn node(smtp: &str, more: &[&str]) -> Node {
 
 #[test]
 fn an_invitation_made_through_the_api_arrives() {
-    let port = port();
+    let reserved = Reserved::new();
+    let port = reserved.port;
     let mut node = node(&format!("smtp://127.0.0.1:{port}"), &[]);
     node.line["smtp_port"] = port.into();
     Client::run("with_aiosmtpd.py", &["invitation"], &node);
@@ -26,7 +22,8 @@ fn an_invitation_made_through_the_api_arrives() {
 
 #[test]
 fn what_was_put_off_is_sent_after_a_kill() {
-    let port = port();
+    let reserved = Reserved::new();
+    let port = reserved.port;
     let mut node = node(&format!("smtp://127.0.0.1:{port}"), &["mail.language=fr"]);
     node.line["smtp_port"] = port.into();
     let mut client = Client::start("with_aiosmtpd.py", &["put_off"], &node);
@@ -39,7 +36,8 @@ fn what_was_put_off_is_sent_after_a_kill() {
 
 #[test]
 fn over_tls_with_a_password_or_with_the_reason_why_not() {
-    let port = port();
+    let reserved = Reserved::new();
+    let port = reserved.port;
     let ca = LocalCa::generate(&CaSpec { name: "mail".into(), permitted: Vec::new() }, SystemTime::now()).unwrap();
     let leaf = ca.issue(&["localhost".to_owned()], SystemTime::now(), None).unwrap();
     let smtp = format!("smtps://ada%40example.net@localhost:{port}");

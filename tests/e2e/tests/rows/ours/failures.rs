@@ -15,7 +15,7 @@ use serde_json::json;
 
 #[test]
 fn a_node_killed_again_and_again_loses_nothing() {
-    again_and_again(Setup::default());
+    again_and_again(Setup { settings: vec!["control.rate_limit=0".to_owned()], ..Setup::default() });
 }
 
 /// A file system of its own, as small as one is never given.
