@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use poterne_control_app::{ConfigSource, RecordOutcome, Tunnel, TunnelFilter, TunnelInfo};
+use poterne_control_app::{AppError, ConfigSource, RecordOutcome, Tunnel, TunnelFilter, TunnelInfo};
 use poterne_control_wire::{
     WireTime,
     query::{
@@ -217,7 +217,7 @@ async fn create(
     let source = body.member("config_src").map(|source| source.one_of(SOURCES)).transpose()?;
     let source = if source == Some("cloudflare") { ConfigSource::Remote } else { ConfigSource::Local };
     let new = door.app.tunnel_create_in(&caller, account, name, source, secret(&body)?).await?;
-    let described = door.app.tunnels_described(vec![new.tunnel.clone()]).await?;
+    let described = door.app.tunnels_described(vec![new.tunnel.clone()]).await.map_err(AppError::once_kept)?;
     let Some(info) = described.into_iter().next() else { return Err(Answer::no_route(name)) };
     let credentials = json!({
         "AccountTag": new.tunnel.account, "TunnelID": new.tunnel.id, "TunnelName": new.tunnel.name,
@@ -253,7 +253,7 @@ async fn delete(
 ) -> Answered<TunnelObject> {
     let cascade = query.boolean("cascade")?.unwrap_or(false);
     let tunnel = door.app.tunnel_remove(&caller, account, id, cascade).await?;
-    let described = door.app.tunnels_described(vec![tunnel]).await?;
+    let described = door.app.tunnels_described(vec![tunnel]).await.map_err(AppError::once_kept)?;
     described.into_iter().next().map(|info| Answer::success(object(info))).ok_or_else(|| Answer::no_route("tunnel"))
 }
 

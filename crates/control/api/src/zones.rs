@@ -162,10 +162,10 @@ fn object(
     }
 }
 
-async fn one(door: &Door, caller: &Caller, zone: (Zone, Account)) -> Answered<ZoneObject> {
+async fn described(door: &Door, caller: &Caller, zone: (Zone, Account)) -> Result<ZoneObject, AppError> {
     let modes = door.app.development_modes(std::slice::from_ref(&zone)).await?;
     let original = door.app.original_name_servers(&[zone.0.id]).await?.pop().flatten();
-    Ok(Answer::success(object(caller, zone, modes.first().copied().unwrap_or(0), original)))
+    Ok(object(caller, zone, modes.first().copied().unwrap_or(0), original))
 }
 
 async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<ZoneObject>> {
@@ -231,10 +231,10 @@ async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) ->
         // Whoever may add zones and not change records has the zone, and no scan.
         match door.app.scan_trigger(&caller, zone.id).await {
             Ok(_) | Err(AppError::Forbidden { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error.once_kept().into()),
         }
     }
-    let shown = door.app.zone_get(&caller, zone.id).await?;
+    let shown = door.app.zone_get(&caller, zone.id).await.map_err(AppError::once_kept)?;
     Ok(Answer::success(object(&caller, shown, 0, None)))
 }
 
@@ -250,7 +250,7 @@ async fn only_account(door: &Door, caller: &Caller) -> Result<AccountId, Answer<
 
 async fn show(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<ZoneObject> {
     let zone = door.app.zone_get(&caller, id).await?;
-    one(&door, &caller, zone).await
+    Ok(Answer::success(described(&door, &caller, zone).await?))
 }
 
 async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Json(body): Json) -> Answered<ZoneObject> {
@@ -271,7 +271,8 @@ async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Js
         Some(paused) => door.app.zone_pause(&caller, id, paused.boolean()?).await?,
         None => door.app.zone_get(&caller, id).await?,
     };
-    one(&door, &caller, zone).await
+    let kept = |error: AppError| if body.member("paused").is_some() { error.once_kept() } else { error };
+    Ok(Answer::success(described(&door, &caller, zone).await.map_err(kept)?))
 }
 
 async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Gone<ZoneId>> {

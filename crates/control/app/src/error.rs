@@ -1,5 +1,7 @@
 //! Why a verb refused, in words for whoever called it.
 
+use std::sync::Arc;
+
 use poterne_control_store::{StoreError, Trouble};
 use poterne_dns_sign::KeyError;
 use poterne_keys::EnvelopeError;
@@ -273,6 +275,16 @@ pub enum AppError {
 }
 
 impl AppError {
+    /// The same of what is asked of the store once a change is kept: a store that is gone by then leaves whoever asked in doubt. It would
+    /// be false to say that nothing was changed.
+    #[must_use]
+    pub fn once_kept(self) -> Self {
+        match self {
+            Self::Store(cause) if !matches!(cause, StoreError::InDoubt(_)) => Self::Store(StoreError::InDoubt(Arc::new(cause))),
+            other => other,
+        }
+    }
+
     /// What is the matter with the node, where the failure is its own.
     pub fn trouble(&self) -> Trouble {
         match self {
