@@ -120,14 +120,16 @@ impl Node {
         let spent = self.cpu()? - before;
         let word =
             |begin: &str, at: usize| table.lines().map(str::trim).find(|line| line.contains(begin))?.split_whitespace().nth(at);
+        // Other lines hold percentages, too.
+        let percentile = |of: &str| table.lines().find_map(|line| line.trim().strip_prefix(of)).map(str::trim);
         let asked: f64 = word("requests in", 0).and_then(|count| count.parse().ok()).unwrap_or(0.0);
         let refused = word("Non-2xx", 4).unwrap_or("0");
         eprintln!(
             "{what:<40} {:>9}/s  {:.3} ms of the node's CPU each  p50 {}  p99 {}  refused {refused}",
             word("Requests/sec:", 1).unwrap_or("?"),
             spent.as_secs_f64() * 1e3 / asked.max(1.0),
-            word("50%", 1).unwrap_or("?"),
-            word("99%", 1).unwrap_or("?"),
+            percentile("50%").unwrap_or("?"),
+            percentile("99%").unwrap_or("?"),
         );
         Ok(())
     }
