@@ -67,6 +67,11 @@ impl Connections {
         Registered(self, index)
     }
 
+    /// How many are registered.
+    pub(crate) fn up(&self) -> usize {
+        self.slots().values().filter(|slot| slot.up.is_some()).count()
+    }
+
     /// The edge of one of them.
     pub(crate) fn edge(&self) -> Option<IpAddr> {
         self.slots().values().find_map(|slot| slot.up.as_ref()).map(|up| up.edge)

@@ -54,7 +54,7 @@ use poterne_tunnel_proto::{
 };
 use poterne_tunnel_rpc::RpcThreads;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Mutex, mpsc, watch},
     time::sleep_until,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -144,6 +144,9 @@ pub struct AgentConfig {
     pub local_flags: BTreeMap<String, String>,
     /// How long running requests may take after a shutdown was asked for. Default 30 s.
     pub grace_period: Duration,
+    /// How long a connection that served hundreds of requests at once has to be calm before it is opened anew, to give their memory
+    /// back. Default 20 s.
+    pub calm: Duration,
     /// The status page.
     pub status: StatusListen,
     /// Where the list of edges is remembered; absent: nowhere.
@@ -184,6 +187,7 @@ impl AgentConfig {
             local: None,
             local_flags: BTreeMap::new(),
             grace_period: Duration::from_secs(30),
+            calm: Duration::from_secs(20),
             status: StatusListen::default(),
             state_dir: None,
             congestion: Congestion::default(),
@@ -241,6 +245,10 @@ pub(crate) struct Shared {
     post_quantum: bool,
     rpc_timeout: Duration,
     grace_period: Duration,
+    calm: Duration,
+    connections_wanted: usize,
+    /// Held by the connection that is being opened anew.
+    renewing: Mutex<()>,
     trust: Trust,
     dialer: Dialer,
     edges: EdgeBook,
@@ -295,6 +303,9 @@ impl Agent {
             post_quantum: config.post_quantum,
             rpc_timeout: config.rpc_timeout,
             grace_period: config.grace_period,
+            calm: config.calm,
+            connections_wanted: usize::from(config.ha_connections),
+            renewing: Mutex::default(),
             trust: config.trust,
             dialer,
             edges,

@@ -3,11 +3,12 @@
 //! * [`quic`]: the agent is the QUIC client; the edge opens a stream for each request;
 //! * [`http2`]: the agent is the HTTP/2 *server* on the connection it dialled.
 //!
-//! Both end in an [`Event`] for the supervisor. On shutdown both unregister, and go on serving until the edge closes the
+//! [`streams`] counts what a connection serves at once. Both end in an [`Event`] for the supervisor. On shutdown both unregister, and go on serving until the edge closes the
 //! connection or the grace period is over (reference §6.5).
 
 pub(crate) mod http2;
 pub(crate) mod quic;
+mod streams;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -17,13 +18,16 @@ use poterne_tunnel_proto::registration::{
     ClientInfo, ConnectionDetails, ConnectionOptions, Edges, RegisterConnection, RegistrationError, features,
 };
 use poterne_tunnel_rpc::{AgentServer, BoxFuture, ConfigurationAnswer, RegistrationClient, UdpSession};
-use tokio::time::timeout;
+use tokio::{sync::MutexGuard, time::timeout};
 
 use crate::{
     Shared,
     supervise::{Dial, Event},
     trust::Trust,
 };
+
+/// How long the edge may take to end a connection that is renewed: its own limit for what runs is 180 s.
+const RENEWAL_MAX: Duration = Duration::from_secs(200);
 
 /// What became of asking to be registered.
 enum Registered {
@@ -165,6 +169,18 @@ async fn goodbye(shared: &Shared, client: &RegistrationClient, index: u8) {
         Ok(Err(error)) => tracing::debug!(connIndex = index, %error, "the goodbye was not answered"),
         Err(_) => tracing::debug!(connIndex = index, "the goodbye was not answered within {limit:?}"),
     }
+}
+
+/// The turn to say goodbye and be dialled again: one connection has it at a time, and only while all are up. A single connection never
+/// has it: nothing would serve meanwhile.
+fn renewal(shared: &Shared, index: u8) -> Option<MutexGuard<'_, ()>> {
+    let turn = shared.renewing.try_lock().ok()?;
+    let wanted = shared.connections_wanted;
+    if wanted < 2 || shared.connections.up() < wanted {
+        return None;
+    }
+    tracing::info!(connIndex = index, "Renewing a connection that served many requests at once, to give their memory back");
+    Some(turn)
 }
 
 /// What the edge may ask of us on a stream of its own.

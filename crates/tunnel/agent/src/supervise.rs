@@ -6,7 +6,7 @@
 //! ```text
 //!   Held ──(0 registered)──► Waiting ──(due)──► Dialling ──► Up
 //!                              ▲                   │          │
-//!                              └────(failed, refused)◄────────┘ (lost)
+//!                              └────(failed, refused)◄────────┘ (lost, renewed)
 //! ```
 //!
 //! Time is [`Duration`] since the agent's start on a monotonic clock, handed in: the wall clock may jump as it likes.
@@ -41,6 +41,8 @@ pub enum Event {
     Elsewhere,
     /// A registered connection ended.
     Lost,
+    /// A registered connection was ended by us, to be dialled again.
+    Renewed,
 }
 
 /// Dial this connection now.
@@ -131,6 +133,7 @@ impl Supervisor {
                 slot.address += 1;
                 slot.wait(now, below(random, FIRST_PAUSE));
             }
+            Event::Renewed => slot.state = State::Waiting { due: now },
             Event::Failed => {
                 slot.address += 1;
                 let pause = slot.pause(now, random, retries);
@@ -235,6 +238,15 @@ mod tests {
     }
 
     #[test]
+    fn a_renewed_connection_is_dialled_at_once_at_the_same_edge() {
+        let mut supervisor = whole();
+        let before = supervisor.slots[2].address;
+        supervisor.handle(2, Event::Renewed, SECOND * 9, u64::MAX);
+        assert_eq!(supervisor.up(), 3);
+        assert_eq!(supervisor.due(SECOND * 9), [Dial { index: 2, address: before, attempts: 0 }]);
+    }
+
+    #[test]
     fn pauses_grow_to_the_cap_and_no_further() {
         let mut supervisor = Supervisor::new(1, 5);
         let mut now = Duration::ZERO;
@@ -295,7 +307,7 @@ mod tests {
     proptest! {
         /// Whatever happens, in whatever order, every slot is up, being dialled, held for the first, or due within bounds.
         #[test]
-        fn nothing_ever_gives_up(history in prop::collection::vec((0u8..6, 0u8..5, any::<u64>(), 0u64..5_000), 0..200)) {
+        fn nothing_ever_gives_up(history in prop::collection::vec((0u8..6, 0u8..6, any::<u64>(), 0u64..5_000), 0..200)) {
             let mut supervisor = Supervisor::new(4, 5);
             let mut now = Duration::ZERO;
             for (index, event, random, step) in history {
@@ -306,6 +318,7 @@ mod tests {
                     1 => Event::Failed,
                     2 => Event::Refused { retry_after: Duration::from_millis(random % 10_000) },
                     3 => Event::Elsewhere,
+                    4 => Event::Renewed,
                     _ => Event::Lost,
                 };
                 supervisor.handle(index, event, now, random);

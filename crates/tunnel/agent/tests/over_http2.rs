@@ -261,3 +261,49 @@ async fn the_words_of_an_edge_that_goes_away_are_told() {
     let line = text.lines().find(|line| line.contains("ended before it was registered")).unwrap_or_else(|| panic!("{text}"));
     assert!(line.contains("too crowded"), "{line}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_served_a_crowd_is_renewed() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let address = service(move |mut stream| {
+        let mut released = released.clone();
+        async move {
+            read_head(&mut stream).await;
+            released.wait_for(|released| *released).await.unwrap();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        }
+    })
+    .await;
+    let mut edge = TlsEdge::new().await;
+    let mut settings = config(edge.address, &edge.authority, vec![rule("", &format!("http://{address}"))]);
+    settings.protocol = Protocol::Http2;
+    (settings.ha_connections, settings.calm) = (2, std::time::Duration::from_millis(20));
+    let agent = Agent::new(settings).unwrap();
+    let mut connected = agent.connected();
+    tokio::spawn(agent.run(CancellationToken::new()));
+    soon("two connections", connected.wait_for(|up| *up == 2)).await.unwrap();
+    let mut crowded = edge.connection().await;
+    let mut crowd = Vec::new();
+    for _ in 0..600 {
+        let request = Request::get("https://a.example/").header("host", "a.example").body(()).unwrap();
+        let request = wire::tunnel_request(&request.into_parts().0, false).unwrap();
+        crowded = soon("room for a stream", crowded.ready()).await.unwrap();
+        crowd.push(crowded.send_request(request, true).unwrap().0);
+    }
+    release.send(true).unwrap();
+    for answer in crowd {
+        assert_eq!(soon("an answer", answer).await.unwrap().status(), 204);
+    }
+    soon("the goodbye", async {
+        while edge.told.goodbyes.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // Connection 0 comes first; its driver ends, as when the edge has drained it.
+    edge.drivers.lock().unwrap()[0].abort();
+    soon("the loss", connected.wait_for(|up| *up == 1)).await.unwrap();
+    soon("both again", connected.wait_for(|up| *up == 2)).await.unwrap();
+    let indexes: Vec<u8> = edge.told.registrations.lock().unwrap().iter().map(|registration| registration.index).collect();
+    assert_eq!(indexes, [0, 1, 0]);
+}

@@ -444,6 +444,50 @@ async fn four_connections_come_and_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_served_a_crowd_is_renewed_once_all_have_gone() {
+    let mut edge = QuicEdge::new(Told::default());
+    let mut settings = config(edge.address, &edge.authority, vec![rule("", "http_status:204")]);
+    (settings.ha_connections, settings.calm) = (2, std::time::Duration::from_millis(20));
+    let agent = Agent::new(settings).unwrap();
+    let mut connected = agent.connected();
+    tokio::spawn(agent.run(CancellationToken::new()));
+    soon("two connections", connected.wait_for(|up| *up == 2)).await.unwrap();
+    let (crowded, other) = (edge.connection().await, edge.connection().await);
+    let mut crowd = Vec::new();
+    for _ in 0..600 {
+        let (mut send, recv) = soon("a stream", crowded.open_bi()).await.unwrap();
+        send.write_all(&[0x0a]).await.unwrap();
+        crowd.push((send, recv));
+    }
+    let goodbyes = || edge.told.goodbyes.load(Ordering::SeqCst);
+    let last = crowd.pop().unwrap();
+    drop(crowd);
+    // One of them is left: the connection stays, however calm it is.
+    for _ in 0..50 {
+        assert_eq!(fetch(&crowded, "https://a.example/").await.unwrap().0, 204);
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(goodbyes(), 0);
+    drop(last);
+    soon("the goodbye", async {
+        while goodbyes() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    crowded.close(0u32.into(), b"drained");
+    let renewed = edge.connection().await;
+    soon("both again", connected.wait_for(|up| *up == 2)).await.unwrap();
+    for connection in [&renewed, &other] {
+        assert_eq!(fetch(connection, "https://a.example/").await.unwrap().0, 204);
+    }
+    let registrations = edge.told.registrations.lock().unwrap();
+    let again = registrations.last().unwrap();
+    assert_eq!(registrations.iter().filter(|first| first.index == again.index).count(), 2);
+    assert_eq!(again.options.previous_attempts, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_duplicate_tries_again_and_announced_edges_are_remembered() {
     let dir = tempfile::tempdir().unwrap();
     let edge = QuicEdge::new(Told::default());

@@ -29,7 +29,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{Registered, goodbye, register};
+use super::{RENEWAL_MAX, Registered, goodbye, register, renewal, streams::Streams};
 use crate::{
     Shared,
     proxy::{self, http::chain},
@@ -72,6 +72,7 @@ pub(crate) async fn run(
     // Tells the control stream's task that the transport has ended, and why.
     let over = Arc::new(SetOnce::new());
     let mut control_seen = false;
+    let streams = Arc::new(Streams::default());
     let mut control_due = std::pin::pin!(sleep(CONTROL_MAX));
     // In turns, so that what several answers write leaves in one TLS record.
     let mut turns = Turns::default();
@@ -86,14 +87,18 @@ pub(crate) async fn run(
                 if !control_seen && wire::request_kind(request.headers()) == Kind::ControlStream {
                     control_seen = true;
                     let (shared, events, shutdown, over) = (shared.clone(), events.clone(), shutdown.clone(), over.clone());
-                    let ended = ended.clone();
+                    let (ended, streams) = (ended.clone(), streams.clone());
                     let body = request.into_body();
                     tokio::spawn(async move {
-                        let outcome = control(&shared, body, respond, dial, (local_ip, edge), &events, &shutdown, &over).await;
+                        let outcome = control(&shared, body, respond, dial, (local_ip, edge), &streams, &events, &shutdown, &over).await;
                         let _ = ended.send(outcome).await;
                     });
                 } else {
-                    tokio::spawn(Box::pin(stream(shared.clone(), dial.index, request, respond)));
+                    let (shared, held) = (shared.clone(), streams.enter());
+                    tokio::spawn(Box::pin(async move {
+                        stream(shared, dial.index, request, respond).await;
+                        drop(held);
+                    }));
                 }
             }
             Some(outcome) = end.recv() => break Ok(outcome),
@@ -126,6 +131,7 @@ async fn control(
     mut respond: SendResponse<Bytes>,
     dial: Dial,
     (local_ip, edge): (Option<IpAddr>, IpAddr),
+    streams: &Streams,
     events: &mpsc::Sender<(u8, Event)>,
     shutdown: &CancellationToken,
     over: &SetOnce<String>,
@@ -138,9 +144,9 @@ async fn control(
         Registered::Yes => {}
         Registered::No(event) => return event,
     }
-    let _registered = shared.connections.registered(dial.index, edge, None);
+    let listed = shared.connections.registered(dial.index, edge, None);
     let _ = events.send((dial.index, Event::Registered)).await;
-    tokio::select! {
+    let turn = tokio::select! {
         reason = over.wait() => {
             tracing::warn!(connIndex = dial.index, reason, "the connection to the edge was lost");
             return Event::Lost;
@@ -151,14 +157,19 @@ async fn control(
             tracing::warn!(connIndex = dial.index, reason, "the connection to the edge was lost");
             return Event::Lost;
         }
-        () = shutdown.cancelled() => {}
-    }
+        () = shutdown.cancelled() => None,
+        turn = streams.outlived(shared.calm, || renewal(shared, dial.index)) => Some(turn),
+    };
     let drained = async {
         goodbye(shared, &client, dial.index).await;
         over.wait().await;
     };
-    let _ = timeout(shared.grace_period, drained).await;
-    Event::Lost
+    let (limit, end) = if turn.is_some() { (RENEWAL_MAX, Event::Renewed) } else { (shared.grace_period, Event::Lost) };
+    let _ = timeout(limit, drained).await;
+    // Before the turn goes on: the next who asks for it must see that one is away.
+    drop(listed);
+    drop(turn);
+    end
 }
 
 async fn stream(shared: Arc<Shared>, index: u8, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {

@@ -12,7 +12,7 @@ use poterne_tunnel_rpc::{Limits, RegistrationClient, serve_agent};
 use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{EdgeCalls, Registered, goodbye, register};
+use super::{EdgeCalls, RENEWAL_MAX, Registered, goodbye, register, renewal, streams::Streams};
 use crate::{
     Shared,
     dial::{STREAMS_AT_FIRST, STREAMS_MAX},
@@ -34,8 +34,9 @@ pub(crate) async fn run(
 ) -> Event {
     let _initiated = shared.connections.initiated();
     // The edge may push a configuration before its answer to the registration arrives, so streams are served from the start.
-    let serving = tokio::spawn(accept(shared.clone(), connection.clone(), dial.index));
-    let end = registered(&shared, &connection, dial, &events, &shutdown).await;
+    let streams = Arc::new(Streams::default());
+    let serving = tokio::spawn(accept(shared.clone(), connection.clone(), dial.index, streams.clone()));
+    let end = registered(&shared, &connection, dial, &streams, &events, &shutdown).await;
     serving.abort();
     connection.close(quinn::VarInt::from_u32(0), b"");
     end
@@ -45,6 +46,7 @@ async fn registered(
     shared: &Shared,
     connection: &quinn::Connection,
     dial: Dial,
+    streams: &Streams,
     events: &mpsc::Sender<(u8, Event)>,
     shutdown: &CancellationToken,
 ) -> Event {
@@ -55,33 +57,36 @@ async fn registered(
         Registered::No(event) => return event,
     }
     let edge = connection.remote_address().ip().to_canonical();
-    let _registered = shared.connections.registered(dial.index, edge, Some(connection.clone()));
+    let listed = shared.connections.registered(dial.index, edge, Some(connection.clone()));
     let _ = events.send((dial.index, Event::Registered)).await;
-    tokio::select! {
+    let turn = tokio::select! {
         reason = connection.closed() => {
             tracing::warn!(connIndex = dial.index, %reason, "the connection to the edge was lost");
             return Event::Lost;
         }
-        () = shutdown.cancelled() => {}
-    }
+        () = shutdown.cancelled() => None,
+        turn = streams.outlived(shared.calm, || renewal(shared, dial.index)) => Some(turn),
+    };
     let drained = async {
         goodbye(shared, &client, dial.index).await;
         connection.closed().await
     };
-    let _ = timeout(shared.grace_period, drained).await;
-    Event::Lost
+    let (limit, end) = if turn.is_some() { (RENEWAL_MAX, Event::Renewed) } else { (shared.grace_period, Event::Lost) };
+    let _ = timeout(limit, drained).await;
+    // Before the turn goes on: the next who asks for it must see that one is away.
+    drop(listed);
+    drop(turn);
+    end
 }
 
-async fn accept(shared: Arc<Shared>, connection: quinn::Connection, index: u8) {
+async fn accept(shared: Arc<Shared>, connection: quinn::Connection, index: u8, streams: Arc<Streams>) {
     let mut granted = STREAMS_AT_FIRST;
-    // Held once by each stream being served.
-    let open = Arc::new(());
     while let Ok((send, recv)) = connection.accept_bi().await {
-        if granted < STREAMS_MAX && Arc::strong_count(&open) > granted as usize / 2 {
+        if granted < STREAMS_MAX && streams.open() >= granted as usize / 2 {
             granted = (granted * 2).min(STREAMS_MAX);
             connection.set_max_concurrent_bi_streams(granted.into());
         }
-        let (shared, held) = (shared.clone(), open.clone());
+        let (shared, held) = (shared.clone(), streams.enter());
         // Boxed: a task moves its future several times, and aligns it so that the allocator takes its slow way.
         tokio::spawn(Box::pin(async move {
             stream(shared, index, send, recv).await;
