@@ -112,7 +112,11 @@ impl App {
         kept.looked_at = Some(now.as_micros());
         let wait =
             if self.waits_for_parent(&mut session, id).await? { next.wait_secs().min(DS_WAIT_SECS) } else { next.wait_secs() };
-        kept.due_at = now.plus_secs(wait).as_micros();
+        // Who asked for a look while this one was under way changed something that it may not have seen.
+        let is_asked_again = kept.triggered_at == Some(kept.due_at);
+        if !is_asked_again {
+            kept.due_at = now.plus_secs(wait).as_micros();
+        }
         if kept.original.is_none() {
             kept.original.clone_from(&seen.name_servers);
         }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use poterne_control_app::{App, AppError, AuditFilter, Caller, Settings as AppSettings, Zone};
+use poterne_control_app::{App, AppError, AuditFilter, Caller, SeenDelegation, Settings as AppSettings, Zone};
 use poterne_control_scout::Scout;
 use poterne_control_store::Store;
 use poterne_dns_resolver::{
@@ -140,6 +140,23 @@ async fn a_zone_becomes_active_when_its_parent_names_the_assigned_servers() {
     world.later(3600);
     assert_eq!(world.scout.turn().await.unwrap(), 1);
     assert_eq!(world.zone(&zone).await.status, ZoneStatus::Active);
+}
+
+#[tokio::test]
+async fn who_asks_while_a_look_is_under_way_is_not_forgotten() {
+    let world = World::new().await;
+    let zone = world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+    world.later(60);
+    assert_eq!(world.app.zones_due(16).await.unwrap().len(), 1);
+    // The parent has answered, and what it said is not kept yet.
+    world.later(1);
+    world.app.activation_check(&Caller::Operator, zone.id).await.unwrap();
+    world.top.set("test", OURS);
+    world.later(1);
+    world.app.delegation_seen(zone.id, &SeenDelegation::default()).await.unwrap();
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    assert_eq!(world.zone(&zone).await.status, ZoneStatus::Active);
+    assert_eq!(world.scout.turn().await.unwrap(), 0, "once");
 }
 
 #[tokio::test]
