@@ -148,6 +148,13 @@ mod tests {
     }
 
     #[test]
+    fn the_tree_is_left_out_with_all_that_stands_in_it() {
+        let without = filter(&["tree"], true, None).unwrap();
+        assert_eq!(without, format!("not {}", needs_peer("tree")));
+        assert!(without.contains("/^([a-z]+_)*tree(_[a-z]+)*::/"), "{without}");
+    }
+
+    #[test]
     fn an_unknown_peer_is_told_with_the_known_ones() {
         let error = needs::left_out(&["ngnix".into()]).unwrap_err().to_string();
         assert!(error.contains("ngnix") && error.contains("curl, nginx, postgres, python"), "{error}");
