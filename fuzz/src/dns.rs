@@ -21,7 +21,7 @@ pub fn query(data: &[u8]) {
     let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]], signer: Some(Arc::clone(signer)) };
     let mut out = vec![0xee; MESSAGE_OCTETS_MAX];
     for (transport, longest) in
-        [(Transport::Udp, UDP_OCTETS_MAX), (Transport::Tcp, MESSAGE_OCTETS_MAX), (Transport::Tls, MESSAGE_OCTETS_MAX)]
+        [(Transport::Udp, UDP_OCTETS_MAX), (Transport::Tcp, MESSAGE_OCTETS_MAX), (Transport::Https, MESSAGE_OCTETS_MAX)]
     {
         let client = Client { address: [192, 0, 2, 9].into(), transport, now_secs: 1_559_731_985, turn: 3 };
         let reply = answer(snapshot, &service, &client, data, &mut out);

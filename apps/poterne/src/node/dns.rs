@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use poterne_dns_answer::{Service, Signer, SignerLimits};
-use poterne_dns_server::{Bound, Server, Settings, bind as bind_both, rate::Rates, sockets_per_address};
+use poterne_dns_server::{Bound, Doh, Server, Settings, bind as bind_both, rate::Rates, sockets_per_address};
+use poterne_edge_http::Request;
 use poterne_edge_listen::Listener;
+use poterne_edge_pipeline::{NodeFuture, NodeService};
 use poterne_edge_tls::Certificates;
 use poterne_keys::NodeKey;
 use poterne_model::Name;
@@ -60,6 +62,16 @@ pub(super) fn assemble(
         ..Settings::default()
     };
     Server::new(settings, snapshot.clone(), metrics)
+}
+
+/// Questions that visitors' listeners receive.
+pub(super) struct OverHttps(pub Doh);
+
+impl NodeService for OverHttps {
+    fn handle(&self, request: Request) -> NodeFuture {
+        let doh = self.0.clone();
+        Box::pin(async move { doh.handle(request).await })
+    }
 }
 
 /// How DNS over TLS is spoken (RFC 7858): with the visitors' certificates, and with the node's own for who names nobody, as resolvers do

@@ -197,6 +197,9 @@ impl Node {
             ca_file: state.join(state::CA),
             demo: None,
         };
+        if !dns_bound.is_empty() {
+            edge.pipeline.answer_dns_by(Arc::new(dns::OverHttps(dns.doh())));
+        }
         for bound in dns_bound {
             dns.serve(bound)?;
         }

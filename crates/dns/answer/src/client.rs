@@ -26,8 +26,10 @@ pub enum Transport {
     Udp,
     /// A stream in clear.
     Tcp,
-    /// A stream that nobody else reads: over TLS, or over HTTPS.
+    /// A stream that nobody else reads.
     Tls,
+    /// A request that nobody else reads (RFC 8484).
+    Https,
 }
 
 /// What the name server says of itself.

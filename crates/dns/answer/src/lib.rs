@@ -91,12 +91,12 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
         nsid: edns.asks_nsid.then_some(&*service.nsid).filter(|nsid| !nsid.is_empty()),
         cookie: cookie.reply,
         why: plan.why,
-        pads: edns.is_padded && client.transport == Transport::Tls,
+        pads: edns.is_padded && matches!(client.transport, Transport::Tls | Transport::Https),
     });
     let limit = match (client.transport, &query.edns) {
         (Transport::Udp, None) => UDP_OCTETS_PLAIN,
         (Transport::Udp, Some(edns)) => usize::from(edns.udp_octets).clamp(UDP_OCTETS_PLAIN, UDP_OCTETS_MAX),
-        (Transport::Tcp | Transport::Tls, _) => MESSAGE_OCTETS_MAX,
+        (Transport::Tcp | Transport::Tls | Transport::Https, _) => MESSAGE_OCTETS_MAX,
     };
     let length = Writer::new(out, limit, &query, more.as_ref()).respond(&plan, snapshot.node(), client.turn, opt.as_ref());
     if is_cut {

@@ -8,6 +8,7 @@ pub(crate) struct Counts {
     udp: Counter,
     tcp: Counter,
     tls: Counter,
+    https: Counter,
     rcodes: [Counter; Rcode::ALL.len()],
     signatures: [Counter; 3],
     ignored: Counter,
@@ -23,7 +24,8 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn new(metrics: &Metrics) -> Self {
-        let [udp, tcp, tls] = metrics.counters("dns_queries", "Messages received", "transport", ["udp", "tcp", "tls"]);
+        let [udp, tcp, tls, https] =
+            metrics.counters("dns_queries", "Messages received", "transport", ["udp", "tcp", "tls", "https"]);
         let rcodes = metrics.counters("dns_answers", "Answers made", "rcode", Rcode::ALL.map(Rcode::as_str));
         let [dropped, shortened] = metrics.counters(
             "dns_answers_limited",
@@ -42,6 +44,7 @@ impl Counts {
             udp,
             tcp,
             tls,
+            https,
             rcodes,
             ignored: metrics.counter("dns_ignored", "Messages that are no queries"),
             dropped,
@@ -56,6 +59,7 @@ impl Counts {
             Transport::Udp => &self.udp,
             Transport::Tcp => &self.tcp,
             Transport::Tls => &self.tls,
+            Transport::Https => &self.https,
         }
         .inc();
         let Signed { made, remembered, is_refused } = reply.signed;

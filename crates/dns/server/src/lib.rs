@@ -4,6 +4,7 @@
 //! UDP   a thread a core, each with a socket on the same port (SO_REUSEPORT) → a batch of packets → answer → rate → send
 //! TCP   edge/listen accepts within limits → stream: lengths, pipelining, idle and slow clients → answer
 //! TLS   the same behind a handshake
+//! HTTPS edge/http receives a request → doh: a message in it → answer
 //! ```
 //!
 //! UDP has threads of its own: a flood costs cores, and not the tasks of visitors; answering takes a microsecond or two and waits for
@@ -14,11 +15,13 @@
 //! What bounds whom: over UDP, [`rate`] (answers to one prefix); over TCP, connections in all and of one prefix, time for a message
 //! and time without one. Datagrams wait in the kernel's buffer and are lost when it is full, which is what UDP is for.
 //!
-//! What is not here: what is answered (`dns/answer`), and DNS over HTTPS, which the edge's listener would hand in as messages.
+//! What is not here: what is answered (`dns/answer`), and receiving DNS over HTTPS, which the edge's listeners do: the program hands their
+//! requests to [`Doh`].
 #![forbid(unsafe_code)]
 
 mod bind;
 mod counts;
+mod doh;
 pub mod rate;
 mod stream;
 #[cfg(test)]
@@ -29,7 +32,10 @@ use std::{
     io,
     num::NonZeroUsize,
     os::unix::net::UnixStream,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -43,6 +49,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use bind::{Bound, bind};
 use counts::Counts;
+pub use doh::Doh;
 use rate::{Rate, Rates};
 
 /// What a name server is told.
@@ -97,6 +104,8 @@ pub(crate) struct Shared {
     rate: Option<Rate>,
     counts: Counts,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    /// Requests answered: each begins with another address, though each may be its connection's only one.
+    turns: AtomicU32,
     stop: CancellationToken,
 }
 
@@ -108,7 +117,7 @@ impl Server {
         let rate = rates.map(|rates| Rate::new(rates, Instant::now()));
         let stop = CancellationToken::new();
         Self {
-            shared: Arc::new(Shared { snapshot, service, rate, counts: Counts::new(metrics), clock, stop: stop.clone() }),
+            shared: Arc::new(Shared { snapshot, service, rate, counts: Counts::new(metrics), clock, turns: AtomicU32::new(0), stop: stop.clone() }),
             admission: Admission::counted_as(limits, metrics, "dns_connections", "Name server connections"),
             tls: tls.map(TlsAcceptor::from),
             stop,
@@ -155,6 +164,11 @@ impl Server {
         });
     }
 
+    /// What answers DNS over HTTPS; it goes on while whoever receives requests does.
+    pub fn doh(&self) -> Doh {
+        Doh::new(Arc::clone(&self.shared))
+    }
+
     fn accept<F>(&self, listener: Listener, serve: impl Fn(Arrival, CancellationToken) -> F + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -191,6 +205,11 @@ impl Shared {
         let reply = answer(&self.snapshot.load(), &self.service, client, query, out);
         self.counts.answered(client.transport, &reply);
         reply
+    }
+
+    /// Another number for each request.
+    pub(crate) fn turn(&self) -> u32 {
+        self.turns.fetch_add(1, Relaxed)
     }
 
     /// Seconds since the Unix epoch, as cookies count them.

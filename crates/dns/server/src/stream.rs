@@ -97,11 +97,18 @@ fn message(received: &[u8], at: usize) -> Option<&[u8]> {
 
 /// Whether there was an answer to add.
 fn respond(shared: &Shared, client: &Client, query: &[u8], gathered: &mut Vec<u8>) -> bool {
+    let added = answered(shared, client, query, |answer| {
+        let length = u16::try_from(answer.len()).unwrap_or(u16::MAX);
+        gathered.extend_from_slice(&length.to_be_bytes());
+        gathered.extend_from_slice(answer);
+    });
+    added.is_some()
+}
+
+/// What `take` makes of the answer; none where there is none.
+pub(crate) fn answered<T>(shared: &Shared, client: &Client, query: &[u8], take: impl FnOnce(&[u8]) -> T) -> Option<T> {
     SCRATCH.with_borrow_mut(|scratch| {
         let reply = shared.answer(client, query, scratch);
-        let Ok(length @ 1..) = u16::try_from(reply.length) else { return false };
-        gathered.extend_from_slice(&length.to_be_bytes());
-        gathered.extend_from_slice(&scratch[..reply.length]);
-        true
+        (reply.length > 0).then(|| take(&scratch[..reply.length]))
     })
 }
