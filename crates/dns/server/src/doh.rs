@@ -210,7 +210,8 @@ mod tests {
     /// A response to `a. A`, with records of these types, TTLs and data in answer and authority.
     fn response(rcode: u8, answer: &[(u16, u32, &[u8])], authority: &[(u16, u32, &[u8])]) -> Vec<u8> {
         let count = |records: &[(u16, u32, &[u8])]| u16::try_from(records.len()).unwrap().to_be_bytes();
-        let mut octets = [&[0, 0, 0x84, rcode, 0, 1][..], &count(answer), &count(authority), &[0, 0], b"\x01a\0\0\x01\0\x01"].concat();
+        let mut octets =
+            [&[0, 0, 0x84, rcode, 0, 1][..], &count(answer), &count(authority), &[0, 0], b"\x01a\0\0\x01\0\x01"].concat();
         for (rtype, ttl, data) in answer.iter().chain(authority) {
             octets.extend([0xc0, 12]);
             octets.extend(rtype.to_be_bytes());

@@ -9,8 +9,8 @@
 //!
 //! UDP has threads of its own: a flood costs cores, and not the tasks of visitors; answering takes a microsecond or two and waits for
 //! nothing. Packets are received 32 at a time (`recvmmsg`, by `quinn-udp`, which knows each packet's destination too: a socket that
-//! listens on every address answers from the one that was asked). Answers leave one by one, since nothing safe among our crates sends to
-//! many destinations at once (nix 0.32's `sendmmsg` hands out addresses that nobody wrote).
+//! listens on every address answers from the one that was asked), and the answers to them leave together (`sendmmsg`, by `rustix`, whose
+//! form of it is safe; nix 0.32's hands out addresses that nobody wrote).
 //!
 //! What bounds whom: over UDP, [`rate`] (answers to one prefix); over TCP, connections in all and of one prefix, time for a message
 //! and time without one. Datagrams wait in the kernel's buffer and are lost when it is full, which is what UDP is for.
@@ -21,6 +21,7 @@
 
 mod bind;
 mod counts;
+mod departures;
 mod doh;
 pub mod rate;
 mod stream;
@@ -117,7 +118,15 @@ impl Server {
         let rate = rates.map(|rates| Rate::new(rates, Instant::now()));
         let stop = CancellationToken::new();
         Self {
-            shared: Arc::new(Shared { snapshot, service, rate, counts: Counts::new(metrics), clock, turns: AtomicU32::new(0), stop: stop.clone() }),
+            shared: Arc::new(Shared {
+                snapshot,
+                service,
+                rate,
+                counts: Counts::new(metrics),
+                clock,
+                turns: AtomicU32::new(0),
+                stop: stop.clone(),
+            }),
             admission: Admission::counted_as(limits, metrics, "dns_connections", "Name server connections"),
             tls: tls.map(TlsAcceptor::from),
             stop,

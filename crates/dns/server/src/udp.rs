@@ -2,18 +2,18 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::UdpSocket,
     os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
 };
 
-use poterne_dns_answer::{Client, Cookie, Reply, Transport, UDP_OCTETS_MAX, truncate};
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use poterne_dns_answer::{Client, Cookie, Reply, Transport, truncate};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::{Shared, rate::Verdict};
+use crate::{Shared, departures::Departures, rate::Verdict};
 
 /// Room for one arrival. The kernel may put packets of one sender that came together into one, of at most this many octets; pages
 /// that nothing came into are never touched.
@@ -40,7 +40,7 @@ impl Listener {
     pub(crate) fn run(self) {
         let mut room = vec![0; BATCH_SIZE * ARRIVAL_OCTETS];
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
-        let mut out = [0; UDP_OCTETS_MAX];
+        let mut departures = Departures::new();
         let mut turn = 0u32;
         // Asked once a batch: a flood lets no thread sleep.
         while !self.shared.stop.is_cancelled() {
@@ -53,10 +53,11 @@ impl Listener {
                         octets.chunks(meta.stride.max(1)).map(move |query| (query, meta))
                     });
                     // A panic costs the packet that made it, and no other.
-                    while catch_unwind(AssertUnwindSafe(|| self.answer_all(&mut queries, &mut turn, &mut out))).is_err() {
+                    while catch_unwind(AssertUnwindSafe(|| self.answer_all(&mut queries, &mut turn, &mut departures))).is_err() {
                         self.shared.counts.panicked.inc();
                         tracing::error!("answering a query panicked; the others are answered");
                     }
+                    self.send(&mut departures);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait();
@@ -81,18 +82,22 @@ impl Listener {
         &self,
         queries: &mut impl Iterator<Item = (&'q [u8], &'q RecvMeta)>,
         turn: &mut u32,
-        out: &mut [u8; UDP_OCTETS_MAX],
+        departures: &mut Departures,
     ) {
         let Some(first) = queries.next() else { return };
         let (now, now_secs) = (Instant::now(), self.shared.now_secs());
         for (query, meta) in std::iter::once(first).chain(queries) {
             *turn = turn.wrapping_add(1);
             let client = Client { address: meta.addr.ip().to_canonical(), transport: Transport::Udp, now_secs, turn: *turn };
-            self.answer(&client, query, meta, out, now);
+            if departures.is_full() {
+                self.send(departures);
+            }
+            self.answer(&client, query, meta, departures, now);
         }
     }
 
-    fn answer(&self, client: &Client, query: &[u8], meta: &RecvMeta, out: &mut [u8], now: Instant) {
+    fn answer(&self, client: &Client, query: &[u8], meta: &RecvMeta, departures: &mut Departures, now: Instant) {
+        let out = departures.place();
         let reply = self.shared.answer(client, query, out);
         if reply.length == 0 {
             return;
@@ -109,11 +114,7 @@ impl Listener {
                 return;
             }
         }
-        let sent = self.send(meta.addr, meta.dst_ip, &out[..length]);
-        if let Err(error) = sent {
-            self.shared.counts.unsent.inc();
-            tracing::debug!(peer = %meta.addr, %error, "an answer could not be sent");
-        }
+        departures.push(meta.addr, meta.dst_ip, length);
     }
 
     /// Nobody can send from loopback who is not on this machine, and who has a cookie of ours is where he says.
@@ -126,11 +127,15 @@ impl Listener {
         }
     }
 
-    fn send(&self, to: SocketAddr, from: Option<IpAddr>, octets: &[u8]) -> io::Result<()> {
-        if !self.is_wildcard {
-            return self.socket.send_to(octets, to).map(drop);
+    fn send(&self, departures: &mut Departures) {
+        let lost = |peer, error: io::Error| {
+            self.shared.counts.unsent.inc();
+            tracing::debug!(%peer, %error, "an answer could not be sent");
+        };
+        if self.is_wildcard {
+            departures.send_from_each(&self.socket, &self.state, lost);
+        } else {
+            departures.send(&self.socket, lost);
         }
-        let transmit = Transmit { destination: to, ecn: None, contents: octets, segment_size: None, src_ip: from };
-        self.state.try_send((&self.socket).into(), &transmit)
     }
 }
