@@ -18,7 +18,8 @@ use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, 
 /// A query, or anything else. What is said is a response to it, of a length that its transport takes, and says nothing of the origin.
 pub fn query(data: &[u8]) {
     let (snapshot, signer) = world();
-    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]], signer: Some(Arc::clone(signer)) };
+    let signer = Some(Arc::clone(signer));
+    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]], signer, ..Service::default() };
     let mut out = vec![0xee; MESSAGE_OCTETS_MAX];
     for (transport, longest) in
         [(Transport::Udp, UDP_OCTETS_MAX), (Transport::Tcp, MESSAGE_OCTETS_MAX), (Transport::Https, MESSAGE_OCTETS_MAX)]

@@ -17,7 +17,7 @@ mod before;
 pub const CHUNK_VERSION: u8 = 1;
 
 /// Version of the node's chunk as it is written.
-pub const NODE_CHUNK_VERSION: u8 = 3;
+pub const NODE_CHUNK_VERSION: u8 = 4;
 
 /// Version of a zone's head as it is written.
 pub const ZONE_HEAD_VERSION: u8 = 3;
@@ -89,6 +89,8 @@ pub struct NodeChunk {
     pub edge_protocols: Vec<String>,
     /// Name servers of zones that were given none when they were added.
     pub nameservers: Vec<Name>,
+    /// What name servers' cookies are made with (RFC 9018), wrapped for the node: the first makes them, the others are believed.
+    pub cookie_secrets: Vec<Bytes>,
 }
 
 /// An account.
@@ -297,6 +299,7 @@ impl Chunk {
             ChunkKey::Node => Self::Node(match bytes.first() {
                 Some(&1) => decode_as::<before::NodeChunk1>(1, bytes)?.into(),
                 Some(&2) => decode_as::<before::NodeChunk2>(2, bytes)?.into(),
+                Some(&3) => decode_as::<before::NodeChunk3>(3, bytes)?.into(),
                 _ => decode_as(NODE_CHUNK_VERSION, bytes)?,
             }),
             ChunkKey::Account(_) => Self::Account(decode(bytes)?),
@@ -383,9 +386,14 @@ mod tests {
         let NodeChunk { management_names, management_keys, .. } = old.clone().into();
         let chunk = NodeChunk { management_names, management_keys, ..chunk };
         assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(2, &old)).unwrap(), Chunk::Node(chunk.clone()));
-        let new = Chunk::Node(NodeChunk { edge_addresses: vec![IpAddr::from([192, 0, 2, 1])], ..chunk });
+        let (edge_addresses, edge_protocols) = (vec![IpAddr::from([192, 0, 2, 1])], vec!["h2".to_owned()]);
+        let old = before::NodeChunk3 { first: old, edge_addresses, edge_protocols, nameservers: Vec::new() };
+        let before::NodeChunk3 { edge_addresses, edge_protocols, .. } = old.clone();
+        let chunk = NodeChunk { edge_addresses, edge_protocols, ..chunk };
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(3, &old)).unwrap(), Chunk::Node(chunk.clone()));
+        let new = Chunk::Node(NodeChunk { cookie_secrets: vec![Bytes::from_static(b"sealed")], ..chunk });
         assert_eq!(Chunk::decode(&ChunkKey::Node, &new.encode()).unwrap(), new);
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &[4]), Err(ChunkError::Version { found: 4 }));
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &[5]), Err(ChunkError::Version { found: 5 }));
         assert_eq!(Chunk::decode(&ChunkKey::Node, &[]), Err(ChunkError::Empty));
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use poterne_dns_answer::{Service, Signer, SignerLimits};
+use poterne_dns_answer::{CookieOpener, Service, Signer, SignerLimits};
 use poterne_dns_server::{Bound, Doh, Server, Settings, bind as bind_both, rate::Rates, sockets_per_address};
 use poterne_edge_http::Request;
 use poterne_edge_listen::Listener;
@@ -56,7 +56,12 @@ pub(super) fn assemble(
     let rate = config.dns.responses_per_sec;
     let rates = Rates { same_per_sec: rate, kind_per_sec: rate.saturating_mul(SAME_OF_A_KIND) };
     let settings = Settings {
-        service: Service { nsid: own.clone().unwrap_or_default().into_bytes(), cookie_secrets, signer: Some(signer) },
+        service: Service {
+            nsid: own.clone().unwrap_or_default().into_bytes(),
+            cookie_secrets,
+            cookie_opener: Some(Arc::new(CookieOpener::new(key.clone()))),
+            signer: Some(signer),
+        },
         rates: (rate > 0).then_some(rates),
         tls: Some(tls(Arc::clone(&edge.certificates), own)),
         ..Settings::default()

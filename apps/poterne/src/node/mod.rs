@@ -148,6 +148,8 @@ impl Node {
             edge_addresses: config.edge_addresses(),
             edge_protocols: vec!["h2".to_owned()],
             nameservers: config.dns.nameservers.clone(),
+            // Control's own: the publisher puts it in.
+            cookie_secrets: Vec::new(),
         };
         let publisher =
             Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);

@@ -13,6 +13,7 @@ mod api_tokens;
 mod audit;
 mod chain;
 pub mod configuration;
+mod cookie_secrets;
 mod delegation;
 mod dnssec;
 mod error;

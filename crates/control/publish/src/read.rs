@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use bytes::Bytes;
 use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
 use poterne_model::{Name, TunnelId, ZoneId};
 use poterne_snapshot::NodeChunk;
@@ -32,7 +33,7 @@ pub(crate) struct Audit {
 
 /// The world as the session sees it, read page by page. The database makes the next page while the last one is taken in.
 pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Result<World, PublishError> {
-    let mut load = Load::new(node.clone());
+    let mut load = Load::new(NodeChunk { cookie_secrets: cookie_secrets(session).await?, ..node.clone() });
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let mut settings = session.zone_settings_named(rows::DNS_SETTINGS).await?;
     let mut signed = session.signed_heads().await?;
@@ -78,6 +79,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
     let mut begins = HashMap::new();
     for what in touched {
         match what {
+            Touched::Node => news.cookie_secrets = Some(cookie_secrets(session).await?),
             Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
             Touched::Tunnel(id) => news.tunnels.push((id, session.tunnel_details(id).await?.map(rows::tunnel))),
             Touched::Name(zone, name) => names_touched.entry(zone).or_default().push(name),
@@ -121,6 +123,11 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
         }
     }
     Ok(news)
+}
+
+/// What cookies are made with, as it travels.
+async fn cookie_secrets(session: &mut Session) -> Result<Vec<Bytes>, StoreError> {
+    Ok(session.cookie_secrets().await?.into_iter().map(|secret| secret.wrapped.into()).collect())
 }
 
 impl Audit {

@@ -64,6 +64,8 @@ pub(crate) struct KnownZone {
 /// What was read anew, each with none where it is gone.
 #[derive(Debug, Default)]
 pub(crate) struct News {
+    /// What cookies are made with, wrapped; none: not read.
+    pub(crate) cookie_secrets: Option<Vec<Bytes>>,
     pub(crate) accounts: Vec<(AccountId, Option<AccountChunk>)>,
     pub(crate) zones: Vec<(ZoneId, Option<KnownZone>)>,
     pub(crate) names: Vec<(ZoneId, Name, Option<Records>)>,

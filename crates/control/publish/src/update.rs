@@ -31,6 +31,10 @@ impl World {
     pub(crate) fn update(&mut self, news: News) -> BTreeSet<ChunkKey> {
         let mut keys = BTreeSet::new();
         let mut changed = Changed::default();
+        if let Some(secrets) = news.cookie_secrets {
+            self.node.cookie_secrets = secrets;
+            keys.insert(ChunkKey::Node);
+        }
         keys.extend(news.accounts.iter().map(|(id, _)| ChunkKey::Account(*id)));
         for (id, account) in news.accounts {
             match account {

@@ -14,6 +14,8 @@ use crate::{
 /// Something that nodes obey and that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Touched {
+    /// What all nodes are told of themselves, as far as the store knows it.
+    Node,
     /// An account's own words and lists.
     Account(AccountId),
     /// A zone's head: its status, settings and rulesets; or the zone is gone.
@@ -27,6 +29,7 @@ pub enum Touched {
 impl Session {
     pub(crate) async fn touch(&mut self, what: &Touched) -> Result<(), StoreError> {
         let (kind, id, name) = match what {
+            Touched::Node => ("node", String::new(), ""),
             Touched::Account(id) => ("account", id.to_string(), ""),
             Touched::Zone(id) => ("zone", id.to_string(), ""),
             Touched::Name(id, name) => ("name", id.to_string(), name.as_str()),
@@ -63,6 +66,7 @@ impl Session {
 fn touched(row: &Row) -> Result<Touched, StoreError> {
     let id: &str = cell(row, "id")?;
     Ok(match cell(row, "kind")? {
+        "node" => Touched::Node,
         "account" => Touched::Account(parse(id, "touched account")?),
         "zone" => Touched::Zone(parse(id, "touched zone")?),
         "name" => Touched::Name(parse(id, "touched zone")?, parsed(row, "name")?),

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use poterne_model::{AccountId, ZoneId};
 
-use crate::Signer;
+use crate::{CookieOpener, Signer};
 
 /// Who asks, how, and when.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +37,11 @@ pub enum Transport {
 pub struct Service {
     /// What tells this node from its siblings (RFC 5001); empty: nothing is told.
     pub nsid: Vec<u8>,
-    /// Secrets of server cookies, the same on all nodes: the first makes them, the others are still believed. Empty: none are made.
+    /// Secrets of server cookies of this node's own: the first makes them where nodes share none, all are believed. Empty, and none shared:
+    /// none are made.
     pub cookie_secrets: Vec<[u8; 16]>,
+    /// Opens those that all nodes share, which the snapshot brings; none: they are not looked at.
+    pub cookie_opener: Option<Arc<CookieOpener>>,
     /// Signs answers of zones that have keys; none: they are answered unsigned.
     pub signer: Option<Arc<Signer>>,
 }

@@ -39,6 +39,7 @@ mod write;
 use poterne_snapshot::Snapshot;
 
 pub use client::{Client, Cookie, Kind, Rcode, Reply, Service, Signed, Transport};
+pub use cookie::CookieOpener;
 use edns::{Edns, OptReply};
 use plan::Plan;
 use query::{Parsed, Query};
@@ -66,7 +67,7 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
         }
         Parsed::Nothing => return Reply::none(),
     };
-    let cookie = cookie::judge(service, client, query.edns.as_ref().and_then(|edns| edns.cookie));
+    let cookie = cookie::judge(service, snapshot.node(), client, query.edns.as_ref().and_then(|edns| edns.cookie));
     let mut plan = decide(snapshot, &query, cookie.state);
     let (mut more, mut is_cut) = (None, false);
     let mut signed = Signed::default();

@@ -65,7 +65,7 @@ fn client(transport: Transport) -> Client {
 }
 
 fn service() -> Service {
-    Service { nsid: b"node-1".to_vec(), cookie_secrets: vec![[7; 16]], signer: None }
+    Service { nsid: b"node-1".to_vec(), cookie_secrets: vec![[7; 16]], ..Service::default() }
 }
 
 fn wire(text: &str) -> Vec<u8> {
