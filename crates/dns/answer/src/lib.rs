@@ -114,8 +114,8 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
     }
 }
 
-/// Makes of a response one that says "come back over TCP": its header and question alone, with TC set. Returns its length; nothing is
-/// done to what is no response of ours.
+/// Makes of a response one that says "come back over TCP": its header and question, its OPT record with nothing but a cookie, and TC set.
+/// Returns its length; nothing is done to what is no response of ours.
 pub fn truncate(response: &mut [u8]) -> usize {
     write::truncate(response)
 }

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::{
     Rcode,
-    edns::OptReply,
+    edns::{self, OptReply},
     plan::{self, Data, Item, Owner, Plan, Section},
     query::{HEADER, Header, Query},
     sign::More,
@@ -47,9 +47,30 @@ pub(crate) fn truncate(response: &mut [u8]) -> usize {
         _ => Some(HEADER),
     };
     let Some(end) = end else { return response.len() };
+    // RFC 6891 §6.1.1: an answer in EDNS is one also when it is cut; and a cookie in it is what lets the client prove himself.
+    let kept = opt_in(response, end).and_then(edns::cut);
     response[2] |= TRUNCATED;
     response[6..HEADER].fill(0);
-    end
+    let Some(kept) = kept else { return end };
+    response[HEADER - 1] = 1;
+    response[end..end + kept.len()].copy_from_slice(&kept);
+    end + kept.len()
+}
+
+/// The OPT record among the records that begin at `at`.
+fn opt_in(response: &[u8], mut at: usize) -> Option<&[u8]> {
+    let count = |at: usize| u32::from(u16::from_be_bytes([response[at], response[at + 1]]));
+    for _ in 0..count(6) + count(8) + count(10) {
+        let start = name::skip(response, at)?;
+        let [t0, t1, .., l0, l1] = *response.get(start..)?.first_chunk::<10>()?;
+        let end = start + 10 + usize::from(u16::from_be_bytes([l0, l1]));
+        let record = response.get(at..end)?;
+        if u16::from_be_bytes([t0, t1]) == rtype::OPT {
+            return Some(record);
+        }
+        at = end;
+    }
+    None
 }
 
 /// Says of a response that there is more over TCP.

@@ -129,6 +129,8 @@ async fn over_tcp(server: SocketAddr, question: &Question, how: How, edns: bool)
         Err(_) => Err(AskError::Silent { server, tries: 1 }),
         Ok(Err(error)) => Err(io(error)),
         Ok(Ok(octets)) => match question.reply(id, &octets) {
+            // Cut over a stream, where there is room: it is not the answer, and not that there is none either.
+            Ok(reply) if reply.truncated => Err(AskError::Malformed { server }),
             Ok(reply) => Ok(reply),
             Err(ReplyError::Foreign | ReplyError::Malformed) => Err(AskError::Malformed { server }),
         },

@@ -1,6 +1,6 @@
 //! What a zone's parent says of it: each of its servers is asked for itself, past every cache (edge-behaviour §1.1).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Instant};
 
 use poterne_model::{AccountId, Name, Rdata, Rtype, name::ancestors};
 
@@ -136,7 +136,7 @@ impl Resolver {
         zone: &Name,
     ) -> Result<(Option<Name>, Vec<Server>), ResolveError> {
         if !self.settings().roots.is_empty() {
-            let arrived = self.descend(zone, Rtype::Ns, Some(zone), account, &mut Budget::new(), 0).await?;
+            let arrived = self.descend(zone, Rtype::Ns, Some(zone), account, &mut Budget::new(Instant::now()), 0).await?;
             return Ok((arrived.zone, arrived.servers));
         }
         if self.settings().resolvers.is_empty() {

@@ -23,6 +23,8 @@ use crate::{
 pub const IN_FLIGHT_MAX: usize = 64;
 /// Most questions that one look-up costs others (CVE-2020-12662).
 pub const QUESTIONS_MAX: u32 = 50;
+/// How long one look-up goes on asking, in seconds: what many silent servers could make of [`QUESTIONS_MAX`] questions would keep others from theirs.
+pub const LOOKUP_SECS_MAX: u64 = 30;
 /// Most CNAMEs that are followed.
 pub const ALIASES_MAX: usize = 8;
 /// Most referrals from the root to a name.
@@ -123,7 +125,7 @@ pub enum ResolveError {
     #[error("{0} leads on through more than {ALIASES_MAX} CNAMEs or {REFERRALS_MAX} referrals")]
     TooLong(Name),
     /// It costs too much.
-    #[error("{0} takes more than {QUESTIONS_MAX} questions to find")]
+    #[error("{0} takes more than {QUESTIONS_MAX} questions or {LOOKUP_SECS_MAX} seconds to find")]
     TooDear(Name),
 }
 
@@ -138,11 +140,20 @@ struct Inner {
 }
 
 /// What one look-up may still cost.
-pub(crate) struct Budget(u32);
+pub(crate) struct Budget {
+    questions: u32,
+    until: Instant,
+}
 
 impl Budget {
-    pub(crate) const fn new() -> Self {
-        Self(QUESTIONS_MAX)
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { questions: QUESTIONS_MAX, until: now + Duration::from_secs(LOOKUP_SECS_MAX) }
+    }
+
+    /// One question less; none where there is no more of it, or no more time.
+    fn take(&mut self, now: Instant) -> Option<()> {
+        self.questions = self.questions.checked_sub(1).filter(|_| now < self.until)?;
+        Some(())
     }
 }
 
@@ -193,7 +204,7 @@ impl Resolver {
         {
             return Err(ResolveError::Resting { name: name.clone(), why });
         }
-        match (self.find(name, rtype, &mut Budget::new(), 0).await, old) {
+        match (self.find(name, rtype, &mut Budget::new(Instant::now()), 0).await, old) {
             (Ok(found), _) => {
                 let found = Arc::new(found);
                 self.0.cache.keep(key, Arc::clone(&found), Instant::now());
@@ -377,7 +388,7 @@ impl Resolver {
         let failed = |why| ResolveError::Failed { name: question.name.clone(), why };
         let mut why = "none of its name servers has an address that may be asked".to_owned();
         for server in servers.iter().take(SERVERS_TRIED_MAX) {
-            budget.0 = budget.0.checked_sub(1).ok_or_else(|| ResolveError::TooDear(question.name.clone()))?;
+            budget.take(Instant::now()).ok_or_else(|| ResolveError::TooDear(question.name.clone()))?;
             match self.ask((server.address, self.0.settings.port).into(), question, false).await {
                 Ok(reply) => match step(&reply, question, zone) {
                     Step::Lame(lame) => why = format!("{}: {lame}", server.address),

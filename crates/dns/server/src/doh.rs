@@ -205,7 +205,78 @@ fn fresh_secs(response: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use poterne_edge_http::{BodyError, Frame};
+    use poterne_snapshot::SnapshotHandle;
+    use poterne_telemetry::Metrics;
+
     use super::*;
+    use crate::{Server, Settings};
+
+    /// So many octets at once, and then nothing, not even the end.
+    struct Begun(Option<Bytes>);
+
+    impl http_body::Body for Begun {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+            self.0.take().map_or(Poll::Pending, |octets| Poll::Ready(Some(Ok(Frame::data(octets)))))
+        }
+    }
+
+    fn doh() -> Doh {
+        Server::new(Settings::default(), SnapshotHandle::empty(), &Metrics::new()).doh()
+    }
+
+    fn request(scheme: Scheme, body: Body) -> Request {
+        let address = "192.0.2.7:1".parse().unwrap();
+        let connection = Arc::new(Connection::new(address, address, scheme, None));
+        http::Request::post("/dns-query").header("content-type", MESSAGE).extension(connection).body(body).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_end_is_not_waited_for() {
+        let (doh, began) = (doh(), tokio::time::Instant::now());
+        let response = doh.handle(request(Scheme::Https, Body::flow(Begun(Some(Bytes::from_static(b"octets")))))).await;
+        assert_eq!((response.status(), began.elapsed()), (StatusCode::REQUEST_TIMEOUT, BODY_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_bodies_have_places_and_short_ones_need_none() {
+        let doh = doh();
+        let begun = |octets: usize| Body::flow(Begun(Some(vec![0; octets].into())));
+        let slow: Vec<_> = (0..LONG_BODIES_MAX)
+            .map(|_| {
+                let (doh, request) = (doh.clone(), request(Scheme::Https, begun(SHORT_OCTETS + 1)));
+                tokio::spawn(async move { doh.handle(request).await.status() })
+            })
+            .collect();
+        while doh.long.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let one_more = doh.handle(request(Scheme::Https, begun(SHORT_OCTETS + 1))).await;
+        assert_eq!(
+            (one_more.status(), &one_more.headers()["retry-after"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from(1))
+        );
+        let short = doh.handle(request(Scheme::Https, Body::full(vec![0; SHORT_OCTETS]))).await;
+        assert_eq!(short.status(), StatusCode::OK);
+        for slow in slow {
+            assert_eq!(slow.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
+        }
+        assert_eq!(doh.long.available_permits(), LONG_BODIES_MAX);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_answered_in_clear() {
+        let response = doh().handle(request(Scheme::Http, Body::full(vec![0; 12]))).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    }
 
     /// A response to `a. A`, with records of these types, TTLs and data in answer and authority.
     fn response(rcode: u8, answer: &[(u16, u32, &[u8])], authority: &[(u16, u32, &[u8])]) -> Vec<u8> {

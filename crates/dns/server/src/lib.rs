@@ -60,6 +60,8 @@ pub struct Settings {
     pub service: Service,
     /// How many answers one prefix gets over UDP; none: as many as it asks for.
     pub rates: Option<Rates>,
+    /// Whether clients on this machine get no more than others. Default not: nobody can send in their name.
+    pub limits_this_machine: bool,
     /// Connections over TCP and TLS in all. Default 1,024; each takes a descriptor, and up to 130 KiB while it sends long messages.
     pub connections_max: usize,
     /// Connections of one IPv4 address or one IPv6 /64. Default 20 (edge-behaviour §5.11).
@@ -75,6 +77,7 @@ impl Default for Settings {
         Self {
             service: Service::default(),
             rates: Some(Rates::default()),
+            limits_this_machine: false,
             connections_max: 1024,
             connections_per_prefix_max: 20,
             tls: None,
@@ -103,6 +106,7 @@ pub(crate) struct Shared {
     snapshot: SnapshotHandle,
     service: Service,
     rate: Option<Rate>,
+    limits_this_machine: bool,
     counts: Counts,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     /// Requests answered: each begins with another address, though each may be its connection's only one.
@@ -113,7 +117,7 @@ pub(crate) struct Shared {
 impl Server {
     /// One that listens nowhere yet.
     pub fn new(settings: Settings, snapshot: SnapshotHandle, metrics: &Metrics) -> Self {
-        let Settings { service, rates, connections_max, connections_per_prefix_max, tls, clock } = settings;
+        let Settings { service, rates, limits_this_machine, connections_max, connections_per_prefix_max, tls, clock } = settings;
         let limits = AdmissionLimits { connections_max, connections_per_prefix_max };
         let rate = rates.map(|rates| Rate::new(rates, Instant::now()));
         let stop = CancellationToken::new();
@@ -122,6 +126,7 @@ impl Server {
                 snapshot,
                 service,
                 rate,
+                limits_this_machine,
                 counts: Counts::new(metrics),
                 clock,
                 turns: AtomicU32::new(0),

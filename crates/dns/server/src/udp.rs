@@ -117,10 +117,15 @@ impl Listener {
         departures.push(meta.addr, meta.dst_ip, length);
     }
 
-    /// Nobody can send from loopback who is not on this machine, and who has a cookie of ours is where he says.
+    /// Nobody can send from loopback who is not on this machine.
+    fn is_limited(&self, client: &Client) -> bool {
+        self.shared.limits_this_machine || !client.address.is_loopback()
+    }
+
+    /// Who has a cookie of ours is where he says.
     fn verdict(&self, client: &Client, reply: &Reply, response: &[u8], now: Instant) -> Verdict {
         match &self.shared.rate {
-            Some(rate) if reply.cookie != Cookie::Valid && !client.address.is_loopback() => {
+            Some(rate) if reply.cookie != Cookie::Valid && self.is_limited(client) => {
                 rate.judge(client.address, reply, response, now)
             }
             _ => Verdict::Send,

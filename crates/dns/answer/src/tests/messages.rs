@@ -120,7 +120,20 @@ fn an_answer_can_be_cut_to_its_question() {
     let ask = Ask::new("www.example.com", A).with(Opt::of(1232));
     let (_, mut out) = raw(&snapshot(), &ask.client, &ask.octets());
     let length = truncate(&mut out);
-    assert_eq!((length, out[2] & 2, &out[4..12]), (12 + 17 + 4, 2, &[0, 1, 0, 0, 0, 0, 0, 0][..]));
+    assert_eq!((length, out[2] & 2, &out[4..12]), (12 + 17 + 4 + 11, 2, &[0, 1, 0, 0, 0, 0, 0, 1][..]));
+    assert_eq!(out[33..length], [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(truncate(&mut out[..length]), length, "once more it is the same");
+    // A cookie stays, so that the client can prove himself; what else was asked for does not.
+    let opt = Opt { dnssec_ok: true, ..Opt::of(1232) }.option(3, b"").option(10, b"12345678").option(65_001, b"x");
+    let ask = Ask::new("www.example.com", A).with(opt);
+    let (_, mut out) = raw(&snapshot(), &ask.client, &ask.octets());
+    let length = truncate(&mut out);
+    assert_eq!((length, out[11]), (33 + 11 + 28, 1));
+    assert_eq!(out[33..48], [0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 28, 0, 10, 0, 24]);
+    assert_eq!(out[48..56], *b"12345678");
+    // Without EDNS there is none.
+    let (_, mut out) = raw(&snapshot(), &ask.client, &query());
+    assert_eq!((truncate(&mut out), out[11]), (33, 0));
     let mut junk = vec![0; 20];
     assert_eq!(truncate(&mut junk), 20);
 }
