@@ -56,7 +56,7 @@ impl CookieOpener {
         if last.wrapped == node.cookie_secrets {
             return last.secrets.clone();
         }
-        let open = |wrapped: &Bytes| {
+        let open = |wrapped: &Bytes| -> Option<[u8; 16]> {
             let opened = self.node_key.open(Purpose::CookieSecret, SUBJECT, wrapped);
             opened.ok()?.expose().try_into().ok()
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     base::{
-        CanonicalOrd as _, Message, Name as WireName, ParsedName, Record, ToName as _, iana::Rtype as WireType, message::Section,
+        CanonicalOrd as _, Message, Name as WireName, ParsedName, Record, iana::Rtype as WireType, message::Section,
         name::FlattenInto as _, rdata::ComposeRecordData as _,
     },
     rdata::{AllRecordData, Rrsig},

@@ -60,6 +60,9 @@ fn a_cname_that_leads_away_is_told_and_no_more() {
     // What another zone here has is added, since the same server would be asked for it.
     let told = Ask::new("beside.example.com", A).udp(&net);
     assert_eq!(Told::types(&told.answer), ["CNAME", "A", "A"]);
+    // Another account's zone is another's.
+    let told = Ask::new("abroad.example.com", A).udp(&net);
+    assert_eq!(told.answer, ["abroad.example.com 300 CNAME www.foreign.test"]);
 }
 
 /// §3.6.2: "CNAME chains should be followed and CNAME loops signalled as an error".

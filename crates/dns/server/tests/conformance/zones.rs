@@ -43,6 +43,7 @@ const USUAL: &str = r#"
     gone CNAME nowhere.example.com
     away CNAME host.elsewhere.test
     beside CNAME www.signed.test
+    abroad CNAME www.foreign.test
     round CNAME about.example.com
     about CNAME round.example.com
     deep.empty A 192.0.2.3
@@ -118,12 +119,6 @@ impl World {
             ZoneText { account: 2, ..zone("foreign.test", false, "www A 192.0.2.99") },
         ];
         Self { node, zones }
-    }
-
-    /// The same with this beside.
-    pub(crate) fn and(mut self, apex: &'static str, lines: &str) -> Self {
-        self.zones.push(ZoneText { apex, is_signed: false, account: 1, lines: lines.to_owned() });
-        self
     }
 
     pub(crate) fn chunks(&self, keys: &Keys, now_secs: u32) -> Vec<(ChunkKey, Chunk)> {
