@@ -11,7 +11,7 @@ const APEX: &str = "signed.test";
 
 fn validated(net: &Net, name: &str, rtype: u16) -> Told {
     let told = Ask::new(name, rtype).signed().udp(net);
-    net.keys.validate(&told.octets, APEX, now_secs());
+    net.keys.validate(&told.octets, now_secs());
     told
 }
 
@@ -74,7 +74,7 @@ fn a_referral_says_whether_the_child_is_signed() {
     assert_eq!((told.aa, Told::types(&told.authority)), (false, vec!["NS", "DS"]));
     let told = validated(&net, "x.sub.signed.test", A);
     assert_eq!((told.aa, Told::types(&told.authority)), (false, vec!["NS", "NSEC"]));
-    let denied = net.keys.validate(&told.octets, APEX, now_secs());
+    let denied = net.keys.validate(&told.octets, now_secs());
     assert_eq!(denied, [("sub.signed.test".to_owned(), vec![NS, RRSIG, NSEC])], "no DS, and not the apex of anything here");
     // §3.1.4.1: a digest is the parent's to say.
     let told = validated(&net, "safe.signed.test", DS);

@@ -61,6 +61,7 @@ fn freshness_is_the_shortest_ttl() {
         ("chain.example.com", A, "max-age=60"),
         ("no.example.com", A, "max-age=1800"),
         ("empty.example.com", A, "max-age=1800"),
+        ("far.example.com", A, "max-age=60"),
         ("gone.example.com", A, "max-age=300"),
         ("example.org", A, "max-age=0"),
         ("round.example.com", A, "max-age=0"),

@@ -40,7 +40,8 @@ const USUAL: &str = r#"
     mail A 192.0.2.25
     alias 60 CNAME www.example.com
     chain CNAME alias.example.com
-    gone CNAME nowhere.example.com
+    gone CNAME nowhere.signed.test
+    far 60 CNAME hop.signed.test
     away CNAME host.elsewhere.test
     beside CNAME www.signed.test
     abroad CNAME www.foreign.test
@@ -50,7 +51,7 @@ const USUAL: &str = r#"
     *.wild A 192.0.2.77
     *.wild TXT "wild"
     host.wild TXT "host"
-    to.wild CNAME x.wild.example.com
+    to.wild CNAME www.signed.test
     sub 3600 NS ns1.sub.example.com
     sub 3600 NS ns.elsewhere.test
     ns1.sub A 192.0.2.53
@@ -81,8 +82,9 @@ const SIGNED: &str = r#"
     www A 192.0.2.1
     www A 192.0.2.2
     www AAAA 2001:db8::1
-    alias CNAME www.signed.test
-    gone CNAME nowhere.signed.test
+    alias CNAME www.other.test
+    gone CNAME nowhere.other.test
+    hop CNAME mail.example.com
     deep.ent A 192.0.2.3
     *.wild TXT "wild"
     *.wild CAA 0 issue "ca.example.net"
@@ -91,6 +93,9 @@ const SIGNED: &str = r#"
     safe NS ns.elsewhere.test
     safe DS 42 13 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 "#;
+
+/// Another signed zone, which CNAMEs lead to: within their own zone they are not shown (edge-behaviour §1.6).
+const OTHER: &str = "www A 192.0.2.3\nwww A 192.0.2.4";
 
 pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
@@ -116,6 +121,7 @@ impl World {
             zone("example.com", false, &usual),
             zone("rfc4592.test", false, WILDCARDS),
             zone("signed.test", true, SIGNED),
+            zone("other.test", true, OTHER),
             ZoneText { account: 2, ..zone("foreign.test", false, "www A 192.0.2.99") },
         ];
         Self { node, zones }
