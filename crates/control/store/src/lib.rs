@@ -15,6 +15,7 @@ mod api_token;
 mod audit;
 mod connection;
 mod database;
+mod due;
 mod error;
 mod hold;
 mod list;
