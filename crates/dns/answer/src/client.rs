@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use poterne_dns_wire::Rcode;
 use poterne_model::{AccountId, ZoneId};
 
 use crate::Signer;
@@ -108,72 +109,4 @@ pub enum Cookie {
     Wrong,
     /// It has received an answer at its address before.
     Valid,
-}
-
-/// What an answer says of itself (RFC 1035 §4.1.1, RFC 6895 §2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Rcode {
-    /// No error.
-    NoError,
-    /// The query does not parse.
-    FormErr,
-    /// It cannot be answered now.
-    ServFail,
-    /// The name does not exist.
-    NxDomain,
-    /// Not done here.
-    NotImp,
-    /// Not for this client, or not for this name.
-    Refused,
-    /// Signed by nobody known here (RFC 8945 §5.2).
-    NotAuth,
-    /// An EDNS version beyond 0 (RFC 6891 §6.1.3).
-    BadVers,
-    /// The cookie is wrong (RFC 7873 §8).
-    BadCookie,
-}
-
-impl Rcode {
-    /// Every one.
-    pub const ALL: [Self; 9] = [
-        Self::NoError,
-        Self::FormErr,
-        Self::ServFail,
-        Self::NxDomain,
-        Self::NotImp,
-        Self::Refused,
-        Self::NotAuth,
-        Self::BadVers,
-        Self::BadCookie,
-    ];
-
-    /// IANA's number; what is beyond four bits stands in the OPT record.
-    pub const fn number(self) -> u16 {
-        match self {
-            Self::NoError => 0,
-            Self::FormErr => 1,
-            Self::ServFail => 2,
-            Self::NxDomain => 3,
-            Self::NotImp => 4,
-            Self::Refused => 5,
-            Self::NotAuth => 9,
-            Self::BadVers => 16,
-            Self::BadCookie => 23,
-        }
-    }
-
-    /// IANA's mnemonic.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoError => "NOERROR",
-            Self::FormErr => "FORMERR",
-            Self::ServFail => "SERVFAIL",
-            Self::NxDomain => "NXDOMAIN",
-            Self::NotImp => "NOTIMP",
-            Self::Refused => "REFUSED",
-            Self::NotAuth => "NOTAUTH",
-            Self::BadVers => "BADVERS",
-            Self::BadCookie => "BADCOOKIE",
-        }
-    }
 }

@@ -38,9 +38,10 @@ mod write;
 
 use poterne_snapshot::Snapshot;
 
-pub use client::{Client, Cookie, Kind, Rcode, Reply, Service, Signed, Transport};
+pub use client::{Client, Cookie, Kind, Reply, Service, Signed, Transport};
 use edns::{Edns, OptReply};
 use plan::Plan;
+pub use poterne_dns_wire::Rcode;
 use query::{Parsed, Query};
 use sign::{Asked, More, Unsigned};
 pub use sign::{Signer, SignerLimits};

@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
+use poterne_dns_wire::Rcode;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket},
     time::Instant,
 };
 
-use crate::message::{Code, Question, Reply, ReplyError, UDP_OCTETS_MAX};
+use crate::message::{Question, Reply, ReplyError, UDP_OCTETS_MAX};
 
 /// How long one attempt may take (edge-behaviour §1.3).
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -76,7 +77,7 @@ pub enum AskError {
 pub async fn ask(server: SocketAddr, question: &Question, how: How) -> Result<Reply, AskError> {
     let reply = ask_with(server, question, how, true).await?;
     match reply.code {
-        Code::FormErr | Code::NotImp => ask_with(server, question, how, false).await,
+        Rcode::FormErr | Rcode::NotImp => ask_with(server, question, how, false).await,
         _ => Ok(reply),
     }
 }

@@ -33,6 +33,7 @@ pub mod transfer;
 
 pub use client::AskError;
 pub use delegation::{Delegation, Seen, View};
-pub use message::{Code, Data, Question, Record, Reply};
+pub use message::{Data, Question, Record, Reply};
+pub use poterne_dns_wire::Rcode;
 pub use resolver::{Addresses, Found, ResolveError, Resolver, Server, Settings};
 pub use transfer::TransferError;

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use poterne_dns_wire::Rcode;
 use poterne_guard::{Guard, Refusal};
 use poterne_model::{AccountId, Name, Rdata, Rtype, rdata::Host};
 use tokio::sync::Semaphore;
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use crate::{
     cache::{Cache, FRESH_MAX, Verdict},
     client::{self, AskError, How},
-    message::{Code, Question, Record, Reply},
+    message::{Question, Record, Reply},
     referral::{Step, step},
     transfer::{TransferError, transfer},
 };
@@ -293,7 +294,7 @@ impl Resolver {
         let mut why = String::new();
         for resolver in &self.0.settings.resolvers {
             match self.ask(*resolver, &question, true).await {
-                Ok(reply) if matches!(reply.code, Code::NoError | Code::NxDomain) => match of_resolver(&reply, &question) {
+                Ok(reply) if matches!(reply.code, Rcode::NoError | Rcode::NxDomain) => match of_resolver(&reply, &question) {
                     Some(found) => return Ok(found),
                     None => return Err(ResolveError::TooLong(name.clone())),
                 },
@@ -449,7 +450,7 @@ fn of_resolver(reply: &Reply, question: &Question) -> Option<Found> {
             (none, _) => {
                 let ttl = records.iter().map(|record| record.ttl_secs).min();
                 let ttl_secs = ttl.or(reply.negative_ttl_secs()).unwrap_or(0).min(least);
-                let exists = !none || reply.code == Code::NoError;
+                let exists = !none || reply.code == Rcode::NoError;
                 return Some(Found { canonical, records, ttl_secs, exists, authentic: reply.authentic, stale: false });
             }
         }

@@ -19,7 +19,7 @@ use std::{
 };
 
 use poterne_control_app::{DueZone, ScanDone};
-use poterne_dns_resolver::{Code, Delegation, Question, Record, Reply, Resolver};
+use poterne_dns_resolver::{Delegation, Question, Rcode, Record, Reply, Resolver};
 use poterne_model::{AccountId, Name, Rdata, Rtype};
 use tokio::task::JoinSet;
 
@@ -134,7 +134,7 @@ impl Asker {
         let left = probes::QUESTIONS_MAX.saturating_sub(answered.len() + of_wildcard.len());
         let more = answered.iter().filter_map(|(question, reply)| {
             let reply = reply.as_ref()?;
-            let exists = reply.code == Code::NoError && reply.authoritative && question.name != *apex;
+            let exists = reply.code == Rcode::NoError && reply.authoritative && question.name != *apex;
             exists.then(|| probes::follow_up(question, own(reply).any(|record| is_alias(&record)))).flatten()
         });
         let more = self.ask_all(more.take(left).collect()).await;
@@ -168,7 +168,7 @@ impl Asker {
         for n in 0..self.servers.len().min(TRANSFERS_MAX) {
             let server = self.servers[(turn + n) % self.servers.len()];
             match self.resolver.at(Some(self.account), server, &question).await {
-                Ok(reply) if matches!(reply.code, Code::NoError | Code::NxDomain) => return (question, Some(reply)),
+                Ok(reply) if matches!(reply.code, Rcode::NoError | Rcode::NxDomain) => return (question, Some(reply)),
                 Ok(_) | Err(_) => {}
             }
         }
