@@ -3,7 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use poterne_dns_answer::{
-    Client, MESSAGE_OCTETS_MAX, Service, Signer, SignerLimits, Transport, UDP_OCTETS_MAX, answer, truncate,
+    Client, Elsewhere, MESSAGE_OCTETS_MAX, Outcome, Service, Signer, SignerLimits, Sought, Transport, UDP_OCTETS_MAX, answer,
+    truncate,
 };
 use poterne_dns_sign::{
     Algorithm, KeyPair, KeySets, Validity, ZoneKey,
@@ -18,7 +19,8 @@ use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, 
 /// A query, or anything else. What is said is a response to it, of a length that its transport takes, and says nothing of the origin.
 pub fn query(data: &[u8]) {
     let (snapshot, signer) = world();
-    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]], signer: Some(Arc::clone(signer)) };
+    let (signer, elsewhere) = (Some(Arc::clone(signer)), Some(Arc::new(elsewhere())));
+    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]], signer, elsewhere };
     let mut out = vec![0xee; MESSAGE_OCTETS_MAX];
     for (transport, longest) in
         [(Transport::Udp, UDP_OCTETS_MAX), (Transport::Tcp, MESSAGE_OCTETS_MAX), (Transport::Tls, MESSAGE_OCTETS_MAX)]
@@ -35,6 +37,15 @@ pub fn query(data: &[u8]) {
         let length = truncate(response);
         assert!((12..=response.len()).contains(&length));
     }
+}
+
+/// What is known of other providers: one name's IPv4 addresses.
+fn elsewhere() -> Elsewhere {
+    let elsewhere = Elsewhere::new();
+    let name = Name::parse("host.example.org").expect("a name");
+    let sought = Sought { account: AccountId::from_bytes([2; 16]), name, rtype: rtype::A };
+    elsewhere.put(&sought, Outcome::addresses(rtype::A, [[192, 0, 2, 77].into()]), 300, false, 1_559_731_985);
+    elsewhere
 }
 
 const ORIGIN: [u8; 4] = [198, 51, 100, 0x6f];
@@ -90,6 +101,9 @@ fn world() -> &'static (Snapshot, Arc<Signer>) {
         put("loop.example.com", sets(&[(rtype::CNAME, target("pool.example.com"))]));
         put("pool.example.com", sets(&[(rtype::CNAME, target("loop.example.com"))]));
         put("away.example.com", sets(&[(rtype::CNAME, target("host.example.org"))]));
+        let leaves = |target| Record { rtype: rtype::CNAME, ttl_secs: 300, flattened: true, data: target };
+        let flat = RecordSets::of(vec![leaves(target("host.example.org"))]).0;
+        put("flat.example.com", NameChunk { sets: flat, ..NameChunk::default() });
         put("sub.example.com", sets(&[(rtype::NS, target("ns.sub.example.com")), (rtype::DS, vec![0, 1, 13, 2, 9])]));
         put("ns.sub.example.com", sets(&[(rtype::A, vec![192, 0, 2, 53])]));
         let many = (0..=255u8).map(|number| (rtype::AAAA, vec![number; 16])).collect::<Vec<_>>();

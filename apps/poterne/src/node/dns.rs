@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use poterne_dns_answer::{Service, Signer, SignerLimits};
+use poterne_dns_resolver::Resolver;
 use poterne_dns_server::{Bound, Server, Settings, bind as bind_both, rate::Rates, sockets_per_address};
 use poterne_edge_listen::Listener;
 use poterne_edge_tls::Certificates;
@@ -45,6 +46,7 @@ pub(super) fn assemble(
     snapshot: &SnapshotHandle,
     edge: &Edge,
     key: &NodeKey,
+    resolver: &Resolver,
     metrics: &Metrics,
 ) -> Server {
     let own = names.first().map(Name::to_string);
@@ -54,7 +56,14 @@ pub(super) fn assemble(
     let rate = config.dns.responses_per_sec;
     let rates = Rates { same_per_sec: rate, kind_per_sec: rate.saturating_mul(SAME_OF_A_KIND) };
     let settings = Settings {
-        service: Service { nsid: own.clone().unwrap_or_default().into_bytes(), cookie_secrets, signer: Some(signer) },
+        service: Service {
+            nsid: own.clone().unwrap_or_default().into_bytes(),
+            cookie_secrets,
+            signer: Some(signer),
+            ..Service::default()
+        },
+        // With nobody to ask, CNAMEs that lead away are better shown than not found.
+        resolver: resolver.has_servers().then(|| resolver.clone()),
         rates: (rate > 0).then_some(rates),
         tls: Some(tls(Arc::clone(&edge.certificates), own)),
         ..Settings::default()

@@ -162,6 +162,7 @@ impl Node {
         background.spawn(courier.run(stop.clone()));
         let resolver = Resolver::new(config.resolver(app.guard())?);
         background.spawn(Scout::new(app.clone(), resolver.clone(), &metrics).run(stop.clone()));
+        let eyes = resolver.clone();
         let reachable = config.edge.https.first().copied().map(bind::reachable);
         let administration = Arc::new(Administration::new(app, &state, reachable, mailer, resolver));
 
@@ -176,7 +177,7 @@ impl Node {
             api: api.clone(),
             metrics: &metrics,
         })?;
-        let mut dns = dns::assemble(&config, &names, &snapshot, &edge, &trust.node_key, &metrics);
+        let mut dns = dns::assemble(&config, &names, &snapshot, &edge, &trust.node_key, &eyes, &metrics);
         let socket = state.join(state::SOCKET);
         let admin = AdminSocket::bind(&socket).with_context(|| {
             format!("{} cannot be made; a shorter --state-dir may help (a socket's path has at most 107 bytes)", socket.display())

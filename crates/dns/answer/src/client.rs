@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use poterne_dns_wire::Rcode;
 use poterne_model::{AccountId, ZoneId};
 
-use crate::Signer;
+use crate::{Elsewhere, Signer, Sought};
 
 /// Who asks, how, and when.
 #[derive(Debug, Clone, Copy)]
@@ -40,10 +40,12 @@ pub struct Service {
     pub cookie_secrets: Vec<[u8; 16]>,
     /// Signs answers of zones that have keys; none: they are answered unsigned.
     pub signer: Option<Arc<Signer>>,
+    /// What names of others lead to; none: nobody looks that up, and a CNAME that leads there is shown where it may be.
+    pub elsewhere: Option<Arc<Elsewhere>>,
 }
 
 /// What became of a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// Octets of the answer; 0: there is none.
     pub length: usize,
@@ -57,6 +59,10 @@ pub struct Reply {
     pub zone: Option<(AccountId, ZoneId)>,
     /// How it was signed.
     pub signed: Signed,
+    /// What is to be looked up, for this answer or for those after it, and put into [`Service::elsewhere`].
+    pub sought: Option<Box<Sought>>,
+    /// Whether this answer lacks it: it says SERVFAIL, and would say more a moment later.
+    pub lacks: bool,
 }
 
 /// How an answer's signatures came to be.
@@ -79,6 +85,8 @@ impl Reply {
             cookie: Cookie::Absent,
             zone: None,
             signed: Signed::default(),
+            sought: None,
+            lacks: false,
         }
     }
 }

@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn service(secrets: &[[u8; 16]]) -> Service {
-        Service { nsid: Vec::new(), cookie_secrets: secrets.to_vec(), signer: None }
+        Service { cookie_secrets: secrets.to_vec(), ..Service::default() }
     }
 
     /// RFC 9018 appendix A.1 and A.4.

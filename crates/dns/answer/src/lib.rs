@@ -21,13 +21,16 @@
 //! perhaps an OPT record: reading it takes a hundred lines that allocate nothing and borrow from the packet, and the writer's only task
 //! is to copy sets that are octets already. `domain` is the other reader in the tests here, and is what transfers and TSIG will use.
 //!
-//! What is not here: sockets, rate limits and transport (`dns/server`); transfers, and names of other zones that only a resolver
-//! could follow: a CNAME that would be flattened and leads away is shown as it is, and at an apex, where it may not be, it is SERVFAIL.
+//! **Nothing is waited for.** A flattened CNAME that leads away from the zones here is answered out of a table ([`Elsewhere`]); where that
+//! lacks something the answer is SERVFAIL, and says beside it what is sought, so that who serves it can look it up and answer again.
+//!
+//! What is not here: sockets, rate limits, transport and looking up (`dns/server`); transfers.
 #![forbid(unsafe_code)]
 
 mod client;
 mod cookie;
 mod edns;
+pub mod elsewhere;
 mod plan;
 mod query;
 mod sign;
@@ -40,7 +43,9 @@ use poterne_snapshot::Snapshot;
 
 pub use client::{Client, Cookie, Kind, Reply, Service, Signed, Transport};
 use edns::{Edns, OptReply};
-use plan::Plan;
+pub use elsewhere::{Elsewhere, Outcome, Sought};
+pub use plan::is_own;
+use plan::{Plan, Sources};
 pub use poterne_dns_wire::Rcode;
 use query::{Parsed, Query};
 use sign::{Asked, More, Unsigned};
@@ -63,17 +68,19 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
         Parsed::Query(query) => query,
         Parsed::Refused { header, rcode } => {
             let length = write::header_only(&header, rcode, out);
-            return Reply { length, rcode, kind: Kind::Error, cookie: Cookie::Absent, zone: None, signed: Signed::default() };
+            return Reply { length, rcode, ..Reply::none() };
         }
         Parsed::Nothing => return Reply::none(),
     };
     let cookie = cookie::judge(service, client, query.edns.as_ref().and_then(|edns| edns.cookie));
-    let mut plan = decide(snapshot, &query, cookie.state);
+    let sources = Sources { snapshot, elsewhere: service.elsewhere.as_deref(), now_secs: client.now_secs };
+    let mut plan = decide(sources, &query, cookie.state);
+    let (sought, lacks) = (plan.sought.take(), plan.lacks);
     let (mut more, mut is_cut) = (None, false);
     let mut signed = Signed::default();
     if plan.zone.is_some() && query.edns.as_ref().is_some_and(|edns| edns.dnssec_ok) {
         let made = more.insert(More::default());
-        let done = sign(snapshot, service, client, &query, cookie.state, &mut plan, made);
+        let done = sign(sources, service, client, &query, cookie.state, &mut plan, made);
         signed = made.signed;
         match done {
             Ok(()) => {}
@@ -105,11 +112,11 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
     }
     let zone = plan.zone.map(|head| (head.account, head.id));
     match length {
-        Some(length) => Reply { length, rcode: plan.rcode, kind: plan.kind, cookie: cookie.state, zone, signed },
+        Some(length) => Reply { length, rcode: plan.rcode, kind: plan.kind, cookie: cookie.state, zone, signed, sought, lacks },
         None => {
             // Too long for any message: nobody can be told.
             let length = write::header_only(&query.header, Rcode::ServFail, out);
-            Reply { length, rcode: Rcode::ServFail, kind: Kind::Error, cookie: cookie.state, zone, signed }
+            Reply { length, rcode: Rcode::ServFail, cookie: cookie.state, zone, signed, ..Reply::none() }
         }
     }
 }
@@ -122,7 +129,7 @@ pub fn truncate(response: &mut [u8]) -> usize {
 
 /// Signs a plan where there is a signer.
 fn sign<'a>(
-    snapshot: &'a Snapshot,
+    sources: Sources<'a>,
     service: &Service,
     client: &Client,
     query: &Query<'_>,
@@ -132,9 +139,8 @@ fn sign<'a>(
 ) -> Result<(), Unsigned> {
     let (Some(signer), Some(question)) = (&service.signer, &query.question) else { return Ok(()) };
     let asked = Asked {
-        snapshot,
+        sources,
         question,
-        now_secs: client.now_secs,
         turn: client.turn,
         is_proven: client.transport != Transport::Udp || cookie == Cookie::Valid,
         compact_ok: query.edns.as_ref().is_some_and(|edns| edns.compact_ok),
@@ -142,7 +148,7 @@ fn sign<'a>(
     signer.sign(&asked, plan, more)
 }
 
-fn decide<'a>(snapshot: &'a Snapshot, query: &Query<'_>, cookie: Cookie) -> Plan<'a> {
+fn decide<'a>(sources: Sources<'a>, query: &Query<'_>, cookie: Cookie) -> Plan<'a> {
     if query.edns.as_ref().is_some_and(Edns::is_of_another_version) {
         return Plan::error(Rcode::BadVers, None);
     }
@@ -159,7 +165,7 @@ fn decide<'a>(snapshot: &'a Snapshot, query: &Query<'_>, cookie: Cookie) -> Plan
         return Plan::error(Rcode::NotAuth, None);
     }
     match question.verdict() {
-        Ok(()) => plan::of(snapshot, question),
+        Ok(()) => plan::of(sources, question),
         Err((rcode, why)) => Plan::error(rcode, why),
     }
 }

@@ -9,11 +9,11 @@ pub(crate) mod types;
 use std::net::IpAddr;
 
 use poterne_dns_wire::{KeyName, RecordSet, RecordSets, rtype};
-use poterne_model::{Name, TunnelId, chain::CHAIN_LENGTH_MAX, name::is_within};
+use poterne_model::{AccountId, Name, TunnelId, chain::CHAIN_LENGTH_MAX, name::is_within};
 use poterne_snapshot::{Found, NameChunk, Shows, Snapshot, Zone, ZoneDns, ZoneHead};
 use smallvec::SmallVec;
 
-use crate::{Kind, Rcode, query::Question};
+use crate::{Elsewhere, Kind, Rcode, Sought, query::Question};
 use flatten::Flattened;
 
 /// TTL of what is made of the edges' addresses, in seconds (edge-behaviour §1.5).
@@ -21,6 +21,16 @@ pub(crate) const EDGE_TTL_SECS: u32 = 300;
 
 /// TTL of the answer to "anything", in seconds (edge-behaviour §1.11).
 pub(crate) const ANY_TTL_SECS: u32 = 3600;
+
+/// What answers are made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    /// What names of others lead to, where somebody looks that up.
+    pub(crate) elsewhere: Option<&'a Elsewhere>,
+    /// Seconds since the Unix epoch, modulo 2^32.
+    pub(crate) now_secs: u32,
+}
 
 /// An answer, undecided in nothing but its octets.
 #[derive(Debug)]
@@ -34,6 +44,11 @@ pub(crate) struct Plan<'a> {
     pub(crate) zone: Option<&'a ZoneHead>,
     /// The name that is not there, or has not what was asked for, or is delegated; and its zone.
     pub(crate) denied: Option<(&'a Zone, Owner<'a>)>,
+    /// The addresses that [`Data::Elsewhere`] means.
+    pub(crate) elsewhere: Option<RecordSets>,
+    /// What should be looked up, and whether the answer is none without it.
+    pub(crate) sought: Option<Box<Sought>>,
+    pub(crate) lacks: bool,
 }
 
 /// An extended error (RFC 8914).
@@ -54,8 +69,15 @@ impl ExtendedError {
     pub(crate) const INVALID_TYPE: Self = Self { code: 30, text: "" };
     /// RFC 8914 §4.1: other.
     pub(crate) const CNAME_LOOP: Self = Self { code: 0, text: "a CNAME chain comes back to itself" };
-    /// RFC 8914 §4.15.
-    pub(crate) const LEADS_AWAY: Self = Self { code: 14, text: "the apex has a CNAME to a name of another zone" };
+    /// RFC 8914 §4.1: other.
+    pub(crate) const LEADS_AWAY: Self =
+        Self { code: 0, text: "the apex has a CNAME to another zone, and nobody to ask where that is" };
+    /// RFC 8914 §4.23.
+    pub(crate) const UNREACHED: Self = Self { code: 22, text: "what the CNAME leads to cannot be found" };
+    /// RFC 8914 §4.4.
+    pub(crate) const STALE: Self = Self { code: 3, text: "what the CNAME leads to cannot be found anew" };
+    /// RFC 8914 §4.16.
+    pub(crate) const BLOCKED: Self = Self { code: 15, text: "the CNAME leads to private addresses alone" };
 }
 
 /// One record set of an answer.
@@ -99,6 +121,8 @@ pub(crate) enum Data<'a> {
     OfKeys(RecordSet<'a>),
     /// The edges' addresses of the item's type.
     Edge,
+    /// Addresses found at another provider: [`Plan::elsewhere`].
+    Elsewhere,
     /// How to reach the edges over HTTP, with hints of these families.
     Service { ipv4: bool, ipv6: bool },
     /// The zone's start of authority.
@@ -118,7 +142,9 @@ pub(crate) enum Data<'a> {
 impl Plan<'_> {
     /// An answer without records.
     pub(crate) fn error(rcode: Rcode, why: Option<ExtendedError>) -> Self {
-        Self { rcode, is_authoritative: false, items: SmallVec::new(), why, kind: Kind::Error, zone: None, denied: None }
+        let (items, kind) = (SmallVec::new(), Kind::Error);
+        let (zone, denied, elsewhere, sought) = (None, None, None, None);
+        Self { rcode, is_authoritative: false, items, why, kind, zone, denied, elsewhere, sought, lacks: false }
     }
 
     /// No error, and nothing beside.
@@ -128,14 +154,15 @@ impl Plan<'_> {
 }
 
 /// Answers a question that is one.
-pub(crate) fn of<'a>(snapshot: &'a Snapshot, question: &Question<'_>) -> Plan<'a> {
-    let mut walk = Walk::new(snapshot, question.rtype);
+pub(crate) fn of<'a>(sources: Sources<'a>, question: &Question<'_>) -> Plan<'a> {
+    let mut walk = Walk::new(sources, question.rtype);
     walk.run(question);
     walk.plan.zone = walk.zone.map(|(zone, _)| zone.head());
     walk.plan
 }
 
 struct Walk<'a> {
+    sources: Sources<'a>,
     snapshot: &'a Snapshot,
     rtype: u16,
     plan: Plan<'a>,
@@ -197,9 +224,8 @@ impl<'a> Walk<'a> {
     }
 
     /// The zone over a name that a chain leads to, if the same account's and whole.
-    fn own_zone_over(&self, key: &KeyName, account: poterne_model::AccountId) -> Option<(&'a Zone, &'a ZoneDns)> {
-        let zone = self.snapshot.zone_over(key.as_str()).filter(|zone| zone.head().account == account)?;
-        Some((zone, zone.head().dns.as_ref()?))
+    fn own_zone_over(&self, key: &KeyName, account: AccountId) -> Option<(&'a Zone, &'a ZoneDns)> {
+        own_zone_over(self.snapshot, account, key.as_str())
     }
 
     /// Answers for a name; returns what its CNAME leads to, if that is to be followed.
@@ -304,8 +330,21 @@ impl<'a> Walk<'a> {
                 self.put(Section::Answer, place.owner, set.rtype, ttl_secs, Data::Set(set));
                 None
             }
+            Flattened::Elsewhere(ttl_secs) => {
+                self.put(Section::Answer, place.owner, self.rtype, ttl_secs, Data::Elsewhere);
+                None
+            }
             Flattened::Edge(shows) => self.edge(place, shows),
             Flattened::Nothing => self.no_data(place),
+            Flattened::Unknown => {
+                self.fail(Rcode::ServFail, ExtendedError::UNREACHED);
+                self.plan.lacks = self.plan.sought.is_some();
+                None
+            }
+            Flattened::Failed => {
+                self.fail(Rcode::ServFail, ExtendedError::UNREACHED);
+                None
+            }
             Flattened::Loop => {
                 self.fail(Rcode::ServFail, ExtendedError::CNAME_LOOP);
                 None
@@ -412,7 +451,8 @@ impl<'a> Walk<'a> {
     }
 
     fn fail(&mut self, rcode: Rcode, why: ExtendedError) {
-        self.plan = Plan::error(rcode, Some(why));
+        let sought = self.plan.sought.take();
+        self.plan = Plan { sought, ..Plan::error(rcode, Some(why)) };
     }
 }
 
@@ -420,6 +460,16 @@ impl Place<'_, '_> {
     fn is_apex(&self) -> bool {
         self.name == self.zone.head().apex.as_str()
     }
+}
+
+fn own_zone_over<'a>(snapshot: &'a Snapshot, account: AccountId, name: &str) -> Option<(&'a Zone, &'a ZoneDns)> {
+    let zone = snapshot.zone_over(name).filter(|zone| zone.head().account == account)?;
+    Some((zone, zone.head().dns.as_ref()?))
+}
+
+/// Whether this account's zones here say what is at a name, so that nobody else need be asked.
+pub fn is_own(snapshot: &Snapshot, account: AccountId, name: &Name) -> bool {
+    own_zone_over(snapshot, account, name.as_str()).is_some_and(|(zone, _)| zone.cut(name.as_str()).is_none())
 }
 
 /// Whether a name is the apex of a zone here that lies below this one, which need not say so by NS records: whoever asks this server is

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use poterne_dns_sign::Signature;
-use poterne_dns_wire::{RecordSet, name, rtype};
+use poterne_dns_wire::{RecordSet, RecordSets, name, rtype};
 use poterne_model::Name;
 use poterne_snapshot::{NodeChunk, ZoneDns, ZoneHead};
 use smallvec::SmallVec;
@@ -107,7 +107,7 @@ impl<'o, 'q> Writer<'o, 'q> {
         }
         let end = self.at;
         for item in &plan.items {
-            let records = self.item(item, node, turn);
+            let records = self.item(item, node, turn, plan.elsewhere.as_ref());
             let count = match item.section {
                 Section::Answer => &mut counts[1],
                 Section::Authority => &mut counts[2],
@@ -134,7 +134,7 @@ impl<'o, 'q> Writer<'o, 'q> {
     }
 
     /// Writes one set; returns how many records that were.
-    fn item(&mut self, item: &Item<'_>, node: &NodeChunk, turn: u32) -> u16 {
+    fn item(&mut self, item: &Item<'_>, node: &NodeChunk, turn: u32, elsewhere: Option<&RecordSets>) -> u16 {
         match item.data {
             Data::Set(set) => self.set(item, &set, turn),
             Data::OfKeys(set) => self.records(item, set.records(), |writer, data| writer.put(data)),
@@ -142,6 +142,10 @@ impl<'o, 'q> Writer<'o, 'q> {
                 IpAddr::V4(address) => writer.put(&address.octets()),
                 IpAddr::V6(address) => writer.put(&address.octets()),
             }),
+            Data::Elsewhere => match elsewhere.and_then(|sets| sets.get(item.rtype)) {
+                Some(set) => self.set(item, &set, turn),
+                None => 0,
+            },
             Data::Service { ipv4, ipv6 } => {
                 self.records(item, std::iter::once(()), |writer, ()| service(node, ipv4, ipv6, &mut |piece| writer.put(piece)))
             }

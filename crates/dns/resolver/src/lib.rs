@@ -35,5 +35,5 @@ pub use client::AskError;
 pub use delegation::{Delegation, Seen, View};
 pub use message::{Data, Question, Record, Reply};
 pub use poterne_dns_wire::Rcode;
-pub use resolver::{Addresses, Found, ResolveError, Resolver, Server, Settings};
+pub use resolver::{Addresses, Ends, Found, ResolveError, Resolver, Server, Settings};
 pub use transfer::TransferError;

@@ -147,6 +147,12 @@ impl Budget {
     }
 }
 
+/// At which names whoever asks wants a chain of CNAMEs left, since they know the rest.
+pub type Ends<'e> = &'e (dyn Fn(&Name) -> bool + Send + Sync);
+
+/// Chains are followed to their end.
+const NOWHERE: Ends<'static> = &|_| false;
+
 /// A walk on a walk's way, to the address of a name server.
 type Walk<'w> = Pin<Box<dyn Future<Output = Result<Found, ResolveError>> + Send + 'w>>;
 
@@ -169,6 +175,11 @@ impl Resolver {
     /// How names are found.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Whether there is anybody to ask.
+    pub fn has_servers(&self) -> bool {
+        !(self.0.settings.roots.is_empty() && self.0.settings.resolvers.is_empty())
     }
 
     /// How many questions are on their way, of [`IN_FLIGHT_MAX`], and how many answers are remembered, of
@@ -194,7 +205,7 @@ impl Resolver {
         {
             return Err(ResolveError::Resting { name: name.clone(), why });
         }
-        match (self.find(name, rtype, &mut Budget::new(), 0).await, old) {
+        match (self.find(name, rtype, &mut Budget::new(), 0, NOWHERE).await, old) {
             (Ok(found), _) => {
                 let found = Arc::new(found);
                 self.0.cache.keep(key, Arc::clone(&found), Instant::now());
@@ -210,6 +221,15 @@ impl Resolver {
                 Err(error)
             }
         }
+    }
+
+    /// What a name's records of a type are, asked for now, whatever is remembered; and nothing of it is remembered here. A CNAME that leads
+    /// to a name that `ends` is not followed: what is found is then called that, and has no records.
+    ///
+    /// # Errors
+    /// Nobody answers so that it helps.
+    pub async fn lookup_until(&self, name: &Name, rtype: Rtype, ends: Ends<'_>) -> Result<Found, ResolveError> {
+        self.find(name, rtype, &mut Budget::new(), 0, ends).await
     }
 
     /// The addresses of a name that may be reached for an account; none: for nobody in particular.
@@ -275,42 +295,68 @@ impl Resolver {
     }
 
     async fn ask(&self, server: SocketAddr, question: &Question, recursion: bool) -> Result<Reply, AskError> {
+        self.ask_often(server, question, recursion, self.0.settings.tries).await
+    }
+
+    async fn ask_often(&self, server: SocketAddr, question: &Question, recursion: bool, tries: u32) -> Result<Reply, AskError> {
         let _permit = self.0.in_flight.acquire().await.expect("nobody closes it");
-        let Settings { timeout, tries, .. } = self.0.settings;
+        let timeout = self.0.settings.timeout;
         client::ask(server, question, How { recursion, dnssec: false, timeout, tries }).await
     }
 
-    async fn find(&self, name: &Name, rtype: Rtype, budget: &mut Budget, depth: u8) -> Result<Found, ResolveError> {
+    async fn find(
+        &self,
+        name: &Name,
+        rtype: Rtype,
+        budget: &mut Budget,
+        depth: u8,
+        ends: Ends<'_>,
+    ) -> Result<Found, ResolveError> {
         if self.0.settings.resolvers.is_empty() {
-            self.walk(name, rtype, budget, depth).await
+            self.walk(name, rtype, budget, depth, ends).await
         } else {
-            self.hand(name, rtype).await
+            self.hand(name, rtype, ends).await
         }
     }
 
-    /// Hands the question to the resolvers, the next where one fails.
-    async fn hand(&self, name: &Name, rtype: Rtype) -> Result<Found, ResolveError> {
+    /// Hands the question to the resolvers, the next where one fails; the silent ones again when all were asked, so that one that is away
+    /// costs one wait.
+    async fn hand(&self, name: &Name, rtype: Rtype, ends: Ends<'_>) -> Result<Found, ResolveError> {
         let question = Question::new(name.clone(), rtype);
         let mut why = String::new();
-        for resolver in &self.0.settings.resolvers {
-            match self.ask(*resolver, &question, true).await {
-                Ok(reply) if matches!(reply.code, Rcode::NoError | Rcode::NxDomain) => match of_resolver(&reply, &question) {
-                    Some(found) => return Ok(found),
-                    None => return Err(ResolveError::TooLong(name.clone())),
-                },
-                Ok(reply) => why = format!("{resolver} answers {}", reply.code),
-                Err(error) => why = error.to_string(),
+        let mut asked: Vec<SocketAddr> = self.0.settings.resolvers.clone();
+        for _ in 0..self.0.settings.tries.max(1) {
+            let mut silent = Vec::new();
+            for resolver in asked {
+                match self.ask_often(resolver, &question, true, 1).await {
+                    Ok(reply) if matches!(reply.code, Rcode::NoError | Rcode::NxDomain) => {
+                        return of_resolver(&reply, &question, ends).ok_or_else(|| ResolveError::TooLong(name.clone()));
+                    }
+                    Ok(reply) => why = format!("{resolver} answers {}", reply.code),
+                    Err(error) => {
+                        silent.push(resolver);
+                        why = error.to_string();
+                    }
+                }
             }
+            asked = silent;
         }
         Err(ResolveError::Failed { name: name.clone(), why })
     }
 
     /// From the root down, and anew from there where a CNAME leads.
-    fn walk<'w>(&'w self, name: &'w Name, rtype: Rtype, budget: &'w mut Budget, depth: u8) -> Walk<'w> {
-        Box::pin(self.walk_on(name, rtype, budget, depth))
+    fn walk<'w>(&'w self, name: &'w Name, rtype: Rtype, budget: &'w mut Budget, depth: u8, ends: Ends<'w>) -> Walk<'w> {
+        Box::pin(self.walk_on(name, rtype, budget, depth, ends))
     }
 
-    async fn walk_on(&self, name: &Name, rtype: Rtype, budget: &mut Budget, depth: u8) -> Result<Found, ResolveError> {
+    async fn walk_on(
+        &self,
+        name: &Name,
+        rtype: Rtype,
+        budget: &mut Budget,
+        depth: u8,
+        ends: Ends<'_>,
+    ) -> Result<Found, ResolveError> {
         let (mut canonical, mut least) = (name.clone(), u32::MAX);
         for _ in 0..=ALIASES_MAX {
             let found = |records: Vec<Record>, ttl_secs: u32, exists| Found {
@@ -330,6 +376,9 @@ impl Resolver {
                 Step::Alias(target, ttl_secs) => {
                     least = least.min(ttl_secs);
                     canonical = target;
+                    if ends(&canonical) {
+                        return Ok(ended(canonical, least));
+                    }
                 }
                 Step::Referral { .. } | Step::Lame(_) => break,
             }
@@ -413,7 +462,7 @@ impl Resolver {
                 break;
             }
             for rtype in [Rtype::A, Rtype::Aaaa] {
-                match self.walk(server, rtype, budget, depth + 1).await {
+                match self.walk(server, rtype, budget, depth + 1, NOWHERE).await {
                     Ok(found) => {
                         let located = found.records.iter().filter_map(Record::address).filter(admits).take(2);
                         servers.extend(located.map(|address| Server { name: Some(server.clone()), address }));
@@ -430,8 +479,13 @@ impl Resolver {
     }
 }
 
+/// What is found of a chain that was left where it ends for whoever asked.
+fn ended(canonical: Name, ttl_secs: u32) -> Found {
+    Found { canonical, records: Vec::new(), ttl_secs, exists: true, authentic: false, stale: false }
+}
+
 /// What a resolver's answer holds, through its CNAMEs; none where they do not end.
-fn of_resolver(reply: &Reply, question: &Question) -> Option<Found> {
+fn of_resolver(reply: &Reply, question: &Question, ends: Ends<'_>) -> Option<Found> {
     let mut canonical = question.name.clone();
     let mut least = u32::MAX;
     for _ in 0..=ALIASES_MAX {
@@ -446,6 +500,9 @@ fn of_resolver(reply: &Reply, question: &Question) -> Option<Found> {
             (true, Some((target, ttl_secs))) => {
                 least = least.min(ttl_secs);
                 canonical = target;
+                if ends(&canonical) {
+                    return Some(ended(canonical, least));
+                }
             }
             (none, _) => {
                 let ttl = records.iter().map(|record| record.ttl_secs).min();

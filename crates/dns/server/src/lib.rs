@@ -14,11 +14,14 @@
 //! What bounds whom: over UDP, [`rate`] (answers to one prefix); over TCP, connections in all and of one prefix, time for a message
 //! and time without one. Datagrams wait in the kernel's buffer and are lost when it is full, which is what UDP is for.
 //!
+//! An answer that lacks what another provider's name leads to is parked until that is looked up ([`lookups`]).
+//!
 //! What is not here: what is answered (`dns/answer`), and DNS over HTTPS, which the edge's listener would hand in as messages.
 #![forbid(unsafe_code)]
 
 mod bind;
 mod counts;
+pub mod lookups;
 pub mod rate;
 mod stream;
 #[cfg(test)]
@@ -34,6 +37,7 @@ use std::{
 };
 
 use poterne_dns_answer::{Client, Reply, Service, Transport, answer};
+use poterne_dns_resolver::Resolver;
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
 use poterne_snapshot::SnapshotHandle;
 use poterne_telemetry::Metrics;
@@ -43,6 +47,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use bind::{Bound, bind};
 use counts::Counts;
+use lookups::{Lookups, ROUNDS_MAX, Waiter};
 use rate::{Rate, Rates};
 
 /// What a name server is told.
@@ -59,8 +64,13 @@ pub struct Settings {
     /// How DNS over TLS is spoken, where it is.
     pub tls: Option<Arc<ServerConfig>>,
     /// Where the time comes from.
-    pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    pub clock: Clock,
+    /// Finds what names of others lead to, for CNAMEs that are flattened; none: those are shown.
+    pub resolver: Option<Resolver>,
 }
+
+/// A wall clock.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -71,6 +81,7 @@ impl Default for Settings {
             connections_per_prefix_max: 20,
             tls: None,
             clock: Arc::new(SystemTime::now),
+            resolver: None,
         }
     }
 }
@@ -96,23 +107,30 @@ pub(crate) struct Shared {
     service: Service,
     rate: Option<Rate>,
     counts: Counts,
-    clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    clock: Clock,
     stop: CancellationToken,
+    lookups: Option<Arc<Lookups>>,
 }
 
 impl Server {
-    /// One that listens nowhere yet.
+    /// One that listens nowhere yet. With a resolver, within a tokio runtime.
     pub fn new(settings: Settings, snapshot: SnapshotHandle, metrics: &Metrics) -> Self {
-        let Settings { service, rates, connections_max, connections_per_prefix_max, tls, clock } = settings;
+        let Settings { mut service, rates, connections_max, connections_per_prefix_max, tls, clock, resolver } = settings;
         let limits = AdmissionLimits { connections_max, connections_per_prefix_max };
         let rate = rates.map(|rates| Rate::new(rates, Instant::now()));
-        let stop = CancellationToken::new();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let lookups = resolver
+            .map(|resolver| Lookups::new(resolver, snapshot.clone(), Arc::clone(&clock), (tasks.clone(), stop.clone()), metrics));
+        if let Some(lookups) = &lookups {
+            service.elsewhere = Some(lookups.table());
+        }
+        let counts = Counts::new(metrics);
         Self {
-            shared: Arc::new(Shared { snapshot, service, rate, counts: Counts::new(metrics), clock, stop: stop.clone() }),
+            shared: Arc::new(Shared { snapshot, service, rate, counts, clock, stop: stop.clone(), lookups }),
             admission: Admission::counted_as(limits, metrics, "dns_connections", "Name server connections"),
             tls: tls.map(TlsAcceptor::from),
             stop,
-            tasks: TaskTracker::new(),
+            tasks,
             wakers: Vec::new(),
             threads: Vec::new(),
         }
@@ -186,16 +204,36 @@ pub fn sockets_per_address() -> NonZeroUsize {
 }
 
 impl Shared {
-    /// Answers one message.
-    pub(crate) fn answer(&self, client: &Client, query: &[u8], out: &mut [u8]) -> Reply {
+    /// Answers one message, for the first time or after it has waited that often. None: it waits, and what `later` makes is called when
+    /// it need not any more.
+    pub(crate) fn answer(
+        &self,
+        client: &Client,
+        query: &[u8],
+        out: &mut [u8],
+        round: u8,
+        later: impl FnOnce() -> Waiter,
+    ) -> Option<Reply> {
         let reply = answer(&self.snapshot.load(), &self.service, client, query, out);
+        if let (Some(sought), Some(lookups)) = (&reply.sought, &self.lookups) {
+            let may_wait = reply.lacks && round < ROUNDS_MAX && query.len() <= lookups::QUERY_OCTETS_MAX;
+            let waiter = may_wait.then(later);
+            let waits = waiter.is_some();
+            if lookups.want(sought, waiter) && waits {
+                return None;
+            }
+        }
         self.counts.answered(client.transport, &reply);
-        reply
+        Some(reply)
     }
 
     /// Seconds since the Unix epoch, as cookies count them.
     pub(crate) fn now_secs(&self) -> u32 {
-        let since = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        u32::try_from(since % (1 << 32)).unwrap_or_default()
+        seconds(&self.clock)
     }
+}
+
+fn seconds(clock: &Clock) -> u32 {
+    let since = clock().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    u32::try_from(since % (1 << 32)).unwrap_or_default()
 }

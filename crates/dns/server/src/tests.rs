@@ -20,6 +20,8 @@ use rustls_pki_types::{PrivateKeyDer, ServerName};
 
 use crate::{Server, Settings, bind};
 
+mod flattened;
+
 /// Long enough for any machine, short enough for a person.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -33,6 +33,7 @@ mod curl;
 mod curl_nginx;
 mod delv;
 mod dig;
+mod dig_nsd;
 mod dig_unbound;
 mod dnsperf;
 mod grpc;
