@@ -17,7 +17,10 @@ use crate::{
         server::Administrator as _,
     },
     administration::Administration,
-    cli::{Admin, Backup, Cert, DnsVerb, LoginVerb, MailVerb, MemberVerb, Restore, TokenVerb, TunnelVerb, UserVerb, ZoneVerb},
+    cli::{
+        Admin, Backup, Cert, ChallengeVerb, DnsVerb, LoginVerb, MailVerb, MemberVerb, Restore, TokenVerb, TunnelVerb, UserVerb,
+        ZoneVerb,
+    },
     config::Config,
     password, print, state,
     state::StateDir,
@@ -34,7 +37,15 @@ pub async fn zone(verb: ZoneVerb) -> anyhow::Result<ExitCode> {
 
 /// `poterne dns …`.
 pub async fn dns(verb: DnsVerb) -> anyhow::Result<ExitCode> {
-    let DnsVerb::Check { name, resolver, admin } = verb;
+    let (name, resolver, admin) = match verb {
+        DnsVerb::Check { name, resolver, admin } => (name, resolver, admin),
+        DnsVerb::Challenge(ChallengeVerb::Put { name, text, hours, admin }) => {
+            return run(Verb::ChallengePut { name, text, hours }, admin).await;
+        }
+        DnsVerb::Challenge(ChallengeVerb::Remove { name, text, admin }) => {
+            return run(Verb::ChallengeRemove { name, text }, admin).await;
+        }
+    };
     let config = Config::from_sources(&admin.sources)?;
     let answer = asked(&config, Verb::DnsCheck { name, resolvers: resolver }).await?;
     let done = show(&answer, admin.json)?;

@@ -188,6 +188,8 @@ hex_ids! {
     WebhookId = "webhook id";
     /// Which notices of an account go to whom.
     NotificationPolicyId = "notification policy id";
+    /// What a certificate authority asks to be shown, once.
+    ChallengeId = "challenge id";
 }
 
 fn hex_digit(c: u8) -> Option<u8> {

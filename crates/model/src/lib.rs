@@ -53,9 +53,9 @@ pub mod zone;
 
 pub use entry::{Draft, Entry, EntryError};
 pub use id::{
-    AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, IdError, ListId, ListItemId, ListOperationId, MembershipId,
-    NoticeId, NotificationPolicyId, PasskeyId, PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId,
-    TokenId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
+    AccessRuleId, AccountId, AuditId, ChallengeId, ConnectionId, ConnectorId, IdError, ListId, ListItemId, ListOperationId,
+    MembershipId, NoticeId, NotificationPolicyId, PasskeyId, PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId,
+    SessionId, TokenId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
 };
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use poterne_dns_wire::RecordSets;
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::dns::Soa};
+use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus, setting::dns::Soa};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod before;
@@ -43,6 +43,8 @@ pub enum ChunkKey {
     Tunnel(TunnelId),
     /// A certificate.
     Certificate(CertificateId),
+    /// What a certificate authority asks to be shown.
+    Challenge(ChallengeId),
 }
 
 /// A certificate, however often it is renewed.
@@ -64,6 +66,8 @@ pub enum Chunk {
     Tunnel(TunnelChunk),
     /// See [`CertificateChunk`].
     Certificate(CertificateChunk),
+    /// See [`ChallengeChunk`].
+    Challenge(ChallengeChunk),
 }
 
 /// What every node of this instance must know about itself and its siblings.
@@ -240,6 +244,46 @@ pub struct CertificateChunk {
     pub not_after: u64,
 }
 
+/// What a certificate authority asks to be shown for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengeChunk {
+    /// The challenge.
+    pub id: ChallengeId,
+    /// The zone it is for, which alone shows it.
+    pub zone: ZoneId,
+    /// When nobody shows it any more, seconds since the Unix epoch: control takes it away, but a node that control cannot reach does not
+    /// wait for that.
+    pub expires_at: u64,
+    /// What is shown.
+    pub shown: Shown,
+}
+
+/// How a certificate authority is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shown {
+    /// By a TXT record (RFC 8555 §8.4).
+    Txt {
+        /// Its owner, `_acme-challenge.` and the name that is to be proven. That it is shown makes no other name exist.
+        owner: Name,
+        /// Its data, one string behind its length (RFC 1035 §3.3.14).
+        data: Bytes,
+    },
+}
+
+impl ChallengeChunk {
+    /// Whether it is shown at a time, in seconds since the Unix epoch modulo 2^32; a challenge lasts some days.
+    pub fn is_live(&self, now_secs: u32) -> bool {
+        let expires = u32::try_from(self.expires_at % (1 << 32)).unwrap_or_default();
+        (1..1 << 31).contains(&expires.wrapping_sub(now_secs))
+    }
+
+    fn is_whole(&self) -> bool {
+        match &self.shown {
+            Shown::Txt { data, .. } => data.first().is_some_and(|length| usize::from(*length) + 1 == data.len()),
+        }
+    }
+}
+
 /// Why a chunk was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
@@ -285,6 +329,7 @@ impl Chunk {
             Self::Name(chunk) => encode_as(NAME_CHUNK_VERSION, chunk),
             Self::Tunnel(chunk) => encode(chunk),
             Self::Certificate(chunk) => encode(chunk),
+            Self::Challenge(chunk) => encode(chunk),
         })
     }
 
@@ -311,11 +356,13 @@ impl Chunk {
             }),
             ChunkKey::Tunnel(_) => Self::Tunnel(decode(bytes)?),
             ChunkKey::Certificate(_) => Self::Certificate(decode(bytes)?),
+            ChunkKey::Challenge(_) => Self::Challenge(decode(bytes)?),
         };
         let agrees = match (key, &chunk) {
             (ChunkKey::Zone(id), Self::Zone(head)) => head.id == *id,
             (ChunkKey::Tunnel(id), Self::Tunnel(tunnel)) => tunnel.id == *id && !tunnel.secret_digests.is_empty(),
             (ChunkKey::Certificate(id), Self::Certificate(certificate)) => certificate.id == *id,
+            (ChunkKey::Challenge(id), Self::Challenge(challenge)) => challenge.id == *id && challenge.is_whole(),
             _ => true,
         };
         if agrees { Ok(chunk) } else { Err(ChunkError::Malformed(format!("the body is not about {key:?}"))) }
@@ -361,6 +408,7 @@ mod tests {
             ChunkKey::Name(zone, Name::parse("*.example.com").unwrap()),
             ChunkKey::Tunnel(id),
             ChunkKey::Certificate(CertificateId([3; 16])),
+            ChunkKey::Challenge(ChallengeId::from_bytes([4; 16])),
         ] {
             assert_eq!(ChunkKey::decode(&key.encode()).unwrap(), key);
         }
@@ -425,6 +473,23 @@ mod tests {
         let old = before::NameChunk1 { target: target.clone() };
         let chunk = NameChunk { target, shows: Shows::Edge, sets: RecordSets::default() };
         assert_eq!(Chunk::decode(&ChunkKey::Name(id, apex), &encode(&old)).unwrap(), Chunk::Name(chunk));
+    }
+
+    #[test]
+    fn a_challenge_is_one_string_and_is_over_at_its_time() {
+        let id = ChallengeId::from_bytes([4; 16]);
+        let of = |data: &'static [u8]| {
+            let shown = Shown::Txt { owner: Name::parse("_acme-challenge.example.com").unwrap(), data: Bytes::from_static(data) };
+            ChallengeChunk { id, zone: ZoneId::from_bytes([1; 16]), expires_at: (1 << 32) + 100, shown }
+        };
+        let chunk = Chunk::Challenge(of(b"\x04text"));
+        assert_eq!(Chunk::decode(&ChunkKey::Challenge(id), &chunk.encode()).unwrap(), chunk);
+        assert!(Chunk::decode(&ChunkKey::Challenge(ChallengeId::from_bytes([5; 16])), &chunk.encode()).is_err());
+        for wrong in [&b""[..], b"\x05text", b"\x03text"] {
+            assert!(Chunk::decode(&ChunkKey::Challenge(id), &Chunk::Challenge(of(wrong)).encode()).is_err());
+        }
+        let live = |now_secs| of(b"\0").is_live(now_secs);
+        assert!(live(99) && live(u32::MAX) && !live(100) && !live(1000));
     }
 
     #[test]

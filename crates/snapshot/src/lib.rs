@@ -7,7 +7,7 @@
 //! A [`Snapshot`] is a handful of persistent maps ([`tree::PageTree`]) whose pages are shared by `Arc`: cloning one to change
 //! it copies only the page that changes and the spine above it, so a reader keeps what it loaded and never waits.
 //!
-//! The unit of change is a chunk ([`chunk`]): one tunnel, one certificate, one account, the node, one zone's head, or one owner
+//! The unit of change is a chunk ([`chunk`]): one tunnel, one certificate, one challenge, one account, the node, one zone's head, or one owner
 //! name of a zone. Owner names are chunks of their own, and pages only an arrangement of them in memory: a changed record
 //! then costs some sixty bytes on the feed and in the log instead of a page of 256 names, and two nodes need not agree on
 //! how their pages are cut. A name's chunk says where visitors are led, and holds the records that resolvers may see as octets of the
@@ -30,8 +30,8 @@ pub mod tree;
 mod zone;
 
 pub use chunk::{
-    AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Shows,
-    Target, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
+    AccountChunk, CertificateChunk, CertificateId, ChallengeChunk, Chunk, ChunkError, ChunkKey, NameChunk, NodeChunk,
+    RemoteConfig, Shown, Shows, Target, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
 };
 pub use disk::DiskError;
 pub use handle::SnapshotHandle;

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use poterne_feed::{Change, Key};
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, name};
+use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId, name};
 
 use crate::{
-    AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NodeChunk, Target, TunnelChunk, Zone, ZoneHead,
-    tree::PageTree,
+    AccountChunk, CertificateChunk, CertificateId, ChallengeChunk, Chunk, ChunkError, ChunkKey, NodeChunk, Shown, Target,
+    TunnelChunk, Zone, ZoneHead, tree::PageTree,
 };
 
 /// What a node obeys: immutable, numbered, complete. Cloning costs a few reference counts.
@@ -22,6 +22,9 @@ pub struct Snapshot {
     tunnels: PageTree<TunnelId, Arc<TunnelChunk>>,
     certificates: PageTree<CertificateId, Arc<CertificateChunk>>,
     certificate_names: PageTree<Name, CertificatesOfName>,
+    challenges: PageTree<ChallengeId, Arc<ChallengeChunk>>,
+    /// Those shown at each owner name, whichever zone they are for.
+    challenge_owners: PageTree<Name, Vec<Arc<ChallengeChunk>>>,
 }
 
 /// The zones of one name. Several accounts may hold the same name pending; one serves.
@@ -184,6 +187,11 @@ impl Snapshot {
         exact.or_else(|| self.certificate_names.get(sni.split_once('.')?.1)?.wildcard.last())
     }
 
+    /// The challenges that zones of some account show at an owner name, by id, those too whose time is over. `owner` is in canonical form.
+    pub fn challenges(&self, owner: &str) -> &[Arc<ChallengeChunk>] {
+        self.challenge_owners.get(owner).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// Whether exactly this chunk is in force.
     pub fn holds(&self, key: &ChunkKey, chunk: &Chunk) -> bool {
         match (key, chunk) {
@@ -196,6 +204,9 @@ impl Snapshot {
             (ChunkKey::Tunnel(id), Chunk::Tunnel(tunnel)) => self.tunnel(*id).is_some_and(|found| **found == *tunnel),
             (ChunkKey::Certificate(id), Chunk::Certificate(certificate)) => {
                 self.certificates.get(id).is_some_and(|found| **found == *certificate)
+            }
+            (ChunkKey::Challenge(id), Chunk::Challenge(challenge)) => {
+                self.challenges.get(id).is_some_and(|found| **found == *challenge)
             }
             _ => false,
         }
@@ -210,6 +221,7 @@ impl Snapshot {
             ChunkKey::Name(id, name) => self.zone(*id).is_some_and(|zone| zone.name(name.as_str()).is_some()),
             ChunkKey::Tunnel(id) => self.tunnels.contains(id),
             ChunkKey::Certificate(id) => self.certificates.contains(id),
+            ChunkKey::Challenge(id) => self.challenges.contains(id),
         }
     }
 
@@ -225,7 +237,8 @@ impl Snapshot {
         let accounts = self.accounts.iter().map(|(id, _)| ChunkKey::Account(*id));
         let tunnels = self.tunnels.iter().map(|(id, _)| ChunkKey::Tunnel(*id));
         let certificates = self.certificates.iter().map(|(id, _)| ChunkKey::Certificate(*id));
-        zones.chain(accounts).chain(tunnels).chain(certificates)
+        let challenges = self.challenges.iter().map(|(id, _)| ChunkKey::Challenge(*id));
+        zones.chain(accounts).chain(tunnels).chain(certificates).chain(challenges)
     }
 
     /// Every chunk, encoded: this state as one change from nothing.
@@ -240,7 +253,9 @@ impl Snapshot {
         let tunnels = self.tunnels.iter().map(|(id, chunk)| (ChunkKey::Tunnel(*id), Chunk::Tunnel((**chunk).clone())));
         let certificates =
             self.certificates.iter().map(|(id, chunk)| (ChunkKey::Certificate(*id), Chunk::Certificate((**chunk).clone())));
-        let all = node.into_iter().chain(accounts).chain(zones).chain(names).chain(tunnels).chain(certificates);
+        let challenges =
+            self.challenges.iter().map(|(id, chunk)| (ChunkKey::Challenge(*id), Chunk::Challenge((**chunk).clone())));
+        let all = node.into_iter().chain(accounts).chain(zones).chain(names).chain(tunnels).chain(certificates).chain(challenges);
         all.map(|(key, chunk)| (key.encode(), chunk.encode()))
     }
 
@@ -345,8 +360,35 @@ impl Snapshot {
                     self.certificates.insert(id, certificate);
                 }
             }
+            (ChunkKey::Challenge(id), body) => {
+                if let Some(old) = self.challenges.remove(&id) {
+                    self.hide(&old);
+                }
+                if let Some(Chunk::Challenge(challenge)) = body {
+                    let challenge = Arc::new(challenge);
+                    self.show(&challenge);
+                    self.challenges.insert(id, challenge);
+                }
+            }
         }
         Ok(())
+    }
+
+    fn show(&mut self, challenge: &Arc<ChallengeChunk>) {
+        let Shown::Txt { owner, .. } = &challenge.shown;
+        let mut shown = self.challenge_owners.get(owner.as_str()).cloned().unwrap_or_default();
+        shown.push(Arc::clone(challenge));
+        shown.sort_by_key(|challenge| challenge.id);
+        self.challenge_owners.insert(owner.clone(), shown);
+    }
+
+    fn hide(&mut self, challenge: &ChallengeChunk) {
+        let Shown::Txt { owner, .. } = &challenge.shown;
+        let Some(mut shown) = self.challenge_owners.remove(owner.as_str()) else { return };
+        shown.retain(|other| other.id != challenge.id);
+        if !shown.is_empty() {
+            self.challenge_owners.insert(owner.clone(), shown);
+        }
     }
 
     fn list(&mut self, certificate: &Arc<CertificateChunk>) {

@@ -12,6 +12,7 @@ mod agents;
 mod api_tokens;
 mod audit;
 mod chain;
+mod challenges;
 pub mod configuration;
 mod delegation;
 mod dnssec;
@@ -54,6 +55,7 @@ mod zones;
 pub use access::{Caller, Identity, Request};
 pub use agents::Agents;
 pub use api_tokens::TokenText;
+pub use challenges::{CHALLENGE_LIFE_SECS_MAX, CHALLENGES_OF_NAME_MAX, CHALLENGES_OF_ZONE_MAX};
 pub use delegation::{DueZone, SeenDelegation};
 pub use dnssec::Dnssec;
 pub use error::AppError;
@@ -66,8 +68,8 @@ pub use management::ManagementToken;
 pub use members::InvitationMade;
 pub use open::{App, Clock, Settings, system_clock};
 pub use poterne_control_store::{
-    Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Passkey, Person,
-    RulesetOwner, StatusFilter, TextMatch, TokenOwner, Trouble, Tunnel, TunnelFilter, UserSession, Zone, ZoneOrder,
+    Account, ApiToken, AuditEvent, AuditFilter, Challenge, ConfigSource, Configuration, Membership, MembershipStatus, Passkey,
+    Person, RulesetOwner, StatusFilter, TextMatch, TokenOwner, Trouble, Tunnel, TunnelFilter, UserSession, Zone, ZoneOrder,
 };
 pub use poterne_dns_sign::{Algorithm as DnssecAlgorithm, keyset::Role as DnssecRole, keyset::Status as DnssecStatus};
 pub use poterne_guard::Range as OriginRange;

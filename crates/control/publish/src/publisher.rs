@@ -177,6 +177,7 @@ impl Publisher {
     pub(crate) async fn round(&mut self) -> Result<(), PublishError> {
         self.app.expire_quick_tunnels().await?;
         self.app.tend_zone_keys().await?;
+        self.app.expire_challenges().await?;
         self.step(true).await?;
         self.forget(1).await
     }

@@ -42,7 +42,8 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         (zone.id, Some(rows::zone(zone, dns, signed)))
     });
     let zones = zones.collect();
-    load.heads(News { accounts, zones, ..News::default() });
+    let challenges = session.challenges(None).await?.into_iter().map(|one| (one.id, rows::challenge(one))).collect();
+    load.heads(News { accounts, zones, challenges, ..News::default() });
     let mut after = None;
     loop {
         let page = session.tunnel_page(after, PAGE_ROWS).await?;
@@ -80,6 +81,9 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
         match what {
             Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
             Touched::Tunnel(id) => news.tunnels.push((id, session.tunnel_details(id).await?.map(rows::tunnel))),
+            Touched::Challenge(id) => {
+                news.challenges.push((id, session.challenge(id).await?.and_then(rows::challenge)));
+            }
             Touched::Name(zone, name) => names_touched.entry(zone).or_default().push(name),
             Touched::Zone(id) => {
                 let zone = match session.zone(id).await? {

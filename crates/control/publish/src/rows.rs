@@ -3,16 +3,16 @@
 use std::{fmt::Display, sync::Arc};
 
 use bytes::Bytes;
-use poterne_control_store::{Account, ConfigSource, RecordBrief, SignedHead, StoreError, TunnelDetails, Zone};
+use poterne_control_store::{Account, Challenge, ConfigSource, RecordBrief, SignedHead, StoreError, TunnelDetails, Zone};
 use poterne_dns_wire::{KeyName, Record, RecordSets, rtype};
 use poterne_model::{
-    AccountId, Name, Rdata, RecordData, RecordSet, RecordType, Rtype, TunnelId, ZoneId,
+    AccountId, ChallengeId, Name, Rdata, RecordData, RecordSet, RecordType, Rtype, TunnelId, ZoneId,
     chain::{TUNNEL_SUFFIX, tunnel_of},
     entry::TTL_AUTOMATIC,
     rdata::Hosts,
     setting::DnsSettings,
 };
-use poterne_snapshot::{AccountChunk, RemoteConfig, Shows, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys};
+use poterne_snapshot::{AccountChunk, ChallengeChunk, RemoteConfig, Shown, Shows, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -68,6 +68,7 @@ pub(crate) struct News {
     pub(crate) zones: Vec<(ZoneId, Option<KnownZone>)>,
     pub(crate) names: Vec<(ZoneId, Name, Option<Records>)>,
     pub(crate) tunnels: Vec<(TunnelId, Option<KnownTunnel>)>,
+    pub(crate) challenges: Vec<(ChallengeId, Option<ChallengeChunk>)>,
 }
 
 impl Records {
@@ -237,6 +238,14 @@ impl Flags {
 /// An account, as nodes know it.
 pub(crate) fn account(account: Account) -> AccountChunk {
     AccountChunk { name: account.name }
+}
+
+/// A challenge, as nodes know it; none where its text is longer than a string of a TXT record can be, which no verb writes.
+pub(crate) fn challenge(challenge: Challenge) -> Option<ChallengeChunk> {
+    let Challenge { id, zone, owner, text, expires_at, .. } = challenge;
+    let data = [&[u8::try_from(text.len()).ok()?][..], text.as_bytes()].concat().into();
+    let expires_at = u64::try_from(expires_at / 1_000_000).unwrap_or_default();
+    Some(ChallengeChunk { id, zone, expires_at, shown: Shown::Txt { owner, data } })
 }
 
 /// A zone, as nodes know it. Its serial number is given when it is published.

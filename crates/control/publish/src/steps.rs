@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use poterne_control_store::{
-    Account, AccountKind, ConfigSource, Configuration, Record, RecordBrief, Touched, Tunnel, TunnelDetails, Zone,
+    Account, AccountKind, Challenge, ConfigSource, Configuration, Record, RecordBrief, Touched, Tunnel, TunnelDetails, Zone,
 };
 use poterne_feed::Change;
-use poterne_model::{AccountId, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
+use poterne_model::{AccountId, ChallengeId, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
 use poterne_snapshot::{Chunk, ChunkKey, NodeChunk, Snapshot};
 use proptest::prelude::*;
 
@@ -56,6 +56,11 @@ enum Step {
     },
     Configure {
         tunnel: u8,
+    },
+    /// A challenge goes, or comes if it is not there and its zone is.
+    Challenge {
+        zone: usize,
+        number: u8,
     },
     Rename,
 }
@@ -111,7 +116,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (zone.clone(), labels()).prop_map(|(zone, labels)| Step::Clear { zone, labels }),
         2 => (zone.clone(), status).prop_map(|(zone, status)| Step::Status { zone, status }),
         1 => zone.clone().prop_map(|zone| Step::Pause { zone }),
-        1 => zone.prop_map(|zone| Step::Zone { zone }),
+        1 => zone.clone().prop_map(|zone| Step::Zone { zone }),
+        3 => (zone, 0u8..3).prop_map(|(zone, number)| Step::Challenge { zone, number }),
         3 => (0..TUNNELS).prop_map(|tunnel| Step::Tunnel { tunnel }),
         1 => (0..TUNNELS).prop_map(|tunnel| Step::Secret { tunnel }),
         1 => (0..TUNNELS).prop_map(|tunnel| Step::Configure { tunnel }),
@@ -170,6 +176,7 @@ impl Rows {
             Touched::Zone(id) => (1, *id.as_bytes(), String::new()),
             Touched::Name(id, name) => (2, *id.as_bytes(), name.to_string()),
             Touched::Tunnel(id) => (3, *id.as_bytes(), String::new()),
+            Touched::Challenge(id) => (4, *id.as_bytes(), String::new()),
         });
     }
 
@@ -187,6 +194,8 @@ impl Rows {
             self.gone.insert(number);
             self.intent.zones.retain(|zone| zone.id != id);
             self.intent.records.retain(|record| record.zone != id);
+            // Of which the store tells nobody.
+            self.intent.challenges.retain(|challenge| challenge.zone != id);
             return;
         }
         // The fourth is the first one's name in another account.
@@ -240,6 +249,19 @@ impl Rows {
             expires_at: None,
         });
         self.intent.digests.push((id, [number; 32]));
+    }
+
+    fn toggle_challenge(&mut self, zone: usize, number: u8) {
+        // Each zone has its own; a zone that comes again has others.
+        let id = ChallengeId::from_bytes([u8::try_from(zone).unwrap() * 10 + number; 16]);
+        let before = self.intent.challenges.len();
+        self.intent.challenges.retain(|challenge| challenge.id != id);
+        if self.intent.challenges.len() == before && self.zone(zone).is_some() {
+            let owner = owner(zone, "_acme-challenge");
+            let (zone, text) = (zone_id(zone), format!("token-{number}"));
+            self.intent.challenges.push(Challenge { id, zone, owner, text, created_at: 0, expires_at: 9_000_000 });
+        }
+        self.touch(&Touched::Challenge(id));
     }
 
     fn put_record(&mut self, zone: usize, name: Name, data: &Data, proxied: bool) {
@@ -333,6 +355,7 @@ impl Rows {
                 self.intent.configurations.push((id, Configuration { version, json: "{}".into(), created_at: 0 }));
                 self.touch(&Touched::Tunnel(id));
             }
+            Step::Challenge { zone, number } => self.toggle_challenge(*zone, *number),
             Step::Rename => {
                 self.intent.accounts[0].name.push('x');
                 self.touch(&Touched::Account(account(0)));
@@ -384,6 +407,10 @@ impl Rows {
                     let read = self.records(zone, Some(&name)).pop();
                     news.names.push(read.unwrap_or((zone, name, None)));
                 }
+                4 => {
+                    let found = self.intent.challenges.iter().find(|challenge| challenge.id.as_bytes() == id);
+                    news.challenges.push((ChallengeId::from_bytes(*id), found.cloned().and_then(rows::challenge)));
+                }
                 _ => news.tunnels.push((TunnelId::from_bytes(*id), self.details(TunnelId::from_bytes(*id)))),
             }
         }
@@ -397,6 +424,7 @@ impl Rows {
             accounts: intent.accounts.iter().cloned().map(|account| (account.id, Some(rows::account(account)))).collect(),
             zones: intent.zones.iter().cloned().map(|zone| (zone.id, Some(known(zone)))).collect(),
             tunnels: intent.tunnels.iter().map(|tunnel| (tunnel.id, self.details(tunnel.id))).collect(),
+            challenges: intent.challenges.iter().cloned().map(|one| (one.id, rows::challenge(one))).collect(),
             ..News::default()
         });
         for (zone, name, records) in intent.zones.iter().flat_map(|zone| self.records(zone.id, None)) {

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Publisher;
 
+mod challenges;
 mod signed;
 
 const OPERATOR: Caller = Caller::Operator;

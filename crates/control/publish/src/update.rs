@@ -49,8 +49,20 @@ impl World {
                 changed.below.extend(zone.proxies.then(|| zone.apex.to_vec()));
             }
         }
+        for (id, challenge) in news.challenges {
+            keys.insert(ChunkKey::Challenge(id));
+            match challenge {
+                Some(challenge) => drop(self.challenges.insert(id, challenge)),
+                None => drop(self.challenges.remove(&id)),
+            }
+        }
         for (id, zone) in news.zones {
-            let Some(zone) = zone else { continue };
+            let Some(zone) = zone else {
+                // The store let them go with their zone, and touched them not.
+                let gone = self.challenges.extract_if(|_, challenge| challenge.zone == id);
+                keys.extend(gone.map(|(id, _)| ChunkKey::Challenge(id)));
+                continue;
+            };
             if self.proxies(id).is_none() && zone.proxies {
                 changed.below.push(path::path(zone.head.apex.as_str()));
             }

@@ -12,10 +12,10 @@ use std::{
 };
 
 use poterne_model::{
-    AccountId, Name, RecordSet, TunnelId, ZoneId,
+    AccountId, ChallengeId, Name, RecordSet, TunnelId, ZoneId,
     chain::{self, ChainError, Destination, tunnel_of},
 };
-use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneHead};
+use poterne_snapshot::{AccountChunk, ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneHead};
 
 use crate::{
     path::{self, Path},
@@ -30,6 +30,7 @@ pub(crate) struct World {
     /// The zones that proxy, by their apex.
     pub(crate) apexes: HashMap<Path, ZoneId>,
     pub(crate) tunnels: HashMap<TunnelId, KnownTunnel>,
+    pub(crate) challenges: HashMap<ChallengeId, ChallengeChunk>,
     pub(crate) leads: BTreeSet<(To, ZoneId, Path)>,
     /// The store's change that was taken in last: what zones' serial numbers are made of.
     pub(crate) change: u64,
@@ -67,6 +68,7 @@ impl World {
             zones: HashMap::new(),
             apexes: HashMap::new(),
             tunnels: HashMap::new(),
+            challenges: HashMap::new(),
             leads: BTreeSet::new(),
             change: 0,
         }
@@ -193,6 +195,7 @@ impl World {
             ChunkKey::Name(id, name) => self.records(*id, name).is_some(),
             ChunkKey::Tunnel(id) => self.tunnels.get(id).is_some_and(|tunnel| tunnel.chunk.is_some()),
             ChunkKey::Certificate(_) => false,
+            ChunkKey::Challenge(id) => self.challenges.contains_key(id),
         }
     }
 
@@ -210,6 +213,7 @@ impl World {
             }
             ChunkKey::Tunnel(id) => Chunk::Tunnel((**self.tunnels.get(id)?.chunk.as_ref()?).clone()),
             ChunkKey::Certificate(_) => return None,
+            ChunkKey::Challenge(id) => Chunk::Challenge(self.challenges.get(id)?.clone()),
         })
     }
 
@@ -219,7 +223,8 @@ impl World {
         let zones = self.zones.keys().map(|id| ChunkKey::Zone(*id));
         let alive = self.tunnels.iter().filter(|(_, tunnel)| tunnel.chunk.is_some());
         let tunnels = alive.map(|(id, _)| ChunkKey::Tunnel(*id));
-        std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels)
+        let challenges = self.challenges.keys().map(|id| ChunkKey::Challenge(*id));
+        std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels).chain(challenges)
     }
 
     /// Lets go of tunnels that the snapshot holds word for word, and holds the snapshot's: configurations are then in memory once.

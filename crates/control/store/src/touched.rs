@@ -3,7 +3,7 @@
 //! Whatever writes a row that nodes obey says so, in the same transaction, under the number that its commit will take. Said twice, the
 //! later number stays: the table is as long as the number of things that ever changed since publish last forgot.
 
-use poterne_model::{AccountId, Name, TunnelId, ZoneId};
+use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId};
 
 use crate::{
     Session, StoreError,
@@ -22,6 +22,8 @@ pub enum Touched {
     Name(ZoneId, Name),
     /// A tunnel, its secrets or its configuration.
     Tunnel(TunnelId),
+    /// A challenge.
+    Challenge(ChallengeId),
 }
 
 impl Session {
@@ -31,6 +33,7 @@ impl Session {
             Touched::Zone(id) => ("zone", id.to_string(), ""),
             Touched::Name(id, name) => ("name", id.to_string(), name.as_str()),
             Touched::Tunnel(id) => ("tunnel", id.to_string(), ""),
+            Touched::Challenge(id) => ("challenge", id.to_string(), ""),
         };
         let statement = "INSERT INTO touched (kind, id, name, change) VALUES ($1, $2, $3, $4)
             ON CONFLICT (kind, id, name) DO UPDATE SET change = excluded.change";
@@ -67,6 +70,7 @@ fn touched(row: &Row) -> Result<Touched, StoreError> {
         "zone" => Touched::Zone(parse(id, "touched zone")?),
         "name" => Touched::Name(parse(id, "touched zone")?, parsed(row, "name")?),
         "tunnel" => Touched::Tunnel(parse(id, "touched tunnel")?),
+        "challenge" => Touched::Challenge(parse(id, "touched challenge")?),
         other => return Err(StoreError::Damaged { what: "touched", why: format!("kind {other:?} is not known") }),
     })
 }

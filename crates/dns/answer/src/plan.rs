@@ -3,6 +3,7 @@
 //! RFC 1034 §4.3.2, RFC 4592 for wildcards, RFC 2308 for what is not there, RFC 6604 for the code at the end of a chain, and
 //! edge-behaviour §1.5 (proxied names), §1.6 (flattening) and §1.11.
 
+mod challenge;
 mod flatten;
 pub(crate) mod types;
 
@@ -14,6 +15,7 @@ use poterne_snapshot::{Found, NameChunk, Shows, Snapshot, Zone, ZoneDns, ZoneHea
 use smallvec::SmallVec;
 
 use crate::{Elsewhere, Kind, Rcode, Sought, query::Question};
+pub(crate) use challenge::Texts;
 use flatten::Flattened;
 
 /// TTL of what is made of the edges' addresses, in seconds (edge-behaviour §1.5).
@@ -127,6 +129,8 @@ pub(crate) enum Data<'a> {
     Service { ipv4: bool, ipv6: bool },
     /// The zone's start of authority.
     Soa(&'a ZoneHead, &'a ZoneDns),
+    /// Challenges, and the user's own TXT records beside them.
+    Texts(Texts<'a>),
     /// Name servers, and the user's own beside them.
     NameServers(&'a [Name], Option<RecordSet<'a>>),
     /// RFC 8482 §4.2.
@@ -248,11 +252,18 @@ impl<'a> Walk<'a> {
         if self.is_of_tunnel(place.name) {
             return self.no_data(place);
         }
-        match place.zone.find(place.name) {
-            Found::Name(chunk) | Found::Wildcard(chunk) => self.name(place, chunk),
-            Found::Empty if place.is_apex() => self.apex(place, None),
-            Found::Empty => self.no_data(place),
-            Found::Nothing => {
+        let found = place.zone.find(place.name);
+        let texts = self.texts(place, found);
+        match (found, texts) {
+            (_, Some(texts)) if self.rtype == rtype::TXT => {
+                self.challenged(place, texts);
+                None
+            }
+            (Found::Name(chunk) | Found::Wildcard(chunk), _) => self.name(place, chunk),
+            (Found::Empty, _) if place.is_apex() => self.apex(place, None),
+            (Found::Empty | Found::Nothing, Some(_)) if matches!(self.rtype, rtype::ANY | rtype::RRSIG) => self.minimal(place),
+            (Found::Empty, _) | (Found::Nothing, Some(_)) => self.no_data(place),
+            (Found::Nothing, None) => {
                 self.plan.rcode = Rcode::NxDomain;
                 self.plan.kind = Kind::NoName;
                 self.soa(place);

@@ -155,6 +155,7 @@ impl<'o, 'q> Writer<'o, 'q> {
                 writer.name(&rname);
                 numbers.iter().for_each(|number| writer.put(&number.to_be_bytes()));
             }),
+            Data::Texts(texts) => self.records(item, texts.data(), |writer, data| writer.put(data)),
             Data::NameServers(given, own) => {
                 let mut count = self.records(item, given.iter(), |writer, name| writer.name_of(name));
                 let is_given = |data: &&[u8]| given.iter().any(|name| *labels(name) == **data);

@@ -31,9 +31,11 @@ pub(crate) fn types<'a>(sources: Sources<'a>, zone: &'a Zone, dns: &'a ZoneDns, 
         if let Some(chunk) = chunk {
             walk.types_of(place, chunk, &mut types);
         }
+        let texts = walk.texts(place, found).map(|_| rtype::TXT);
+        types.extend(texts);
         if place.is_apex() {
             walk.types_of_zone(place, chunk, &mut types);
-        } else if found == Found::Nothing {
+        } else if found == Found::Nothing && texts.is_none() {
             types.push(rtype::NXNAME);
         }
     }

@@ -42,6 +42,7 @@ impl Canonical {
                 put(&rname);
                 numbers.iter().for_each(|number| put(&number.to_be_bytes()));
             }),
+            Data::Texts(texts) => texts.data().for_each(|data| canonical.record(data)),
             Data::NameServers(given, own) => {
                 given.iter().for_each(|name| canonical.record(&labels(name)));
                 own.iter().for_each(|own| canonical.set(own));

@@ -1,6 +1,7 @@
 //! One file a subject; each test asks as a resolver would, and reads answers with the `domain` crate.
 
 mod chains;
+mod challenges;
 mod delegation;
 mod edns;
 mod elsewhere;
