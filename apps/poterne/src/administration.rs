@@ -76,6 +76,11 @@ impl Administration {
             Verb::ZoneAdd { name } => Answer::Zone(zone(&app.zone_add(OPERATOR, &name).await?)),
             Verb::ZoneActivate { name } => Answer::Zone(zone(&app.zone_activate(OPERATOR, &name).await?)),
             Verb::ZoneList {} => Answer::Zones(app.zone_list(OPERATOR).await?.iter().map(zone).collect()),
+            Verb::ZoneDelete { name, force } => match app.zone_delete_named(OPERATOR, &name, force).await {
+                Ok(deleted) => Answer::ZoneDeleted { zone: zone(&deleted) },
+                Err(error @ AppError::DsAtParent(_)) => Answer::Doubtful { message: error.to_string() },
+                Err(error) => return Err(error),
+            },
             Verb::ChallengePut { name, text, hours } => {
                 let put = app.challenge_put_at(OPERATOR, &name, &text, i64::from(hours) * 3600).await?;
                 Answer::Challenge(challenge(&put))

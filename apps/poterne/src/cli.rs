@@ -165,6 +165,19 @@ pub enum ZoneVerb {
         #[allow(missing_docs)]
         admin: Admin,
     },
+    /// Delete a zone, with all its records
+    ///
+    /// Refused while the zone above shows a DS record of it; at a terminal you are asked then.
+    Delete {
+        /// The domain, as in example.org
+        name: String,
+        /// Although the zone above shows a DS record of it
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
     /// List the zones
     List {
         #[command(flatten)]
@@ -590,6 +603,7 @@ mod tests {
             "zone add example.org",
             "zone activate example.org --json",
             "zone list --state-dir /tmp/x",
+            "zone delete example.org --force",
             "dns challenge put *.example.org token --hours 2",
             "dns challenge remove www.example.org token --json",
             "tunnel create home",

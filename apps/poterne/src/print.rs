@@ -31,6 +31,9 @@ pub fn render(answer: &Answer, now: u64) -> String {
         },
         Answer::Zones(zones) if zones.is_empty() => "No zone yet. Add one: poterne zone add example.org\n".into(),
         Answer::Zones(zones) => table(["NAME", "STATUS", "ID"], zones.iter().map(zone_row)),
+        Answer::ZoneDeleted { zone } => format!("Zone {} is gone, with all its records.\n", zone.name),
+        // Told before anything is printed.
+        Answer::Doubtful { message } => format!("{message}\n"),
         Answer::Challenge(challenge) => format!(
             "{} says {:?} now, beside what stands there, until {}.\n",
             challenge.owner,

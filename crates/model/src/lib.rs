@@ -50,6 +50,7 @@ pub mod time;
 pub mod tunnel;
 mod word;
 pub mod zone;
+pub mod zone_life;
 
 pub use entry::{Draft, Entry, EntryError};
 pub use id::{

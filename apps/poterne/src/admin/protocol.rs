@@ -25,6 +25,10 @@ pub enum Verb {
         name: String,
     },
     ZoneList {},
+    ZoneDelete {
+        name: String,
+        force: bool,
+    },
     ChallengePut {
         name: String,
         text: String,
@@ -124,6 +128,13 @@ impl std::fmt::Debug for Hidden {
 pub enum Answer {
     Zone(Zone),
     Zones(Vec<Zone>),
+    ZoneDeleted {
+        zone: Zone,
+    },
+    /// Not done: whoever asks may well not want it, and must say so again.
+    Doubtful {
+        message: String,
+    },
     Challenge(Challenge),
     ChallengesRemoved(Vec<Challenge>),
     Created {

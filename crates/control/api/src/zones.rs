@@ -47,7 +47,13 @@ pub(crate) fn routes() -> Routes {
         .post("/zones", create, edits(zones, "Add a zone").body(zone_schema()).says([404]))
         .get(one, show, reads(zones, "Show a zone"))
         .patch(one, edit, edits(zones, "Pause a zone, or go on with it").body(changes_schema()))
-        .delete(one, delete, edits(zones, "Delete a zone, with all its records"))
+        .delete(
+            one,
+            delete,
+            edits(zones, "Delete a zone, with all its records")
+                .about("Refused while the zone above shows a DS record of it.")
+                .query([Parameter::boolean("force", "although the zone above shows a DS record of it")]),
+        )
         .put(
             "/zones/{zone}/activation_check",
             activation_check,
@@ -275,8 +281,11 @@ async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Js
     Ok(Answer::success(described(&door, &caller, zone).await.map_err(kept)?))
 }
 
-async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Gone<ZoneId>> {
-    let zone = door.app.zone_delete(&caller, id).await?;
+async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Query(query): Query) -> Answered<Gone<ZoneId>> {
+    let zone = match query.boolean("force")?.unwrap_or(false) {
+        true => door.app.zone_delete_despite_ds(&caller, id).await?,
+        false => door.app.zone_delete(&caller, id).await?,
+    };
     Ok(Answer::success(Gone { id: zone.id }))
 }
 

@@ -14,7 +14,6 @@ use poterne_model::{
 use crate::{
     App, AppError, Caller,
     access::Subject,
-    members::owns,
     notice::Notice,
     zones::{shown, traced},
 };
@@ -156,6 +155,8 @@ impl App {
         }
         (kept.triggered_at, kept.due_at) = (Some(now.as_micros()), now.as_micros());
         session.put_zone_watch(id, &kept).await?;
+        // Whoever asks wants the zone.
+        session.put_zone_end(id, None).await?;
         session.commit_silently().await?;
         // Whoever looks waits for its own turn at the store, so that it finds what was just written.
         self.0.zones_due.notify_one();
@@ -172,21 +173,15 @@ impl App {
     pub(crate) async fn set_status(&self, session: &mut Session, zone: &mut Zone, status: ZoneStatus) -> Result<(), AppError> {
         let (now, before) = (self.now(), zone.status);
         session.set_zone_status(zone.id, status, now).await?;
+        // What was told of its end was of the status before.
+        session.put_zone_end(zone.id, None).await?;
         (zone.status, zone.modified_at) = (status, now);
         if status == ZoneStatus::Active {
             zone.activated_at = zone.activated_at.or(Some(now));
         }
         let name = zone.apex.to_string();
         let notice = Notice::ZoneStatus { zone: zone.id, name, status, before, at: self.instant() };
-        self.alert(session, zone.account, &notice).await?;
-        // Where nobody has said who should be told, the owners are (edge-behaviour §1.1).
-        if session.notification_policies_for(zone.account, poterne_model::notification::AlertType::ZoneStatus).await?.is_empty() {
-            for (membership, person) in session.members(zone.account).await? {
-                if owns(&membership) && !person.suspended {
-                    self.notify(session, Some(zone.account), &person.email, &notice).await?;
-                }
-            }
-        }
+        self.tell_of_zone(session, zone, &notice).await?;
         Ok(())
     }
 }

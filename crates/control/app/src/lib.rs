@@ -50,6 +50,7 @@ mod sign_in;
 mod tunnel_health;
 mod tunnel_objects;
 mod tunnels;
+mod zone_life;
 mod zones;
 
 pub use access::{Caller, Identity, Request};

@@ -151,9 +151,25 @@ impl App {
     }
 
     /// Takes a zone away, with all its records.
+    ///
+    /// # Errors
+    /// Its parent shows a DS record of it: whoever validates would find the next provider's answers false. It has to be taken away first, or
+    /// the zone deleted all the same ([`App::zone_delete_despite_ds`]).
     pub async fn zone_delete(&self, caller: &Caller, id: ZoneId) -> Result<Zone, AppError> {
+        self.take_zone_away(caller, id, false).await
+    }
+
+    /// The same, whatever its parent shows.
+    pub async fn zone_delete_despite_ds(&self, caller: &Caller, id: ZoneId) -> Result<Zone, AppError> {
+        self.take_zone_away(caller, id, true).await
+    }
+
+    async fn take_zone_away(&self, caller: &Caller, id: ZoneId, despite_ds: bool) -> Result<Zone, AppError> {
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, id, Subject::Zones.to_edit()).await?;
+        if !despite_ds && self.ds_is_seen(&mut session, id).await? {
+            return Err(AppError::DsAtParent(zone.apex));
+        }
         session.delete_zone(id).await?;
         self.trace(&mut session, caller, traced("delete", &zone, Some(shown(&zone)), None)).await?;
         self.finish(session).await?;
@@ -194,6 +210,14 @@ impl App {
         self.finish(session).await?;
         tracing::info!(zone = %zone.apex, account = %zone.account, "zone activated by the operator");
         Ok(zone)
+    }
+
+    /// Takes the node's first account's zone of that name away, as [`App::zone_delete`] or [`App::zone_delete_despite_ds`] do.
+    pub async fn zone_delete_named(&self, caller: &Caller, name: &str, despite_ds: bool) -> Result<Zone, AppError> {
+        let apex = Name::parse(name)?;
+        let found = self.0.store.read().await?.zone_named(self.account(), &apex).await?;
+        let zone = found.ok_or(AppError::ZoneNotFound(apex))?;
+        self.take_zone_away(caller, zone.id, despite_ds).await
     }
 
     /// The account's zones, by name.

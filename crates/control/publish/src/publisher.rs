@@ -27,6 +27,9 @@ const ROUND_EVERY: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
+/// Zones end by days: every hour is often enough.
+const ROUNDS_OF_ZONE_ENDS: u32 = 120;
+
 /// How long a node may take to obey a change: a slow disk's fsync, many times over.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -85,6 +88,8 @@ pub struct Publisher {
     owed: Owed,
     /// Things touched since the store last forgot some.
     forgettable: usize,
+    /// Rounds so far.
+    rounds: u32,
     audit: Audit,
     pub(crate) limits: Limits,
 }
@@ -125,6 +130,7 @@ impl Publisher {
             seen: 0,
             owed: Owed::Everything,
             forgettable: 0,
+            rounds: 0,
             audit: Audit::default(),
             limits: Limits { apply_timeout: APPLY_TIMEOUT, touched_max: TOUCHED_MAX, chunks_max: CHUNKS_MAX },
         }
@@ -178,6 +184,10 @@ impl Publisher {
         self.app.expire_quick_tunnels().await?;
         self.app.tend_zone_keys().await?;
         self.app.expire_challenges().await?;
+        if self.rounds.is_multiple_of(ROUNDS_OF_ZONE_ENDS) {
+            self.app.end_zones().await?;
+        }
+        self.rounds = self.rounds.wrapping_add(1);
         self.step(true).await?;
         self.forget(1).await
     }

@@ -74,7 +74,9 @@ impl AlertType {
             Self::TunnelUpdate => "A tunnel was created or deleted",
             Self::Members => "Somebody accepted an invitation, left, or was removed",
             Self::Tokens => "An API token of the account, or of a member over it, was created",
-            Self::ZoneStatus => "A zone is active, or its delegation to this node's name servers was lost",
+            Self::ZoneStatus => {
+                "A zone is active, or its delegation to this node's name servers was lost, or it is to be deleted for want of one"
+            }
         }
     }
 
@@ -91,7 +93,10 @@ impl AlertType {
                 FilterOption { key: "tunnel_id", values: &[] },
                 FilterOption { key: "tunnel_name", values: &[] },
             ],
-            Self::ZoneStatus => &[FilterOption { key: "event", values: &[("active", "Active"), ("moved", "Moved")] }],
+            Self::ZoneStatus => &[FilterOption {
+                key: "event",
+                values: &[("active", "Active"), ("moved", "Moved"), ("ending", "To be deleted"), ("deleted", "Deleted")],
+            }],
             Self::Members | Self::Tokens => &[],
         }
     }

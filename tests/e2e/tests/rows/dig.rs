@@ -182,4 +182,6 @@ fn a_challenge_disturbs_no_wildcard() {
     assert!(texts("foo.example.com").is_empty());
     let listed = api.done("GET", &format!("{zone}/dns_records"), &Value::Null);
     assert_eq!(listed.as_array().unwrap().len(), 3, "it is no record of the zone: {listed}");
+    node.verb(&["zone", "delete", "example.com"]).unwrap();
+    assert!(Dig::at(&node, "foo.example.com", "A").text().contains("status: REFUSED"));
 }
