@@ -43,6 +43,8 @@ pub enum Purpose {
     WebhookSecret,
     /// A key that signs a zone.
     ZoneKey,
+    /// A secret that is shared with another name server.
+    TsigKey,
 }
 
 /// Why sealed bytes did not open.
@@ -83,6 +85,7 @@ impl Purpose {
             Self::Notice => "notice",
             Self::WebhookSecret => "webhook-secret",
             Self::ZoneKey => "zone-key",
+            Self::TsigKey => "tsig-key",
         }
     }
 }

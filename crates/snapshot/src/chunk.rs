@@ -12,6 +12,9 @@ use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::dns:
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod before;
+pub mod transfer;
+
+use transfer::TransferChunk;
 
 /// Version of keys and bodies written by this program, but for those named below.
 pub const CHUNK_VERSION: u8 = 1;
@@ -43,6 +46,8 @@ pub enum ChunkKey {
     Tunnel(TunnelId),
     /// A certificate.
     Certificate(CertificateId),
+    /// Who may have a zone whole, or where it comes from.
+    Transfer(ZoneId),
 }
 
 /// A certificate, however often it is renewed.
@@ -64,6 +69,8 @@ pub enum Chunk {
     Tunnel(TunnelChunk),
     /// See [`CertificateChunk`].
     Certificate(CertificateChunk),
+    /// See [`TransferChunk`].
+    Transfer(TransferChunk),
 }
 
 /// What every node of this instance must know about itself and its siblings.
@@ -285,6 +292,7 @@ impl Chunk {
             Self::Name(chunk) => encode_as(NAME_CHUNK_VERSION, chunk),
             Self::Tunnel(chunk) => encode(chunk),
             Self::Certificate(chunk) => encode(chunk),
+            Self::Transfer(chunk) => encode(chunk),
         })
     }
 
@@ -311,6 +319,7 @@ impl Chunk {
             }),
             ChunkKey::Tunnel(_) => Self::Tunnel(decode(bytes)?),
             ChunkKey::Certificate(_) => Self::Certificate(decode(bytes)?),
+            ChunkKey::Transfer(_) => Self::Transfer(decode(bytes)?),
         };
         let agrees = match (key, &chunk) {
             (ChunkKey::Zone(id), Self::Zone(head)) => head.id == *id,
@@ -361,6 +370,7 @@ mod tests {
             ChunkKey::Name(zone, Name::parse("*.example.com").unwrap()),
             ChunkKey::Tunnel(id),
             ChunkKey::Certificate(CertificateId([3; 16])),
+            ChunkKey::Transfer(zone),
         ] {
             assert_eq!(ChunkKey::decode(&key.encode()).unwrap(), key);
         }

@@ -31,7 +31,7 @@ mod zone;
 
 pub use chunk::{
     AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Shows,
-    Target, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
+    Target, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys, transfer, transfer::TransferChunk,
 };
 pub use disk::DiskError;
 pub use handle::SnapshotHandle;

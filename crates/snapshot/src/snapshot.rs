@@ -7,8 +7,8 @@ use poterne_feed::{Change, Key};
 use poterne_model::{AccountId, Name, TunnelId, ZoneId, name};
 
 use crate::{
-    AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NodeChunk, Target, TunnelChunk, Zone, ZoneHead,
-    tree::PageTree,
+    AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NodeChunk, Target, TransferChunk, TunnelChunk,
+    Zone, ZoneHead, tree::PageTree,
 };
 
 /// What a node obeys: immutable, numbered, complete. Cloning costs a few reference counts.
@@ -197,6 +197,9 @@ impl Snapshot {
             (ChunkKey::Certificate(id), Chunk::Certificate(certificate)) => {
                 self.certificates.get(id).is_some_and(|found| **found == *certificate)
             }
+            (ChunkKey::Transfer(id), Chunk::Transfer(transfer)) => {
+                self.zone(*id).and_then(Zone::transfer).is_some_and(|found| **found == *transfer)
+            }
             _ => false,
         }
     }
@@ -210,6 +213,7 @@ impl Snapshot {
             ChunkKey::Name(id, name) => self.zone(*id).is_some_and(|zone| zone.name(name.as_str()).is_some()),
             ChunkKey::Tunnel(id) => self.tunnels.contains(id),
             ChunkKey::Certificate(id) => self.certificates.contains(id),
+            ChunkKey::Transfer(id) => self.zone(*id).is_some_and(|zone| zone.transfer().is_some()),
         }
     }
 
@@ -225,7 +229,8 @@ impl Snapshot {
         let accounts = self.accounts.iter().map(|(id, _)| ChunkKey::Account(*id));
         let tunnels = self.tunnels.iter().map(|(id, _)| ChunkKey::Tunnel(*id));
         let certificates = self.certificates.iter().map(|(id, _)| ChunkKey::Certificate(*id));
-        zones.chain(accounts).chain(tunnels).chain(certificates)
+        let transfers = self.zones.iter().filter(|(_, zone)| zone.transfer().is_some()).map(|(id, _)| ChunkKey::Transfer(*id));
+        zones.chain(accounts).chain(tunnels).chain(certificates).chain(transfers)
     }
 
     /// Every chunk, encoded: this state as one change from nothing.
@@ -240,7 +245,11 @@ impl Snapshot {
         let tunnels = self.tunnels.iter().map(|(id, chunk)| (ChunkKey::Tunnel(*id), Chunk::Tunnel((**chunk).clone())));
         let certificates =
             self.certificates.iter().map(|(id, chunk)| (ChunkKey::Certificate(*id), Chunk::Certificate((**chunk).clone())));
-        let all = node.into_iter().chain(accounts).chain(zones).chain(names).chain(tunnels).chain(certificates);
+        let transfers = self
+            .zones
+            .iter()
+            .filter_map(|(id, zone)| Some((ChunkKey::Transfer(*id), Chunk::Transfer(TransferChunk::clone(zone.transfer()?)))));
+        let all = node.into_iter().chain(accounts).chain(zones).chain(transfers).chain(names).chain(tunnels).chain(certificates);
         all.map(|(key, chunk)| (key.encode(), chunk.encode()))
     }
 
@@ -272,7 +281,8 @@ impl Snapshot {
             read.push((key, body));
         }
         let mut next = Self { generation, ..self.clone() };
-        let (names, others): (Vec<_>, Vec<_>) = read.into_iter().partition(|(key, _)| matches!(key, ChunkKey::Name(..)));
+        let (names, others): (Vec<_>, Vec<_>) =
+            read.into_iter().partition(|(key, _)| matches!(key, ChunkKey::Name(..) | ChunkKey::Transfer(_)));
         for (key, body) in others {
             next.set(key, body)?;
         }
@@ -333,6 +343,15 @@ impl Snapshot {
                     Some(zone) if lies_within(&name, &zone.head().apex) => zone.set(&name, chunk),
                     None if chunk.is_none() => {}
                     _ => return Err(ApplyError::StrayName { generation, zone: id, name }),
+                }
+            }
+            (ChunkKey::Transfer(id), body) => {
+                // Of a zone that is gone there is nothing to keep.
+                if let Some(zone) = self.zones.get_mut(&id) {
+                    zone.set_transfer(match body {
+                        Some(Chunk::Transfer(transfer)) => Some(transfer),
+                        _ => None,
+                    });
                 }
             }
             (ChunkKey::Certificate(id), body) => {

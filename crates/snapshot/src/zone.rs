@@ -5,7 +5,7 @@ use std::sync::Arc;
 use poterne_dns_wire::rtype;
 use poterne_model::{Name, name};
 
-use crate::{NameChunk, Target, ZoneHead, tree::PageTree};
+use crate::{NameChunk, Target, TransferChunk, ZoneHead, tree::PageTree};
 
 /// A zone: its head and its owner names.
 #[derive(Clone)]
@@ -14,6 +14,8 @@ pub struct Zone {
     owners: PageTree<Name, Owner>,
     /// How many names are delegated: nearly always none, and then nobody looks for one.
     cuts: u32,
+    /// Of few zones: who may have it whole, or where it comes from.
+    transfer: Option<Arc<TransferChunk>>,
 }
 
 /// What a zone has at a name (RFC 4592 §3.3.1).
@@ -40,7 +42,7 @@ struct Owner {
 
 impl Zone {
     pub(crate) fn new(head: ZoneHead) -> Self {
-        Self { head: Arc::new(head), owners: PageTree::default(), cuts: 0 }
+        Self { head: Arc::new(head), owners: PageTree::default(), cuts: 0, transfer: None }
     }
 
     /// The head.
@@ -50,6 +52,15 @@ impl Zone {
 
     pub(crate) fn set_head(&mut self, head: ZoneHead) {
         self.head = Arc::new(head);
+    }
+
+    /// Who may have it whole, or where it comes from.
+    pub fn transfer(&self) -> Option<&Arc<TransferChunk>> {
+        self.transfer.as_ref()
+    }
+
+    pub(crate) fn set_transfer(&mut self, transfer: Option<TransferChunk>) {
+        self.transfer = transfer.map(Arc::new);
     }
 
     /// What is said of exactly this owner name, `*.x` included.

@@ -37,7 +37,8 @@ pub struct Service {
     pub nsid: Vec<u8>,
     /// Secrets of server cookies, the same on all nodes: the first makes them, the others are still believed. Empty: none are made.
     pub cookie_secrets: Vec<[u8; 16]>,
-    /// Signs answers of zones that have keys; none: they are answered unsigned.
+    /// Signs answers of zones that have keys, and opens the secrets that are shared with other name servers; none: zones are answered
+    /// unsigned, and nobody's signature is known.
     pub signer: Option<Arc<Signer>>,
 }
 
@@ -93,6 +94,8 @@ pub enum Kind {
     NoName,
     /// Another name server is named.
     Referral,
+    /// A primary's word that a zone copied from it changed (RFC 1996), taken.
+    Notified,
     /// Anything else.
     Error,
 }

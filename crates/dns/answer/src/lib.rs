@@ -11,7 +11,9 @@
 //! * `sign` goes over the plan's items, each one record set with its owner and section, where the client takes signatures and the zone has
 //!   keys ([`Signer`], decision 0015);
 //! * `write` copies record sets out of the snapshot, which holds them as octets of the wire (`dns/wire`), and compresses names;
-//! * `cookie` makes and checks server cookies (RFC 9018).
+//! * `cookie` makes and checks server cookies (RFC 9018);
+//! * `signed` answers whoever signs queries with a secret that is shared (TSIG, RFC 8945), `notice` takes a primary's word that its zone
+//!   changed (RFC 1996), and [`transfer`] makes a zone whole, or what changed of it, into messages.
 //!
 //! **The origin does not leak**, because it is not here: a name that the edge stands before has no address and no CNAME among its sets
 //! (`control/publish` leaves them out), only a mark that the edges' addresses are shown. What a proxied name answers is made of
@@ -19,24 +21,28 @@
 //!
 //! The parser of queries and the writer of responses are our own rather than the `domain` crate's. A query is a header, one question and
 //! perhaps an OPT record: reading it takes a hundred lines that allocate nothing and borrow from the packet, and the writer's only task
-//! is to copy sets that are octets already. `domain` is the other reader in the tests here, and is what transfers and TSIG will use.
+//! is to copy sets that are octets already. `domain` is the other reader in the tests here.
 //!
-//! What is not here: sockets, rate limits and transport (`dns/server`); transfers, and names of other zones that only a resolver
+//! What is not here: sockets, rate limits and transport (`dns/server`); names of other zones that only a resolver
 //! could follow: a CNAME that would be flattened and leads away is shown as it is, and at an apex, where it may not be, it is SERVFAIL.
 #![forbid(unsafe_code)]
 
 mod client;
 mod cookie;
 mod edns;
+mod notice;
 mod plan;
 mod query;
 mod sign;
+mod signed;
 mod siphash;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 mod write;
 
-use poterne_snapshot::Snapshot;
+use poterne_dns_wire::rtype;
+use poterne_snapshot::{Snapshot, transfer::PeerKey};
 
 pub use client::{Client, Cookie, Kind, Rcode, Reply, Service, Signed, Transport};
 use edns::{Edns, OptReply};
@@ -58,7 +64,9 @@ pub const MESSAGE_OCTETS_MAX: usize = 65_535;
 /// Answers `query` into `out`, which holds at least [`UDP_OCTETS_MAX`] octets, or [`MESSAGE_OCTETS_MAX`] for streams: what does not fit
 /// is cut off as RFC 2181 §9 says. A reply of length 0 is none: what came was no query.
 pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[u8], out: &mut [u8]) -> Reply {
-    let query = match query::parse(query) {
+    let octets = query;
+    let query = match query::parse(octets) {
+        Parsed::Query(query) if query.is_signed => return signed::answer(snapshot, service, client, octets, &query, out),
         Parsed::Query(query) => query,
         Parsed::Refused { header, rcode } => {
             let length = write::header_only(&header, rcode, out);
@@ -66,13 +74,25 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
         }
         Parsed::Nothing => return Reply::none(),
     };
+    answer_query(snapshot, service, client, &query, None, out)
+}
+
+/// Answers a query that parses, of whom signed it with this key.
+fn answer_query(
+    snapshot: &Snapshot,
+    service: &Service,
+    client: &Client,
+    query: &Query<'_>,
+    signed_by: Option<&PeerKey>,
+    out: &mut [u8],
+) -> Reply {
     let cookie = cookie::judge(service, client, query.edns.as_ref().and_then(|edns| edns.cookie));
-    let mut plan = decide(snapshot, &query, cookie.state);
+    let mut plan = decide(snapshot, client, query, cookie.state, signed_by);
     let (mut more, mut is_cut) = (None, false);
     let mut signed = Signed::default();
     if plan.zone.is_some() && query.edns.as_ref().is_some_and(|edns| edns.dnssec_ok) {
         let made = more.insert(More::default());
-        let done = sign(snapshot, service, client, &query, cookie.state, &mut plan, made);
+        let done = sign(snapshot, service, client, query, cookie.state, &mut plan, made);
         signed = made.signed;
         match done {
             Ok(()) => {}
@@ -98,7 +118,7 @@ pub fn answer(snapshot: &Snapshot, service: &Service, client: &Client, query: &[
         (Transport::Udp, Some(edns)) => usize::from(edns.udp_octets).clamp(UDP_OCTETS_PLAIN, UDP_OCTETS_MAX),
         (Transport::Tcp | Transport::Tls, _) => MESSAGE_OCTETS_MAX,
     };
-    let length = Writer::new(out, limit, &query, more.as_ref()).respond(&plan, snapshot.node(), client.turn, opt.as_ref());
+    let length = Writer::new(out, limit, query, more.as_ref()).respond(&plan, snapshot.node(), client.turn, opt.as_ref());
     if is_cut {
         write::mark_cut(out);
     }
@@ -141,7 +161,13 @@ fn sign<'a>(
     signer.sign(&asked, plan, more)
 }
 
-fn decide<'a>(snapshot: &'a Snapshot, query: &Query<'_>, cookie: Cookie) -> Plan<'a> {
+fn decide<'a>(
+    snapshot: &'a Snapshot,
+    client: &Client,
+    query: &Query<'_>,
+    cookie: Cookie,
+    signed_by: Option<&PeerKey>,
+) -> Plan<'a> {
     if query.edns.as_ref().is_some_and(Edns::is_of_another_version) {
         return Plan::error(Rcode::BadVers, None);
     }
@@ -154,8 +180,17 @@ fn decide<'a>(snapshot: &'a Snapshot, query: &Query<'_>, cookie: Cookie) -> Plan
         };
     };
     if query.is_signed {
-        // RFC 8945 §5.2.1: no key is known here.
+        // RFC 8945 §5.2: by nobody who is known here.
         return Plan::error(Rcode::NotAuth, None);
+    }
+    if query.header.opcode == query::NOTIFY {
+        return notice::judge(snapshot, client, question, signed_by);
+    }
+    if question.rtype == rtype::IXFR
+        && client.transport == Transport::Udp
+        && let Some(plan) = plan::of_difference(snapshot, question)
+    {
+        return plan;
     }
     match question.verdict() {
         Ok(()) => plan::of(snapshot, question),

@@ -5,12 +5,13 @@
 
 mod flatten;
 pub(crate) mod types;
+pub(crate) mod whole;
 
 use std::net::IpAddr;
 
 use poterne_dns_wire::{KeyName, RecordSet, RecordSets, rtype};
 use poterne_model::{Name, TunnelId, chain::CHAIN_LENGTH_MAX, name::is_within};
-use poterne_snapshot::{Found, NameChunk, Shows, Snapshot, Zone, ZoneDns, ZoneHead};
+use poterne_snapshot::{Found, NameChunk, Shows, Snapshot, Zone, ZoneDns, ZoneHead, transfer::Standing};
 use smallvec::SmallVec;
 
 use crate::{Kind, Rcode, query::Question};
@@ -46,6 +47,10 @@ pub(crate) struct ExtendedError {
 impl ExtendedError {
     /// RFC 8914 §4.15.
     pub(crate) const NOT_READY: Self = Self { code: 14, text: "the zone is not whole on this node yet" };
+    /// RFC 8914 §4.15.
+    pub(crate) const NOT_COPIED: Self = Self { code: 14, text: "the zone has not come from its primaries yet" };
+    /// RFC 8914 §4.25.
+    pub(crate) const EXPIRED: Self = Self { code: 24, text: "the zone has expired: its primaries are not heard of" };
     /// RFC 8914 §4.19.
     pub(crate) const PROHIBITED: Self = Self { code: 18, text: "" };
     /// RFC 8914 §4.21.
@@ -160,6 +165,9 @@ impl<'a> Walk<'a> {
     fn run(&mut self, question: &Question<'_>) {
         let Some(zone) = self.zone_of(question) else { return self.fail(Rcode::Refused, ExtendedError::NOT_AUTHORITATIVE) };
         let Some(dns) = &zone.head().dns else { return self.fail(Rcode::ServFail, ExtendedError::NOT_READY) };
+        if let Some(why) = unanswered(zone) {
+            return self.fail(Rcode::ServFail, why);
+        }
         self.zone = Some((zone, dns));
         self.plan.is_authoritative = true;
         let mut follow = self.at(Place { zone, dns, name: question.key.as_str(), owner: Owner::Question });
@@ -199,7 +207,7 @@ impl<'a> Walk<'a> {
     /// The zone over a name that a chain leads to, if the same account's and whole.
     fn own_zone_over(&self, key: &KeyName, account: poterne_model::AccountId) -> Option<(&'a Zone, &'a ZoneDns)> {
         let zone = self.snapshot.zone_over(key.as_str()).filter(|zone| zone.head().account == account)?;
-        Some((zone, zone.head().dns.as_ref()?))
+        Some((zone, zone.head().dns.as_ref().filter(|_| unanswered(zone).is_none())?))
     }
 
     /// Answers for a name; returns what its CNAME leads to, if that is to be followed.
@@ -251,7 +259,7 @@ impl<'a> Walk<'a> {
             }
             rtype::NS => {
                 let Some(servers) = self.name_servers(place, chunk) else { return self.no_data(place) };
-                self.put(Section::Answer, place.owner, rtype::NS, place.dns.ns_ttl_secs, servers);
+                self.put(Section::Answer, place.owner, rtype::NS, ns_ttl_secs(place, chunk), servers);
                 None
             }
             rtype if types::is_of_keys(rtype) && place.dns.keys.is_some() => {
@@ -269,9 +277,14 @@ impl<'a> Walk<'a> {
     }
 
     fn name_servers(&self, place: Place<'a, '_>, chunk: Option<&'a NameChunk>) -> Option<Data<'a>> {
-        let given = &place.dns.name_servers;
-        let given = if given.is_empty() { &self.snapshot.node().nameservers } else { given };
-        let own = chunk.filter(|_| place.dns.multi_provider).and_then(|chunk| chunk.sets.get(rtype::NS));
+        let given = &*place.dns.name_servers;
+        let given = match place.zone.transfer() {
+            // A copy says what its primary says.
+            Some(transfer) if transfer.incoming.is_some() => &[],
+            _ if given.is_empty() => &*self.snapshot.node().nameservers,
+            _ => given,
+        };
+        let own = chunk.filter(|_| given.is_empty() || place.dns.multi_provider).and_then(|chunk| chunk.sets.get(rtype::NS));
         (!given.is_empty() || own.is_some()).then_some(Data::NameServers(given, own))
     }
 
@@ -414,6 +427,33 @@ impl<'a> Walk<'a> {
     fn fail(&mut self, rcode: Rcode, why: ExtendedError) {
         self.plan = Plan::error(rcode, Some(why));
     }
+}
+
+/// Why a zone that is another server's is not answered for.
+fn unanswered(zone: &Zone) -> Option<ExtendedError> {
+    match zone.transfer()?.incoming.as_ref()?.standing {
+        Standing::Whole => None,
+        Standing::Waiting => Some(ExtendedError::NOT_COPIED),
+        Standing::Expired => Some(ExtendedError::EXPIRED),
+    }
+}
+
+/// TTL of an apex' NS records.
+fn ns_ttl_secs(place: Place<'_, '_>, chunk: Option<&NameChunk>) -> u32 {
+    let is_copy = place.zone.transfer().is_some_and(|transfer| transfer.incoming.is_some());
+    let copied = chunk.filter(|_| is_copy).and_then(|chunk| chunk.sets.get(rtype::NS));
+    copied.map_or(place.dns.ns_ttl_secs, |set| set.ttl_secs)
+}
+
+/// What is answered to "what changed" over UDP, where it never fits: which version there is (RFC 1995 §2). None where nobody may have the
+/// zone.
+pub(crate) fn of_difference<'a>(snapshot: &'a Snapshot, question: &Question<'_>) -> Option<Plan<'a>> {
+    let zone = snapshot.zone_over(question.key.as_str()).filter(|zone| zone.head().apex.as_str() == question.key.as_str())?;
+    zone.transfer()?.outgoing.as_ref()?;
+    let mut walk = Walk::new(snapshot, rtype::SOA);
+    walk.run(question);
+    walk.plan.zone = walk.zone.map(|(zone, _)| zone.head());
+    Some(walk.plan)
 }
 
 impl Place<'_, '_> {

@@ -10,6 +10,10 @@ pub(crate) struct Counts {
     tls: Counter,
     rcodes: [Counter; Rcode::ALL.len()],
     signatures: [Counter; 3],
+    /// Zones given whole, what changed of them, "nothing did", and nothing.
+    pub(crate) transfers: [Counter; 4],
+    /// Peers told of a change: they answered, or did not.
+    pub(crate) notices: [Counter; 2],
     ignored: Counter,
     /// Not sent, since the client gets too many.
     pub(crate) dropped: Counter,
@@ -37,8 +41,17 @@ impl Counts {
             "how",
             ["made", "remembered", "refused"],
         );
+        let transfers = metrics.counters(
+            "dns_transfers",
+            "Transfers asked for, by what was given",
+            "given",
+            ["zone", "difference", "version", "refused"],
+        );
+        let notices = metrics.counters("dns_notices", "Peers told of a zone's change", "outcome", ["answered", "unanswered"]);
         Self {
             signatures,
+            transfers,
+            notices,
             udp,
             tcp,
             tls,

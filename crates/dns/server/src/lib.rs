@@ -11,6 +11,8 @@
 //! listens on every address answers from the one that was asked). Answers leave one by one, since nothing safe among our crates sends to
 //! many destinations at once (nix 0.32's `sendmmsg` hands out addresses that nobody wrote).
 //!
+//! Beside answers, zones leave whole for those who may have them (`transfer`, over streams alone), and they are told of changes (`notify`).
+//!
 //! What bounds whom: over UDP, [`rate`] (answers to one prefix); over TCP, connections in all and of one prefix, time for a message
 //! and time without one. Datagrams wait in the kernel's buffer and are lost when it is full, which is what UDP is for.
 //!
@@ -19,22 +21,27 @@
 
 mod bind;
 mod counts;
+mod notify;
 pub mod rate;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod udp;
 
 use std::{
     io,
+    net::IpAddr,
     num::NonZeroUsize,
     os::unix::net::UnixStream,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use poterne_dns_answer::{Client, Reply, Service, Transport, answer};
+use poterne_dns_answer::{Client, Kind, Reply, Service, Transport, answer};
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
+use poterne_guard::Guard;
+use poterne_model::ZoneId;
 use poterne_snapshot::SnapshotHandle;
 use poterne_telemetry::Metrics;
 use rustls::ServerConfig;
@@ -60,6 +67,22 @@ pub struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
     /// Where the time comes from.
     pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    /// Who hears what control must know. It does not wait.
+    pub told: Arc<dyn Fn(Told) + Send + Sync>,
+}
+
+/// What control must know of zones that other name servers share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// A primary says that a zone copied from it changed.
+    Notified(ZoneId),
+    /// A peer was given a zone, or what changed of it.
+    Transferred {
+        /// Which.
+        zone: ZoneId,
+        /// In which version.
+        serial: u32,
+    },
 }
 
 impl Default for Settings {
@@ -71,6 +94,7 @@ impl Default for Settings {
             connections_per_prefix_max: 20,
             tls: None,
             clock: Arc::new(SystemTime::now),
+            told: Arc::new(|_| {}),
         }
     }
 }
@@ -97,18 +121,29 @@ pub(crate) struct Shared {
     rate: Option<Rate>,
     counts: Counts,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    told: Arc<dyn Fn(Told) + Send + Sync>,
+    transfers: transfer::Transfers,
     stop: CancellationToken,
 }
 
 impl Server {
     /// One that listens nowhere yet.
     pub fn new(settings: Settings, snapshot: SnapshotHandle, metrics: &Metrics) -> Self {
-        let Settings { service, rates, connections_max, connections_per_prefix_max, tls, clock } = settings;
+        let Settings { service, rates, connections_max, connections_per_prefix_max, tls, clock, told } = settings;
         let limits = AdmissionLimits { connections_max, connections_per_prefix_max };
         let rate = rates.map(|rates| Rate::new(rates, Instant::now()));
         let stop = CancellationToken::new();
         Self {
-            shared: Arc::new(Shared { snapshot, service, rate, counts: Counts::new(metrics), clock, stop: stop.clone() }),
+            shared: Arc::new(Shared {
+                snapshot,
+                service,
+                rate,
+                counts: Counts::new(metrics),
+                clock,
+                told,
+                transfers: transfer::Transfers::default(),
+                stop: stop.clone(),
+            }),
             admission: Admission::counted_as(limits, metrics, "dns_connections", "Name server connections"),
             tls: tls.map(TlsAcceptor::from),
             stop,
@@ -136,6 +171,12 @@ impl Server {
             });
         }
         Ok(())
+    }
+
+    /// Tells other name servers of zones' changes, those that `guard` lets a zone's account reach. `from`: addresses of this node that they
+    /// know it by.
+    pub fn tell_peers(&self, guard: Guard, from: Vec<IpAddr>) {
+        self.tasks.spawn(notify::run(Arc::clone(&self.shared), guard, from));
     }
 
     /// Answers over TLS on this socket; does nothing without [`Settings::tls`].
@@ -190,12 +231,19 @@ impl Shared {
     pub(crate) fn answer(&self, client: &Client, query: &[u8], out: &mut [u8]) -> Reply {
         let reply = answer(&self.snapshot.load(), &self.service, client, query, out);
         self.counts.answered(client.transport, &reply);
+        if let (Kind::Notified, Some((_, zone))) = (reply.kind, reply.zone) {
+            (self.told)(Told::Notified(zone));
+        }
         reply
+    }
+
+    /// Seconds since the Unix epoch.
+    pub(crate) fn now_unix(&self) -> u64 {
+        (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 
     /// Seconds since the Unix epoch, as cookies count them.
     pub(crate) fn now_secs(&self) -> u32 {
-        let since = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        u32::try_from(since % (1 << 32)).unwrap_or_default()
+        u32::try_from(self.now_unix() % (1 << 32)).unwrap_or_default()
     }
 }

@@ -1,17 +1,18 @@
 //! Messages over a stream (RFC 1035 §4.2.2, RFC 7766), in clear or over TLS (RFC 7858): two octets of length before each.
 //!
-//! Answers take no time, so they leave in the order of their queries, and pipelined queries that came together are answered together.
+//! Answers take no time, so they leave in the order of their queries, and pipelined queries that came together are answered together. A
+//! zone that is asked for whole takes its time: what comes after it on the same stream waits.
 
 use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
 
-use poterne_dns_answer::{Client, MESSAGE_OCTETS_MAX, Transport};
+use poterne_dns_answer::{Client, MESSAGE_OCTETS_MAX, Transport, transfer::is_asked};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::Shared;
+use crate::{Shared, transfer};
 
 /// How long a connection may be without a message (RFC 7766 §6.2.3), and how long one may take to arrive whole.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,9 +44,15 @@ where
     let mut deadline = Instant::now() + IDLE_TIMEOUT;
     loop {
         let (mut at, mut answers, mut is_over) = (0, 0, false);
+        let mut transfer = None;
         while let Some(query) = message(&received, at) {
             turn = turn.wrapping_add(1);
             let client = Client { address: peer, transport, now_secs: shared.now_secs(), turn };
+            if is_asked(query) {
+                transfer = Some((client, query.to_vec()));
+                at += 2 + query.len();
+                break;
+            }
             is_over = !respond(&shared, &client, query, &mut gathered);
             at += 2 + query.len();
             answers += 1;
@@ -62,6 +69,11 @@ where
             if matches!(timeout(WRITE_TIMEOUT, io.flush()).await, Err(_) | Ok(Err(_))) {
                 return;
             }
+        }
+        if let Some((client, query)) = transfer
+            && !Box::pin(transfer::serve(&mut io, &shared, &client, &query)).await
+        {
+            is_over = true;
         }
         if is_over {
             break;

@@ -1,5 +1,7 @@
 //! Over real sockets.
 
+mod transfer;
+
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream, UdpSocket},

@@ -24,7 +24,3 @@ pub use record::{Found, Malformed, Tsig, find};
 
 /// How far two clocks may be apart, in seconds (RFC 8945 §10).
 pub const FUDGE_SECS: u16 = 300;
-
-/// Most octets that a signature of ours adds to a message: the record, with a name of 255 octets, an algorithm's name, a code of 64 octets
-/// and a time.
-pub const RECORD_OCTETS_MAX: usize = 255 + 10 + 13 + 16 + 64 + 6;

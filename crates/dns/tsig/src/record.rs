@@ -60,7 +60,8 @@ pub fn find(message: &[u8]) -> Result<Option<Found>, Malformed> {
     for number in 0..before + additional {
         let start = at;
         let head = name::skip(message, at).ok_or(Malformed)?;
-        let [t0, t1, c0, c1, ttl @ .., l0, l1] = *message.get(head..).and_then(|rest| rest.first_chunk::<10>()).ok_or(Malformed)?;
+        let [t0, t1, c0, c1, ttl @ .., l0, l1] =
+            *message.get(head..).and_then(|rest| rest.first_chunk::<10>()).ok_or(Malformed)?;
         let end = head + 10 + usize::from(u16::from_be_bytes([l0, l1]));
         let data = message.get(head + 10..end).ok_or(Malformed)?;
         at = end;
@@ -141,6 +142,12 @@ impl Found {
 }
 
 impl Tsig {
+    /// Octets that an answer's record takes at most, of the same key.
+    pub fn octets_at_most(&self) -> usize {
+        // The longest code, and a time.
+        self.name.len() + 10 + self.algorithm.len() + 16 + 64 + 6
+    }
+
     /// Puts it at the end of a message, and counts it.
     pub fn append(&self, message: &mut Vec<u8>) {
         let word = |length: usize| u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();

@@ -37,7 +37,7 @@ use poterne_dns_sign::{
 use poterne_dns_wire::{KeyName, rtype};
 use poterne_keys::{NodeKey, Purpose};
 use poterne_model::ZoneId;
-use poterne_snapshot::{Snapshot, Zone, ZoneHead, ZoneKeys};
+use poterne_snapshot::{Snapshot, Zone, ZoneHead, ZoneKeys, transfer::PeerKey};
 use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
@@ -137,6 +137,15 @@ impl Signer {
             digests: [RandomState::new(), RandomState::new()],
             next_key: AtomicU64::new(0),
         }
+    }
+
+    /// A secret that is shared with another name server; none where it does not open on this node.
+    pub fn peer_key(&self, key: &PeerKey) -> Option<poterne_dns_tsig::Key> {
+        let secret = self.node_key.open(Purpose::TsigKey, &key.id, &key.sealed);
+        let secret =
+            secret.inspect_err(|error| tracing::error!(key = %key.name, %error, "a TSIG key does not open on this node"));
+        let algorithm = poterne_dns_tsig::Algorithm::parse(&key.algorithm)?;
+        Some(poterne_dns_tsig::Key::new(key.name.as_str(), algorithm, secret.ok()?.expose()))
     }
 
     /// Signs a plan's record sets, those of zones that are signed.

@@ -7,6 +7,7 @@ mod messages;
 mod model;
 mod proxied;
 mod signed;
+mod transfer;
 mod validator;
 mod world;
 mod zones;
