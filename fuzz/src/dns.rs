@@ -3,7 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use poterne_dns_answer::{
-    Client, MESSAGE_OCTETS_MAX, Service, Signer, SignerLimits, Transport, UDP_OCTETS_MAX, answer, truncate,
+    Client, MESSAGE_OCTETS_MAX, Service, Signer, SignerLimits, Transport, UDP_OCTETS_MAX, answer,
+    transfer::{self, Transfer},
+    truncate,
 };
 use poterne_dns_sign::{
     Algorithm, KeyPair, KeySets, Validity, ZoneKey,
@@ -13,7 +15,10 @@ use poterne_dns_wire::{Record, RecordSets, name, rtype};
 use poterne_feed::Change;
 use poterne_keys::{NodeKey, Purpose};
 use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
-use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneDns, ZoneHead, ZoneKeys};
+use poterne_snapshot::{
+    Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, TransferChunk, ZoneDns, ZoneHead, ZoneKeys,
+    transfer::{Outgoing, Peer},
+};
 
 /// A query, or anything else. What is said is a response to it, of a length that its transport takes, and says nothing of the origin.
 pub fn query(data: &[u8]) {
@@ -34,7 +39,20 @@ pub fn query(data: &[u8]) {
         assert!(!response.windows(4).any(|octets| octets == ORIGIN), "the origin shows");
         let length = truncate(response);
         assert!((12..=response.len()).contains(&length));
+        transferred(snapshot, &service, &client, data);
     }
+}
+
+/// Whoever may have the zone has it without the origin, whatever he asks.
+fn transferred(snapshot: &Snapshot, service: &Service, client: &Client, data: &[u8]) {
+    let Some(transfer) = Transfer::begin(snapshot, service, client, data) else { return };
+    assert!(transfer::is_asked(data) && client.transport != Transport::Udp);
+    let (zone, mut packer) = (transfer.zone, transfer.into_packer());
+    let lines = transfer::whole(snapshot, zone).expect("what was begun is there");
+    let mut messages: Vec<Vec<u8>> = lines.filter_map(|line| packer.push(&line, 0)).collect();
+    messages.extend(packer.finish(0));
+    assert!(messages.iter().all(|message| message.len() <= MESSAGE_OCTETS_MAX && message[..2] == data[..2]));
+    assert!(!messages.concat().windows(4).any(|octets| octets == ORIGIN), "the origin shows");
 }
 
 const ORIGIN: [u8; 4] = [198, 51, 100, 0x6f];
@@ -99,6 +117,9 @@ fn world() -> &'static (Snapshot, Arc<Signer>) {
         proxied.sets = sets(&[(rtype::MX, [&[0, 1][..], &target("mail.example.com")].concat())]).sets;
         put("proxied.example.com", proxied);
         put("tunnel.example.com", NameChunk::leading_to(Target::Tunnel(TunnelId::from_bytes([7; 16]))));
+        let peer = Peer { id: [3; 16], address: Some([192, 0, 2, 9].into()), port: 53, takes_differences: true, key: None };
+        let outgoing = Some(Outgoing { peers: vec![peer], allows_unsigned: true, ..Outgoing::default() });
+        chunks.push((ChunkKey::Transfer(id), Chunk::Transfer(TransferChunk { outgoing, incoming: None })));
         let chunks = chunks.into_iter().map(|(key, chunk)| (key.encode(), Some(chunk.encode()))).collect();
         let snapshot = Snapshot::default().apply(&Change { generation: 1, chunks }).expect("it is a first generation").1;
         let limits = SignerLimits { made_per_sec_max: u32::MAX, ..SignerLimits::default() };

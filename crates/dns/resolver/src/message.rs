@@ -246,11 +246,11 @@ impl Question {
 }
 
 /// A TTL with its highest bit set is zero (RFC 2181 §8).
-const fn ttl(secs: u32) -> u32 {
+pub(crate) const fn ttl(secs: u32) -> u32 {
     if secs > i32::MAX.unsigned_abs() { 0 } else { secs }
 }
 
-fn data(number: u16, read: &AllRecordData<&[u8], ParsedName<&[u8]>>) -> Data {
+pub(crate) fn data(number: u16, read: &AllRecordData<&[u8], ParsedName<&[u8]>>) -> Data {
     if let AllRecordData::Soa(soa) = read {
         return Data::Soa { serial: soa.serial().into_int(), minimum_secs: soa.minimum().as_secs() };
     }
