@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use poterne_dns_answer::{Service, Signer, SignerLimits};
-use poterne_dns_server::{Bound, Server, Settings, bind as bind_both, rate::Rates, sockets_per_address};
+use poterne_dns_server::{Bound, Server, Settings, Told, bind as bind_both, rate::Rates, sockets_per_address};
 use poterne_edge_listen::Listener;
 use poterne_edge_tls::Certificates;
+use poterne_feed::Event;
 use poterne_keys::NodeKey;
 use poterne_model::Name;
 use poterne_snapshot::SnapshotHandle;
@@ -15,6 +16,7 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use tokio::sync::mpsc;
 
 use super::edge::Edge;
 use crate::{addresses, bind::BindError, config::Config};
@@ -45,6 +47,7 @@ pub(super) fn assemble(
     snapshot: &SnapshotHandle,
     edge: &Edge,
     key: &NodeKey,
+    events: mpsc::Sender<Event>,
     metrics: &Metrics,
 ) -> Server {
     let own = names.first().map(Name::to_string);
@@ -57,6 +60,13 @@ pub(super) fn assemble(
         service: Service { nsid: own.clone().unwrap_or_default().into_bytes(), cookie_secrets, signer: Some(signer) },
         rates: (rate > 0).then_some(rates),
         tls: Some(tls(Arc::clone(&edge.certificates), own)),
+        told: Arc::new(move |told| {
+            // What finds no room is said again: by the primary, or by the next transfer.
+            let _ = events.try_send(match told {
+                Told::Notified(zone) => Event::ZoneNotified { zone },
+                Told::Transferred { zone, serial } => Event::ZoneTransferred { zone, serial },
+            });
+        }),
         ..Settings::default()
     };
     Server::new(settings, snapshot.clone(), metrics)

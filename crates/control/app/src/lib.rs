@@ -13,6 +13,7 @@ mod api_tokens;
 mod audit;
 mod chain;
 pub mod configuration;
+pub mod copies;
 mod delegation;
 mod dnssec;
 mod error;
@@ -46,6 +47,7 @@ mod secrets;
 mod service;
 mod settings;
 mod sign_in;
+mod transfers;
 mod tunnel_health;
 mod tunnel_objects;
 mod tunnels;
@@ -54,6 +56,7 @@ mod zones;
 pub use access::{Caller, Identity, Request};
 pub use agents::Agents;
 pub use api_tokens::TokenText;
+pub use copies::{Copied, CopiedRecord, DueCopy, Primary};
 pub use delegation::{DueZone, SeenDelegation};
 pub use dnssec::Dnssec;
 pub use error::AppError;
@@ -67,7 +70,8 @@ pub use members::InvitationMade;
 pub use open::{App, Clock, Settings, system_clock};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Passkey, Person,
-    RulesetOwner, StatusFilter, TextMatch, TokenOwner, Trouble, Tunnel, TunnelFilter, UserSession, Zone, ZoneOrder,
+    RulesetOwner, StatusFilter, TextMatch, TokenOwner, TransferAcl, TransferPeer, Trouble, TsigKey, Tunnel, TunnelFilter,
+    UserSession, Zone, ZoneIncoming, ZoneOrder, ZoneOutgoing,
 };
 pub use poterne_dns_sign::{Algorithm as DnssecAlgorithm, keyset::Role as DnssecRole, keyset::Status as DnssecStatus};
 pub use poterne_guard::Range as OriginRange;

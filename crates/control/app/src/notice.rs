@@ -127,6 +127,19 @@ pub enum Notice {
         /// When.
         at: Timestamp,
     },
+    /// A zone that is another server's does not come, or comes again.
+    SecondaryZone {
+        /// Its id.
+        zone: ZoneId,
+        /// Its name.
+        name: String,
+        /// `failing`, `expired` or `recovered`.
+        event: String,
+        /// What went wrong.
+        why: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
     /// Nothing but that notices arrive.
     Test {
         /// When it was asked for.
@@ -184,6 +197,7 @@ impl Notice {
             Self::TunnelHealth { .. } => "tunnel_health",
             Self::TunnelUpdate { .. } => "tunnel_update",
             Self::ZoneStatus { .. } => "zone_status",
+            Self::SecondaryZone { .. } => "secondary_zone",
             Self::Test { .. } => "test",
         }
     }
@@ -207,6 +221,7 @@ impl Notice {
             | Self::TunnelHealth { at, .. }
             | Self::TunnelUpdate { at, .. }
             | Self::ZoneStatus { at, .. }
+            | Self::SecondaryZone { at, .. }
             | Self::Test { at } => Some(*at),
             Self::Invitation { .. } | Self::PasswordReset { .. } => None,
         }

@@ -294,6 +294,7 @@ fn of_alert(notice: &Notice) -> Option<(AlertType, Facts<'_>)> {
         Notice::MemberAdded { .. } | Notice::MemberRemoved { .. } => (AlertType::Members, Facts::default()),
         Notice::TokenCreated { .. } => (AlertType::Tokens, Facts::default()),
         Notice::ZoneStatus { status, .. } => (AlertType::ZoneStatus, Facts { event: Some(status.as_str()), ..Facts::default() }),
+        Notice::SecondaryZone { event, .. } => (AlertType::SecondaryZone, Facts { event: Some(event), ..Facts::default() }),
         Notice::Invitation { .. }
         | Notice::PasswordReset { .. }
         | Notice::NewSignIn { .. }

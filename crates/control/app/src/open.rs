@@ -83,6 +83,8 @@ pub(crate) struct Inner {
     pub(crate) outbox: Outbox,
     /// Somebody asked for a look at a zone's delegation.
     pub(crate) zones_due: Notify,
+    /// Copies of other servers' zones that somebody waits for.
+    pub(crate) copies: crate::copies::Copies,
     /// Somebody asked for a scan.
     pub(crate) scans_due: Notify,
     /// How many scans have ended in this process.
@@ -136,6 +138,7 @@ impl App {
             entrance: Entrance::default(),
             outbox,
             zones_due: Notify::new(),
+            copies: crate::copies::Copies::default(),
             scans_due: Notify::new(),
             scans_ended: watch::Sender::new(0),
             live: OnceLock::new(),

@@ -1,8 +1,8 @@
 //! Zones: adding, putting in force, listing.
 
-use poterne_control_store::{Account, AccountKind, Session, StoreError, TextMatch, Zone, ZoneFilter, ZoneOrder};
+use poterne_control_store::{Account, AccountKind, Session, StoreError, TextMatch, Zone, ZoneFilter, ZoneIncoming, ZoneOrder};
 use poterne_keys::random_bytes;
-use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, chain::TUNNEL_SUFFIX, name};
+use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, chain::TUNNEL_SUFFIX, name, secondary::Refresh};
 use serde_json::json;
 
 use crate::{
@@ -28,6 +28,8 @@ pub struct ZoneWanted<'w> {
     pub statuses: Option<Vec<ZoneStatus>>,
     /// What is the same for all: something that each meets, or none does.
     pub all: Option<bool>,
+    /// Whether they are other servers'.
+    pub secondary: Option<bool>,
 }
 
 /// A zone, as a list shows it.
@@ -52,6 +54,17 @@ impl App {
     /// Adds a zone. It is pending, and serves nothing, until its delegation is seen or the operator activates it; a zone the
     /// node's configuration names under `[control] activate` is born active.
     pub async fn zone_create(&self, caller: &Caller, account: AccountId, name: &str) -> Result<Zone, AppError> {
+        self.zone_create_of(caller, account, name, false).await
+    }
+
+    /// The same; `is_secondary`: it is another server's, and comes from there once somebody says where that is.
+    pub async fn zone_create_of(
+        &self,
+        caller: &Caller,
+        account: AccountId,
+        name: &str,
+        is_secondary: bool,
+    ) -> Result<Zone, AppError> {
         caller.needs(Subject::Zones.to_edit(), Target::NewZone(account))?;
         let apex = Name::parse(name)?;
         let settings = self.settings();
@@ -81,6 +94,19 @@ impl App {
         };
         session.insert_zone(&zone).await?;
         self.begin_settings(&mut session, &zone).await?;
+        if is_secondary {
+            let incoming = ZoneIncoming {
+                zone: zone.id,
+                name: None,
+                peers: Vec::new(),
+                every_secs: 0,
+                refresh: Refresh::begin(now.div_euclid(1_000_000)),
+                due_at: now,
+                created_at: now,
+                modified_at: now,
+            };
+            session.put_zone_incoming(&incoming, true).await?;
+        }
         self.trace(&mut session, caller, traced("add", &zone, None, Some(shown(&zone)))).await?;
         self.finish(session).await?;
         tracing::info!(zone = %zone.apex, account = %zone.account, status = zone.status.as_str(), "zone added");
@@ -121,6 +147,7 @@ impl App {
             accounts: named.map(Iterator::collect).into_iter().chain(wanted.account.map(|account| vec![account])).collect(),
             statuses: wanted.statuses,
             all: wanted.all,
+            secondary: wanted.secondary,
         };
         let (zones, total) = session.zone_list(&filter, order.0, order.1, offset, count).await?;
         let modes = session.settings_of_zones(zones.iter().map(|zone| zone.id), DEVELOPMENT).await?;

@@ -17,7 +17,8 @@ pub(crate) type Chunks = Vec<(Key, Option<Bytes>)>;
 
 /// Of these keys alone: what is not in force as it should be. Names come after what they lead to, and the heads of their zones last.
 pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterator<Item = &'a ChunkKey>) -> Chunks {
-    let (mut chunks, mut names, mut zones) = (Chunks::new(), Chunks::new(), BTreeMap::new());
+    let (mut chunks, mut names, mut transfers) = (Chunks::new(), Chunks::new(), Chunks::new());
+    let mut zones = BTreeMap::new();
     for key in keys {
         match key {
             ChunkKey::Zone(id) => {
@@ -29,10 +30,14 @@ pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterato
                     names.push(chunk);
                 }
             }
+            ChunkKey::Transfer(_) => transfers.extend(of_key(world, snapshot, key)),
             _ => chunks.extend(of_key(world, snapshot, key)),
         }
     }
-    heads(world, snapshot, zones.into_iter(), chunks, names)
+    let mut all = heads(world, snapshot, zones.into_iter(), chunks, names);
+    // They stand in their zones.
+    all.extend(transfers);
+    all
 }
 
 /// Of everything; empty when the snapshot is what it should be.
@@ -46,11 +51,15 @@ pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
             .map(|(name, chunk)| (ChunkKey::Name(*id, name).encode(), chunk.map(|chunk| Chunk::Name(chunk).encode())));
         names.extend(encoded);
     }
-    let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)));
+    let is_transfer = |key: &ChunkKey| matches!(key, ChunkKey::Transfer(_));
+    let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)) && !is_transfer(key));
     let others = others.filter_map(|key| of_key(world, snapshot, &key));
     // A zone takes its names with it.
     let gone = snapshot.head_keys().filter(|key| !world.wants(key)).map(|key| (key.encode(), None));
-    heads(world, snapshot, zones.into_iter(), others.chain(gone).collect(), names)
+    let mut all = heads(world, snapshot, zones.into_iter(), others.chain(gone).collect(), names);
+    let transfers = world.head_keys().filter(is_transfer);
+    all.extend(transfers.filter_map(|key| of_key(world, snapshot, &key)));
+    all
 }
 
 /// All of it in the order it is sent: a zone that nodes do not answer for yet is told of first, without its DNS, and whole when its names
@@ -63,7 +72,11 @@ fn heads(
     names: Chunks,
 ) -> Chunks {
     let mut last = Chunks::new();
+    // Other name servers hold copies in which the edges' addresses stand: they are told by the serial number.
+    let edges_changed = world.node.edge_addresses != snapshot.node().edge_addresses;
     for (id, names_changed) in zones {
+        let is_given = || world.transfers.get(&id).is_some_and(|transfer| transfer.outgoing.is_some());
+        let names_changed = names_changed || (edges_changed && is_given());
         let key = ChunkKey::Zone(id);
         let Some(zone) = world.zones.get(&id) else {
             chunks.extend(snapshot.contains(&key).then(|| (key.encode(), None)));
@@ -91,10 +104,12 @@ fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, cha
         }
         head
     };
-    if !names_changed && in_force.is_some_and(|head| *head == with(before.unwrap_or_default())) {
+    // Of a copy it is the other server's.
+    let given = wanted.dns.as_ref().map(|dns| dns.serial).filter(|serial| *serial != 0);
+    if !names_changed && in_force.is_some_and(|head| *head == with(given.or(before).unwrap_or_default())) {
         return None;
     }
-    Some(with(next_serial(before, change)))
+    Some(with(given.unwrap_or_else(|| next_serial(before, change))))
 }
 
 /// Of the change where that is greater (RFC 1982 §3.2), else the next one; 0 is passed over, since some readers take it for none.
@@ -116,7 +131,7 @@ fn of_key(world: &World, snapshot: &Snapshot, key: &ChunkKey) -> Option<(Key, Op
 fn taken(world: &World, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {
     match key {
         // A zone takes its names with it.
-        ChunkKey::Name(zone, _) if !world.wants(&ChunkKey::Zone(*zone)) => None,
+        ChunkKey::Name(zone, _) | ChunkKey::Transfer(zone) if !world.wants(&ChunkKey::Zone(*zone)) => None,
         key => Some((key.encode(), None)),
     }
 }

@@ -38,6 +38,7 @@ impl Load {
             let Some(zone) = zone else { continue };
             self.world.put_zone(id, zone.head, zone.proxies);
         }
+        self.world.transfers.extend(news.transfers.into_iter().filter_map(|(id, transfer)| Some((id, transfer?))));
     }
 
     /// The next records.

@@ -36,13 +36,17 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let mut settings = session.zone_settings_named(rows::DNS_SETTINGS).await?;
     let mut signed = session.signed_heads().await?;
+    let mut sharing = session.sharing(None).await?;
+    let mut transfers = Vec::new();
     let zones = session.zones(None).await?.into_iter().map(|zone| {
         let dns = rows::dns_settings(settings.remove(&zone.id));
-        let signed = signed.remove(&zone.id);
-        (zone.id, Some(rows::zone(zone, dns, signed)))
+        let (id, signed) = (zone.id, signed.remove(&zone.id));
+        let mut known = rows::zone(zone, dns, signed);
+        transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
+        (id, Some(known))
     });
     let zones = zones.collect();
-    load.heads(News { accounts, zones, ..News::default() });
+    load.heads(News { accounts, zones, transfers, ..News::default() });
     let mut after = None;
     loop {
         let page = session.tunnel_page(after, PAGE_ROWS).await?;
@@ -86,7 +90,10 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                     Some(zone) => {
                         let dns = session.zone_setting(id, rows::DNS_SETTINGS).await?;
                         let signed = session.zone_signing(id).await?.map(|signing| signing.head);
-                        Some(rows::zone(zone, rows::dns_settings(dns), signed))
+                        let mut known = rows::zone(zone, rows::dns_settings(dns), signed);
+                        let sharing = session.sharing(Some(id)).await?.remove(&id);
+                        news.transfers.push((id, rows::transfer(&mut known, sharing)));
+                        Some(known)
                     }
                     None => None,
                 };

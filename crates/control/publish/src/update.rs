@@ -49,12 +49,23 @@ impl World {
                 changed.below.extend(zone.proxies.then(|| zone.apex.to_vec()));
             }
         }
+        let touched: Vec<ZoneId> = news.zones.iter().map(|(id, _)| *id).collect();
         for (id, zone) in news.zones {
-            let Some(zone) = zone else { continue };
+            let Some(zone) = zone else {
+                self.transfers.remove(&id);
+                continue;
+            };
             if self.proxies(id).is_none() && zone.proxies {
                 changed.below.push(path::path(zone.head.apex.as_str()));
             }
             self.put_zone(id, zone.head, zone.proxies);
+        }
+        keys.extend(touched.into_iter().map(ChunkKey::Transfer));
+        for (id, transfer) in news.transfers {
+            match transfer {
+                Some(transfer) => drop(self.transfers.insert(id, transfer)),
+                None => drop(self.transfers.remove(&id)),
+            }
         }
         for (zone, name, records) in news.names {
             if let Some(placed) = self.set(zone, &name, records) {

@@ -15,7 +15,7 @@ use poterne_model::{
     AccountId, Name, RecordSet, TunnelId, ZoneId,
     chain::{self, ChainError, Destination, tunnel_of},
 };
-use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneHead};
+use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, TransferChunk, ZoneHead};
 
 use crate::{
     path::{self, Path},
@@ -30,6 +30,8 @@ pub(crate) struct World {
     /// The zones that proxy, by their apex.
     pub(crate) apexes: HashMap<Path, ZoneId>,
     pub(crate) tunnels: HashMap<TunnelId, KnownTunnel>,
+    /// What zones give to other name servers, or take from them.
+    pub(crate) transfers: HashMap<ZoneId, TransferChunk>,
     pub(crate) leads: BTreeSet<(To, ZoneId, Path)>,
     /// The store's change that was taken in last: what zones' serial numbers are made of.
     pub(crate) change: u64,
@@ -67,6 +69,7 @@ impl World {
             zones: HashMap::new(),
             apexes: HashMap::new(),
             tunnels: HashMap::new(),
+            transfers: HashMap::new(),
             leads: BTreeSet::new(),
             change: 0,
         }
@@ -193,6 +196,7 @@ impl World {
             ChunkKey::Name(id, name) => self.records(*id, name).is_some(),
             ChunkKey::Tunnel(id) => self.tunnels.get(id).is_some_and(|tunnel| tunnel.chunk.is_some()),
             ChunkKey::Certificate(_) => false,
+            ChunkKey::Transfer(id) => self.zones.contains_key(id) && self.transfers.contains_key(id),
         }
     }
 
@@ -210,6 +214,7 @@ impl World {
             }
             ChunkKey::Tunnel(id) => Chunk::Tunnel((**self.tunnels.get(id)?.chunk.as_ref()?).clone()),
             ChunkKey::Certificate(_) => return None,
+            ChunkKey::Transfer(id) => Chunk::Transfer(self.transfers.get(id).filter(|_| self.zones.contains_key(id))?.clone()),
         })
     }
 
@@ -219,7 +224,8 @@ impl World {
         let zones = self.zones.keys().map(|id| ChunkKey::Zone(*id));
         let alive = self.tunnels.iter().filter(|(_, tunnel)| tunnel.chunk.is_some());
         let tunnels = alive.map(|(id, _)| ChunkKey::Tunnel(*id));
-        std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels)
+        let transfers = self.transfers.keys().map(|id| ChunkKey::Transfer(*id));
+        std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels).chain(transfers)
     }
 
     /// Lets go of tunnels that the snapshot holds word for word, and holds the snapshot's: configurations are then in memory once.

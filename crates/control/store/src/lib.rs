@@ -36,6 +36,7 @@ mod setting;
 #[cfg(test)]
 mod tests;
 mod touched;
+mod transfer;
 mod tunnel;
 mod tunnel_list;
 mod user_session;
@@ -63,6 +64,7 @@ pub use second_factor::{Passkey, Totp};
 pub use select::TextMatch;
 pub use session::Session;
 pub use touched::Touched;
+pub use transfer::{Sharing, TransferAcl, TransferPeer, TsigKey, ZoneIncoming, ZoneOutgoing};
 pub use tunnel::{ConfigSource, Configuration, SealedSecret, Tunnel};
 pub use tunnel_list::{StatusFilter, TunnelFilter};
 pub use user_session::UserSession;

@@ -29,6 +29,9 @@ impl App {
         let read = read.expect("a place is where a file is read");
         let read = read
             .map_err(|errors| AppError::ZoneFile(errors.into_iter().map(|error| (error.code(), error.to_string())).collect()))?;
+        if let Some((_, entry)) = read.entries.first() {
+            self.check_own(&mut session, &zone, None, Some(entry)).await?;
+        }
         let mut added = 0;
         for (line, entry) in read.entries {
             match self.check(&mut session, &zone, &entry, None).await {

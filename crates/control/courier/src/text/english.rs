@@ -153,6 +153,28 @@ fn of(notice: &Notice, node: &str) -> Text {
             };
             Text { subject, said: vec![said], facts: vec![("When:", date(*at))], then, ..Text::default() }
         }
+        Notice::SecondaryZone { name, event, why, at, .. } => {
+            let name = shown(name);
+            let (subject, said, then) = match event.as_str() {
+                "recovered" => (
+                    format!("The secondary zone {name} is transferred again"),
+                    format!("The primaries of {name} give the zone to {node} again."),
+                    Vec::new(),
+                ),
+                "expired" => (
+                    format!("The secondary zone {name} has expired"),
+                    format!("{node} has not heard of the primaries of {name} for longer than the zone may be believed: it is answered no more."),
+                    vec!["It is answered again as soon as one of them gives it.".to_owned()],
+                ),
+                _ => (
+                    format!("The secondary zone {name} is not transferred"),
+                    format!("None of the primaries of {name} gives the zone to {node}. Until it expires it is answered as it was."),
+                    vec!["See whether they run, whether they let this node have the zone, and whether both have the same TSIG key.".to_owned()],
+                ),
+            };
+            let facts = known([("When:", Some(date(*at))), ("What went wrong:", why.as_deref().map(shown))]);
+            Text { subject, said: vec![said], facts, then, ..Text::default() }
+        }
         Notice::Test { at } => Text {
             subject: format!("Test message from {node}"),
             said: vec![format!("This is a test message from {node}: notices from there reach you.")],

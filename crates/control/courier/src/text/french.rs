@@ -165,6 +165,28 @@ fn of(notice: &Notice, node: &str) -> Text {
             };
             Text { subject, said: vec![said], facts: vec![("Quand :", date(*at))], then, ..Text::default() }
         }
+        Notice::SecondaryZone { name, event, why, at, .. } => {
+            let name = shown(name);
+            let (subject, said, then) = match event.as_str() {
+                "recovered" => (
+                    format!("La zone secondaire {name} est de nouveau transférée"),
+                    format!("Les serveurs primaires de {name} donnent de nouveau la zone à {node}."),
+                    Vec::new(),
+                ),
+                "expired" => (
+                    format!("La zone secondaire {name} a expiré"),
+                    format!("{node} n’a plus de nouvelles des serveurs primaires de {name} depuis plus longtemps que la zone ne peut être crue : elle n’a plus de réponses."),
+                    vec!["Elle en aura de nouveau dès que l’un d’eux la donnera.".to_owned()],
+                ),
+                _ => (
+                    format!("La zone secondaire {name} n’est pas transférée"),
+                    format!("Aucun des serveurs primaires de {name} ne donne la zone à {node}. Jusqu’à son expiration, ses réponses restent celles d’avant."),
+                    vec!["Voyez s’ils fonctionnent, s’ils laissent ce nœud prendre la zone, et si la clé TSIG est la même des deux côtés.".to_owned()],
+                ),
+            };
+            let facts = known([("Quand :", Some(date(*at))), ("Ce qui ne va pas :", why.as_deref().map(shown))]);
+            Text { subject, said: vec![said], facts, then, ..Text::default() }
+        }
         Notice::Test { at } => Text {
             subject: format!("Message d’essai de {node}"),
             said: vec![format!("Ceci est un message d’essai de {node} : ses notifications vous parviennent.")],

@@ -36,6 +36,7 @@ fn alert_type(notice: &Notice) -> Option<AlertType> {
         Notice::MemberAdded { .. } | Notice::MemberRemoved { .. } => Some(AlertType::Members),
         Notice::TokenCreated { .. } => Some(AlertType::Tokens),
         Notice::ZoneStatus { .. } => Some(AlertType::ZoneStatus),
+        Notice::SecondaryZone { .. } => Some(AlertType::SecondaryZone),
         Notice::Invitation { .. }
         | Notice::PasswordReset { .. }
         | Notice::NewSignIn { .. }
@@ -61,6 +62,9 @@ fn data(notice: &Notice) -> Value {
         Notice::MemberRemoved { account, email, .. } => json!({ "event": "removed", "account_name": account, "email": email }),
         Notice::ZoneStatus { zone, name, status, before, .. } => {
             json!({ "event": status, "zone_id": zone, "zone_name": name, "new_status": status, "old_status": before })
+        }
+        Notice::SecondaryZone { zone, name, event, why, .. } => {
+            json!({ "event": event, "zone_id": zone, "zone_name": name, "error": why })
         }
         Notice::TokenCreated { name, by, ip, .. } => json!({ "event": "created", "token_name": name, "by": by, "ip": ip }),
         Notice::Invitation { .. }
