@@ -36,6 +36,7 @@ mod routes;
 mod rulesets;
 mod same_site;
 mod scans;
+mod secondary_dns;
 mod settings;
 mod sign_in;
 mod signed_in;
@@ -89,6 +90,7 @@ fn v4_routes() -> Routes {
         scans::routes(),
         settings::routes(),
         dnssec::routes(),
+        secondary_dns::routes(),
         rulesets::routes(),
         access_rules::routes(),
         tunnels::routes(),

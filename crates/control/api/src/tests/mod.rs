@@ -24,6 +24,7 @@ mod records;
 mod rulesets;
 mod scans;
 mod second_factors;
+mod secondary_dns;
 mod settings;
 mod sign_in;
 mod tokens;
