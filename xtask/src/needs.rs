@@ -37,7 +37,7 @@ enum Source {
 pub(crate) const POSTGRES: &str = "postgres";
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 21] = [
+pub(crate) const PEERS: [Peer; 23] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
@@ -58,6 +58,8 @@ pub(crate) const PEERS: [Peer; 21] = [
     Peer { name: "dig", source: Source::Debian { program: "dig", package: "bind9-dnsutils" } },
     Peer { name: "delv", source: Source::Debian { program: "delv", package: "bind9-dnsutils" } },
     Peer { name: "unbound", source: Source::Debian { program: "unbound", package: "unbound" } },
+    Peer { name: "nsd", source: Source::Debian { program: "nsd", package: "nsd" } },
+    Peer { name: "knotd", source: Source::Debian { program: "knotd", package: "knot" } },
     Peer { name: "kdig", source: Source::Debian { program: "kdig", package: "knot-dnsutils" } },
     Peer { name: "dnsperf", source: Source::Debian { program: "dnsperf", package: "dnsperf" } },
     // Debian's npm brings node.

@@ -11,6 +11,7 @@
 //! * [`postgres`]: a database server, and a way to it that can be cut;
 //! * [`curl`]: the visitor of most tests;
 //! * [`dig`]: who asks the name server;
+//! * [`name_server`]: other name servers, which share zones with the node;
 //! * [`failures`]: what goes wrong beneath a node;
 //! * [`reserved`]: ports for servers that must be told one;
 //! * [`process`]: child processes that end with their owner.
@@ -23,6 +24,7 @@ pub mod client;
 pub mod curl;
 pub mod dig;
 pub mod failures;
+pub mod name_server;
 pub mod node;
 pub mod origin;
 pub mod peer;

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -123,6 +124,16 @@ impl Node {
     /// A key of the ready line.
     pub fn text(&self, key: &str) -> &str {
         self.line[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", self.line))
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> String {
+        let address = self.text("metrics").trim_start_matches("http://").to_owned();
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
     }
 
     /// The node's API at its root: where quick tunnels are asked for.
