@@ -20,6 +20,8 @@ pub enum Touched {
     Zone(ZoneId),
     /// The records at one owner name.
     Name(ZoneId, Name),
+    /// The records at very many names of a zone: what they are is read of the whole zone.
+    Names(ZoneId),
     /// A tunnel, its secrets or its configuration.
     Tunnel(TunnelId),
 }
@@ -30,12 +32,26 @@ impl Session {
             Touched::Account(id) => ("account", id.to_string(), ""),
             Touched::Zone(id) => ("zone", id.to_string(), ""),
             Touched::Name(id, name) => ("name", id.to_string(), name.as_str()),
+            Touched::Names(id) => ("names", id.to_string(), ""),
             Touched::Tunnel(id) => ("tunnel", id.to_string(), ""),
         };
         let statement = "INSERT INTO touched (kind, id, name, change) VALUES ($1, $2, $3, $4)
             ON CONFLICT (kind, id, name) DO UPDATE SET change = excluded.change";
         let change = i64::try_from(self.next_change()).unwrap_or(i64::MAX);
         query(statement).bind(kind).bind(id).bind(name).bind(change).execute(self.connection()).await?;
+        Ok(())
+    }
+
+    /// Says that records at so many names of a zone changed that it is read as a whole: more than [`crate::NAMES_TOUCHED_MAX`].
+    pub async fn touch_all_names(&mut self, zone: ZoneId) -> Result<(), StoreError> {
+        self.touch(&Touched::Names(zone)).await
+    }
+
+    /// Says that records at these names of a zone changed.
+    pub async fn touch_names(&mut self, zone: ZoneId, names: impl IntoIterator<Item = Name>) -> Result<(), StoreError> {
+        for name in names {
+            self.touch(&Touched::Name(zone, name)).await?;
+        }
         Ok(())
     }
 
@@ -66,6 +82,7 @@ fn touched(row: &Row) -> Result<Touched, StoreError> {
         "account" => Touched::Account(parse(id, "touched account")?),
         "zone" => Touched::Zone(parse(id, "touched zone")?),
         "name" => Touched::Name(parse(id, "touched zone")?, parsed(row, "name")?),
+        "names" => Touched::Names(parse(id, "touched zone")?),
         "tunnel" => Touched::Tunnel(parse(id, "touched tunnel")?),
         other => return Err(StoreError::Damaged { what: "touched", why: format!("kind {other:?} is not known") }),
     })
