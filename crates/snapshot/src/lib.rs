@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A [`Snapshot`] is a handful of persistent maps ([`tree::PageTree`]) whose pages are shared by `Arc`: cloning one to change
-//! it copies only the page that changes and the spine above it, so a reader keeps what it loaded and never waits.
+//! it copies only the page that changes and the spine above it, so a reader keeps what it loaded and never waits. Owner names, of which
+//! there are millions, are octets in such pages (`names`), and are read where they stand ([`NameView`]).
 //!
 //! The unit of change is a chunk ([`chunk`]): one tunnel, one certificate, one account, the node, one zone's head, or one owner
 //! name of a zone. Owner names are chunks of their own, and pages only an arrangement of them in memory: a changed record
@@ -23,6 +24,7 @@ pub mod chunk;
 mod disk;
 mod handle;
 mod keeper;
+mod names;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -36,5 +38,6 @@ pub use chunk::{
 pub use disk::DiskError;
 pub use handle::SnapshotHandle;
 pub use keeper::{KeepError, Keeper, follow};
+pub use names::NameView;
 pub use snapshot::{Applied, ApplyError, Lookup, Snapshot};
 pub use zone::{Found, Zone};

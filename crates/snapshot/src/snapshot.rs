@@ -91,14 +91,14 @@ pub enum ApplyError {
 }
 
 /// Where a host leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup<'a> {
     /// To this target.
     Route {
         /// The zone that says so.
         zone: &'a ZoneHead,
         /// Where.
-        target: &'a Target,
+        target: Target,
     },
     /// The only zones that cover the host do not serve (pending).
     ZoneNotServing(&'a ZoneHead),
@@ -117,7 +117,7 @@ impl Snapshot {
     /// Where a host leads: the most specific serving zone, then its owner names ([`Zone::target`]). A pending zone hides
     /// nothing below or above it, or whoever adds `app.example.com` could silence a stranger's `example.com`.
     ///
-    /// `host` is in the form of [`Name::as_str`]. Allocates nothing, O(labels).
+    /// `host` is in the form of [`Name::as_str`]. Allocates nothing where a tunnel is at the end, O(labels).
     pub fn route(&self, host: &str) -> Lookup<'_> {
         let mut waiting = None;
         for ancestor in name::ancestors(host) {
@@ -191,7 +191,7 @@ impl Snapshot {
             (ChunkKey::Account(id), Chunk::Account(account)) => self.account(*id) == Some(account),
             (ChunkKey::Zone(id), Chunk::Zone(head)) => self.zone(*id).is_some_and(|zone| zone.head() == head),
             (ChunkKey::Name(id, name), Chunk::Name(chunk)) => {
-                self.zone(*id).and_then(|zone| zone.name(name.as_str())) == Some(chunk)
+                self.zone(*id).and_then(|zone| zone.name(name.as_str())).is_some_and(|found| found == *chunk)
             }
             (ChunkKey::Tunnel(id), Chunk::Tunnel(tunnel)) => self.tunnel(*id).is_some_and(|found| **found == *tunnel),
             (ChunkKey::Certificate(id), Chunk::Certificate(certificate)) => {
@@ -236,7 +236,7 @@ impl Snapshot {
         let names = self
             .zones
             .iter()
-            .flat_map(|(id, zone)| zone.names().map(|(name, chunk)| (ChunkKey::Name(*id, name), Chunk::Name(chunk.clone()))));
+            .flat_map(|(id, zone)| zone.names().map(|(name, view)| (ChunkKey::Name(*id, name), Chunk::Name(view.to_chunk()))));
         let tunnels = self.tunnels.iter().map(|(id, chunk)| (ChunkKey::Tunnel(*id), Chunk::Tunnel((**chunk).clone())));
         let certificates =
             self.certificates.iter().map(|(id, chunk)| (ChunkKey::Certificate(*id), Chunk::Certificate((**chunk).clone())));

@@ -10,7 +10,7 @@ use poterne_feed::Key;
 use poterne_model::ZoneId;
 use poterne_snapshot::{Chunk, ChunkKey, Snapshot, ZoneHead};
 
-use crate::world::World;
+use crate::{path::Path, world::World};
 
 /// As a [`poterne_feed::Change`] carries them.
 pub(crate) type Chunks = Vec<(Key, Option<Bytes>)>;
@@ -51,6 +51,67 @@ pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
     // A zone takes its names with it.
     let gone = snapshot.head_keys().filter(|key| !world.wants(key)).map(|key| (key.encode(), None));
     heads(world, snapshot, zones.into_iter(), others.chain(gone).collect(), names)
+}
+
+/// Of one zone with all of its names, piece by piece, each compared with the snapshot as the pieces before have made it: what is held does
+/// not grow with the zone. As of everything, the head comes last, and first without its DNS where nodes do not answer for the zone yet.
+pub(crate) struct OfZone {
+    id: ZoneId,
+    at: Place,
+    names_changed: bool,
+}
+
+enum Place {
+    Names(Option<Path>),
+    Gone,
+    Head,
+    Over,
+}
+
+impl OfZone {
+    pub(crate) fn new(id: ZoneId) -> Self {
+        Self { id, at: Place::Names(None), names_changed: false }
+    }
+
+    /// Whether the next piece is of names: it may be made before the last one is in force.
+    pub(crate) fn is_of_names(&self) -> bool {
+        matches!(self.at, Place::Names(_))
+    }
+
+    /// The next piece, of about `most` chunks; none after the last. A piece may be empty.
+    pub(crate) fn next(&mut self, world: &World, snapshot: &Snapshot, most: usize) -> Option<Chunks> {
+        let (id, key) = (self.id, ChunkKey::Zone(self.id));
+        // One that is gone is told of by its key.
+        let zone = world.zones.get(&id)?;
+        let in_force = snapshot.zone(id).map(|zone| zone.head());
+        let mut chunks = Chunks::new();
+        match std::mem::replace(&mut self.at, Place::Over) {
+            Place::Names(after) => {
+                let is_first = after.is_none();
+                let (differing, after) = world.next_differing(zone, snapshot.zone(id), after.as_ref(), most);
+                if is_first && !differing.is_empty() && in_force.is_none() {
+                    chunks.push((key.encode(), Some(Chunk::Zone(ZoneHead { dns: None, ..zone.head.clone() }).encode())));
+                }
+                let names = differing.into_iter();
+                chunks.extend(names.map(|(name, chunk)| (ChunkKey::Name(id, name).encode(), Some(Chunk::Name(chunk).encode()))));
+                self.at = if after.is_some() { Place::Names(after) } else { Place::Gone };
+            }
+            Place::Gone => {
+                if snapshot.zone(id).is_some_and(|in_force| in_force.names_len() != zone.names.len()) {
+                    chunks.extend(world.names_gone(id, snapshot).map(|name| (ChunkKey::Name(id, name).encode(), None)));
+                }
+                self.at = Place::Head;
+            }
+            Place::Head => {
+                let head = head(&zone.head, in_force, self.names_changed, world.change);
+                chunks.extend(head.map(|head| (key.encode(), Some(Chunk::Zone(head).encode()))));
+                return Some(chunks);
+            }
+            Place::Over => return None,
+        }
+        self.names_changed |= !chunks.is_empty();
+        Some(chunks)
+    }
 }
 
 /// All of it in the order it is sent: a zone that nodes do not answer for yet is told of first, without its DNS, and whole when its names

@@ -1,6 +1,6 @@
 //! What of a row nodes obey. Pure.
 
-use std::{fmt::Display, sync::Arc};
+use std::{collections::BTreeSet, fmt::Display, sync::Arc};
 
 use bytes::Bytes;
 use poterne_control_store::{Account, ConfigSource, RecordBrief, SignedHead, StoreError, TunnelDetails, Zone};
@@ -68,6 +68,8 @@ pub(crate) struct News {
     pub(crate) zones: Vec<(ZoneId, Option<KnownZone>)>,
     pub(crate) names: Vec<(ZoneId, Name, Option<Records>)>,
     pub(crate) tunnels: Vec<(TunnelId, Option<KnownTunnel>)>,
+    /// Zones whose names come after the rest, page by page: so many that they are never held at once.
+    pub(crate) whole: BTreeSet<ZoneId>,
 }
 
 impl Records {
@@ -122,15 +124,6 @@ impl Records {
             Self::Tunnel(_) => RecordSets::default(),
             Self::Plain(sets) => sets.clone(),
             Self::Proxied(proxied) => proxied.sets.clone(),
-        }
-    }
-
-    /// Holds the other's records instead of these where they are the same.
-    pub(crate) fn share(&mut self, sets: &RecordSets) {
-        match self {
-            Self::Tunnel(_) => {}
-            Self::Plain(own) => own.share(sets),
-            Self::Proxied(proxied) => proxied.sets.share(sets),
         }
     }
 

@@ -8,9 +8,9 @@ pub(crate) mod types;
 
 use std::net::IpAddr;
 
-use poterne_dns_wire::{KeyName, RecordSet, RecordSets, rtype};
+use poterne_dns_wire::{KeyName, RecordSet, Sets, rtype};
 use poterne_model::{Name, TunnelId, chain::CHAIN_LENGTH_MAX, name::is_within};
-use poterne_snapshot::{Found, NameChunk, Shows, Snapshot, Zone, ZoneDns, ZoneHead};
+use poterne_snapshot::{Found, NameView, Shows, Snapshot, Zone, ZoneDns, ZoneHead};
 use smallvec::SmallVec;
 
 use crate::{Kind, Rcode, query::Question};
@@ -242,7 +242,7 @@ impl<'a> Walk<'a> {
         label.is_some_and(|label| label.parse::<TunnelId>().is_ok())
     }
 
-    fn apex(&mut self, place: Place<'a, '_>, chunk: Option<&'a NameChunk>) -> Option<&'a [u8]> {
+    fn apex(&mut self, place: Place<'a, '_>, chunk: Option<NameView<'a>>) -> Option<&'a [u8]> {
         match self.rtype {
             rtype::SOA => {
                 let Place { zone, dns, .. } = place;
@@ -268,14 +268,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn name_servers(&self, place: Place<'a, '_>, chunk: Option<&'a NameChunk>) -> Option<Data<'a>> {
+    fn name_servers(&self, place: Place<'a, '_>, chunk: Option<NameView<'a>>) -> Option<Data<'a>> {
         let given = &place.dns.name_servers;
         let given = if given.is_empty() { &self.snapshot.node().nameservers } else { given };
         let own = chunk.filter(|_| place.dns.multi_provider).and_then(|chunk| chunk.sets.get(rtype::NS));
         (!given.is_empty() || own.is_some()).then_some(Data::NameServers(given, own))
     }
 
-    fn name(&mut self, place: Place<'a, '_>, chunk: &'a NameChunk) -> Option<&'a [u8]> {
+    fn name(&mut self, place: Place<'a, '_>, chunk: NameView<'a>) -> Option<&'a [u8]> {
         if place.is_apex() {
             return self.apex(place, Some(chunk));
         }
@@ -285,7 +285,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn shown(&mut self, place: Place<'a, '_>, chunk: &'a NameChunk) -> Option<&'a [u8]> {
+    fn shown(&mut self, place: Place<'a, '_>, chunk: NameView<'a>) -> Option<&'a [u8]> {
         if chunk.shows != Shows::Records {
             return self.proxied(place, chunk);
         }
@@ -317,7 +317,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn proxied(&mut self, place: Place<'a, '_>, chunk: &'a NameChunk) -> Option<&'a [u8]> {
+    fn proxied(&mut self, place: Place<'a, '_>, chunk: NameView<'a>) -> Option<&'a [u8]> {
         match self.rtype {
             rtype::A | rtype::AAAA => self.edge(place, chunk.shows),
             // The user's own takes precedence (edge-behaviour §1.9).
@@ -356,7 +356,7 @@ impl<'a> Walk<'a> {
         None
     }
 
-    fn set_or_nothing(&mut self, place: Place<'a, '_>, sets: &'a RecordSets) -> Option<&'a [u8]> {
+    fn set_or_nothing(&mut self, place: Place<'a, '_>, sets: &Sets<'a>) -> Option<&'a [u8]> {
         match sets.get(self.rtype) {
             Some(set) => {
                 self.put(Section::Answer, place.owner, set.rtype, set.ttl_secs, Data::Set(set));
@@ -385,7 +385,7 @@ impl<'a> Walk<'a> {
     }
 
     /// RFC 1034 §4.3.2 3b: who answers instead, and where he is when that is below what he answers for (RFC 9471).
-    fn refer(&mut self, zone: &'a Zone, cut: &str, sets: &'a RecordSets) {
+    fn refer(&mut self, zone: &'a Zone, cut: &str, sets: &Sets<'a>) {
         let Some(servers) = sets.get(rtype::NS) else { return };
         self.plan.is_authoritative = false;
         self.plan.kind = Kind::Referral;

@@ -25,4 +25,4 @@ pub mod sets;
 
 pub use name::KeyName;
 pub use rdata::rdata;
-pub use sets::{Record, RecordSet, RecordSets};
+pub use sets::{Record, RecordSet, RecordSets, Sets};

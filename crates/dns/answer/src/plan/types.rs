@@ -1,7 +1,7 @@
 //! Which types are at a name: what a signed denial says, and it says exactly that (edge-behaviour §1.10).
 
 use poterne_dns_wire::rtype;
-use poterne_snapshot::{Found, NameChunk, Shows, Snapshot, Zone, ZoneDns};
+use poterne_snapshot::{Found, NameView, Shows, Snapshot, Zone, ZoneDns};
 use smallvec::SmallVec;
 
 use super::{Owner, Place, Plan, Walk, flatten::Flattened, is_of_a_zone_below};
@@ -46,7 +46,7 @@ impl<'a> Walk<'a> {
         Self { snapshot, rtype, plan: Plan::empty(), zone: None, standing: None, passed: SmallVec::new() }
     }
 
-    fn types_of(&mut self, place: Place<'a, '_>, chunk: &'a NameChunk, types: &mut Types) {
+    fn types_of(&mut self, place: Place<'a, '_>, chunk: NameView<'a>, types: &mut Types) {
         let kept = chunk.sets.iter().map(|set| set.rtype);
         if chunk.shows != Shows::Records {
             types.extend(kept);
@@ -72,7 +72,7 @@ impl<'a> Walk<'a> {
     }
 
     /// At an apex some types are answered with what is said of the zone, whatever the user's records are.
-    fn types_of_zone(&self, place: Place<'a, '_>, chunk: Option<&'a NameChunk>, types: &mut Types) {
+    fn types_of_zone(&self, place: Place<'a, '_>, chunk: Option<NameView<'a>>, types: &mut Types) {
         let keys = place.dns.keys.as_ref();
         types.retain(|rtype| !matches!(*rtype, rtype::SOA | rtype::NS) && (keys.is_none() || !is_of_keys(*rtype)));
         types.push(rtype::SOA);
