@@ -59,7 +59,7 @@ use tower::ServiceExt;
 
 use crate::{door::Door, limit::Limiter, routes::Routes};
 
-/// Longest request body read, in bytes: a zone file, or 3,500 records in one batch.
+/// Longest request body read, in bytes: 3,500 records in one batch. A zone file may be longer ([`records`]).
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many requests a token may make in a minute, unless `[control] rate_limit` says otherwise.

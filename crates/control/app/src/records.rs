@@ -5,6 +5,10 @@
 
 mod file;
 mod kept;
+mod lines;
+mod plan;
+#[cfg(test)]
+mod tests;
 
 use poterne_control_store::{Record, RecordQuery, Session, Zone};
 use poterne_keys::random_bytes;
@@ -247,7 +251,7 @@ impl App {
                 others.push(places.keep(record)?.entry);
             }
         }
-        conflict::check(&others, entry, &conflict::Zone { apex: &zone.apex, flattens_all: false })?;
+        conflict::check(&others, entry, &plan::conflict_zone(zone))?;
         Ok(())
     }
 
