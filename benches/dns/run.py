@@ -14,7 +14,7 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PROXIED = 100
-FILE_LINES = 250_000
+FILE_LINES = 1_000_100
 
 
 def zone(names, proxied):
