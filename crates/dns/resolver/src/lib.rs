@@ -27,7 +27,7 @@ pub mod hints;
 pub mod message;
 pub mod referral;
 pub mod resolver;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod transfer;
 

@@ -92,19 +92,11 @@ fn alias(record: &Record) -> Option<(Name, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use poterne_model::rdata::Hosts;
-
     use super::*;
-    use crate::message::Data;
-
-    fn name(text: &str) -> Name {
-        Name::parse(text).unwrap()
-    }
-
-    fn record(owner: &str, rtype: Rtype, content: &str) -> Record {
-        let data = Data::Held(Rdata::parse(rtype, content, None, Hosts::default()).unwrap());
-        Record { owner: name(owner), ttl_secs: 60, data }
-    }
+    use crate::{
+        message::Data,
+        testing::{TTL_SECS, name, record},
+    };
 
     fn reply(code: Code, authoritative: bool, sections: [Vec<Record>; 3]) -> Reply {
         let [answers, authorities, additionals] = sections;
@@ -141,7 +133,7 @@ mod tests {
         assert!(!matches!(meant(&of(vec![own.clone()]), "net"), Step::Answer(_)), "no server of net speaks for it");
         let alias = record("www.example.com", Rtype::Cname, "host.example.net.");
         let beyond = record("host.example.net", Rtype::A, "10.0.0.1");
-        assert_eq!(meant(&of(vec![alias, beyond]), "com"), Step::Alias(name("host.example.net"), 60));
+        assert_eq!(meant(&of(vec![alias, beyond]), "com"), Step::Alias(name("host.example.net"), TTL_SECS));
     }
 
     #[test]

@@ -199,18 +199,9 @@ pub fn warnings(apex: &Name, ds: usize, found: &[Found]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use poterne_model::rdata::Hosts;
+    use poterne_dns_resolver::testing::{TTL_SECS, name, record};
 
     use super::*;
-
-    fn name(text: &str) -> Name {
-        Name::parse(text).unwrap()
-    }
-
-    fn record(owner: &str, rtype: Rtype, content: &str) -> Record {
-        let data = Data::Held(Rdata::parse(rtype, content, None, Hosts::default()).unwrap());
-        Record { owner: name(owner), ttl_secs: 7200, data }
-    }
 
     fn shown(proposed: &Proposed) -> Vec<String> {
         let line = |found: &Found| {
@@ -240,7 +231,7 @@ mod tests {
             "www.example.com CNAME example.com. proxied",
         ];
         assert_eq!(shown(&proposed), expected);
-        assert!(proposed.passed_over.is_empty() && proposed.found[1].ttl_secs == 7200);
+        assert!(proposed.passed_over.is_empty() && proposed.found[1].ttl_secs == TTL_SECS);
     }
 
     #[test]
