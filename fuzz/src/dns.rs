@@ -3,7 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use poterne_dns_answer::{
-    Client, MESSAGE_OCTETS_MAX, Service, Signer, SignerLimits, Transport, UDP_OCTETS_MAX, answer, truncate,
+    Client, Elsewhere, MESSAGE_OCTETS_MAX, Outcome, Service, Signer, SignerLimits, Sought, Transport, UDP_OCTETS_MAX, answer,
+    transfer::{self, Transfer},
+    truncate,
 };
 use poterne_dns_sign::{
     Algorithm, KeyPair, KeySets, Validity, ZoneKey,
@@ -13,15 +15,19 @@ use poterne_dns_wire::{Record, RecordSets, name, rtype};
 use poterne_feed::Change;
 use poterne_keys::{NodeKey, Purpose};
 use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
-use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneDns, ZoneHead, ZoneKeys};
+use poterne_snapshot::{
+    Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, TransferChunk, ZoneDns, ZoneHead, ZoneKeys,
+    transfer::{Outgoing, Peer},
+};
 
 /// A query, or anything else. What is said is a response to it, of a length that its transport takes, and says nothing of the origin.
 pub fn query(data: &[u8]) {
     let (snapshot, signer) = world();
-    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]], signer: Some(Arc::clone(signer)) };
+    let (signer, elsewhere) = (Some(Arc::clone(signer)), Some(Arc::new(elsewhere())));
+    let service = Service { nsid: b"node".to_vec(), cookie_secrets: vec![[7; 16]], signer, elsewhere, ..Service::default() };
     let mut out = vec![0xee; MESSAGE_OCTETS_MAX];
     for (transport, longest) in
-        [(Transport::Udp, UDP_OCTETS_MAX), (Transport::Tcp, MESSAGE_OCTETS_MAX), (Transport::Tls, MESSAGE_OCTETS_MAX)]
+        [(Transport::Udp, UDP_OCTETS_MAX), (Transport::Tcp, MESSAGE_OCTETS_MAX), (Transport::Https, MESSAGE_OCTETS_MAX)]
     {
         let client = Client { address: [192, 0, 2, 9].into(), transport, now_secs: 1_559_731_985, turn: 3 };
         let reply = answer(snapshot, &service, &client, data, &mut out);
@@ -34,7 +40,29 @@ pub fn query(data: &[u8]) {
         assert!(!response.windows(4).any(|octets| octets == ORIGIN), "the origin shows");
         let length = truncate(response);
         assert!((12..=response.len()).contains(&length));
+        transferred(snapshot, &service, &client, data);
     }
+}
+
+/// What is known of other providers: one name's IPv4 addresses.
+fn elsewhere() -> Elsewhere {
+    let elsewhere = Elsewhere::new();
+    let name = Name::parse("host.example.org").expect("a name");
+    let sought = Sought { account: AccountId::from_bytes([2; 16]), name, rtype: rtype::A };
+    elsewhere.put(&sought, Outcome::addresses(rtype::A, [[192, 0, 2, 77].into()]), 300, false, 1_559_731_985);
+    elsewhere
+}
+
+/// Whoever may have the zone has it without the origin, whatever he asks.
+fn transferred(snapshot: &Snapshot, service: &Service, client: &Client, data: &[u8]) {
+    let Some(transfer) = Transfer::begin(snapshot, service, client, data) else { return };
+    assert!(transfer::is_asked(data) && client.transport != Transport::Udp);
+    let (zone, mut packer) = (transfer.zone, transfer.into_packer());
+    let lines = transfer::whole(snapshot, zone).expect("what was begun is there");
+    let mut messages: Vec<Vec<u8>> = lines.filter_map(|line| packer.push(&line, 0)).collect();
+    messages.extend(packer.finish(0));
+    assert!(messages.iter().all(|message| message.len() <= MESSAGE_OCTETS_MAX && message[..2] == data[..2]));
+    assert!(!messages.concat().windows(4).any(|octets| octets == ORIGIN), "the origin shows");
 }
 
 const ORIGIN: [u8; 4] = [198, 51, 100, 0x6f];
@@ -90,6 +118,9 @@ fn world() -> &'static (Snapshot, Arc<Signer>) {
         put("loop.example.com", sets(&[(rtype::CNAME, target("pool.example.com"))]));
         put("pool.example.com", sets(&[(rtype::CNAME, target("loop.example.com"))]));
         put("away.example.com", sets(&[(rtype::CNAME, target("host.example.org"))]));
+        let leaves = |target| Record { rtype: rtype::CNAME, ttl_secs: 300, flattened: true, data: target };
+        let flat = RecordSets::of(vec![leaves(target("host.example.org"))]).0;
+        put("flat.example.com", NameChunk { sets: flat, ..NameChunk::default() });
         put("sub.example.com", sets(&[(rtype::NS, target("ns.sub.example.com")), (rtype::DS, vec![0, 1, 13, 2, 9])]));
         put("ns.sub.example.com", sets(&[(rtype::A, vec![192, 0, 2, 53])]));
         let many = (0..=255u8).map(|number| (rtype::AAAA, vec![number; 16])).collect::<Vec<_>>();
@@ -99,6 +130,9 @@ fn world() -> &'static (Snapshot, Arc<Signer>) {
         proxied.sets = sets(&[(rtype::MX, [&[0, 1][..], &target("mail.example.com")].concat())]).sets;
         put("proxied.example.com", proxied);
         put("tunnel.example.com", NameChunk::leading_to(Target::Tunnel(TunnelId::from_bytes([7; 16]))));
+        let peer = Peer { id: [3; 16], address: Some([192, 0, 2, 9].into()), port: 53, takes_differences: true, key: None };
+        let outgoing = Some(Outgoing { peers: vec![peer], allows_unsigned: true, ..Outgoing::default() });
+        chunks.push((ChunkKey::Transfer(id), Chunk::Transfer(TransferChunk { outgoing, incoming: None })));
         let chunks = chunks.into_iter().map(|(key, chunk)| (key.encode(), Some(chunk.encode()))).collect();
         let snapshot = Snapshot::default().apply(&Change { generation: 1, chunks }).expect("it is a first generation").1;
         let limits = SignerLimits { made_per_sec_max: u32::MAX, ..SignerLimits::default() };

@@ -7,5 +7,7 @@ pub mod edge_http;
 pub mod model;
 pub mod proto;
 pub mod rpc;
+pub mod transfer;
+pub mod tsig;
 pub mod wire;
 pub mod zonefile;

@@ -6,6 +6,7 @@ mod bare;
 mod bench;
 mod ci;
 mod fuzz;
+mod namespaces;
 mod needs;
 mod postgres;
 mod run;

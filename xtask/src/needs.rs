@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf, process::Command};
 use anyhow::{Context as _, bail};
 
 use crate::{
-    postgres,
+    namespaces, postgres,
     run::{self, must, on_path, succeeds},
 };
 
@@ -27,6 +27,8 @@ enum Source {
     Debian { program: &'static str, package: &'static str },
     /// PostgreSQL's server, which is not on PATH; Debian's package is called alike.
     Postgres,
+    /// What a delegation tree of our own takes: programs, Debian's packages that have them, and the right to make namespaces.
+    Tree(&'static [(&'static str, &'static str)]),
     /// A Python module, and what pip installs.
     Python { module: &'static str, package: &'static str },
     /// A package of Node.js, and what npm installs.
@@ -36,8 +38,15 @@ enum Source {
 /// The peer that is a database server.
 pub(crate) const POSTGRES: &str = "postgres";
 
+/// The peer that is a root, a top-level domain and a provider, in a network of their own.
+pub(crate) const TREE: &str = "tree";
+
+/// What it is made of. No test needs one of them without the others.
+const TREE_PROGRAMS: [(&str, &str); 5] =
+    [("nsd", "nsd"), ("ldns-signzone", "ldnsutils"), ("faketime", "faketime"), ("ip", "iproute2"), ("unshare", "util-linux")];
+
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 21] = [
+pub(crate) const PEERS: [Peer; 26] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
@@ -57,9 +66,14 @@ pub(crate) const PEERS: [Peer; 21] = [
     },
     Peer { name: "dig", source: Source::Debian { program: "dig", package: "bind9-dnsutils" } },
     Peer { name: "delv", source: Source::Debian { program: "delv", package: "bind9-dnsutils" } },
+    Peer { name: "nsd", source: Source::Debian { program: "nsd", package: "nsd" } },
     Peer { name: "unbound", source: Source::Debian { program: "unbound", package: "unbound" } },
+    Peer { name: "nsd", source: Source::Debian { program: "nsd", package: "nsd" } },
+    Peer { name: "knotd", source: Source::Debian { program: "knotd", package: "knot" } },
     Peer { name: "kdig", source: Source::Debian { program: "kdig", package: "knot-dnsutils" } },
     Peer { name: "dnsperf", source: Source::Debian { program: "dnsperf", package: "dnsperf" } },
+    Peer { name: TREE, source: Source::Tree(&TREE_PROGRAMS) },
+    Peer { name: "zonemaster", source: Source::Debian { program: "zonemaster-cli", package: "zonemaster-cli" } },
     // Debian's npm brings node.
     Peer { name: "npm", source: Source::Debian { program: "npm", package: "npm" } },
     Peer { name: "typescript", source: Source::Npm { package: "cloudflare", version: ">=7" } },
@@ -98,9 +112,14 @@ pub(crate) fn left_out(without: &[String]) -> anyhow::Result<Vec<&'static Peer>>
 /// Installs what is missing (as root), or says how and stops before anything was run.
 pub(crate) fn provide(left_out: &[&Peer]) -> anyhow::Result<()> {
     let wanted = || PEERS.iter().filter(|peer| !left_out.iter().any(|out| out.name == peer.name));
+    let tree_wanted = wanted().any(|peer| peer.name == TREE);
+    // What no package gives is told before any is installed.
+    if tree_wanted && on_path("unshare") {
+        namespaces::may_be_made()?;
+    }
     let python_wanted = wanted().any(|peer| matches!(peer.source, Source::Python { .. }));
 
-    let mut debian: Vec<&str> = wanted().filter_map(Peer::missing_debian_package).collect();
+    let mut debian: Vec<&str> = wanted().flat_map(Peer::missing_debian_packages).collect();
     if python_wanted
         && !python().exists()
         && on_path("python3")
@@ -111,7 +130,11 @@ pub(crate) fn provide(left_out: &[&Peer]) -> anyhow::Result<()> {
     if python_wanted && !on_path("python3") {
         debian.push("python3-venv");
     }
+    debian.dedup();
     debian_packages(&debian)?;
+    if tree_wanted {
+        namespaces::may_be_filled()?;
+    }
     if python_wanted {
         python_packages(&wanted().filter_map(Peer::python_package).collect::<Vec<_>>())?;
     }
@@ -124,25 +147,28 @@ pub(crate) fn provide(left_out: &[&Peer]) -> anyhow::Result<()> {
 }
 
 impl Peer {
-    fn missing_debian_package(&self) -> Option<&'static str> {
+    fn missing_debian_packages(&self) -> Vec<&'static str> {
         match self.source {
-            Source::Debian { program, package } if !on_path(program) => Some(package),
-            Source::Postgres if postgres::programs().is_none() => Some("postgresql"),
-            _ => None,
+            Source::Debian { program, package } if !on_path(program) => vec![package],
+            Source::Postgres if postgres::programs().is_none() => vec!["postgresql"],
+            Source::Tree(programs) => {
+                programs.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
     fn python_package(&self) -> Option<(&'static str, &'static str)> {
         match self.source {
             Source::Python { module, package } => Some((module, package)),
-            Source::Debian { .. } | Source::Postgres | Source::Npm { .. } => None,
+            Source::Debian { .. } | Source::Postgres | Source::Tree(_) | Source::Npm { .. } => None,
         }
     }
 
     fn npm_package(&self) -> Option<(&'static str, &'static str)> {
         match self.source {
             Source::Npm { package, version } => Some((package, version)),
-            Source::Debian { .. } | Source::Postgres | Source::Python { .. } => None,
+            Source::Debian { .. } | Source::Postgres | Source::Tree(_) | Source::Python { .. } => None,
         }
     }
 }

@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Ask a node by HTTP, reading and writing, with `wrk`; with --dir over what is filled there, else over an empty store
     #[arg(long)]
     api: bool,
+    /// Take in a zone file of so many records over an empty store, and nothing else
+    #[arg(long)]
+    import: Option<u32>,
     /// How long each of these is asked for, in seconds
     #[arg(long, default_value_t = 10)]
     secs: u32,
@@ -51,6 +54,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
         run::must(command.args(words))
     };
+    if let Some(records) = options.import {
+        return scale(&["import", "--records", &records.to_string()]);
+    }
     if server.is_some() || !dir.join("store.sqlite").exists() {
         let [zones, hostnames, tunnels] = [options.zones, options.hostnames, options.tunnels].map(|count| count.to_string());
         scale(&["fill", "--zones", &zones, "--hostnames", &hostnames, "--tunnels", &tunnels])?;

@@ -15,7 +15,7 @@ use poterne_tunnel_proto::management::token::Resource;
 
 use crate::{
     admin::{
-        protocol::{Answer, ApiToken, Connector, Hidden, Login, Tunnel, User, Verb, Zone},
+        protocol::{Answer, ApiToken, Challenge, Connector, Hidden, Login, Tunnel, User, Verb, Zone},
         server::Administrator,
     },
     backup,
@@ -76,6 +76,19 @@ impl Administration {
             Verb::ZoneAdd { name } => Answer::Zone(zone(&app.zone_add(OPERATOR, &name).await?)),
             Verb::ZoneActivate { name } => Answer::Zone(zone(&app.zone_activate(OPERATOR, &name).await?)),
             Verb::ZoneList {} => Answer::Zones(app.zone_list(OPERATOR).await?.iter().map(zone).collect()),
+            Verb::ZoneDelete { name, force } => match app.zone_delete_named(OPERATOR, &name, force).await {
+                Ok(deleted) => Answer::ZoneDeleted { zone: zone(&deleted) },
+                Err(error @ AppError::DsAtParent(_)) => Answer::Doubtful { message: error.to_string() },
+                Err(error) => return Err(error),
+            },
+            Verb::ChallengePut { name, text, hours } => {
+                let put = app.challenge_put_at(OPERATOR, &name, &text, i64::from(hours) * 3600).await?;
+                Answer::Challenge(challenge(&put))
+            }
+            Verb::ChallengeRemove { name, text } => {
+                let gone = app.challenges_remove_at(OPERATOR, &name, text.as_deref()).await?;
+                Answer::ChallengesRemoved(gone.iter().map(challenge).collect())
+            }
             Verb::TunnelCreate { name } => {
                 let new = app.tunnel_create(OPERATOR, &name, ConfigSource::Remote).await?;
                 Answer::Created { tunnel: tunnel(&new.tunnel), token: new.token.to_string() }
@@ -282,6 +295,11 @@ fn zone(zone: &poterne_control_app::Zone) -> Zone {
         status: zone.status.as_str().into(),
         name_servers: zone.name_servers.iter().map(ToString::to_string).collect(),
     }
+}
+
+fn challenge(challenge: &poterne_control_app::Challenge) -> Challenge {
+    let expires_at = date(challenge.expires_at).unwrap_or_default();
+    Challenge { owner: challenge.owner.to_string(), text: challenge.text.clone(), expires_at }
 }
 
 fn tunnel(tunnel: &poterne_control_app::Tunnel) -> Tunnel {

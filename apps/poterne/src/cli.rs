@@ -165,6 +165,19 @@ pub enum ZoneVerb {
         #[allow(missing_docs)]
         admin: Admin,
     },
+    /// Delete a zone, with all its records
+    ///
+    /// Refused while the zone above shows a DS record of it; at a terminal you are asked then.
+    Delete {
+        /// The domain, as in example.org
+        name: String,
+        /// Although the zone above shows a DS record of it
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
     /// List the zones
     List {
         #[command(flatten)]
@@ -185,6 +198,37 @@ pub enum DnsVerb {
         /// Another resolver to ask what it knows, as in 192.0.2.53; may be repeated
         #[arg(long, value_name = "ADDRESS", value_parser = parse_resolver)]
         resolver: Vec<std::net::SocketAddr>,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Show what a certificate authority asks for (ACME, dns-01) at _acme-challenge, beside your records
+    #[command(subcommand)]
+    Challenge(ChallengeVerb),
+}
+
+/// `poterne dns challenge …`.
+#[derive(Debug, Subcommand)]
+pub enum ChallengeVerb {
+    /// Show a text; it is visible when this returns, disturbs no wildcard, and is over by itself
+    Put {
+        /// The name that is to be proven, as in www.example.org or *.example.org
+        name: String,
+        /// The text that the authority gave, as in certbot's CERTBOT_VALIDATION
+        text: String,
+        /// For how many hours, at most 168
+        #[arg(long, default_value_t = 24)]
+        hours: u16,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Show it no more
+    Remove {
+        /// The name that was to be proven
+        name: String,
+        /// The text; without it, all of the name's
+        text: Option<String>,
         #[command(flatten)]
         #[allow(missing_docs)]
         admin: Admin,
@@ -559,6 +603,9 @@ mod tests {
             "zone add example.org",
             "zone activate example.org --json",
             "zone list --state-dir /tmp/x",
+            "zone delete example.org --force",
+            "dns challenge put *.example.org token --hours 2",
+            "dns challenge remove www.example.org token --json",
             "tunnel create home",
             "tunnel route app.example.org home http://localhost:8080",
             "tunnel token home",

@@ -1,31 +1,13 @@
 //! The language the terminal speaks: French where the locale says so, English otherwise.
 
-/// One of the two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// English.
-    English,
-    /// French.
-    French,
-}
+pub use poterne_page::Language;
 
-impl Language {
-    /// What the locale variables say, in the order POSIX gives them: `LC_ALL`, `LC_MESSAGES`, `LANG`.
-    pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let locale =
-            ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
-        match locale.as_deref().map(|locale| locale.split(['_', '.', '@']).next().unwrap_or("")) {
-            Some("fr") => Self::French,
-            _ => Self::English,
-        }
-    }
-
-    /// Of two texts that say the same, the one in this language.
-    pub const fn say<'a>(self, english: &'a str, french: &'a str) -> &'a str {
-        match self {
-            Self::English => english,
-            Self::French => french,
-        }
+/// What the locale variables say, in the order POSIX gives them: `LC_ALL`, `LC_MESSAGES`, `LANG`.
+pub fn of_locale(variable: impl Fn(&str) -> Option<String>) -> Language {
+    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
+    match locale.as_deref().map(|locale| locale.split(['_', '.', '@']).next().unwrap_or("")) {
+        Some("fr") => Language::French,
+        _ => Language::English,
     }
 }
 
@@ -34,7 +16,7 @@ mod tests {
     use super::*;
 
     fn language(variables: &[(&str, &str)]) -> Language {
-        Language::of(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string()))
+        of_locale(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string()))
     }
 
     #[test]

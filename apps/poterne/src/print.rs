@@ -31,6 +31,19 @@ pub fn render(answer: &Answer, now: u64) -> String {
         },
         Answer::Zones(zones) if zones.is_empty() => "No zone yet. Add one: poterne zone add example.org\n".into(),
         Answer::Zones(zones) => table(["NAME", "STATUS", "ID"], zones.iter().map(zone_row)),
+        Answer::ZoneDeleted { zone } => format!("Zone {} is gone, with all its records.\n", zone.name),
+        // Told before anything is printed.
+        Answer::Doubtful { message } => format!("{message}\n"),
+        Answer::Challenge(challenge) => format!(
+            "{} says {:?} now, beside what stands there, until {}.\n",
+            challenge.owner,
+            plain(&challenge.text),
+            challenge.expires_at
+        ),
+        Answer::ChallengesRemoved(gone) if gone.is_empty() => "Nothing of that was shown.\n".into(),
+        Answer::ChallengesRemoved(gone) => {
+            gone.iter().map(|challenge| format!("{} says {:?} no more.\n", challenge.owner, plain(&challenge.text))).collect()
+        }
         Answer::Created { tunnel, token } => format!(
             "Tunnel {} is there, its id is {}.\nIts token, which is all an agent needs and as secret as a password:\n\n{token}\n\n\
              On the machine of the service:  poterne-agent tunnel run --token TOKEN\n\

@@ -1,7 +1,7 @@
 //! `poterne zone …`, `poterne tunnel …`, `poterne token …` and their like: asked of the running node; where none runs, done on its state under the same lock.
 
 use std::{
-    io::Write as _,
+    io::{BufRead as _, IsTerminal as _, Write as _},
     path::Path,
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
@@ -17,7 +17,10 @@ use crate::{
         server::Administrator as _,
     },
     administration::Administration,
-    cli::{Admin, Backup, Cert, DnsVerb, LoginVerb, MailVerb, MemberVerb, Restore, TokenVerb, TunnelVerb, UserVerb, ZoneVerb},
+    cli::{
+        Admin, Backup, Cert, ChallengeVerb, DnsVerb, LoginVerb, MailVerb, MemberVerb, Restore, TokenVerb, TunnelVerb, UserVerb,
+        ZoneVerb,
+    },
     config::Config,
     password, print, state,
     state::StateDir,
@@ -28,13 +31,45 @@ pub async fn zone(verb: ZoneVerb) -> anyhow::Result<ExitCode> {
     match verb {
         ZoneVerb::Add { name, admin } => run(Verb::ZoneAdd { name }, admin).await,
         ZoneVerb::Activate { name, admin } => run(Verb::ZoneActivate { name }, admin).await,
+        ZoneVerb::Delete { name, force, admin } => zone_delete(name, force, &admin).await,
         ZoneVerb::List { admin } => run(Verb::ZoneList {}, admin).await,
     }
 }
 
+async fn zone_delete(name: String, force: bool, admin: &Admin) -> anyhow::Result<ExitCode> {
+    let config = Config::from_sources(&admin.sources)?;
+    let mut answer = asked(&config, Verb::ZoneDelete { name: name.clone(), force }).await?;
+    if let Answer::Doubtful { message } = &answer {
+        let mut error = std::io::stderr().lock();
+        writeln!(error, "{message}")?;
+        if !(std::io::stdin().is_terminal() && error.is_terminal()) {
+            return Ok(ExitCode::FAILURE);
+        }
+        write!(error, "Write the zone's name to delete it all the same:\n> ")?;
+        error.flush()?;
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line)?;
+        if !line.trim().trim_end_matches('.').eq_ignore_ascii_case(name.trim_end_matches('.')) {
+            writeln!(error, "Nothing was deleted.")?;
+            return Ok(ExitCode::FAILURE);
+        }
+        drop(error);
+        answer = asked(&config, Verb::ZoneDelete { name, force: true }).await?;
+    }
+    show(&answer, admin.json)
+}
+
 /// `poterne dns …`.
 pub async fn dns(verb: DnsVerb) -> anyhow::Result<ExitCode> {
-    let DnsVerb::Check { name, resolver, admin } = verb;
+    let (name, resolver, admin) = match verb {
+        DnsVerb::Check { name, resolver, admin } => (name, resolver, admin),
+        DnsVerb::Challenge(ChallengeVerb::Put { name, text, hours, admin }) => {
+            return run(Verb::ChallengePut { name, text, hours }, admin).await;
+        }
+        DnsVerb::Challenge(ChallengeVerb::Remove { name, text, admin }) => {
+            return run(Verb::ChallengeRemove { name, text }, admin).await;
+        }
+    };
     let config = Config::from_sources(&admin.sources)?;
     let answer = asked(&config, Verb::DnsCheck { name, resolvers: resolver }).await?;
     let done = show(&answer, admin.json)?;

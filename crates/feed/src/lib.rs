@@ -9,7 +9,7 @@ mod in_process;
 pub use in_process::{CHANGES_MAX, COMMANDS_MAX, ControlEnd, EVENTS_MAX, NodeEnd, in_process};
 
 use bytes::Bytes;
-use poterne_model::{ConnectionId, ConnectionInfo, ConnectorId, TunnelId};
+use poterne_model::{ConnectionId, ConnectionInfo, ConnectorId, TunnelId, ZoneId};
 
 /// What a chunk is about; a later chunk of the same key replaces the earlier one. Opaque here.
 pub type Key = Box<[u8]>;
@@ -74,6 +74,18 @@ pub enum Event {
         connector: ConnectorId,
         /// The JSON.
         config: Bytes,
+    },
+    /// A primary says that a zone copied from it changed (RFC 1996).
+    ZoneNotified {
+        /// The zone.
+        zone: ZoneId,
+    },
+    /// Another name server was given a zone.
+    ZoneTransferred {
+        /// The zone.
+        zone: ZoneId,
+        /// In which version.
+        serial: u32,
     },
     /// This node obeys this generation now.
     Applied {

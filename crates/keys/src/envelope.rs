@@ -43,6 +43,10 @@ pub enum Purpose {
     WebhookSecret,
     /// A key that signs a zone.
     ZoneKey,
+    /// What name servers make cookies with.
+    CookieSecret,
+    /// A secret that is shared with another name server.
+    TsigKey,
 }
 
 /// Why sealed bytes did not open.
@@ -83,6 +87,8 @@ impl Purpose {
             Self::Notice => "notice",
             Self::WebhookSecret => "webhook-secret",
             Self::ZoneKey => "zone-key",
+            Self::CookieSecret => "cookie-secret",
+            Self::TsigKey => "tsig-key",
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! What the API refuses with 81053 to 81058 (api-v4 §4.2, edge-behaviour §1.4).
 
+use std::collections::HashSet;
+
 use crate::{
     Name,
     entry::Entry,
@@ -150,6 +152,63 @@ pub fn check<'a>(existing: impl IntoIterator<Item = &'a Entry>, new: &Entry, zon
     }
 }
 
+/// The records at one name, to which many come at once. It says of each what [`check`] says, and compares it with the others only where
+/// one of them could exclude it: a thousand addresses cost a thousand look-ups, and not half a million comparisons.
+#[derive(Debug, Default)]
+pub struct Standing {
+    entries: Vec<Entry>,
+    data: HashSet<(Rtype, String)>,
+    text_octets: usize,
+    /// Whether any is of a type that excludes others.
+    excludes: bool,
+}
+
+impl Standing {
+    /// These records, which stand together already.
+    pub fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let mut standing = Self::default();
+        entries.into_iter().for_each(|entry| standing.put(entry));
+        standing
+    }
+
+    /// Whether the same record is there, in these or other letters: [`check`] would say so by [`Conflict::Exists`] or
+    /// [`Conflict::Identical`].
+    pub fn has(&self, rdata: &Rdata) -> bool {
+        // Nothing is there most often, and then nothing is made to look up.
+        !self.entries.is_empty() && self.data.contains(&key(rdata))
+    }
+
+    /// Adds a record, if it can stand there.
+    pub fn add(&mut self, new: Entry, zone: &Zone<'_>) -> Result<(), Conflict> {
+        let compared = self.excludes
+            || is_exclusive(&new.rdata)
+            || self.entries.len() >= NAME_RECORDS_MAX
+            || self.text_octets + text_octets(&new.rdata) > Txt::NAME_OCTETS_MAX
+            || self.has(&new.rdata);
+        if compared {
+            check(&self.entries, &new, zone)?;
+        }
+        self.put(new);
+        Ok(())
+    }
+
+    fn put(&mut self, entry: Entry) {
+        self.excludes |= is_exclusive(&entry.rdata);
+        self.text_octets += text_octets(&entry.rdata);
+        self.data.insert(key(&entry.rdata));
+        self.entries.push(entry);
+    }
+}
+
+fn key(rdata: &Rdata) -> (Rtype, String) {
+    (rdata.rtype(), rdata.canonical())
+}
+
+/// Whether a record of this data may exclude another, or be refused for what it says itself.
+fn is_exclusive(rdata: &Rdata) -> bool {
+    matches!(rdata, Rdata::Cname(_) | Rdata::Ns(_) | Rdata::Ds(_))
+}
+
 fn identical(standing: &Entry, new: &Entry) -> Conflict {
     let (name, rtype) = (new.name.clone(), new.rdata.rtype());
     // Quotes do not make another text (api-v4 §17).
@@ -289,7 +348,57 @@ mod tests {
         assert_eq!(www(&standing, A.0, A.1), Ok(()));
     }
 
+    #[test]
+    fn bounds_are_met_by_many_at_once_too() {
+        let apex = Name::parse("example.com").unwrap();
+        let zone = Zone { apex: &apex, flattens_all: false };
+        let mut standing = Standing::default();
+        for at in 0..NAME_RECORDS_MAX {
+            standing.add(entry("www.example.com", Rtype::Aaaa, &format!("2001:db8::{at:x}")), &zone).unwrap();
+        }
+        assert_eq!(standing.add(entry("www.example.com", A.0, A.1), &zone).map_err(|conflict| conflict.code()), Err(1004));
+        assert!(standing.has(&entry("www.example.com", Rtype::Aaaa, "2001:db8:0::").rdata));
+        let mut standing = Standing::default();
+        for at in 0..4 {
+            standing.add(entry("www.example.com", Rtype::Txt, &format!("{at}{}", "x".repeat(2047))), &zone).unwrap();
+        }
+        assert_eq!(standing.add(entry("www.example.com", Rtype::Txt, "x"), &zone).map_err(|conflict| conflict.code()), Err(1004));
+        assert_eq!(standing.add(entry("www.example.com", A.0, A.1), &zone), Ok(()));
+    }
+
     proptest! {
+        /// Many at once are told what each is told alone, in the same words.
+        #[test]
+        fn many_are_told_what_one_is(
+            order in prop::collection::vec((0usize..12, any::<bool>(), any::<bool>()), 0..16),
+            begun in 0usize..16,
+        ) {
+            let apex = Name::parse("example.com").unwrap();
+            let zone = Zone { apex: &apex, flattens_all: false };
+            for name in ["example.com", "www.example.com"] {
+                let mut one_by_one: Vec<Entry> = Vec::new();
+                let mut standing = Standing::default();
+                for (number, (at, proxied, flattened)) in order.iter().enumerate() {
+                    let others = [(Rtype::Ds, "1 13 9 AB"), (Rtype::Txt, "ABC"), (Rtype::Cname, "in.example.com"),
+                        (Rtype::Cname, "www.example.com"), (Rtype::A, "192.0.2.2")];
+                    let (rtype, content) = [A, AAAA, CNAME, MX, NS, DS, TXT].into_iter().chain(others).nth(*at).unwrap();
+                    let mut new = entry(name, rtype, content);
+                    new.proxied = *proxied && rtype.is_web();
+                    new.settings.flatten_cname = (rtype == Rtype::Cname && *flattened).then_some(true);
+                    if number == begun {
+                        standing = Standing::of(one_by_one.clone());
+                    }
+                    let alone = check(&one_by_one, &new, &zone);
+                    prop_assert_eq!(matches!(alone, Err(Conflict::Exists { .. } | Conflict::Identical { .. })),
+                        standing.has(&new.rdata) && !matches!(alone, Err(Conflict::ToItself { .. } | Conflict::DsAtApex { .. })));
+                    prop_assert_eq!(standing.add(new.clone(), &zone), alone.clone());
+                    if alone.is_ok() {
+                        one_by_one.push(new);
+                    }
+                }
+            }
+        }
+
         /// Records added one after the other: whatever the order, no excluded pair stands at the end.
         #[test]
         fn what_stands_together_may(order in prop::collection::vec((0usize..7, any::<bool>(), any::<bool>()), 0..12)) {

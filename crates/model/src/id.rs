@@ -188,6 +188,14 @@ hex_ids! {
     WebhookId = "webhook id";
     /// Which notices of an account go to whom.
     NotificationPolicyId = "notification policy id";
+    /// What a certificate authority asks to be shown, once.
+    ChallengeId = "challenge id";
+    /// A network that other name servers ask from.
+    AclId = "ACL id";
+    /// Another name server.
+    PeerId = "peer id";
+    /// A secret that is shared with other name servers.
+    TsigId = "TSIG id";
 }
 
 fn hex_digit(c: u8) -> Option<u8> {

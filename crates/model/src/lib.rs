@@ -18,6 +18,7 @@
 //! * [`private_network`]: routes through tunnels, and virtual networks;
 //! * [`notification`]: which events of an account are told, and to whom;
 //! * [`permission`]: what a verb needs, and whether a token's policies give it;
+//! * [`secondary`]: zones that are shared with other name servers;
 //! * [`setting`]: the settings of a zone;
 //! * [`time`]: an instant of the calendar;
 //! * [`schema`]: what a body may be, for whoever describes the API;
@@ -44,18 +45,20 @@ pub mod rdata;
 pub mod record;
 pub mod ruleset;
 pub mod schema;
+pub mod secondary;
 pub mod setting;
 pub mod shape;
 pub mod time;
 pub mod tunnel;
 mod word;
 pub mod zone;
+pub mod zone_life;
 
 pub use entry::{Draft, Entry, EntryError};
 pub use id::{
-    AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, IdError, ListId, ListItemId, ListOperationId, MembershipId,
-    NoticeId, NotificationPolicyId, PasskeyId, PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId,
-    TokenId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
+    AccessRuleId, AccountId, AclId, AuditId, ChallengeId, ConnectionId, ConnectorId, IdError, ListId, ListItemId,
+    ListOperationId, MembershipId, NoticeId, NotificationPolicyId, PasskeyId, PeerId, PermissionGroupId, PolicyId, RecordId,
+    RouteId, RuleId, RulesetId, SessionId, TokenId, TsigId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
 };
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};

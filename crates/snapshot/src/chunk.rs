@@ -8,16 +8,19 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use poterne_dns_wire::RecordSets;
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::dns::Soa};
+use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus, setting::dns::Soa};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod before;
+pub mod transfer;
+
+use transfer::TransferChunk;
 
 /// Version of keys and bodies written by this program, but for those named below.
 pub const CHUNK_VERSION: u8 = 1;
 
 /// Version of the node's chunk as it is written.
-pub const NODE_CHUNK_VERSION: u8 = 3;
+pub const NODE_CHUNK_VERSION: u8 = 4;
 
 /// Version of a zone's head as it is written.
 pub const ZONE_HEAD_VERSION: u8 = 3;
@@ -43,6 +46,10 @@ pub enum ChunkKey {
     Tunnel(TunnelId),
     /// A certificate.
     Certificate(CertificateId),
+    /// What a certificate authority asks to be shown.
+    Challenge(ChallengeId),
+    /// Who may have a zone whole, or where it comes from.
+    Transfer(ZoneId),
 }
 
 /// A certificate, however often it is renewed.
@@ -64,6 +71,10 @@ pub enum Chunk {
     Tunnel(TunnelChunk),
     /// See [`CertificateChunk`].
     Certificate(CertificateChunk),
+    /// See [`ChallengeChunk`].
+    Challenge(ChallengeChunk),
+    /// See [`TransferChunk`].
+    Transfer(TransferChunk),
 }
 
 /// What every node of this instance must know about itself and its siblings.
@@ -89,6 +100,8 @@ pub struct NodeChunk {
     pub edge_protocols: Vec<String>,
     /// Name servers of zones that were given none when they were added.
     pub nameservers: Vec<Name>,
+    /// What name servers' cookies are made with (RFC 9018), wrapped for the node: the first makes them, the others are believed.
+    pub cookie_secrets: Vec<Bytes>,
 }
 
 /// An account.
@@ -240,6 +253,46 @@ pub struct CertificateChunk {
     pub not_after: u64,
 }
 
+/// What a certificate authority asks to be shown for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengeChunk {
+    /// The challenge.
+    pub id: ChallengeId,
+    /// The zone it is for, which alone shows it.
+    pub zone: ZoneId,
+    /// When nobody shows it any more, seconds since the Unix epoch: control takes it away, but a node that control cannot reach does not
+    /// wait for that.
+    pub expires_at: u64,
+    /// What is shown.
+    pub shown: Shown,
+}
+
+/// How a certificate authority is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shown {
+    /// By a TXT record (RFC 8555 §8.4).
+    Txt {
+        /// Its owner, `_acme-challenge.` and the name that is to be proven. That it is shown makes no other name exist.
+        owner: Name,
+        /// Its data, one string behind its length (RFC 1035 §3.3.14).
+        data: Bytes,
+    },
+}
+
+impl ChallengeChunk {
+    /// Whether it is shown at a time, in seconds since the Unix epoch modulo 2^32; a challenge lasts some days.
+    pub fn is_live(&self, now_secs: u32) -> bool {
+        let expires = u32::try_from(self.expires_at % (1 << 32)).unwrap_or_default();
+        (1..1 << 31).contains(&expires.wrapping_sub(now_secs))
+    }
+
+    fn is_whole(&self) -> bool {
+        match &self.shown {
+            Shown::Txt { data, .. } => data.first().is_some_and(|length| usize::from(*length) + 1 == data.len()),
+        }
+    }
+}
+
 /// Why a chunk was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
@@ -285,6 +338,8 @@ impl Chunk {
             Self::Name(chunk) => encode_as(NAME_CHUNK_VERSION, chunk),
             Self::Tunnel(chunk) => encode(chunk),
             Self::Certificate(chunk) => encode(chunk),
+            Self::Challenge(chunk) => encode(chunk),
+            Self::Transfer(chunk) => encode(chunk),
         })
     }
 
@@ -297,6 +352,7 @@ impl Chunk {
             ChunkKey::Node => Self::Node(match bytes.first() {
                 Some(&1) => decode_as::<before::NodeChunk1>(1, bytes)?.into(),
                 Some(&2) => decode_as::<before::NodeChunk2>(2, bytes)?.into(),
+                Some(&3) => decode_as::<before::NodeChunk3>(3, bytes)?.into(),
                 _ => decode_as(NODE_CHUNK_VERSION, bytes)?,
             }),
             ChunkKey::Account(_) => Self::Account(decode(bytes)?),
@@ -311,11 +367,14 @@ impl Chunk {
             }),
             ChunkKey::Tunnel(_) => Self::Tunnel(decode(bytes)?),
             ChunkKey::Certificate(_) => Self::Certificate(decode(bytes)?),
+            ChunkKey::Challenge(_) => Self::Challenge(decode(bytes)?),
+            ChunkKey::Transfer(_) => Self::Transfer(decode(bytes)?),
         };
         let agrees = match (key, &chunk) {
             (ChunkKey::Zone(id), Self::Zone(head)) => head.id == *id,
             (ChunkKey::Tunnel(id), Self::Tunnel(tunnel)) => tunnel.id == *id && !tunnel.secret_digests.is_empty(),
             (ChunkKey::Certificate(id), Self::Certificate(certificate)) => certificate.id == *id,
+            (ChunkKey::Challenge(id), Self::Challenge(challenge)) => challenge.id == *id && challenge.is_whole(),
             _ => true,
         };
         if agrees { Ok(chunk) } else { Err(ChunkError::Malformed(format!("the body is not about {key:?}"))) }
@@ -361,6 +420,8 @@ mod tests {
             ChunkKey::Name(zone, Name::parse("*.example.com").unwrap()),
             ChunkKey::Tunnel(id),
             ChunkKey::Certificate(CertificateId([3; 16])),
+            ChunkKey::Challenge(ChallengeId::from_bytes([4; 16])),
+            ChunkKey::Transfer(zone),
         ] {
             assert_eq!(ChunkKey::decode(&key.encode()).unwrap(), key);
         }
@@ -383,9 +444,14 @@ mod tests {
         let NodeChunk { management_names, management_keys, .. } = old.clone().into();
         let chunk = NodeChunk { management_names, management_keys, ..chunk };
         assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(2, &old)).unwrap(), Chunk::Node(chunk.clone()));
-        let new = Chunk::Node(NodeChunk { edge_addresses: vec![IpAddr::from([192, 0, 2, 1])], ..chunk });
+        let (edge_addresses, edge_protocols) = (vec![IpAddr::from([192, 0, 2, 1])], vec!["h2".to_owned()]);
+        let old = before::NodeChunk3 { first: old, edge_addresses, edge_protocols, nameservers: Vec::new() };
+        let before::NodeChunk3 { edge_addresses, edge_protocols, .. } = old.clone();
+        let chunk = NodeChunk { edge_addresses, edge_protocols, ..chunk };
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(3, &old)).unwrap(), Chunk::Node(chunk.clone()));
+        let new = Chunk::Node(NodeChunk { cookie_secrets: vec![Bytes::from_static(b"sealed")], ..chunk });
         assert_eq!(Chunk::decode(&ChunkKey::Node, &new.encode()).unwrap(), new);
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &[4]), Err(ChunkError::Version { found: 4 }));
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &[5]), Err(ChunkError::Version { found: 5 }));
         assert_eq!(Chunk::decode(&ChunkKey::Node, &[]), Err(ChunkError::Empty));
     }
 
@@ -425,6 +491,23 @@ mod tests {
         let old = before::NameChunk1 { target: target.clone() };
         let chunk = NameChunk { target, shows: Shows::Edge, sets: RecordSets::default() };
         assert_eq!(Chunk::decode(&ChunkKey::Name(id, apex), &encode(&old)).unwrap(), Chunk::Name(chunk));
+    }
+
+    #[test]
+    fn a_challenge_is_one_string_and_is_over_at_its_time() {
+        let id = ChallengeId::from_bytes([4; 16]);
+        let of = |data: &'static [u8]| {
+            let shown = Shown::Txt { owner: Name::parse("_acme-challenge.example.com").unwrap(), data: Bytes::from_static(data) };
+            ChallengeChunk { id, zone: ZoneId::from_bytes([1; 16]), expires_at: (1 << 32) + 100, shown }
+        };
+        let chunk = Chunk::Challenge(of(b"\x04text"));
+        assert_eq!(Chunk::decode(&ChunkKey::Challenge(id), &chunk.encode()).unwrap(), chunk);
+        assert!(Chunk::decode(&ChunkKey::Challenge(ChallengeId::from_bytes([5; 16])), &chunk.encode()).is_err());
+        for wrong in [&b""[..], b"\x05text", b"\x03text"] {
+            assert!(Chunk::decode(&ChunkKey::Challenge(id), &Chunk::Challenge(of(wrong)).encode()).is_err());
+        }
+        let live = |now_secs| of(b"\0").is_live(now_secs);
+        assert!(live(99) && live(u32::MAX) && !live(100) && !live(1000));
     }
 
     #[test]

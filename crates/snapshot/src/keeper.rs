@@ -2,7 +2,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use poterne_feed::{Change, Event};
@@ -30,7 +34,14 @@ struct Inner {
     disk: Mutex<Disk>,
     /// Held by the compaction under way, so that there is one at a time.
     compacting: Mutex<()>,
+    /// Whether one waits until changes stop coming.
+    waits: AtomicBool,
 }
+
+/// How long no change must have come before a compaction begins by itself, and how long it waits for that at most: changes that come one
+/// right after another, as of a zone of a million names, are then written into a base once.
+const QUIET: Duration = Duration::from_millis(500);
+const QUIET_WITHIN: Duration = Duration::from_secs(20);
 
 impl Keeper {
     /// Loads the snapshot kept in `dir`; an empty or absent directory is generation 0. Blocks on the disk.
@@ -48,7 +59,7 @@ impl Keeper {
         };
         tracing::info!(generation = snapshot.generation(), dir = %dir.display(), "snapshot loaded");
         let handle = SnapshotHandle::new(snapshot);
-        Ok(Self(Arc::new(Inner { handle, disk: Mutex::new(disk), compacting: Mutex::new(()) })))
+        Ok(Self(Arc::new(Inner { handle, disk: Mutex::new(disk), compacting: Mutex::new(()), waits: AtomicBool::new(false) })))
     }
 
     /// Where readers load from.
@@ -59,15 +70,30 @@ impl Keeper {
     /// Keeps and applies a change, whole or not at all. Blocks until the disk has it.
     pub fn accept(&self, change: &Change) -> Result<Applied, KeepError> {
         let answer = self.0.handle.apply_after(change, || Ok::<_, KeepError>(self.disk().append(change)?))?;
-        if answer == Applied::Applied && self.disk().wants_compaction() {
+        if answer == Applied::Applied && self.disk().wants_compaction() && !self.0.waits.swap(true, Ordering::AcqRel) {
             let keeper = self.clone();
             std::thread::spawn(move || {
+                keeper.wait_until_quiet();
+                keeper.0.waits.store(false, Ordering::Release);
                 if let Err(error) = keeper.compact() {
                     tracing::error!(%error, "the snapshot could not be compacted; its log goes on growing");
                 }
             });
         }
         Ok(answer)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "on a thread of its own, which has nothing else to do")]
+    fn wait_until_quiet(&self) {
+        let began = Instant::now();
+        let mut generation = self.0.handle.load().generation();
+        while began.elapsed() < QUIET_WITHIN {
+            std::thread::sleep(QUIET);
+            let now = self.0.handle.load().generation();
+            if now == std::mem::replace(&mut generation, now) {
+                break;
+            }
+        }
     }
 
     /// Writes everything into a new base and drops the logs before it. Blocks on the disk; readers and writers go on meanwhile.

@@ -5,9 +5,10 @@
 //! ```
 //!
 //! A [`Snapshot`] is a handful of persistent maps ([`tree::PageTree`]) whose pages are shared by `Arc`: cloning one to change
-//! it copies only the page that changes and the spine above it, so a reader keeps what it loaded and never waits.
+//! it copies only the page that changes and the spine above it, so a reader keeps what it loaded and never waits. Owner names, of which
+//! there are millions, are octets in such pages (`names`), and are read where they stand ([`NameView`]).
 //!
-//! The unit of change is a chunk ([`chunk`]): one tunnel, one certificate, one account, the node, one zone's head, or one owner
+//! The unit of change is a chunk ([`chunk`]): one tunnel, one certificate, one challenge, one account, the node, one zone's head, or one owner
 //! name of a zone. Owner names are chunks of their own, and pages only an arrangement of them in memory: a changed record
 //! then costs some sixty bytes on the feed and in the log instead of a page of 256 names, and two nodes need not agree on
 //! how their pages are cut. A name's chunk says where visitors are led, and holds the records that resolvers may see as octets of the
@@ -23,6 +24,7 @@ pub mod chunk;
 mod disk;
 mod handle;
 mod keeper;
+mod names;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -30,11 +32,12 @@ pub mod tree;
 mod zone;
 
 pub use chunk::{
-    AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Shows,
-    Target, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
+    AccountChunk, CertificateChunk, CertificateId, ChallengeChunk, Chunk, ChunkError, ChunkKey, NameChunk, NodeChunk,
+    RemoteConfig, Shown, Shows, Target, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys, transfer, transfer::TransferChunk,
 };
 pub use disk::DiskError;
 pub use handle::SnapshotHandle;
 pub use keeper::{KeepError, Keeper, follow};
+pub use names::NameView;
 pub use snapshot::{Applied, ApplyError, Lookup, Snapshot};
 pub use zone::{Found, Zone};

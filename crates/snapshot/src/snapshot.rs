@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use poterne_feed::{Change, Key};
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, name};
+use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId, name};
 
 use crate::{
-    AccountChunk, CertificateChunk, CertificateId, Chunk, ChunkError, ChunkKey, NodeChunk, Target, TunnelChunk, Zone, ZoneHead,
-    tree::PageTree,
+    AccountChunk, CertificateChunk, CertificateId, ChallengeChunk, Chunk, ChunkError, ChunkKey, NodeChunk, Shown, Target,
+    TransferChunk, TunnelChunk, Zone, ZoneHead, tree::PageTree,
 };
 
 /// What a node obeys: immutable, numbered, complete. Cloning costs a few reference counts.
@@ -22,6 +22,9 @@ pub struct Snapshot {
     tunnels: PageTree<TunnelId, Arc<TunnelChunk>>,
     certificates: PageTree<CertificateId, Arc<CertificateChunk>>,
     certificate_names: PageTree<Name, CertificatesOfName>,
+    challenges: PageTree<ChallengeId, Arc<ChallengeChunk>>,
+    /// Those shown at each owner name, whichever zone they are for.
+    challenge_owners: PageTree<Name, Vec<Arc<ChallengeChunk>>>,
 }
 
 /// The zones of one name. Several accounts may hold the same name pending; one serves.
@@ -91,14 +94,14 @@ pub enum ApplyError {
 }
 
 /// Where a host leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup<'a> {
     /// To this target.
     Route {
         /// The zone that says so.
         zone: &'a ZoneHead,
         /// Where.
-        target: &'a Target,
+        target: Target,
     },
     /// The only zones that cover the host do not serve (pending).
     ZoneNotServing(&'a ZoneHead),
@@ -117,7 +120,7 @@ impl Snapshot {
     /// Where a host leads: the most specific serving zone, then its owner names ([`Zone::target`]). A pending zone hides
     /// nothing below or above it, or whoever adds `app.example.com` could silence a stranger's `example.com`.
     ///
-    /// `host` is in the form of [`Name::as_str`]. Allocates nothing, O(labels).
+    /// `host` is in the form of [`Name::as_str`]. Allocates nothing where a tunnel is at the end, O(labels).
     pub fn route(&self, host: &str) -> Lookup<'_> {
         let mut waiting = None;
         for ancestor in name::ancestors(host) {
@@ -184,6 +187,11 @@ impl Snapshot {
         exact.or_else(|| self.certificate_names.get(sni.split_once('.')?.1)?.wildcard.last())
     }
 
+    /// The challenges that zones of some account show at an owner name, by id, those too whose time is over. `owner` is in canonical form.
+    pub fn challenges(&self, owner: &str) -> &[Arc<ChallengeChunk>] {
+        self.challenge_owners.get(owner).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// Whether exactly this chunk is in force.
     pub fn holds(&self, key: &ChunkKey, chunk: &Chunk) -> bool {
         match (key, chunk) {
@@ -191,11 +199,17 @@ impl Snapshot {
             (ChunkKey::Account(id), Chunk::Account(account)) => self.account(*id) == Some(account),
             (ChunkKey::Zone(id), Chunk::Zone(head)) => self.zone(*id).is_some_and(|zone| zone.head() == head),
             (ChunkKey::Name(id, name), Chunk::Name(chunk)) => {
-                self.zone(*id).and_then(|zone| zone.name(name.as_str())) == Some(chunk)
+                self.zone(*id).and_then(|zone| zone.name(name.as_str())).is_some_and(|found| found == *chunk)
             }
             (ChunkKey::Tunnel(id), Chunk::Tunnel(tunnel)) => self.tunnel(*id).is_some_and(|found| **found == *tunnel),
             (ChunkKey::Certificate(id), Chunk::Certificate(certificate)) => {
                 self.certificates.get(id).is_some_and(|found| **found == *certificate)
+            }
+            (ChunkKey::Challenge(id), Chunk::Challenge(challenge)) => {
+                self.challenges.get(id).is_some_and(|found| **found == *challenge)
+            }
+            (ChunkKey::Transfer(id), Chunk::Transfer(transfer)) => {
+                self.zone(*id).and_then(Zone::transfer).is_some_and(|found| **found == *transfer)
             }
             _ => false,
         }
@@ -210,6 +224,8 @@ impl Snapshot {
             ChunkKey::Name(id, name) => self.zone(*id).is_some_and(|zone| zone.name(name.as_str()).is_some()),
             ChunkKey::Tunnel(id) => self.tunnels.contains(id),
             ChunkKey::Certificate(id) => self.certificates.contains(id),
+            ChunkKey::Challenge(id) => self.challenges.contains(id),
+            ChunkKey::Transfer(id) => self.zone(*id).is_some_and(|zone| zone.transfer().is_some()),
         }
     }
 
@@ -225,7 +241,9 @@ impl Snapshot {
         let accounts = self.accounts.iter().map(|(id, _)| ChunkKey::Account(*id));
         let tunnels = self.tunnels.iter().map(|(id, _)| ChunkKey::Tunnel(*id));
         let certificates = self.certificates.iter().map(|(id, _)| ChunkKey::Certificate(*id));
-        zones.chain(accounts).chain(tunnels).chain(certificates)
+        let challenges = self.challenges.iter().map(|(id, _)| ChunkKey::Challenge(*id));
+        let transfers = self.zones.iter().filter(|(_, zone)| zone.transfer().is_some()).map(|(id, _)| ChunkKey::Transfer(*id));
+        zones.chain(accounts).chain(tunnels).chain(certificates).chain(challenges).chain(transfers)
     }
 
     /// Every chunk, encoded: this state as one change from nothing.
@@ -236,11 +254,18 @@ impl Snapshot {
         let names = self
             .zones
             .iter()
-            .flat_map(|(id, zone)| zone.names().map(|(name, chunk)| (ChunkKey::Name(*id, name), Chunk::Name(chunk.clone()))));
+            .flat_map(|(id, zone)| zone.names().map(|(name, view)| (ChunkKey::Name(*id, name), Chunk::Name(view.to_chunk()))));
         let tunnels = self.tunnels.iter().map(|(id, chunk)| (ChunkKey::Tunnel(*id), Chunk::Tunnel((**chunk).clone())));
         let certificates =
             self.certificates.iter().map(|(id, chunk)| (ChunkKey::Certificate(*id), Chunk::Certificate((**chunk).clone())));
-        let all = node.into_iter().chain(accounts).chain(zones).chain(names).chain(tunnels).chain(certificates);
+        let challenges =
+            self.challenges.iter().map(|(id, chunk)| (ChunkKey::Challenge(*id), Chunk::Challenge((**chunk).clone())));
+        let transfers = self
+            .zones
+            .iter()
+            .filter_map(|(id, zone)| Some((ChunkKey::Transfer(*id), Chunk::Transfer(TransferChunk::clone(zone.transfer()?)))));
+        let heads = node.into_iter().chain(accounts).chain(zones).chain(transfers);
+        let all = heads.chain(names).chain(tunnels).chain(certificates).chain(challenges);
         all.map(|(key, chunk)| (key.encode(), chunk.encode()))
     }
 
@@ -272,7 +297,8 @@ impl Snapshot {
             read.push((key, body));
         }
         let mut next = Self { generation, ..self.clone() };
-        let (names, others): (Vec<_>, Vec<_>) = read.into_iter().partition(|(key, _)| matches!(key, ChunkKey::Name(..)));
+        let (names, others): (Vec<_>, Vec<_>) =
+            read.into_iter().partition(|(key, _)| matches!(key, ChunkKey::Name(..) | ChunkKey::Transfer(_)));
         for (key, body) in others {
             next.set(key, body)?;
         }
@@ -335,6 +361,15 @@ impl Snapshot {
                     _ => return Err(ApplyError::StrayName { generation, zone: id, name }),
                 }
             }
+            (ChunkKey::Transfer(id), body) => {
+                // Of a zone that is gone there is nothing to keep.
+                if let Some(zone) = self.zones.get_mut(&id) {
+                    zone.set_transfer(match body {
+                        Some(Chunk::Transfer(transfer)) => Some(transfer),
+                        _ => None,
+                    });
+                }
+            }
             (ChunkKey::Certificate(id), body) => {
                 if let Some(old) = self.certificates.remove(&id) {
                     self.unlist(&old);
@@ -345,8 +380,35 @@ impl Snapshot {
                     self.certificates.insert(id, certificate);
                 }
             }
+            (ChunkKey::Challenge(id), body) => {
+                if let Some(old) = self.challenges.remove(&id) {
+                    self.hide(&old);
+                }
+                if let Some(Chunk::Challenge(challenge)) = body {
+                    let challenge = Arc::new(challenge);
+                    self.show(&challenge);
+                    self.challenges.insert(id, challenge);
+                }
+            }
         }
         Ok(())
+    }
+
+    fn show(&mut self, challenge: &Arc<ChallengeChunk>) {
+        let Shown::Txt { owner, .. } = &challenge.shown;
+        let mut shown = self.challenge_owners.get(owner.as_str()).cloned().unwrap_or_default();
+        shown.push(Arc::clone(challenge));
+        shown.sort_by_key(|challenge| challenge.id);
+        self.challenge_owners.insert(owner.clone(), shown);
+    }
+
+    fn hide(&mut self, challenge: &ChallengeChunk) {
+        let Shown::Txt { owner, .. } = &challenge.shown;
+        let Some(mut shown) = self.challenge_owners.remove(owner.as_str()) else { return };
+        shown.retain(|other| other.id != challenge.id);
+        if !shown.is_empty() {
+            self.challenge_owners.insert(owner.clone(), shown);
+        }
     }
 
     fn list(&mut self, certificate: &Arc<CertificateChunk>) {

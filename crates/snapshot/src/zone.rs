@@ -3,44 +3,41 @@
 use std::sync::Arc;
 
 use poterne_dns_wire::rtype;
-use poterne_model::{Name, name};
+use poterne_model::Name;
 
-use crate::{NameChunk, Target, ZoneHead, tree::PageTree};
+use crate::{
+    NameChunk, Target, TransferChunk, ZoneHead,
+    names::{NameView, Names, OwnerChunks},
+};
 
 /// A zone: its head and its owner names.
 #[derive(Clone)]
 pub struct Zone {
     head: Arc<ZoneHead>,
-    owners: PageTree<Name, Owner>,
+    /// By what stands before the apex.
+    names: Names,
     /// How many names are delegated: nearly always none, and then nobody looks for one.
     cuts: u32,
+    /// Of few zones: who may have it whole, or where it comes from.
+    transfer: Option<Arc<TransferChunk>>,
 }
 
 /// What a zone has at a name (RFC 4592 §3.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found<'a> {
     /// The name itself.
-    Name(&'a NameChunk),
+    Name(NameView<'a>),
     /// The wildcard of its closest encloser.
-    Wildcard(&'a NameChunk),
+    Wildcard(NameView<'a>),
     /// Nothing of its own: it exists because it is the apex or something below it exists.
     Empty,
     /// It does not exist.
     Nothing,
 }
 
-/// What is known at one name. A wildcard `*.p` is kept at `p`, so that finding it takes neither a second search nor a buffer to
-/// build its name in; `below` makes `p` exist when only something under it does (an empty non-terminal, RFC 4592 §2.2.2).
-#[derive(Clone, Default)]
-struct Owner {
-    own: Option<NameChunk>,
-    wildcard: Option<Box<NameChunk>>,
-    below: u32,
-}
-
 impl Zone {
     pub(crate) fn new(head: ZoneHead) -> Self {
-        Self { head: Arc::new(head), owners: PageTree::default(), cuts: 0 }
+        Self { head: Arc::new(head), names: Names::default(), cuts: 0, transfer: None }
     }
 
     /// The head.
@@ -52,111 +49,148 @@ impl Zone {
         self.head = Arc::new(head);
     }
 
+    /// Who may have it whole, or where it comes from.
+    pub fn transfer(&self) -> Option<&Arc<TransferChunk>> {
+        self.transfer.as_ref()
+    }
+
+    pub(crate) fn set_transfer(&mut self, transfer: Option<TransferChunk>) {
+        self.transfer = transfer.map(Arc::new);
+    }
+
     /// What is said of exactly this owner name, `*.x` included.
-    pub fn name(&self, name: &str) -> Option<&NameChunk> {
-        match name.strip_prefix("*.") {
-            Some(parent) => self.owners.get(parent)?.wildcard.as_deref(),
-            None => self.owners.get(name)?.own.as_ref(),
+    pub fn name(&self, name: &str) -> Option<NameView<'_>> {
+        let key = self.key(name)?;
+        match wildcard_parent(key) {
+            Some(parent) => self.names.get(parent)?.wildcard,
+            None => self.names.get(key)?.own,
         }
     }
 
     /// Every owner name that has a chunk.
-    pub fn names(&self) -> impl Iterator<Item = (Name, &NameChunk)> {
-        self.owners.iter().flat_map(|(name, owner)| {
-            let wildcard = owner.wildcard.as_deref().map(|chunk| (wildcard_of(name), chunk));
-            owner.own.as_ref().map(|chunk| (name.clone(), chunk)).into_iter().chain(wildcard)
+    pub fn names(&self) -> impl Iterator<Item = (Name, NameView<'_>)> {
+        self.names.iter().flat_map(|(key, owner)| {
+            let own = owner.own.map(|view| (self.absolute(key, ""), view));
+            let wildcard = owner.wildcard.map(|view| (self.absolute(key, "*"), view));
+            own.into_iter().chain(wildcard)
         })
+    }
+
+    /// How many there are.
+    pub fn names_len(&self) -> usize {
+        self.names.iter().map(|(_, owner)| usize::from(owner.own.is_some()) + usize::from(owner.wildcard.is_some())).sum()
     }
 
     /// What is at a name: it itself if it exists, else the wildcard of its closest encloser, and no other (RFC 4592 §3.3.1). `name` is
     /// in canonical form and within the zone. Allocates nothing, O(labels).
     pub fn find(&self, name: &str) -> Found<'_> {
-        if let Some(parent) = name.strip_prefix("*.")
-            && let Some(chunk) = self.owners.get(parent).and_then(|owner| owner.wildcard.as_deref())
+        let Some(key) = self.key(name) else { return Found::Nothing };
+        if let Some(parent) = wildcard_parent(key)
+            && let Some(view) = self.names.get(parent).and_then(|owner| owner.wildcard)
         {
-            return Found::Name(chunk);
+            return Found::Name(view);
         }
-        if let Some(owner) = self.owners.get(name) {
-            return owner.own.as_ref().map_or(Found::Empty, Found::Name);
+        if let Some(owner) = self.names.get(key) {
+            return owner.own.map_or(Found::Empty, Found::Name);
         }
-        let apex = self.head.apex.as_str();
-        if name == apex {
+        if key.is_empty() {
             return Found::Empty;
         }
-        for encloser in name::ancestors(name).skip(1) {
-            if let Some(parent) = encloser.strip_prefix("*.")
-                && self.owners.get(parent).is_some_and(|owner| owner.wildcard.is_some())
+        for encloser in enclosers(key) {
+            if let Some(parent) = wildcard_parent(encloser)
+                && self.names.get(parent).is_some_and(|owner| owner.wildcard.is_some())
             {
                 // A wildcard is a name like others, and nothing stands below it.
                 return Found::Nothing;
             }
-            match self.owners.get(encloser) {
-                Some(owner) => return owner.wildcard.as_deref().map_or(Found::Nothing, Found::Wildcard),
-                None if encloser.len() <= apex.len() => break,
-                None => {}
+            if let Some(owner) = self.names.get(encloser) {
+                return owner.wildcard.map_or(Found::Nothing, Found::Wildcard);
             }
         }
         Found::Nothing
     }
 
     /// Where visitors of `host` are led, as [`Zone::find`] finds it.
-    pub fn target(&self, host: &str) -> Option<&Target> {
+    pub fn target(&self, host: &str) -> Option<Target> {
         match self.find(host) {
-            Found::Name(chunk) | Found::Wildcard(chunk) => chunk.target.as_ref(),
+            Found::Name(view) | Found::Wildcard(view) => view.target(),
             Found::Empty | Found::Nothing => None,
         }
     }
 
     /// The highest delegated name that a name is or lies below, with what stands there: a name server does not answer for it, nor for
     /// what is below (RFC 1034 §4.2.1). NS records at the apex and at wildcards delegate nothing.
-    pub fn cut<'n>(&self, name: &'n str) -> Option<(&'n str, &NameChunk)> {
+    pub fn cut<'n>(&self, name: &'n str) -> Option<(&'n str, NameView<'_>)> {
         if self.cuts == 0 {
             return None;
         }
-        let below_apex = name::ancestors(name).take_while(|name| name.len() > self.head.apex.as_str().len());
-        let cuts = below_apex.filter_map(|name| Some((name, self.owners.get(name)?.own.as_ref()?)));
-        cuts.filter(|(_, chunk)| delegates(chunk)).last()
+        let key = self.key(name)?;
+        let below_apex = std::iter::once(key).chain(enclosers(key)).filter(|key| !key.is_empty());
+        let cuts = below_apex.filter_map(|key| Some((key, self.names.get(key)?.own?)));
+        let (cut, view) = cuts.filter(|(_, view)| view.sets.get(rtype::NS).is_some()).last()?;
+        // The key's end is where the apex and the dot before it begin.
+        Some((&name[key.len() - cut.len()..], view))
     }
 
     /// Puts or takes a name's chunk. `name` lies within the zone, and so does a wildcard's parent.
     pub(crate) fn set(&mut self, name: &Name, chunk: Option<NameChunk>) {
-        let parent = name.is_wildcard().then(|| name.parent()).flatten();
-        let anchor = parent.as_ref().unwrap_or(name);
+        let head = self.head.clone();
+        let Some(key) = below(name.as_str(), head.apex.as_str()) else { return };
         if chunk.is_none() && self.name(name.as_str()).is_none() {
             return;
         }
-        let mut owner = self.owners.get(anchor.as_str()).cloned().unwrap_or_default();
-        if parent.is_none() && *name != self.head.apex {
+        let parent = wildcard_parent(key);
+        let anchor = parent.unwrap_or(key);
+        let mut owner = self.names.get(anchor).map(OwnerChunks::of).unwrap_or_default();
+        if parent.is_none() && !key.is_empty() {
             self.cuts -= u32::from(owner.own.as_ref().is_some_and(delegates));
             self.cuts += u32::from(chunk.as_ref().is_some_and(delegates));
         }
-        let (had, has) = if parent.is_some() {
-            let had = std::mem::replace(&mut owner.wildcard, chunk.map(Box::new));
-            (had.is_some(), owner.wildcard.is_some())
-        } else {
-            let had = std::mem::replace(&mut owner.own, chunk);
-            (had.is_some(), owner.own.is_some())
-        };
-        self.store(anchor.clone(), owner);
-        if had == has {
-            return;
-        }
-        let mut above = anchor.parent();
-        while let Some(name) = above.filter(|name| name.is_within(&self.head.apex)) {
-            let mut owner = self.owners.get(name.as_str()).cloned().unwrap_or_default();
-            owner.below = if has { owner.below + 1 } else { owner.below - 1 };
-            above = name.parent();
-            self.store(name, owner);
+        let place = if parent.is_some() { &mut owner.wildcard } else { &mut owner.own };
+        let (had, has) = (place.is_some(), chunk.is_some());
+        *place = chunk;
+        self.names.put(anchor, &owner);
+        if had != has {
+            enclosers(anchor).for_each(|above| self.names.count_below(above, has));
         }
     }
 
-    fn store(&mut self, name: Name, owner: Owner) {
-        if owner.own.is_none() && owner.wildcard.is_none() && owner.below == 0 {
-            self.owners.remove(name.as_str());
-        } else {
-            self.owners.insert(name, owner);
-        }
+    /// What stands before the apex of a name within the zone, and its dot.
+    fn key<'n>(&self, name: &'n str) -> Option<&'n str> {
+        below(name, self.head.apex.as_str())
     }
+
+    /// The name of a key, or of a label below it.
+    fn absolute(&self, key: &str, label: &str) -> Name {
+        let mut text = String::with_capacity(label.len() + key.len() + self.head.apex.as_str().len() + 2);
+        for part in [label, key, self.head.apex.as_str()].into_iter().filter(|part| !part.is_empty()) {
+            if !text.is_empty() {
+                text.push('.');
+            }
+            text.push_str(part);
+        }
+        Name::parse(&text).expect("it was a name when it was put")
+    }
+}
+
+/// What of a name stands before its zone's apex and the dot between; the apex itself is empty.
+fn below<'n>(name: &'n str, apex: &str) -> Option<&'n str> {
+    let before = name.strip_suffix(apex)?;
+    if before.is_empty() { Some(before) } else { before.strip_suffix('.') }
+}
+
+/// The key that a wildcard stands under.
+fn wildcard_parent(key: &str) -> Option<&str> {
+    if key == "*" { Some("") } else { key.strip_prefix("*.") }
+}
+
+/// The keys that a key lies below, the longest first; the apex comes last.
+fn enclosers(key: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(above(key), |key| above(key))
+}
+
+fn above(key: &str) -> Option<&str> {
+    (!key.is_empty()).then(|| key.split_once('.').map_or("", |(_, rest)| rest))
 }
 
 impl std::fmt::Debug for Zone {
@@ -169,16 +203,12 @@ fn delegates(chunk: &NameChunk) -> bool {
     chunk.sets.get(rtype::NS).is_some()
 }
 
-fn wildcard_of(parent: &Name) -> Name {
-    Name::parse(&format!("*.{parent}")).expect("it was a name when it was put")
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use poterne_dns_wire::{Record, RecordSets};
-    use poterne_model::{AccountId, TunnelId, ZoneId, ZoneStatus};
+    use poterne_model::{AccountId, TunnelId, ZoneId, ZoneStatus, name};
     use proptest::prelude::*;
 
     use super::*;

@@ -25,7 +25,8 @@ KEY = josepy.JWKRSA(key=rsa.generate_private_key(65537, 2048))
 
 
 def authenticator(token):
-    file = pathlib.Path(f"credentials-{len(token)}.ini")
+    # Each has its own: the plugin reads it anew whenever it is asked.
+    file = pathlib.Path(f"credentials-{token}.ini")
     file.touch(0o600)
     file.write_text(f"dns_cloudflare_api_token = {token}\n")
     options = SimpleNamespace(dns_cloudflare_credentials=str(file), dns_cloudflare_propagation_seconds=0)

@@ -11,6 +11,8 @@
 //! * [`postgres`]: a database server, and a way to it that can be cut;
 //! * [`curl`]: the visitor of most tests;
 //! * [`dig`]: who asks the name server;
+//! * [`network`]: a network of a test's own; [`tree`]: a root, a top-level domain and whatever hangs on it, within one;
+//! * [`name_server`]: other name servers, which share zones with the node;
 //! * [`failures`]: what goes wrong beneath a node;
 //! * [`reserved`]: ports for servers that must be told one;
 //! * [`process`]: child processes that end with their owner.
@@ -23,12 +25,15 @@ pub mod client;
 pub mod curl;
 pub mod dig;
 pub mod failures;
+pub mod name_server;
+pub mod network;
 pub mod node;
 pub mod origin;
 pub mod peer;
 pub mod postgres;
 pub mod process;
 pub mod reserved;
+pub mod tree;
 
 pub use agent::{Agent, Kind};
 pub use api::Api;
@@ -39,3 +44,4 @@ pub use node::{Node, Setup};
 pub use origin::{Nginx, Raw};
 pub use process::{Running, eventually};
 pub use reserved::Reserved;
+pub use tree::Tree;

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -41,6 +42,8 @@ pub struct Setup {
     pub log: Option<&'static str>,
     /// Where it keeps its state; none: in the node's own directory.
     pub state: Option<PathBuf>,
+    /// Variables beside those of the test.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Node {
@@ -49,7 +52,7 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         let mut command = program("POTERNE_BIN");
         command.args(["demo", "--json", "--no-agent", "--port-base", "0", "--state-dir"]).arg(dir.path().join("state"));
-        let (process, line) = start(command, dir.path(), "info");
+        let (process, line) = start(&mut command, dir.path(), "info");
         let text = |key: &str| line[key].as_str().unwrap().to_owned();
         let (hostname, tunnel, token) = (text("hostname"), text("tunnel_id"), text("tunnel_token"));
         Self { line, hostname, tunnel, token, process, dir, setup: Setup::default() }
@@ -86,9 +89,13 @@ impl Node {
     /// `poterne serve` with ports that the kernel chose and these settings, and with nothing made but an API token, which is in its line
     /// as the demo's is.
     pub fn bare(settings: &[String]) -> Self {
+        Self::bare_with(Setup { settings: settings.to_vec(), ..Setup::default() })
+    }
+
+    /// The same, told more.
+    pub fn bare_with(setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ports: Vec<_> = LISTENERS.iter().map(|(setting, _)| format!("{setting}=127.0.0.1:0")).collect();
-        let setup = Setup { settings: settings.to_vec(), ..Setup::default() };
         let (process, line) = serve(dir.path(), &ports, &setup);
         let [hostname, tunnel, token] = [(); 3].map(|()| String::new());
         let mut node = Self { line, hostname, tunnel, token, process, dir, setup };
@@ -123,6 +130,16 @@ impl Node {
     /// A key of the ready line.
     pub fn text(&self, key: &str) -> &str {
         self.line[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", self.line))
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> String {
+        let address = self.text("metrics").trim_start_matches("http://").to_owned();
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
     }
 
     /// The node's API at its root: where quick tunnels are asked for.
@@ -211,11 +228,11 @@ fn serve(dir: &Path, ports: &[String], setup: &Setup) -> (Running, Value) {
     for setting in ports.iter().chain(&setup.settings) {
         command.args(["--set", setting]);
     }
-    start(command, dir, setup.log.unwrap_or("info"))
+    start(command.envs(setup.environment.iter().cloned()), dir, setup.log.unwrap_or("info"))
 }
 
 /// Starts a node and waits for its one line; its log goes to a file that a failed test shows.
-fn start(mut command: std::process::Command, dir: &Path, log: &str) -> (Running, Value) {
+fn start(command: &mut std::process::Command, dir: &Path, log: &str) -> (Running, Value) {
     let file = fs::OpenOptions::new().create(true).append(true).open(dir.join("node.log")).unwrap();
     let mut process = Running::start(command.env("POTERNE_LOG", log).stdout(Stdio::piped()).stderr(file));
     let mut line = String::new();

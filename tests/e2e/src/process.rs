@@ -48,6 +48,11 @@ impl Running {
         kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
     }
 
+    /// `kill -HUP`: servers read their files again.
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.0), Signal::HUP).unwrap();
+    }
+
     /// Whether it runs still.
     pub fn runs(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()

@@ -25,6 +25,20 @@ pub enum Verb {
         name: String,
     },
     ZoneList {},
+    ZoneDelete {
+        name: String,
+        force: bool,
+    },
+    ChallengePut {
+        name: String,
+        text: String,
+        hours: u16,
+    },
+    ChallengeRemove {
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
     TunnelCreate {
         name: String,
     },
@@ -114,6 +128,15 @@ impl std::fmt::Debug for Hidden {
 pub enum Answer {
     Zone(Zone),
     Zones(Vec<Zone>),
+    ZoneDeleted {
+        zone: Zone,
+    },
+    /// Not done: whoever asks may well not want it, and must say so again.
+    Doubtful {
+        message: String,
+    },
+    Challenge(Challenge),
+    ChallengesRemoved(Vec<Challenge>),
     Created {
         tunnel: Tunnel,
         token: String,
@@ -210,6 +233,17 @@ pub struct Zone {
     /// What it should be delegated to; an older node tells none.
     #[serde(default)]
     pub name_servers: Vec<String>,
+}
+
+/// A challenge, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// Where it is.
+    pub owner: String,
+    /// What it says.
+    pub text: String,
+    /// Until when, RFC 3339.
+    pub expires_at: String,
 }
 
 /// Somebody who may sign in, as they are shown.

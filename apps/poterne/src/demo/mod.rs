@@ -24,7 +24,7 @@ use crate::{
     bind::BindError,
     cli,
     config::Config,
-    language::Language,
+    language,
     node::{Node, Options},
     ports::{self, Choice},
     process,
@@ -62,7 +62,7 @@ const DEMOS_MAX: usize = 16;
 
 /// Runs the demo until it is told to stop.
 pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
-    let language = Language::of(|name| std::env::var(name).ok());
+    let language = language::of_locale(|name| std::env::var(name).ok());
     let tap = Tap::new(LOG_TARGETS);
     process::start_logs_with("warn", Some(&tap))?;
     process::raise_descriptor_limit();

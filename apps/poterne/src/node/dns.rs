@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use poterne_dns_answer::{Service, Signer, SignerLimits};
-use poterne_dns_server::{Bound, Server, Settings, bind as bind_both, rate::Rates, sockets_per_address};
+use poterne_dns_answer::{CookieOpener, Service, Signer, SignerLimits};
+use poterne_dns_resolver::Resolver;
+use poterne_dns_server::{Bound, Doh, Server, Settings, Told, bind as bind_both, rate::Rates, sockets_per_address};
+use poterne_edge_http::Request;
 use poterne_edge_listen::Listener;
+use poterne_edge_pipeline::{NodeFuture, NodeService};
 use poterne_edge_tls::Certificates;
+use poterne_feed::Event;
 use poterne_keys::NodeKey;
 use poterne_model::Name;
 use poterne_snapshot::SnapshotHandle;
@@ -15,6 +19,7 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use tokio::sync::mpsc;
 
 use super::edge::Edge;
 use crate::{addresses, bind::BindError, config::Config};
@@ -45,6 +50,7 @@ pub(super) fn assemble(
     snapshot: &SnapshotHandle,
     edge: &Edge,
     key: &NodeKey,
+    (resolver, events): (&Resolver, mpsc::Sender<Event>),
     metrics: &Metrics,
 ) -> Server {
     let own = names.first().map(Name::to_string);
@@ -54,12 +60,37 @@ pub(super) fn assemble(
     let rate = config.dns.responses_per_sec;
     let rates = Rates { same_per_sec: rate, kind_per_sec: rate.saturating_mul(SAME_OF_A_KIND) };
     let settings = Settings {
-        service: Service { nsid: own.clone().unwrap_or_default().into_bytes(), cookie_secrets, signer: Some(signer) },
+        service: Service {
+            nsid: own.clone().unwrap_or_default().into_bytes(),
+            cookie_secrets,
+            cookie_opener: Some(Arc::new(CookieOpener::new(key.clone()))),
+            signer: Some(signer),
+            ..Service::default()
+        },
+        // With nobody to ask, CNAMEs that lead away are better shown than not found.
+        resolver: resolver.has_servers().then(|| resolver.clone()),
         rates: (rate > 0).then_some(rates),
         tls: Some(tls(Arc::clone(&edge.certificates), own)),
+        told: Arc::new(move |told| {
+            // What finds no room is said again: by the primary, or by the next transfer.
+            let _ = events.try_send(match told {
+                Told::Notified(zone) => Event::ZoneNotified { zone },
+                Told::Transferred { zone, serial } => Event::ZoneTransferred { zone, serial },
+            });
+        }),
         ..Settings::default()
     };
     Server::new(settings, snapshot.clone(), metrics)
+}
+
+/// Questions that visitors' listeners receive.
+pub(super) struct OverHttps(pub Doh);
+
+impl NodeService for OverHttps {
+    fn handle(&self, request: Request) -> NodeFuture {
+        let doh = self.0.clone();
+        Box::pin(async move { doh.handle(request).await })
+    }
 }
 
 /// How DNS over TLS is spoken (RFC 7858): with the visitors' certificates, and with the node's own for who names nobody, as resolvers do

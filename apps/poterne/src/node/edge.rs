@@ -72,7 +72,13 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
     let Parts { config, names, snapshot, gateway, visitors_ca, instance, api, metrics } = parts;
     let settings = CertificatesSettings {
         files: config.edge.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect(),
-        node_names: names.iter().cloned().chain(config.management_names()).collect(),
+        // A name server is asked over TLS and HTTPS under its name.
+        node_names: names
+            .iter()
+            .cloned()
+            .chain(config.management_names())
+            .chain(config.dns.nameservers.iter().cloned())
+            .collect(),
         issuer: Some(Arc::new(LocalIssuer(Arc::clone(visitors_ca)))),
         unwrap: None,
     };

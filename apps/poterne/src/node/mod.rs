@@ -130,6 +130,7 @@ impl Node {
             &config.node.public_addresses,
             stop.clone(),
         )?;
+        let dns_events = node.events.clone();
         let gateway = Gateway::new(gateway_settings(&config, &trust), agents, snapshot.clone(), node.events, &metrics)?;
         config.tunnel.listen = bind_gateway(&gateway, &config.tunnel.listen).await?;
         background.spawn(obey(gateway.clone(), node.commands));
@@ -148,6 +149,8 @@ impl Node {
             edge_addresses: config.edge_addresses(),
             edge_protocols: vec!["h2".to_owned()],
             nameservers: config.dns.nameservers.clone(),
+            // Control's own: the publisher puts it in.
+            cookie_secrets: Vec::new(),
         };
         let publisher =
             Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
@@ -162,7 +165,9 @@ impl Node {
         background.spawn(courier.run(stop.clone()));
         let resolver = Resolver::new(config.resolver(app.guard())?);
         background.spawn(Scout::new(app.clone(), resolver.clone(), &metrics).run(stop.clone()));
+        let eyes = resolver.clone();
         let reachable = config.edge.https.first().copied().map(bind::reachable);
+        let reaches = app.guard();
         let administration = Arc::new(Administration::new(app, &state, reachable, mailer, resolver));
 
         // The visitors' side.
@@ -176,7 +181,7 @@ impl Node {
             api: api.clone(),
             metrics: &metrics,
         })?;
-        let mut dns = dns::assemble(&config, &names, &snapshot, &edge, &trust.node_key, &metrics);
+        let mut dns = dns::assemble(&config, &names, &snapshot, &edge, &trust.node_key, (&eyes, dns_events), &metrics);
         let socket = state.join(state::SOCKET);
         let admin = AdminSocket::bind(&socket).with_context(|| {
             format!("{} cannot be made; a shorter --state-dir may help (a socket's path has at most 107 bytes)", socket.display())
@@ -197,6 +202,12 @@ impl Node {
             ca_file: state.join(state::CA),
             demo: None,
         };
+        if !dns_bound.is_empty() {
+            edge.pipeline.answer_dns_by(Arc::new(dns::OverHttps(dns.doh())));
+            // Where it listens it is known.
+            let from = dns_bound.iter().map(|bound| bound.address.ip()).filter(|ip| !ip.is_unspecified());
+            dns.tell_peers(reaches, from.collect());
+        }
         for bound in dns_bound {
             dns.serve(bound)?;
         }

@@ -68,7 +68,7 @@ fn router(shutdown: CancellationToken) -> Router {
 }
 
 async fn index(request: Request) -> Response {
-    let language = page::Language::of(request.uri().query(), request.headers());
+    let language = page::language(request.uri().query(), request.headers());
     let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; \
                   form-action 'none'; frame-ancestors 'none'";
     let fields = [

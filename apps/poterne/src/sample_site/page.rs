@@ -2,55 +2,13 @@
 
 use std::fmt::Write as _;
 
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{HeaderMap, Method, Uri};
+use poterne_page::{Language, escaped};
 
-/// The page's language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Language {
-    English,
-    French,
-}
-
-impl Language {
-    /// What `?lang=` asks for, else whichever of the two `Accept-Language` puts first.
-    pub(super) fn of(query: Option<&str>, headers: &HeaderMap) -> Self {
-        match query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("lang="))) {
-            Some("fr") => return Self::French,
-            Some("en") => return Self::English,
-            _ => {}
-        }
-        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let weight = |language: &str| {
-            accepted.split(',').find_map(|range| {
-                let mut parts = range.split(';').map(str::trim);
-                let tag = parts.next()?;
-                let matches = tag.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(language))
-                    && matches!(tag.as_bytes().get(2), None | Some(b'-'));
-                let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-                matches.then_some(quality)
-            })
-        };
-        match (weight("fr"), weight("en")) {
-            (Some(fr), en) if fr > en.unwrap_or(0.0) => Self::French,
-            (Some(fr), Some(en)) if fr == en && accepted.find("fr") < accepted.find("en") => Self::French,
-            _ => Self::English,
-        }
-    }
-
-    /// Its tag.
-    pub(super) const fn tag(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::French => "fr",
-        }
-    }
-
-    fn say(self, english: &'static str, french: &'static str) -> &'static str {
-        match self {
-            Self::English => english,
-            Self::French => french,
-        }
-    }
+/// What `?lang=` asks for, else what the browser does.
+pub(super) fn language(query: Option<&str>, headers: &HeaderMap) -> Language {
+    let asked = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("lang=")));
+    asked.and_then(Language::of_tag).unwrap_or_else(|| Language::asked(headers))
 }
 
 const STYLE: &str = "\
@@ -71,16 +29,13 @@ ol{margin:.6rem 0 0;padding-left:1.4rem;font-family:ui-monospace,monospace;font-
 /// The whole page.
 pub(super) fn render(language: Language, method: &Method, uri: &Uri, headers: &HeaderMap) -> String {
     let say = |english, french| language.say(english, french);
-    let field = |name: &str| headers.get(name).map(|value| escape(&String::from_utf8_lossy(value.as_bytes())));
+    let field = |name: &str| headers.get(name).map(|value| escaped(&String::from_utf8_lossy(value.as_bytes())));
     let mut rows = String::new();
     for (name, value) in headers {
-        let value = escape(&String::from_utf8_lossy(value.as_bytes()));
-        let _ = write!(rows, "<tr><th scope=\"row\"><code>{}</code></th><td>{value}</td></tr>", escape(name.as_str()));
+        let value = escaped(&String::from_utf8_lossy(value.as_bytes()));
+        let _ = write!(rows, "<tr><th scope=\"row\"><code>{}</code></th><td>{value}</td></tr>", escaped(name.as_str()));
     }
-    let (other, other_name) = match language {
-        Language::English => ("fr", "Français"),
-        Language::French => ("en", "English"),
-    };
+    let (other, other_name) = (language.other().tag(), language.other().own_name());
     let ray = field("cf-ray").unwrap_or_else(|| {
         say("none: this request did not come through the edge", "aucun : cette requête n’est pas passée par le bord").into()
     });
@@ -132,8 +87,8 @@ pub(super) fn render(language: Language, method: &Method, uri: &Uri, headers: &H
             "<noscript><p>Clock and echo need JavaScript.</p></noscript>",
             "<noscript><p>L’horloge et l’écho ont besoin de JavaScript.</p></noscript>",
         ),
-        method = escape(method.as_str()),
-        uri = escape(&uri.to_string()),
+        method = escaped(method.as_str()),
+        uri = escaped(&uri.to_string()),
         script = script(language),
     );
     page
@@ -154,42 +109,23 @@ fn script(language: Language) -> String {
     )
 }
 
-/// Text that is only text in HTML.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use axum::http::header;
 
-    fn language(query: Option<&str>, accepted: &str) -> Language {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT_LANGUAGE, accepted.parse().unwrap());
-        Language::of(query, &headers)
-    }
+    use super::*;
 
     #[test]
     fn the_reader_chooses_the_language() {
-        assert_eq!(language(None, "fr-CH, fr;q=0.9, en;q=0.8"), Language::French);
-        assert_eq!(language(None, "en, fr;q=0.5"), Language::English);
-        assert_eq!(language(None, "de, fr;q=0.5, en;q=0.4"), Language::French);
-        assert_eq!(language(None, "fr,en"), Language::French);
-        assert_eq!(language(None, "en,fr"), Language::English);
-        assert_eq!(language(None, "frr"), Language::English);
-        assert_eq!(language(None, ""), Language::English);
-        assert_eq!(language(Some("lang=fr"), "en"), Language::French);
-        assert_eq!(language(Some("a=b&lang=en"), "fr"), Language::English);
+        let asked = HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, "fr".parse().unwrap())]);
+        for (query, chosen) in [
+            (None, Language::French),
+            (Some("lang=en"), Language::English),
+            (Some("a=b&lang=en"), Language::English),
+            (Some("lang=de"), Language::French),
+        ] {
+            assert_eq!(language(query, &asked), chosen, "{query:?}");
+        }
+        assert_eq!(language(Some("lang=fr"), &HeaderMap::new()), Language::French);
     }
 }

@@ -167,7 +167,9 @@ impl From<AppError> for Answer<()> {
             AppError::Phase(error) => return Refusal::from(error.clone()).into(),
             AppError::Ruleset(error) => return Refusal::from(error.clone()).into(),
             AppError::NoEntryPoint(_) => (StatusCode::NOT_FOUND, codes::NO_ENTRY_POINT),
-            AppError::Exists(_) | AppError::InUse { .. } => (StatusCode::BAD_REQUEST, refusal::CONFLICT),
+            AppError::Exists(_) | AppError::InUse { .. } | AppError::DsAtParent(_) => {
+                (StatusCode::BAD_REQUEST, refusal::CONFLICT)
+            }
             AppError::List(error) => return Refusal::from(error.clone()).into(),
             AppError::AccessRule(error) => return Refusal::from(error.clone()).into(),
             AppError::PrivateRoute(error) => return Refusal::from(error.clone()).into(),

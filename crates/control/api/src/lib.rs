@@ -36,6 +36,7 @@ mod routes;
 mod rulesets;
 mod same_site;
 mod scans;
+mod secondary_dns;
 mod settings;
 mod sign_in;
 mod signed_in;
@@ -59,7 +60,7 @@ use tower::ServiceExt;
 
 use crate::{door::Door, limit::Limiter, routes::Routes};
 
-/// Longest request body read, in bytes: a zone file, or 3,500 records in one batch.
+/// Longest request body read, in bytes: 3,500 records in one batch. A zone file may be longer ([`records`]).
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many requests a token may make in a minute, unless `[control] rate_limit` says otherwise.
@@ -89,6 +90,7 @@ fn v4_routes() -> Routes {
         scans::routes(),
         settings::routes(),
         dnssec::routes(),
+        secondary_dns::routes(),
         rulesets::routes(),
         access_rules::routes(),
         tunnels::routes(),

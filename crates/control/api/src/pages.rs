@@ -12,10 +12,11 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use poterne_keys::sha256;
+use poterne_page::Language;
 use serde_json::json;
 
 use crate::{
-    openapi::{document::Page, words::Language},
+    openapi::document::Page,
     routes::{Op, Routes, open},
     sign_in::PASSWORD_MAX,
 };
@@ -77,7 +78,7 @@ fn told(headers: &HeaderMap, [english, french]: &'static [Page; 2]) -> Response 
 }
 
 fn made(purpose: Purpose) -> [Page; 2] {
-    [Language::English, Language::French].map(|language| Page::new(render(purpose, language)))
+    Language::ALL.map(|language| Page::new(render(purpose, language)))
 }
 
 fn render(purpose: Purpose, language: Language) -> String {
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_page_holds_what_its_script_asks_for_and_nothing_from_elsewhere() {
-        for language in [Language::English, Language::French] {
+        for language in Language::ALL {
             for purpose in [Purpose::Password, Purpose::Invitation] {
                 let page = render(purpose, language);
                 for id in SCRIPT.split("element(\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use poterne_control_app::{AppError, BatchDone, BatchDrafts, KeptRecord};
+use poterne_control_app::{AppError, BatchDone, BatchDrafts, KeptRecord, ZONE_FILE_OCTETS_MAX};
 use poterne_control_wire::{
     ApiError, Envelope, Source, WireTime,
     query::page::{Page, PageLimits},
@@ -27,6 +27,9 @@ use crate::{
     tokens::Gone,
 };
 
+/// Longest body of an import, in bytes: the longest file, and a form around it.
+const FILE_BYTES_MAX: usize = ZONE_FILE_OCTETS_MAX + 64 * 1024;
+
 /// Under `/zones/{zone}/dns_records`.
 pub(crate) fn routes() -> Routes {
     let (all, one, records) = ("/zones/{zone}/dns_records", "/zones/{zone}/dns_records/{record}", Subject::DnsRecords);
@@ -36,6 +39,8 @@ pub(crate) fn routes() -> Routes {
     let import_op = import_op.other_body("multipart/form-data", file).other_body("text/dns", json!({ "type": "string" }));
     let batch_op = edits(records, "Change many records").about("All of it, or nothing.").body(record::batch_schema());
     Routes::of("DNS records", "The records of a zone.")
+        .post("/zones/{zone}/dns_records/import", import, import_op.plain("application/json", Imported::envelope()))
+        .bodies_within(FILE_BYTES_MAX)
         .get(all, list, reads(records, "List records").pages(PageLimits::DNS_RECORDS).query(record::list_parameters()))
         .post(all, create, edits(records, "Make a record").body(record::draft_schema(true)))
         .post("/zones/{zone}/dns_records/batch", batch, batch_op)
@@ -45,7 +50,6 @@ pub(crate) fn routes() -> Routes {
             reads(records, "Export a zone file").plain("text/plain", json!({ "type": "string" })),
         )
         .get("/zones/{zone}/dns_records/usage", usage, reads(records, "Count the records").about("There is no quota."))
-        .post("/zones/{zone}/dns_records/import", import, import_op.plain("application/json", Imported::envelope()))
         .get(one, show, reads(records, "Show a record"))
         .put(one, replace, edits(records, "Replace a record").body(record::draft_schema(true)))
         .patch(one, change, edits(records, "Change a record").body(record::draft_schema(false)))
@@ -181,7 +185,7 @@ async fn import(
         .and_then(|value| value.to_str().ok())
         .is_some_and(|kind| kind.starts_with("multipart/"));
     let (file, proxied) = if is_form { form(request).await? } else { (whole(request).await?, false) };
-    let done = door.app.record_import(&caller, zone, &file, proxied).await?;
+    let done = door.app.record_import(&caller, zone, file, proxied).await?;
     let ended = door.app.instant();
     let result = Imported { recs_added: done.added, total_records_parsed: done.parsed };
     let envelope = serde_json::json!({

@@ -45,7 +45,7 @@ pub(crate) fn routes() -> Routes {
         .get("/zones/{zone}/poterne/scan", state, reads(records, "Show how a zone's last scan stands"))
 }
 
-shown![ReviewAnswer, Rejected, ScanAnswer, PassedOverObject, ScanObject];
+shown![ReviewAnswer, ScanAnswer, PassedOverObject, ScanObject];
 
 async fn trigger(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>) -> Answered<Gone<ZoneId>> {
     let zone = door.app.scan_trigger(&caller, zone).await?;
@@ -61,21 +61,14 @@ async fn review(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>
 struct ReviewAnswer {
     /// Records that came.
     accepts: Vec<RecordAnswer>,
-    /// Proposals that went.
-    rejects: Vec<Rejected>,
-}
-
-/// A proposal that went.
-#[derive(Serialize, ToSchema)]
-struct Rejected {
-    id: RecordId,
+    /// Proposals that went, by their ids.
+    rejects: Vec<RecordId>,
 }
 
 async fn decide(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>, body: Bytes) -> Answered<ReviewAnswer> {
     let record::Review { accepts, rejects } = record::parse_review(&body)?;
     let Reviewed { accepted, rejected } = door.app.scan_decide(&caller, zone, accepts, &rejects).await?;
-    let rejects = rejected.into_iter().map(|id| Rejected { id }).collect();
-    Ok(Answer::success(ReviewAnswer { accepts: accepted.iter().map(told).collect(), rejects }))
+    Ok(Answer::success(ReviewAnswer { accepts: accepted.iter().map(told).collect(), rejects: rejected }))
 }
 
 /// What a scan without a review did.

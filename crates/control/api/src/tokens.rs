@@ -8,13 +8,16 @@ use axum::{
 use poterne_control_app::{AppError, Caller, TokenOwner, TokenText};
 use poterne_control_wire::{
     WireTime, codes,
-    query::page::{Page, PageLimits},
+    query::{
+        Parameter,
+        page::{Page, PageLimits},
+    },
     token::{GroupObject, TokenDraft, TokenObject},
 };
 use poterne_keys::random_bytes;
 use poterne_model::{
     AccountId, At, PolicyId, TokenId,
-    permission::{GROUPS, Level, Subject, TokenStatus},
+    permission::{GROUPS, Level, PermissionGroup, Subject, TokenStatus},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -40,7 +43,8 @@ pub(crate) fn routes() -> Routes {
         |subject| edits(subject, "Make an API token").about("Its secret is told once, here.").body(TokenDraft::schema());
     let update_op = |subject| edits(subject, "Replace what a token says").body(TokenDraft::schema());
     let roll_op = |subject| edits(subject, "Give a token another secret").about("The old one is good no more.");
-    let groups_op = || known("List permission groups");
+    let named = || [Parameter::text("name", "the one of that name"), Parameter::text("scope", "those of that scope")];
+    let groups_op = || known("List permission groups").query(named());
     let verify_op = || open("Tell whether a token is valid").says([400, 401, 429]).asks_by_itself();
     Routes::of("API tokens", "A user's, and an account's own.")
         .get(user, list_of_user, list_op(mine))
@@ -111,14 +115,26 @@ async fn verified(door: &Door, ip: From, headers: &HeaderMap, account: Option<Ac
     }))
 }
 
-async fn groups_of_user() -> Answer<Vec<GroupObject>> {
-    Answer::success(GROUPS.iter().map(GroupObject::from).collect())
+async fn groups_of_user(query: Query) -> Answer<Vec<GroupObject>> {
+    Answer::success(GROUPS.iter().filter(|group| is_asked_for(group, &query)).map(GroupObject::from).collect())
+}
+
+/// Clients take the first one of a name. The hosted service asks that `name` be encoded once more than the query is, so that some do it.
+fn is_asked_for(group: &PermissionGroup, query: &Query) -> bool {
+    let named = |name: &str| group.name == name || group.name.replace(' ', "%20") == name;
+    query.0.text("name").is_none_or(named) && query.0.text("scope").is_none_or(|scope| group.level().scope() == scope)
 }
 
 /// An account's own token reaches no user.
-async fn groups_of_account(State(door): State<Door>, Who(caller): Who, Id(account): Id<AccountId>) -> Answered<Vec<GroupObject>> {
+async fn groups_of_account(
+    State(door): State<Door>,
+    Who(caller): Who,
+    Id(account): Id<AccountId>,
+    query: Query,
+) -> Answered<Vec<GroupObject>> {
     door.app.account_get(&caller, account).await?;
-    Ok(Answer::success(GROUPS.iter().filter(|group| group.level() != Level::User).map(GroupObject::from).collect()))
+    let fits = |group: &&PermissionGroup| group.level() != Level::User && is_asked_for(group, &query);
+    Ok(Answer::success(GROUPS.iter().filter(fits).map(GroupObject::from).collect()))
 }
 
 fn user(caller: &Caller) -> Result<TokenOwner, Answer<()>> {

@@ -38,7 +38,7 @@ pub(crate) fn routes() -> Routes {
         Parameter::text("account.name", format!("of the account of that name; {operators}")),
         Parameter::new("account.id", Schema::hex("an account"), "of that account"),
         Parameter::list("status", Schema::one_of(&["initializing", "pending", "active", "moved"]), "that are so"),
-        Parameter::list("type", Schema::one_of(TYPES), "of these types; there is full alone"),
+        Parameter::list("type", Schema::one_of(TYPES), "of these types; there are full and secondary"),
         Parameter::matching("match"),
     ];
     let list_op = known("List zones").about("Those whose zone may be read.").pages(PageLimits::ZONES);
@@ -47,7 +47,13 @@ pub(crate) fn routes() -> Routes {
         .post("/zones", create, edits(zones, "Add a zone").body(zone_schema()).says([404]))
         .get(one, show, reads(zones, "Show a zone"))
         .patch(one, edit, edits(zones, "Pause a zone, or go on with it").body(changes_schema()))
-        .delete(one, delete, edits(zones, "Delete a zone, with all its records"))
+        .delete(
+            one,
+            delete,
+            edits(zones, "Delete a zone, with all its records")
+                .about("Refused while the zone above shows a DS record of it.")
+                .query([Parameter::boolean("force", "although the zone above shows a DS record of it")]),
+        )
         .put(
             "/zones/{zone}/activation_check",
             activation_check,
@@ -64,7 +70,7 @@ fn zone_schema() -> Schema {
     let members = [
         ("name", Schema::text(NAME_MAX).required().about("the name of a domain")),
         ("account", Schema::object([("id", Schema::hex("an account"))]).about("absent: the only one within reach")),
-        ("type", Schema::one_of(&["full"])),
+        ("type", Schema::one_of(&["full", "secondary"]).about("secondary: it is another server's, and comes from there")),
         ("jump_start", Schema::boolean().about("look for the records it has elsewhere")),
     ];
     Schema::object(members).named("NewZone").example(json!({ "name": "example.com", "type": "full" }))
@@ -128,6 +134,7 @@ fn object(
     (zone, account): (Zone, Account),
     development_mode: i64,
     original_name_servers: Option<Vec<Name>>,
+    is_secondary: bool,
 ) -> ZoneObject {
     let target = access::Target::Zone(zone.account, zone.id);
     let listed = LISTED.iter().flat_map(|subject| [subject.to_read(), subject.to_edit()]);
@@ -137,7 +144,7 @@ fn object(
         name: zone.apex,
         status: zone.status.as_str(),
         paused: zone.paused,
-        r#type: "full",
+        r#type: if is_secondary { "secondary" } else { "full" },
         development_mode,
         name_servers: zone.name_servers,
         original_name_servers,
@@ -165,7 +172,8 @@ fn object(
 async fn described(door: &Door, caller: &Caller, zone: (Zone, Account)) -> Result<ZoneObject, AppError> {
     let modes = door.app.development_modes(std::slice::from_ref(&zone)).await?;
     let original = door.app.original_name_servers(&[zone.0.id]).await?.pop().flatten();
-    Ok(object(caller, zone, modes.first().copied().unwrap_or(0), original))
+    let is_secondary = door.app.secondary_among(&[zone.0.id]).await?.contains(&zone.0.id);
+    Ok(object(caller, zone, modes.first().copied().unwrap_or(0), original, is_secondary))
 }
 
 async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<ZoneObject>> {
@@ -176,6 +184,7 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
     let account_name = query.text("account.name").map(TextFilter::with_operator);
     let account_named = account_name.as_ref().map(|filter| move |name: &str| filter.matches(name));
     let (statuses, types) = (query.list("status")?, query.list("type")?);
+    let is_of = |kind: &str| types.contains(&kind);
     let known = |word: &&str| ZoneStatus::ALL.into_iter().find(|status| status.as_str() == *word);
     let wanted = ZoneWanted {
         any: matching == Match::Any,
@@ -183,7 +192,8 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
         account_named: account_named.as_ref().map(|named| named as &(dyn Fn(&str) -> bool + Sync)),
         account: query.parsed("account.id")?,
         statuses: (!statuses.is_empty()).then(|| statuses.iter().filter_map(known).collect()),
-        all: (!types.is_empty()).then(|| types.contains(&"full")),
+        all: (!types.is_empty() && !is_of("full") && !is_of("secondary")).then_some(false),
+        secondary: (is_of("full") != is_of("secondary")).then(|| is_of("secondary")),
     };
     let by = match order.field {
         Some("status") => ZoneOrder::Status,
@@ -192,8 +202,10 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
         _ => ZoneOrder::Name,
     };
     let (zones, total) = door.app.zone_page(&caller, wanted, (by, order.descending), page.offset(), page.per_page).await?;
+    let secondary = door.app.secondary_among(&zones.iter().map(|listed| listed.zone.id).collect::<Vec<_>>()).await?;
     let shown = |ZoneListed { zone, account, development_mode, original_name_servers }| {
-        object(&caller, (zone, account), development_mode, original_name_servers)
+        let is_secondary = secondary.contains(&zone.id);
+        object(&caller, (zone, account), development_mode, original_name_servers, is_secondary)
     };
     let shown: Vec<_> = zones.into_iter().map(shown).collect();
     let info = page.info(shown.len(), total);
@@ -216,8 +228,8 @@ async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) ->
     let body = At::body(&body);
     let name = body.required("name")?;
     let kind = body.member("type").map(|kind| kind.one_of(TYPES)).transpose()?;
-    if let Some(kind) = kind.filter(|kind| *kind != "full") {
-        let why = format!("zones of type {kind} are not offered yet; leave `type` out, or write \"full\"");
+    if let Some(kind) = kind.filter(|kind| !matches!(*kind, "full" | "secondary")) {
+        let why = format!("zones of type {kind} are not offered yet; leave `type` out, or write \"full\" or \"secondary\"");
         return Err(poterne_model::ShapeError::new("/type", why).into());
     }
     let jump_start = body.member("jump_start").map(|jump| jump.boolean()).transpose()?.unwrap_or(false);
@@ -226,8 +238,9 @@ async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) ->
         Some(id) => id.text(64)?.parse::<AccountId>().map_err(|error| id.wrong(error))?,
         None => only_account(&door, &caller).await?,
     };
-    let zone = door.app.zone_create(&caller, account, name.text(NAME_MAX)?).await?;
-    if jump_start {
+    let is_secondary = kind == Some("secondary");
+    let zone = door.app.zone_create_of(&caller, account, name.text(NAME_MAX)?, is_secondary).await?;
+    if jump_start && !is_secondary {
         // Whoever may add zones and not change records has the zone, and no scan.
         match door.app.scan_trigger(&caller, zone.id).await {
             Ok(_) | Err(AppError::Forbidden { .. }) => {}
@@ -235,7 +248,7 @@ async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) ->
         }
     }
     let shown = door.app.zone_get(&caller, zone.id).await.map_err(AppError::once_kept)?;
-    Ok(Answer::success(object(&caller, shown, 0, None)))
+    Ok(Answer::success(object(&caller, shown, 0, None, is_secondary)))
 }
 
 async fn only_account(door: &Door, caller: &Caller) -> Result<AccountId, Answer<()>> {
@@ -257,10 +270,11 @@ async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Js
     let body = At::body(&body);
     body.object()?;
     // A plan says nothing here, and some clients set one; names of one's own for the name servers come with the name server.
-    if let Some(given) = body.member("type")
-        && given.value != "full"
-    {
-        return Err(given.wrong("a zone's type cannot be changed; only \"full\" is offered yet").into());
+    if let Some(given) = body.member("type") {
+        let is_secondary = door.app.secondary_among(&[id]).await?.contains(&id);
+        if given.value != if is_secondary { "secondary" } else { "full" } {
+            return Err(given.wrong("a zone's type cannot be changed: delete the zone and add it anew").into());
+        }
     }
     if let Some(given) = body.member("vanity_name_servers")
         && !given.items(10)?.collect::<Vec<_>>().is_empty()
@@ -275,8 +289,11 @@ async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Js
     Ok(Answer::success(described(&door, &caller, zone).await.map_err(kept)?))
 }
 
-async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Gone<ZoneId>> {
-    let zone = door.app.zone_delete(&caller, id).await?;
+async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Query(query): Query) -> Answered<Gone<ZoneId>> {
+    let zone = match query.boolean("force")?.unwrap_or(false) {
+        true => door.app.zone_delete_despite_ds(&caller, id).await?,
+        false => door.app.zone_delete(&caller, id).await?,
+    };
     Ok(Answer::success(Gone { id: zone.id }))
 }
 

@@ -121,7 +121,7 @@ impl App {
                 id: PolicyId::from_bytes(random_bytes()),
                 effect: Effect::Allow,
                 resources,
-                groups,
+                groups: groups.into_iter().collect(),
             })
         };
         let policies: Vec<_> = over.into_iter().filter_map(policy).collect();
@@ -139,8 +139,8 @@ impl App {
         let apex = Name::parse(zone)?;
         let zone = self.0.store.read().await?.zone_named(self.account(), &apex).await?.ok_or(AppError::ZoneNotFound(apex))?;
         let named = |name: &&str| group::by_name(name).map(PermissionGroup::id);
-        let zone_groups: BTreeSet<_> = ["Zone Read", "DNS Write"].iter().filter_map(named).collect();
-        let account_groups: BTreeSet<_> = ["Cloudflare Tunnel Write"].iter().filter_map(named).collect();
+        let zone_groups: Vec<_> = ["Zone Read", "DNS Write"].iter().filter_map(named).collect();
+        let account_groups: Vec<_> = ["Cloudflare Tunnel Write"].iter().filter_map(named).collect();
         let policy = |resource, groups| Policy {
             id: PolicyId::from_bytes(random_bytes()),
             effect: Effect::Allow,

@@ -5,7 +5,7 @@
 
 use std::{cell::RefCell, collections::HashMap};
 
-use poterne_control_store::{Record, Session};
+use poterne_control_store::{Record, Session, Zone};
 use poterne_model::{
     AccountId, Name, RecordSet, TunnelId,
     chain::{self, Destination, Records},
@@ -46,9 +46,47 @@ impl Records for Known<'_> {
     }
 }
 
+/// Where the walk's questions are answered.
+pub(crate) trait Source {
+    /// The records that answer for a name; see [`Records::record_sets`].
+    async fn answering(&mut self, name: &Name) -> Result<Vec<RecordSet>, AppError>;
+
+    /// Who owns a tunnel that lives.
+    async fn tunnel_account(&mut self, tunnel: TunnelId) -> Result<Option<AccountId>, AppError>;
+}
+
+/// The store, the session's own writes included.
+struct Stored<'s> {
+    session: &'s mut Session,
+    account: AccountId,
+}
+
+impl Source for Stored<'_> {
+    async fn answering(&mut self, name: &Name) -> Result<Vec<RecordSet>, AppError> {
+        match zone_answering(self.session, self.account, name).await? {
+            Some(zone) => Ok(Record::sets(&self.session.records_answering(&zone, name).await?)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn tunnel_account(&mut self, tunnel: TunnelId) -> Result<Option<AccountId>, AppError> {
+        tunnel_account(self.session, tunnel).await
+    }
+}
+
 /// Where `start` leads as the session sees it, its own writes included.
 pub(crate) async fn walk(
     session: &mut Session,
+    account: AccountId,
+    start: &Name,
+    tunnel_domain: Option<&Name>,
+) -> Result<Destination, AppError> {
+    walk_over(&mut Stored { session, account }, account, start, tunnel_domain).await
+}
+
+/// Where `start` leads as the source says.
+pub(crate) async fn walk_over(
+    source: &mut impl Source,
     account: AccountId,
     start: &Name,
     tunnel_domain: Option<&Name>,
@@ -59,19 +97,25 @@ pub(crate) async fn walk(
         match known.missed.take() {
             None => return Ok(walked?),
             Some(Missed::Name(name)) => {
-                let records = answering(session, account, &name).await?;
-                known.sets.insert(name, Record::sets(&records)?);
+                let sets = source.answering(&name).await?;
+                known.sets.insert(name, sets);
             }
             Some(Missed::Tunnel(id)) => {
-                let tunnel = session.tunnel(id).await?.filter(|tunnel| tunnel.deleted_at.is_none());
-                known.tunnels.insert(id, tunnel.map(|tunnel| tunnel.account));
+                let account = source.tunnel_account(id).await?;
+                known.tunnels.insert(id, account);
             }
         }
     }
 }
 
-/// The account's own zone over the name comes first, pending or not: the record is checked as it will be once the zone serves.
-async fn answering(session: &mut Session, account: AccountId, name: &Name) -> Result<Vec<Record>, AppError> {
+pub(crate) async fn tunnel_account(session: &mut Session, tunnel: TunnelId) -> Result<Option<AccountId>, AppError> {
+    let tunnel = session.tunnel(tunnel).await?.filter(|tunnel| tunnel.deleted_at.is_none());
+    Ok(tunnel.map(|tunnel| tunnel.account))
+}
+
+/// The zone that answers for a name. The account's own zone over it comes first, pending or not: a record is checked as it will be once
+/// the zone serves.
+pub(crate) async fn zone_answering(session: &mut Session, account: AccountId, name: &Name) -> Result<Option<Zone>, AppError> {
     let zones = session.zones_for(account, name).await?;
     let own = zones.iter().find(|zone| zone.account == account);
     let serving = zones.iter().find(|zone| zone.status.serves());
@@ -79,8 +123,5 @@ async fn answering(session: &mut Session, account: AccountId, name: &Name) -> Re
         (Some(own), Some(serving)) if serving.apex.as_str().len() > own.apex.as_str().len() => Some(serving),
         (own, serving) => own.or(serving),
     };
-    match zone {
-        Some(zone) => Ok(session.records_answering(zone, name).await?),
-        None => Ok(Vec::new()),
-    }
+    Ok(zone.cloned())
 }

@@ -14,7 +14,6 @@ use poterne_model::{
 use crate::{
     App, AppError, Caller,
     access::Subject,
-    members::owns,
     notice::Notice,
     zones::{shown, traced},
 };
@@ -112,7 +111,11 @@ impl App {
         kept.looked_at = Some(now.as_micros());
         let wait =
             if self.waits_for_parent(&mut session, id).await? { next.wait_secs().min(DS_WAIT_SECS) } else { next.wait_secs() };
-        kept.due_at = now.plus_secs(wait).as_micros();
+        // Who asked for a look while this one was under way changed something that it may not have seen.
+        let is_asked_again = kept.triggered_at == Some(kept.due_at);
+        if !is_asked_again {
+            kept.due_at = now.plus_secs(wait).as_micros();
+        }
         if kept.original.is_none() {
             kept.original.clone_from(&seen.name_servers);
         }
@@ -156,6 +159,8 @@ impl App {
         }
         (kept.triggered_at, kept.due_at) = (Some(now.as_micros()), now.as_micros());
         session.put_zone_watch(id, &kept).await?;
+        // Whoever asks wants the zone.
+        session.put_zone_end(id, None).await?;
         session.commit_silently().await?;
         // Whoever looks waits for its own turn at the store, so that it finds what was just written.
         self.0.zones_due.notify_one();
@@ -172,21 +177,15 @@ impl App {
     pub(crate) async fn set_status(&self, session: &mut Session, zone: &mut Zone, status: ZoneStatus) -> Result<(), AppError> {
         let (now, before) = (self.now(), zone.status);
         session.set_zone_status(zone.id, status, now).await?;
+        // What was told of its end was of the status before.
+        session.put_zone_end(zone.id, None).await?;
         (zone.status, zone.modified_at) = (status, now);
         if status == ZoneStatus::Active {
             zone.activated_at = zone.activated_at.or(Some(now));
         }
         let name = zone.apex.to_string();
         let notice = Notice::ZoneStatus { zone: zone.id, name, status, before, at: self.instant() };
-        self.alert(session, zone.account, &notice).await?;
-        // Where nobody has said who should be told, the owners are (edge-behaviour §1.1).
-        if session.notification_policies_for(zone.account, poterne_model::notification::AlertType::ZoneStatus).await?.is_empty() {
-            for (membership, person) in session.members(zone.account).await? {
-                if owns(&membership) && !person.suspended {
-                    self.notify(session, Some(zone.account), &person.email, &notice).await?;
-                }
-            }
-        }
+        self.tell_of_zone(session, zone, &notice).await?;
         Ok(())
     }
 }

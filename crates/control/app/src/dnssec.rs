@@ -143,6 +143,12 @@ impl App {
         self.ds_at_parent(zone, &shown).await
     }
 
+    /// Whether a zone's parent was last seen to show a DS record of one of its keys.
+    pub(crate) async fn ds_is_seen(&self, session: &mut Session, zone: ZoneId) -> Result<bool, AppError> {
+        let Some(kept) = session.zone_signing(zone).await? else { return Ok(false) };
+        Ok(Keys::kept(&kept.keyset)?.set.keys().iter().any(|key| key.seen_since.is_some()))
+    }
+
     /// Whether a zone's parent should show other DS records than it was seen to.
     pub(crate) async fn waits_for_parent(&self, session: &mut Session, zone: ZoneId) -> Result<bool, AppError> {
         let Some(kept) = session.zone_signing(zone).await? else { return Ok(false) };

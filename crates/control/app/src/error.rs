@@ -116,6 +116,13 @@ pub enum AppError {
         /// Who leans on it, and what to do.
         why: String,
     },
+    /// The zone's parent shows a DS record of it.
+    #[error(
+        "the zone {0} stays: the zone above shows a DS record of it, and once it is gone resolvers that validate find nothing true under \
+         that name, here or elsewhere. Take the DS away at the registrar, set DNSSEC to \"disabled\", and delete the zone two days later; \
+         or delete it all the same (force=true, --force)"
+    )]
+    DsAtParent(Name),
     /// A name that is none.
     #[error(transparent)]
     Name(#[from] NameError),

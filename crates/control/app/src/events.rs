@@ -36,6 +36,8 @@ impl App {
                 session.put_local_configuration(tunnel, connector, text, self.now()).await?;
                 session.commit_silently().await?;
             }
+            Event::ZoneNotified { zone } => self.zone_notified(zone),
+            Event::ZoneTransferred { zone, serial } => self.zone_transferred(zone, serial).await?,
             Event::Applied { generation } => tracing::debug!(generation, "generation in force"),
             Event::Refused { generation, reason } => tracing::error!(generation, reason, "a node refused a generation"),
         }

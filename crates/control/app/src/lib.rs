@@ -12,7 +12,10 @@ mod agents;
 mod api_tokens;
 mod audit;
 mod chain;
+mod challenges;
 pub mod configuration;
+mod cookie_secrets;
+pub mod copies;
 mod delegation;
 mod dnssec;
 mod error;
@@ -46,14 +49,18 @@ mod secrets;
 mod service;
 mod settings;
 mod sign_in;
+mod transfers;
 mod tunnel_health;
 mod tunnel_objects;
 mod tunnels;
+mod zone_life;
 mod zones;
 
 pub use access::{Caller, Identity, Request};
 pub use agents::Agents;
 pub use api_tokens::TokenText;
+pub use challenges::{CHALLENGE_LIFE_SECS_MAX, CHALLENGES_OF_NAME_MAX, CHALLENGES_OF_ZONE_MAX};
+pub use copies::{Copied, CopiedRecord, DueCopy, Primary};
 pub use delegation::{DueZone, SeenDelegation};
 pub use dnssec::Dnssec;
 pub use error::AppError;
@@ -66,9 +73,11 @@ pub use management::ManagementToken;
 pub use members::InvitationMade;
 pub use open::{App, Clock, Settings, system_clock};
 pub use poterne_control_store::{
-    Account, ApiToken, AuditEvent, AuditFilter, ConfigSource, Configuration, Membership, MembershipStatus, Passkey, Person,
-    RulesetOwner, StatusFilter, TextMatch, TokenOwner, Trouble, Tunnel, TunnelFilter, UserSession, Zone, ZoneOrder,
+    Account, ApiToken, AuditEvent, AuditFilter, Challenge, ConfigSource, Configuration, Membership, MembershipStatus, Passkey,
+    Person, RulesetOwner, StatusFilter, TextMatch, TokenOwner, TransferAcl, TransferPeer, Trouble, TsigKey, Tunnel, TunnelFilter,
+    UserSession, Zone, ZoneIncoming, ZoneOrder, ZoneOutgoing,
 };
+pub use poterne_control_zonefile::import::FILE_OCTETS_MAX as ZONE_FILE_OCTETS_MAX;
 pub use poterne_dns_sign::{Algorithm as DnssecAlgorithm, keyset::Role as DnssecRole, keyset::Status as DnssecStatus};
 pub use poterne_guard::Range as OriginRange;
 pub use private_networks::RouteNamed;

@@ -127,6 +127,34 @@ pub enum Notice {
         /// When.
         at: Timestamp,
     },
+    /// A zone that nothing is delegated to ends.
+    ZoneEnd {
+        /// Its id.
+        zone: ZoneId,
+        /// Its name.
+        name: String,
+        /// How it stands.
+        status: ZoneStatus,
+        /// When it is deleted.
+        ends_at: Timestamp,
+        /// It is.
+        over: bool,
+        /// When this was decided.
+        at: Timestamp,
+    },
+    /// A zone that is another server's does not come, or comes again.
+    SecondaryZone {
+        /// Its id.
+        zone: ZoneId,
+        /// Its name.
+        name: String,
+        /// `failing`, `expired` or `recovered`.
+        event: String,
+        /// What went wrong.
+        why: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
     /// Nothing but that notices arrive.
     Test {
         /// When it was asked for.
@@ -184,6 +212,8 @@ impl Notice {
             Self::TunnelHealth { .. } => "tunnel_health",
             Self::TunnelUpdate { .. } => "tunnel_update",
             Self::ZoneStatus { .. } => "zone_status",
+            Self::ZoneEnd { .. } => "zone_end",
+            Self::SecondaryZone { .. } => "secondary_zone",
             Self::Test { .. } => "test",
         }
     }
@@ -207,6 +237,8 @@ impl Notice {
             | Self::TunnelHealth { at, .. }
             | Self::TunnelUpdate { at, .. }
             | Self::ZoneStatus { at, .. }
+            | Self::ZoneEnd { at, .. }
+            | Self::SecondaryZone { at, .. }
             | Self::Test { at } => Some(*at),
             Self::Invitation { .. } | Self::PasswordReset { .. } => None,
         }

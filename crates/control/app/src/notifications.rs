@@ -16,7 +16,7 @@ use crate::{
     access::{Subject, Target},
     audit::Traced,
     notice::Notice,
-    outbox::{PolicyNamed, Recipient},
+    outbox::{PolicyNamed, Recipient, Told},
 };
 
 /// Most webhooks, and most policies, of an account.
@@ -194,10 +194,11 @@ impl App {
     }
 
     /// Tells whom an account's policies name, within the transaction that changes what it tells of.
-    pub(crate) async fn alert(&self, session: &mut Session, account: AccountId, notice: &Notice) -> Result<(), AppError> {
-        let Some((kind, facts)) = of_alert(notice) else { return Ok(()) };
+    /// How many are told.
+    pub(crate) async fn alert(&self, session: &mut Session, account: AccountId, notice: &Notice) -> Result<usize, AppError> {
+        let Some((kind, facts)) = of_alert(notice) else { return Ok(0) };
         let sends_mail = self.settings().sends_mail;
-        let mut told = BTreeSet::new();
+        let (mut told, mut count) = (BTreeSet::new(), 0);
         for policy in session.notification_policies_for(account, kind).await? {
             if !policy.text.takes(&facts) {
                 continue;
@@ -207,16 +208,19 @@ impl App {
             for address in addresses {
                 // Whoever has left since is told nothing any more.
                 if is_member(session, account, &address).await? && told.insert((Channel::Mail.as_str(), address.clone())) {
-                    self.queue(session, Some(account), Channel::Mail, &address, notice, Some(&named)).await?;
+                    let queued = self.queue(session, Some(account), Channel::Mail, &address, notice, Some(&named)).await?;
+                    count += usize::from(matches!(queued, Told::Queued(_)));
                 }
             }
             for webhook in policy.text.mechanisms.webhooks {
                 if told.insert((Channel::Webhook.as_str(), webhook.to_string())) {
-                    self.queue(session, Some(account), Channel::Webhook, &webhook.to_string(), notice, Some(&named)).await?;
+                    let queued =
+                        self.queue(session, Some(account), Channel::Webhook, &webhook.to_string(), notice, Some(&named)).await?;
+                    count += usize::from(matches!(queued, Told::Queued(_)));
                 }
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     pub(crate) async fn webhook_of(
@@ -293,7 +297,11 @@ fn of_alert(notice: &Notice) -> Option<(AlertType, Facts<'_>)> {
         }
         Notice::MemberAdded { .. } | Notice::MemberRemoved { .. } => (AlertType::Members, Facts::default()),
         Notice::TokenCreated { .. } => (AlertType::Tokens, Facts::default()),
+        Notice::ZoneEnd { over, .. } => {
+            (AlertType::ZoneStatus, Facts { event: Some(if *over { "deleted" } else { "ending" }), ..Facts::default() })
+        }
         Notice::ZoneStatus { status, .. } => (AlertType::ZoneStatus, Facts { event: Some(status.as_str()), ..Facts::default() }),
+        Notice::SecondaryZone { event, .. } => (AlertType::SecondaryZone, Facts { event: Some(event), ..Facts::default() }),
         Notice::Invitation { .. }
         | Notice::PasswordReset { .. }
         | Notice::NewSignIn { .. }

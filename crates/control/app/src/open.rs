@@ -83,10 +83,14 @@ pub(crate) struct Inner {
     pub(crate) outbox: Outbox,
     /// Somebody asked for a look at a zone's delegation.
     pub(crate) zones_due: Notify,
+    /// Copies of other servers' zones that somebody waits for.
+    pub(crate) copies: crate::copies::Copies,
     /// Somebody asked for a scan.
     pub(crate) scans_due: Notify,
     /// How many scans have ended in this process.
     pub(crate) scans_ended: watch::Sender<u64>,
+    /// Held by the zone file that is being taken in: one after the other, since all of one is held in memory.
+    pub(crate) import: tokio::sync::Mutex<()>,
     live: OnceLock<watch::Receiver<Live>>,
     pub(crate) agents: OnceLock<Arc<dyn Agents>>,
 }
@@ -136,8 +140,10 @@ impl App {
             entrance: Entrance::default(),
             outbox,
             zones_due: Notify::new(),
+            copies: crate::copies::Copies::default(),
             scans_due: Notify::new(),
             scans_ended: watch::Sender::new(0),
+            import: tokio::sync::Mutex::default(),
             live: OnceLock::new(),
             agents: OnceLock::new(),
         })))
@@ -191,9 +197,14 @@ impl App {
 
     /// Makes a verb's writes durable, then waits until this node obeys them.
     pub(crate) async fn finish(&self, session: Session) -> Result<(), AppError> {
+        self.finish_within(LIVE_TIMEOUT, session).await
+    }
+
+    /// The same, of so much that being obeyed takes longer.
+    pub(crate) async fn finish_within(&self, time: Duration, session: Session) -> Result<(), AppError> {
         let change = session.commit().await?;
         if let Some(mut live) = self.live() {
-            let reached = tokio::time::timeout(LIVE_TIMEOUT, live.wait_for(|live| live.change >= change)).await;
+            let reached = tokio::time::timeout(time, live.wait_for(|live| live.change >= change)).await;
             if !matches!(reached, Ok(Ok(_))) {
                 tracing::warn!(change, "a change is durable and not yet obeyed by this node");
             }

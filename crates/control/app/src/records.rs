@@ -5,6 +5,10 @@
 
 mod file;
 mod kept;
+mod lines;
+mod plan;
+#[cfg(test)]
+mod tests;
 
 use poterne_control_store::{Record, RecordQuery, Session, Zone};
 use poterne_keys::random_bytes;
@@ -161,6 +165,7 @@ impl App {
         entry: Entry,
     ) -> Result<KeptRecord, AppError> {
         let places = self.places(zone);
+        self.check_own(session, zone, None, Some(&entry)).await?;
         self.check(session, zone, &entry, None).await?;
         let now = self.now();
         let record = places.record(RecordId::from_bytes(random_bytes()), entry, None, now);
@@ -208,8 +213,9 @@ impl App {
         entry: Entry,
     ) -> Result<KeptRecord, AppError> {
         let places = self.places(zone);
-        self.check(session, zone, &entry, Some(old.id)).await?;
         let before = places.keep(old.clone())?;
+        self.check_own(session, zone, Some(&before.entry), Some(&entry)).await?;
+        self.check(session, zone, &entry, Some(old.id)).await?;
         let record = places.record(old.id, entry, Some(&old), self.now());
         session.delete_record(old.id).await?;
         session.insert_record(&record).await?;
@@ -227,6 +233,7 @@ impl App {
         id: RecordId,
     ) -> Result<KeptRecord, AppError> {
         let kept = self.places(zone).keep(standing(session, zone, id).await?)?;
+        self.check_own(session, zone, Some(&kept.entry), None).await?;
         session.delete_record(id).await?;
         self.trace(session, caller, traced("rec_del", zone, id, Some(&kept.entry), None)).await?;
         Ok(kept)
@@ -247,7 +254,7 @@ impl App {
                 others.push(places.keep(record)?.entry);
             }
         }
-        conflict::check(&others, entry, &conflict::Zone { apex: &zone.apex, flattens_all: false })?;
+        conflict::check(&others, entry, &plan::conflict_zone(zone))?;
         Ok(())
     }
 

@@ -62,7 +62,7 @@ impl App {
     ) -> Result<(), AppError> {
         let at = Timestamp::from_secs(i64::try_from(since).unwrap_or(i64::MAX));
         let notice = Notice::TunnelHealth { tunnel: tunnel.id, name: tunnel.name.clone(), status, before, at };
-        self.alert(session, tunnel.account, &notice).await
+        self.alert(session, tunnel.account, &notice).await.map(drop)
     }
 
     /// Tells that a tunnel came or went.
@@ -74,6 +74,6 @@ impl App {
             by: caller.actor().email,
             at: self.instant(),
         };
-        self.alert(session, tunnel.account, &notice).await
+        self.alert(session, tunnel.account, &notice).await.map(drop)
     }
 }

@@ -1,8 +1,8 @@
 //! Zones: adding, putting in force, listing.
 
-use poterne_control_store::{Account, AccountKind, Session, StoreError, TextMatch, Zone, ZoneFilter, ZoneOrder};
+use poterne_control_store::{Account, AccountKind, Session, StoreError, TextMatch, Zone, ZoneFilter, ZoneIncoming, ZoneOrder};
 use poterne_keys::random_bytes;
-use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, chain::TUNNEL_SUFFIX, name};
+use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, chain::TUNNEL_SUFFIX, name, secondary::Refresh};
 use serde_json::json;
 
 use crate::{
@@ -28,6 +28,8 @@ pub struct ZoneWanted<'w> {
     pub statuses: Option<Vec<ZoneStatus>>,
     /// What is the same for all: something that each meets, or none does.
     pub all: Option<bool>,
+    /// Whether they are other servers'.
+    pub secondary: Option<bool>,
 }
 
 /// A zone, as a list shows it.
@@ -52,6 +54,17 @@ impl App {
     /// Adds a zone. It is pending, and serves nothing, until its delegation is seen or the operator activates it; a zone the
     /// node's configuration names under `[control] activate` is born active.
     pub async fn zone_create(&self, caller: &Caller, account: AccountId, name: &str) -> Result<Zone, AppError> {
+        self.zone_create_of(caller, account, name, false).await
+    }
+
+    /// The same; `is_secondary`: it is another server's, and comes from there once somebody says where that is.
+    pub async fn zone_create_of(
+        &self,
+        caller: &Caller,
+        account: AccountId,
+        name: &str,
+        is_secondary: bool,
+    ) -> Result<Zone, AppError> {
         caller.needs(Subject::Zones.to_edit(), Target::NewZone(account))?;
         let apex = Name::parse(name)?;
         let settings = self.settings();
@@ -81,6 +94,19 @@ impl App {
         };
         session.insert_zone(&zone).await?;
         self.begin_settings(&mut session, &zone).await?;
+        if is_secondary {
+            let incoming = ZoneIncoming {
+                zone: zone.id,
+                name: None,
+                peers: Vec::new(),
+                every_secs: 0,
+                refresh: Refresh::begin(now.div_euclid(1_000_000)),
+                due_at: now,
+                created_at: now,
+                modified_at: now,
+            };
+            session.put_zone_incoming(&incoming, true).await?;
+        }
         self.trace(&mut session, caller, traced("add", &zone, None, Some(shown(&zone)))).await?;
         self.finish(session).await?;
         tracing::info!(zone = %zone.apex, account = %zone.account, status = zone.status.as_str(), "zone added");
@@ -121,6 +147,7 @@ impl App {
             accounts: named.map(Iterator::collect).into_iter().chain(wanted.account.map(|account| vec![account])).collect(),
             statuses: wanted.statuses,
             all: wanted.all,
+            secondary: wanted.secondary,
         };
         let (zones, total) = session.zone_list(&filter, order.0, order.1, offset, count).await?;
         let modes = session.settings_of_zones(zones.iter().map(|zone| zone.id), DEVELOPMENT).await?;
@@ -151,9 +178,25 @@ impl App {
     }
 
     /// Takes a zone away, with all its records.
+    ///
+    /// # Errors
+    /// Its parent shows a DS record of it: whoever validates would find the next provider's answers false. It has to be taken away first, or
+    /// the zone deleted all the same ([`App::zone_delete_despite_ds`]).
     pub async fn zone_delete(&self, caller: &Caller, id: ZoneId) -> Result<Zone, AppError> {
+        self.take_zone_away(caller, id, false).await
+    }
+
+    /// The same, whatever its parent shows.
+    pub async fn zone_delete_despite_ds(&self, caller: &Caller, id: ZoneId) -> Result<Zone, AppError> {
+        self.take_zone_away(caller, id, true).await
+    }
+
+    async fn take_zone_away(&self, caller: &Caller, id: ZoneId, despite_ds: bool) -> Result<Zone, AppError> {
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, id, Subject::Zones.to_edit()).await?;
+        if !despite_ds && self.ds_is_seen(&mut session, id).await? {
+            return Err(AppError::DsAtParent(zone.apex));
+        }
         session.delete_zone(id).await?;
         self.trace(&mut session, caller, traced("delete", &zone, Some(shown(&zone)), None)).await?;
         self.finish(session).await?;
@@ -194,6 +237,14 @@ impl App {
         self.finish(session).await?;
         tracing::info!(zone = %zone.apex, account = %zone.account, "zone activated by the operator");
         Ok(zone)
+    }
+
+    /// Takes the node's first account's zone of that name away, as [`App::zone_delete`] or [`App::zone_delete_despite_ds`] do.
+    pub async fn zone_delete_named(&self, caller: &Caller, name: &str, despite_ds: bool) -> Result<Zone, AppError> {
+        let apex = Name::parse(name)?;
+        let found = self.0.store.read().await?.zone_named(self.account(), &apex).await?;
+        let zone = found.ok_or(AppError::ZoneNotFound(apex))?;
+        self.take_zone_away(caller, zone.id, despite_ds).await
     }
 
     /// The account's zones, by name.

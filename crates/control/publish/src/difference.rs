@@ -10,14 +10,15 @@ use poterne_feed::Key;
 use poterne_model::ZoneId;
 use poterne_snapshot::{Chunk, ChunkKey, Snapshot, ZoneHead};
 
-use crate::world::World;
+use crate::{path::Path, world::World};
 
 /// As a [`poterne_feed::Change`] carries them.
 pub(crate) type Chunks = Vec<(Key, Option<Bytes>)>;
 
 /// Of these keys alone: what is not in force as it should be. Names come after what they lead to, and the heads of their zones last.
 pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterator<Item = &'a ChunkKey>) -> Chunks {
-    let (mut chunks, mut names, mut zones) = (Chunks::new(), Chunks::new(), BTreeMap::new());
+    let (mut chunks, mut names, mut transfers) = (Chunks::new(), Chunks::new(), Chunks::new());
+    let mut zones = BTreeMap::new();
     for key in keys {
         match key {
             ChunkKey::Zone(id) => {
@@ -29,10 +30,14 @@ pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterato
                     names.push(chunk);
                 }
             }
+            ChunkKey::Transfer(_) => transfers.extend(of_key(world, snapshot, key)),
             _ => chunks.extend(of_key(world, snapshot, key)),
         }
     }
-    heads(world, snapshot, zones.into_iter(), chunks, names)
+    let mut all = heads(world, snapshot, zones.into_iter(), chunks, names);
+    // They stand in their zones.
+    all.extend(transfers);
+    all
 }
 
 /// Of everything; empty when the snapshot is what it should be.
@@ -46,11 +51,76 @@ pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
             .map(|(name, chunk)| (ChunkKey::Name(*id, name).encode(), chunk.map(|chunk| Chunk::Name(chunk).encode())));
         names.extend(encoded);
     }
-    let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)));
+    let is_transfer = |key: &ChunkKey| matches!(key, ChunkKey::Transfer(_));
+    let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)) && !is_transfer(key));
     let others = others.filter_map(|key| of_key(world, snapshot, &key));
     // A zone takes its names with it.
     let gone = snapshot.head_keys().filter(|key| !world.wants(key)).map(|key| (key.encode(), None));
-    heads(world, snapshot, zones.into_iter(), others.chain(gone).collect(), names)
+    let mut all = heads(world, snapshot, zones.into_iter(), others.chain(gone).collect(), names);
+    let transfers = world.head_keys().filter(is_transfer);
+    all.extend(transfers.filter_map(|key| of_key(world, snapshot, &key)));
+    all
+}
+
+/// Of one zone with all of its names, piece by piece, each compared with the snapshot as the pieces before have made it: what is held does
+/// not grow with the zone. As of everything, the head comes last, and first without its DNS where nodes do not answer for the zone yet.
+pub(crate) struct OfZone {
+    id: ZoneId,
+    at: Place,
+    names_changed: bool,
+}
+
+enum Place {
+    Names(Option<Path>),
+    Gone,
+    Head,
+    Over,
+}
+
+impl OfZone {
+    pub(crate) fn new(id: ZoneId) -> Self {
+        Self { id, at: Place::Names(None), names_changed: false }
+    }
+
+    /// Whether the next piece is of names: it may be made before the last one is in force.
+    pub(crate) fn is_of_names(&self) -> bool {
+        matches!(self.at, Place::Names(_))
+    }
+
+    /// The next piece, of about `most` chunks; none after the last. A piece may be empty.
+    pub(crate) fn next(&mut self, world: &World, snapshot: &Snapshot, most: usize) -> Option<Chunks> {
+        let (id, key) = (self.id, ChunkKey::Zone(self.id));
+        // One that is gone is told of by its key.
+        let zone = world.zones.get(&id)?;
+        let in_force = snapshot.zone(id).map(|zone| zone.head());
+        let mut chunks = Chunks::new();
+        match std::mem::replace(&mut self.at, Place::Over) {
+            Place::Names(after) => {
+                let is_first = after.is_none();
+                let (differing, after) = world.next_differing(zone, snapshot.zone(id), after.as_ref(), most);
+                if is_first && !differing.is_empty() && in_force.is_none() {
+                    chunks.push((key.encode(), Some(Chunk::Zone(ZoneHead { dns: None, ..zone.head.clone() }).encode())));
+                }
+                let names = differing.into_iter();
+                chunks.extend(names.map(|(name, chunk)| (ChunkKey::Name(id, name).encode(), Some(Chunk::Name(chunk).encode()))));
+                self.at = if after.is_some() { Place::Names(after) } else { Place::Gone };
+            }
+            Place::Gone => {
+                if snapshot.zone(id).is_some_and(|in_force| in_force.names_len() != zone.names.len()) {
+                    chunks.extend(world.names_gone(id, snapshot).map(|name| (ChunkKey::Name(id, name).encode(), None)));
+                }
+                self.at = Place::Head;
+            }
+            Place::Head => {
+                let head = head(&zone.head, in_force, self.names_changed, world.change);
+                chunks.extend(head.map(|head| (key.encode(), Some(Chunk::Zone(head).encode()))));
+                return Some(chunks);
+            }
+            Place::Over => return None,
+        }
+        self.names_changed |= !chunks.is_empty();
+        Some(chunks)
+    }
 }
 
 /// All of it in the order it is sent: a zone that nodes do not answer for yet is told of first, without its DNS, and whole when its names
@@ -63,7 +133,11 @@ fn heads(
     names: Chunks,
 ) -> Chunks {
     let mut last = Chunks::new();
+    // Other name servers hold copies in which the edges' addresses stand: they are told by the serial number.
+    let edges_changed = world.node.edge_addresses != snapshot.node().edge_addresses;
     for (id, names_changed) in zones {
+        let is_given = || world.transfers.get(&id).is_some_and(|transfer| transfer.outgoing.is_some());
+        let names_changed = names_changed || (edges_changed && is_given());
         let key = ChunkKey::Zone(id);
         let Some(zone) = world.zones.get(&id) else {
             chunks.extend(snapshot.contains(&key).then(|| (key.encode(), None)));
@@ -91,10 +165,12 @@ fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, cha
         }
         head
     };
-    if !names_changed && in_force.is_some_and(|head| *head == with(before.unwrap_or_default())) {
+    // Of a copy it is the other server's.
+    let given = wanted.dns.as_ref().map(|dns| dns.serial).filter(|serial| *serial != 0);
+    if !names_changed && in_force.is_some_and(|head| *head == with(given.or(before).unwrap_or_default())) {
         return None;
     }
-    Some(with(next_serial(before, change)))
+    Some(with(given.unwrap_or_else(|| next_serial(before, change))))
 }
 
 /// Of the change where that is greater (RFC 1982 §3.2), else the next one; 0 is passed over, since some readers take it for none.
@@ -116,7 +192,7 @@ fn of_key(world: &World, snapshot: &Snapshot, key: &ChunkKey) -> Option<(Key, Op
 fn taken(world: &World, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {
     match key {
         // A zone takes its names with it.
-        ChunkKey::Name(zone, _) if !world.wants(&ChunkKey::Zone(*zone)) => None,
+        ChunkKey::Name(zone, _) | ChunkKey::Transfer(zone) if !world.wants(&ChunkKey::Zone(*zone)) => None,
         key => Some((key.encode(), None)),
     }
 }

@@ -30,14 +30,17 @@ impl Load {
         Self { world: World::new(node), zone: None, names: Vec::new(), leads: Vec::new() }
     }
 
-    /// Accounts, zones and tunnels, which come before any name.
+    /// Accounts, zones, tunnels and challenges, which come before any name.
     pub(crate) fn heads(&mut self, news: News) {
         self.world.accounts.extend(news.accounts.into_iter().filter_map(|(id, account)| Some((id, account?))));
+        let challenges = news.challenges.into_iter().filter_map(|(id, challenge)| Some((id, challenge?)));
+        self.world.challenges.extend(challenges);
         self.world.tunnels.extend(news.tunnels.into_iter().filter_map(|(id, tunnel)| Some((id, tunnel?))));
         for (id, zone) in news.zones {
             let Some(zone) = zone else { continue };
             self.world.put_zone(id, zone.head, zone.proxies);
         }
+        self.world.transfers.extend(news.transfers.into_iter().filter_map(|(id, transfer)| Some((id, transfer?))));
     }
 
     /// The next records.

@@ -1,11 +1,12 @@
 //! The task.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use poterne_control_app::{App, AppError, Live};
-use poterne_control_store::{Store, StoreError};
+use poterne_control_store::{Session, Store, StoreError};
 use poterne_feed::{Change, Command};
-use poterne_snapshot::{ChunkKey, NodeChunk, SnapshotHandle};
+use poterne_model::ZoneId;
+use poterne_snapshot::{ChunkKey, NodeChunk, Snapshot, SnapshotHandle};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -13,8 +14,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    difference::{self, Chunks},
-    read::{self, Audit},
+    difference::{self, Chunks, OfZone},
+    read::{self, Audit, Pages},
     rows::News,
     world::World,
 };
@@ -26,6 +27,9 @@ const ROUND_EVERY: Duration = Duration::from_secs(30);
 /// Pause after a failure; it doubles with each, up to the greatest.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// Zones end by days: every hour is often enough.
+const ROUNDS_OF_ZONE_ENDS: u32 = 120;
 
 /// How long a node may take to obey a change: a slow disk's fsync, many times over.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,12 +83,14 @@ pub struct Publisher {
     node: NodeChunk,
     live: watch::Sender<Live>,
     /// None until everything was read, and after what leaves it in doubt.
-    world: Option<World>,
+    pub(crate) world: Option<World>,
     /// The number of the store's last change that the world has taken in.
     seen: u64,
     owed: Owed,
     /// Things touched since the store last forgot some.
     forgettable: usize,
+    /// Rounds so far.
+    rounds: u32,
     audit: Audit,
     pub(crate) limits: Limits,
 }
@@ -125,6 +131,7 @@ impl Publisher {
             seen: 0,
             owed: Owed::Everything,
             forgettable: 0,
+            rounds: 0,
             audit: Audit::default(),
             limits: Limits { apply_timeout: APPLY_TIMEOUT, touched_max: TOUCHED_MAX, chunks_max: CHUNKS_MAX },
         }
@@ -177,6 +184,12 @@ impl Publisher {
     pub(crate) async fn round(&mut self) -> Result<(), PublishError> {
         self.app.expire_quick_tunnels().await?;
         self.app.tend_zone_keys().await?;
+        self.app.tend_cookie_secrets().await?;
+        self.app.expire_challenges().await?;
+        if self.rounds.is_multiple_of(ROUNDS_OF_ZONE_ENDS) {
+            self.app.end_zones().await?;
+        }
+        self.rounds = self.rounds.wrapping_add(1);
         self.step(true).await?;
         self.forget(1).await
     }
@@ -207,10 +220,25 @@ impl Publisher {
                 read::everything(&mut session, &self.node).await?
             }
         };
-        drop(session);
         self.seen = change;
+        let whole = std::mem::take(&mut news.whole);
+        let world = if whole.is_empty() {
+            world
+        } else {
+            // What is looked at again may be of these zones, which are told of in their own order.
+            audited = None;
+            self.take_in_whole(&mut session, world, std::mem::take(&mut news), &whole).await?
+        };
+        drop(session);
         let chunks = self.take_in(world, news, audited).await?;
-        let generation = self.send(chunks).await?;
+        if !whole.is_empty() {
+            // Whatever happens before those zones are sent: all is compared then.
+            self.owed = Owed::Everything;
+        }
+        let mut generation = self.send(chunks).await?;
+        for zone in whole {
+            generation = self.send_zone(zone).await?;
+        }
         if let (Some(world), Owed::Everything) = (&mut self.world, &self.owed) {
             world.share(&self.handle.load());
         }
@@ -249,10 +277,90 @@ impl Publisher {
             }
             (world, owed, chunks)
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        let (world, owed, chunks) = done.map_err(|error| PublishError::Compile(error.to_string()))?;
+        let (world, owed, chunks) = blocking(work).await?;
         (self.world, self.owed) = (Some(world), owed);
         Ok(chunks)
+    }
+
+    /// Steps the world by news, and then by all names of some zones, which are never held at once. What of those zones is to be sent is
+    /// found out by [`Publisher::send_zone`]; what else may have changed is owed.
+    async fn take_in_whole(
+        &mut self,
+        session: &mut Session,
+        mut world: World,
+        news: News,
+        whole: &BTreeSet<ZoneId>,
+    ) -> Result<World, PublishError> {
+        let mut owed = std::mem::replace(&mut self.owed, Owed::Everything);
+        let is_other = |key: &ChunkKey| !matches!(key, ChunkKey::Name(id, _) | ChunkKey::Zone(id) if whole.contains(id));
+        let others = |keys: BTreeSet<ChunkKey>| keys.into_iter().filter(is_other).collect::<BTreeSet<_>>();
+        if let Owed::Keys(keys) = &mut owed {
+            keys.retain(is_other);
+        }
+        world.change = self.seen;
+        let work = move || {
+            let keys = world.update(news);
+            (world, keys)
+        };
+        let keys;
+        (world, keys) = blocking(work).await?;
+        owed.extend(others(keys));
+        for zone in whole {
+            let mut pages = Pages::of(*zone);
+            let mut next = pages.next(session).await?;
+            while let Some(page) = next {
+                let id = *zone;
+                let work = move || {
+                    let names = page.differing(&world)?;
+                    world.take_names(id, names);
+                    Ok::<_, StoreError>(world)
+                };
+                // The database makes the next page meanwhile.
+                let (read, done) = tokio::join!(pages.next(session), blocking(work));
+                world = done??;
+                next = read?;
+            }
+            world.pack(*zone);
+            owed.extend(others(world.reached_from(*zone)));
+        }
+        self.owed = owed;
+        Ok(world)
+    }
+
+    /// Sends what nodes lack of a zone, piece by piece; while they take one, the next is made.
+    async fn send_zone(&mut self, zone: ZoneId) -> Result<u64, PublishError> {
+        let most = self.limits.chunks_max;
+        let mut generation = self.handle.load().generation();
+        let mut pieces = OfZone::new(zone);
+        let mut ready = None;
+        loop {
+            let chunks = match ready.take() {
+                Some(chunks) => chunks,
+                None => {
+                    let made = self.piece(pieces, most).await?;
+                    pieces = made.0;
+                    let Some(chunks) = made.1 else { return Ok(generation) };
+                    chunks
+                }
+            };
+            if !pieces.is_of_names() {
+                generation = self.send(chunks).await?;
+                continue;
+            }
+            let Some(world) = self.world.take() else { return Ok(generation) };
+            let (sent, made) = tokio::join!(self.send(chunks), piece(world, self.handle.load().clone(), pieces, most));
+            let (world, rest, chunks) = made?;
+            (self.world, pieces, ready) = (Some(world), rest, chunks);
+            generation = sent?;
+        }
+    }
+
+    async fn piece(&mut self, pieces: OfZone, most: usize) -> Result<(OfZone, Option<Chunks>), PublishError> {
+        // Lost where it panics, and read anew.
+        let Some(world) = self.world.take() else { return Ok((pieces, None)) };
+        let (world, pieces, chunks) = piece(world, self.handle.load().clone(), pieces, most).await?;
+        self.world = Some(world);
+        Ok((pieces, chunks))
     }
 
     async fn send(&self, mut chunks: Chunks) -> Result<u64, PublishError> {
@@ -302,6 +410,24 @@ impl Publisher {
         self.forgettable = usize::from(forgotten == u64::from(FORGET_MAX));
         Ok(())
     }
+}
+
+async fn piece(
+    world: World,
+    snapshot: Arc<Snapshot>,
+    mut pieces: OfZone,
+    most: usize,
+) -> Result<(World, OfZone, Option<Chunks>), PublishError> {
+    let work = move || {
+        let chunks = pieces.next(&world, &snapshot, most);
+        (world, pieces, chunks)
+    };
+    blocking(work).await
+}
+
+/// Where it holds up nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PublishError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| PublishError::Compile(error.to_string()))
 }
 
 impl Owed {

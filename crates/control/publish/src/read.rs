@@ -1,7 +1,8 @@
 //! From the store to the world: everything at the start, afterwards what was touched.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
+use bytes::Bytes;
 use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
 use poterne_model::{Name, TunnelId, ZoneId};
 use poterne_snapshot::NodeChunk;
@@ -32,17 +33,22 @@ pub(crate) struct Audit {
 
 /// The world as the session sees it, read page by page. The database makes the next page while the last one is taken in.
 pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Result<World, PublishError> {
-    let mut load = Load::new(node.clone());
+    let mut load = Load::new(NodeChunk { cookie_secrets: cookie_secrets(session).await?, ..node.clone() });
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let mut settings = session.zone_settings_named(rows::DNS_SETTINGS).await?;
     let mut signed = session.signed_heads().await?;
+    let mut sharing = session.sharing(None).await?;
+    let mut transfers = Vec::new();
     let zones = session.zones(None).await?.into_iter().map(|zone| {
         let dns = rows::dns_settings(settings.remove(&zone.id));
-        let signed = signed.remove(&zone.id);
-        (zone.id, Some(rows::zone(zone, dns, signed)))
+        let (id, signed) = (zone.id, signed.remove(&zone.id));
+        let mut known = rows::zone(zone, dns, signed);
+        transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
+        (id, Some(known))
     });
     let zones = zones.collect();
-    load.heads(News { accounts, zones, ..News::default() });
+    let challenges = session.challenges(None).await?.into_iter().map(|one| (one.id, rows::challenge(one))).collect();
+    load.heads(News { accounts, zones, transfers, challenges, ..News::default() });
     let mut after = None;
     loop {
         let page = session.tunnel_page(after, PAGE_ROWS).await?;
@@ -71,34 +77,49 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     Ok(loading.await.map_err(|error| PublishError::Compile(error.to_string()))??)
 }
 
-/// What was touched, as the session sees it now. A zone that is new, or begins or ends to proxy, comes with all its names.
+/// What was touched, as the session sees it now. A zone that is new, or begins or ends to proxy, or of which very many names were touched,
+/// is to be read with all its names afterwards ([`News::whole`], [`Pages`]).
 pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touched>) -> Result<News, StoreError> {
     let mut news = News::default();
     let mut names_touched: BTreeMap<ZoneId, Vec<Name>> = BTreeMap::new();
-    let mut begins = HashMap::new();
     for what in touched {
         match what {
+            Touched::Node => news.cookie_secrets = Some(cookie_secrets(session).await?),
             Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
             Touched::Tunnel(id) => news.tunnels.push((id, session.tunnel_details(id).await?.map(rows::tunnel))),
+            Touched::Challenge(id) => {
+                news.challenges.push((id, session.challenge(id).await?.and_then(rows::challenge)));
+            }
             Touched::Name(zone, name) => names_touched.entry(zone).or_default().push(name),
+            Touched::Names(id) => drop(news.whole.insert(id)),
             Touched::Zone(id) => {
                 let zone = match session.zone(id).await? {
                     Some(zone) => {
                         let dns = session.zone_setting(id, rows::DNS_SETTINGS).await?;
                         let signed = session.zone_signing(id).await?.map(|signing| signing.head);
-                        Some(rows::zone(zone, rows::dns_settings(dns), signed))
+                        let mut known = rows::zone(zone, rows::dns_settings(dns), signed);
+                        let sharing = session.sharing(Some(id)).await?.remove(&id);
+                        news.transfers.push((id, rows::transfer(&mut known, sharing)));
+                        Some(known)
                     }
                     None => None,
                 };
-                if let Some(zone) = zone.as_ref().filter(|zone| world.proxies(id) != Some(zone.proxies)) {
-                    begins.insert(id, zone.proxies);
+                if zone.as_ref().is_some_and(|zone| world.proxies(id) != Some(zone.proxies)) {
+                    news.whole.insert(id);
                 }
                 news.zones.push((id, zone));
             }
         }
     }
+    // One that is gone has no names to be read; its head says so.
+    let gone = news.zones.iter().filter(|(_, zone)| zone.is_none()).map(|(id, _)| *id);
+    let gone: Vec<ZoneId> = gone.collect();
+    news.whole.retain(|id| !gone.contains(id) && (world.proxies(*id).is_some() || news.zones.iter().any(|(zone, _)| zone == id)));
+    begin_small(session, world, &mut news).await?;
     for (zone, names) in names_touched {
-        if let (Some(proxies), false) = (world.proxies(zone), begins.contains_key(&zone)) {
+        let begins =
+            news.zones.iter().any(|(id, head)| *id == zone && head.as_ref().map(|head| head.proxies) != world.proxies(zone));
+        if let (Some(proxies), false) = (world.proxies(zone), begins || news.whole.contains(&zone)) {
             let records = session.record_briefs(zone, &names).await?;
             // A name without records is told of, too.
             let mut found: BTreeMap<Name, Option<Records>> = names.into_iter().map(|name| (name, None)).collect();
@@ -108,19 +129,87 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
             news.names.extend(found.into_iter().map(|(name, records)| (zone, name, records)));
         }
     }
-    for (zone, proxies) in begins {
-        let mut after = None;
-        loop {
-            let lines = session.record_lines(Some(zone), after, PAGE_ROWS).await?;
+    Ok(news)
+}
+
+/// A zone that is new, or begins or ends to proxy, and has no more names than a page holds, comes with them: what one verb changes of it
+/// is then one change.
+async fn begin_small(session: &mut Session, world: &World, news: &mut News) -> Result<(), StoreError> {
+    let mut small = Vec::new();
+    for (id, zone) in &news.zones {
+        let Some(zone) = zone.as_ref().filter(|zone| world.proxies(*id) != Some(zone.proxies)) else { continue };
+        let lines = session.record_lines(Some(*id), None, PAGE_ROWS).await?;
+        if lines.next().is_none() {
             let page: Vec<RecordBrief> = lines.records().collect::<Result<_, _>>()?;
-            news.names.extend(names(&page, world, |_| Some(proxies))?);
-            after = lines.next();
-            if after.is_none() {
-                break;
-            }
+            small.push((*id, names(&page, world, |_| Some(zone.proxies))?));
         }
     }
-    Ok(news)
+    for (id, names) in small {
+        news.whole.remove(&id);
+        news.names.extend(names);
+    }
+    Ok(())
+}
+
+/// All names of a zone, page by page.
+pub(crate) struct Pages {
+    zone: ZoneId,
+    after: Option<(ZoneId, Name)>,
+    is_over: bool,
+}
+
+/// The next of a zone's records, and the names that they are all of.
+pub(crate) struct ZonePage {
+    zone: ZoneId,
+    lines: RecordLines,
+    after: Option<Name>,
+}
+
+impl Pages {
+    pub(crate) fn of(zone: ZoneId) -> Self {
+        Self { zone, after: None, is_over: false }
+    }
+
+    /// The next page; none after the last.
+    pub(crate) async fn next(&mut self, session: &mut Session) -> Result<Option<ZonePage>, StoreError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let after = self.after.take();
+        let lines = session.record_lines(Some(self.zone), after.clone(), PAGE_ROWS).await?;
+        self.after = lines.next();
+        self.is_over = self.after.is_none();
+        Ok(Some(ZonePage { zone: self.zone, lines, after: after.map(|(_, name)| name) }))
+    }
+}
+
+impl ZonePage {
+    /// What it says, as far as the world says otherwise: with none where a name has gone.
+    pub(crate) fn differing(&self, world: &World) -> Result<Vec<(Name, Option<Records>)>, StoreError> {
+        let records: Vec<RecordBrief> = self.lines.records().collect::<Result<_, _>>()?;
+        let names = names(&records, world, |zone| world.proxies(zone))?;
+        let last = self.lines.next().map(|(_, name)| name);
+        Ok(differing(world, self.zone, names, self.after.as_ref(), last.as_ref()))
+    }
+}
+
+/// What of these names of a zone, which are all after one and up to another, the world says otherwise.
+pub(crate) fn differing(
+    world: &World,
+    zone: ZoneId,
+    names: Vec<(ZoneId, Name, Option<Records>)>,
+    after: Option<&Name>,
+    last: Option<&Name>,
+) -> Vec<(Name, Option<Records>)> {
+    let found: HashSet<Name> = names.iter().map(|(_, name, _)| name.clone()).collect();
+    let gone = world.names_between(zone, after, last).filter(|name| !found.contains(name)).map(|name| (name, None));
+    let others = names.into_iter().filter(|(zone, name, records)| world.records(*zone, name) != records.as_ref());
+    gone.chain(others.map(|(_, name, records)| (name, records))).collect()
+}
+
+/// What cookies are made with, as it travels.
+async fn cookie_secrets(session: &mut Session) -> Result<Vec<Bytes>, StoreError> {
+    Ok(session.cookie_secrets().await?.into_iter().map(|secret| secret.wrapped.into()).collect())
 }
 
 impl Audit {
@@ -133,6 +222,9 @@ impl Audit {
         self.tunnel = tunnels.last().map(|last| last.id);
         let zones: HashSet<ZoneId> = records.iter().map(|record| record.zone).collect();
         let mut news = self::news(session, world, zones.into_iter().map(Touched::Zone).collect()).await?;
+        // One that has changed so much unseen is read as a whole at the next look; nothing of it is told before.
+        news.zones.retain(|(id, _)| !news.whole.contains(id));
+        news.whole.clear();
         news.names.extend(names(&records, world, |zone| world.proxies(zone))?);
         news.tunnels = tunnels.into_iter().map(|details| (details.id, Some(rows::tunnel(details)))).collect();
         Ok(news)

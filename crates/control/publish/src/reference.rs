@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
-use poterne_control_store::{Account, ConfigSource, Configuration, Record, StoreError, Tunnel, Zone};
+use poterne_control_store::{Account, Challenge, ConfigSource, Configuration, Record, StoreError, Tunnel, Zone};
 use poterne_dns_wire::RecordSets;
 use poterne_model::{
     AccountId, Name, RecordSet, RecordType, TunnelId,
@@ -33,6 +33,8 @@ pub(crate) struct Intent {
     pub(crate) digests: Vec<(TunnelId, [u8; 32])>,
     /// Their newest configurations.
     pub(crate) configurations: Vec<(TunnelId, Configuration)>,
+    /// Challenges.
+    pub(crate) challenges: Vec<Challenge>,
     /// What all nodes know.
     pub(crate) node: NodeChunk,
 }
@@ -45,6 +47,9 @@ pub(crate) fn compile(intent: &Intent) -> Result<BTreeMap<ChunkKey, Chunk>, Stor
     }
     for zone in &intent.zones {
         chunks.insert(ChunkKey::Zone(zone.id), Chunk::Zone(rows::zone(zone.clone(), DnsSettings::default(), None).head));
+    }
+    for challenge in intent.challenges.iter().cloned().filter_map(rows::challenge) {
+        chunks.insert(ChunkKey::Challenge(challenge.id), Chunk::Challenge(challenge));
     }
     tunnels(intent, &mut chunks);
     let world = World::new(intent)?;

@@ -1,18 +1,23 @@
 //! What of a row nodes obey. Pure.
 
-use std::{fmt::Display, sync::Arc};
+use std::{collections::BTreeSet, fmt::Display, sync::Arc};
 
 use bytes::Bytes;
-use poterne_control_store::{Account, ConfigSource, RecordBrief, SignedHead, StoreError, TunnelDetails, Zone};
+use poterne_control_store::{
+    Account, Challenge, ConfigSource, RecordBrief, Sharing, SignedHead, StoreError, TransferPeer, TunnelDetails, Zone,
+};
 use poterne_dns_wire::{KeyName, Record, RecordSets, rtype};
 use poterne_model::{
-    AccountId, Name, Rdata, RecordData, RecordSet, RecordType, Rtype, TunnelId, ZoneId,
+    AccountId, ChallengeId, Name, PeerId, Rdata, RecordData, RecordSet, RecordType, Rtype, TunnelId, ZoneId,
     chain::{TUNNEL_SUFFIX, tunnel_of},
     entry::TTL_AUTOMATIC,
     rdata::Hosts,
-    setting::DnsSettings,
+    setting::{DnsSettings, dns::Soa},
 };
-use poterne_snapshot::{AccountChunk, RemoteConfig, Shows, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys};
+use poterne_snapshot::{
+    AccountChunk, ChallengeChunk, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
+    transfer::{Incoming, Outgoing, Peer, PeerKey, Standing},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -64,10 +69,17 @@ pub(crate) struct KnownZone {
 /// What was read anew, each with none where it is gone.
 #[derive(Debug, Default)]
 pub(crate) struct News {
+    /// What cookies are made with, wrapped; none: not read.
+    pub(crate) cookie_secrets: Option<Vec<Bytes>>,
     pub(crate) accounts: Vec<(AccountId, Option<AccountChunk>)>,
     pub(crate) zones: Vec<(ZoneId, Option<KnownZone>)>,
     pub(crate) names: Vec<(ZoneId, Name, Option<Records>)>,
     pub(crate) tunnels: Vec<(TunnelId, Option<KnownTunnel>)>,
+    pub(crate) challenges: Vec<(ChallengeId, Option<ChallengeChunk>)>,
+    /// Of zones that came, too.
+    pub(crate) transfers: Vec<(ZoneId, Option<TransferChunk>)>,
+    /// Zones whose names come after the rest, page by page: so many that they are never held at once.
+    pub(crate) whole: BTreeSet<ZoneId>,
 }
 
 impl Records {
@@ -122,15 +134,6 @@ impl Records {
             Self::Tunnel(_) => RecordSets::default(),
             Self::Plain(sets) => sets.clone(),
             Self::Proxied(proxied) => proxied.sets.clone(),
-        }
-    }
-
-    /// Holds the other's records instead of these where they are the same.
-    pub(crate) fn share(&mut self, sets: &RecordSets) {
-        match self {
-            Self::Tunnel(_) => {}
-            Self::Plain(own) => own.share(sets),
-            Self::Proxied(proxied) => proxied.sets.share(sets),
         }
     }
 
@@ -239,6 +242,14 @@ pub(crate) fn account(account: Account) -> AccountChunk {
     AccountChunk { name: account.name }
 }
 
+/// A challenge, as nodes know it; none where its text is longer than a string of a TXT record can be, which no verb writes.
+pub(crate) fn challenge(challenge: Challenge) -> Option<ChallengeChunk> {
+    let Challenge { id, zone, owner, text, expires_at, .. } = challenge;
+    let data = [&[u8::try_from(text.len()).ok()?][..], text.as_bytes()].concat().into();
+    let expires_at = u64::try_from(expires_at / 1_000_000).unwrap_or_default();
+    Some(ChallengeChunk { id, zone, expires_at, shown: Shown::Txt { owner, data } })
+}
+
 /// A zone, as nodes know it. Its serial number is given when it is published.
 pub(crate) fn zone(zone: Zone, dns: DnsSettings, signed: Option<SignedHead>) -> KnownZone {
     let Zone { id, account, apex, status, paused, name_servers, .. } = zone;
@@ -252,6 +263,54 @@ pub(crate) fn zone(zone: Zone, dns: DnsSettings, signed: Option<SignedHead>) -> 
         keys: signed.and_then(|signed| keys(id, signed)),
     };
     KnownZone { head: ZoneHead { id, account, apex, status, dns: Some(dns) }, proxies: status.serves() && !paused }
+}
+
+/// What a zone gives to other name servers or takes from them; none of most. Of one that is another server's, the start of authority is
+/// that server's, with its serial number.
+pub(crate) fn transfer(known: &mut KnownZone, sharing: Option<Sharing>) -> Option<TransferChunk> {
+    let Sharing { outgoing, incoming, peers, keys, networks } = sharing?;
+    let key = |id| {
+        let key = keys.iter().find(|key| Some(key.id) == id)?;
+        let (name, algorithm) = (key.name.clone(), key.algorithm.clone());
+        Some(PeerKey { id: *key.id.as_bytes(), name, algorithm, sealed: Bytes::from(key.wrapped.clone()) })
+    };
+    let peer = |peer: &TransferPeer| {
+        let TransferPeer { id, ip, port, ixfr, tsig, .. } = peer;
+        Peer { id: *id.as_bytes(), address: *ip, port: *port, takes_differences: *ixfr, key: key(*tsig) }
+    };
+    let named = |ids: &[PeerId]| ids.iter().filter_map(|id| peers.iter().find(|peer| peer.id == *id)).map(&peer).collect();
+    let outgoing = outgoing.filter(|outgoing| outgoing.enabled).map(|outgoing| Outgoing {
+        peers: named(&outgoing.peers),
+        networks: networks.clone(),
+        allows_unsigned: outgoing.allows_unsigned,
+        asked: outgoing.asked.into(),
+    });
+    let incoming = incoming.map(|incoming| {
+        let refresh = &incoming.refresh;
+        if let (Some(held), Some(dns)) = (&refresh.held, &mut known.head.dns) {
+            // 0 stands for "not given yet" here.
+            dns.serial = held.serial;
+            dns.ns_ttl_secs = held.ttl;
+            dns.soa = Soa {
+                // A mailbox with a dot in it has no name here; the default stands in its place.
+                mname: Name::parse(&held.mname).ok(),
+                rname: Name::parse(&held.rname).ok(),
+                refresh: held.refresh,
+                retry: held.retry,
+                expire: held.expire,
+                min_ttl: held.minimum,
+                ttl: held.ttl,
+            };
+        }
+        let standing = match (&refresh.held, refresh.is_expired) {
+            (None, _) => Standing::Waiting,
+            (Some(_), true) => Standing::Expired,
+            (Some(_), false) => Standing::Whole,
+        };
+        Incoming { primaries: named(&incoming.peers), networks: networks.clone(), standing }
+    });
+    let chunk = TransferChunk { outgoing, incoming };
+    (chunk != TransferChunk::default()).then_some(chunk)
 }
 
 /// What a zone is signed with; none where it does not parse, which is told: the zone is then answered unsigned, and validators find it

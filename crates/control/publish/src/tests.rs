@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Publisher;
 
+mod challenges;
+mod cookies;
 mod signed;
 
 const OPERATOR: Caller = Caller::Operator;
@@ -541,4 +543,66 @@ async fn rounds_put_right_what_was_not_told() {
     node.publisher.round().await.unwrap();
     obeys.await.unwrap();
     assert!(matches!(node.handle.load().route("one.example.test"), Lookup::Route { .. }));
+}
+
+/// A file of very many names is read of its zone as a whole, and sent in pieces under one serial number.
+#[tokio::test]
+async fn a_large_file_is_one_publication() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = ByHand::start(dir.path()).await;
+    let zone = node.app.zone_add(&OPERATOR, "example.test").await.unwrap().id;
+    node.hosts(&["h7.example.test", "before.example.test"]).await;
+    node.obey().await;
+    node.publisher.limits.chunks_max = 4000;
+    let file = |count: u32| {
+        let lines: String = (0..count).map(|number| format!("h{number} 300 A 192.0.2.{}\n", number % 250)).collect();
+        bytes::Bytes::from(lines)
+    };
+    let serial = |node: &ByHand| node.handle.load().zone(zone).unwrap().head().dns.as_ref().unwrap().serial;
+    let before = serial(&node);
+    let done = node.app.record_import(&OPERATOR, zone, file(9000), false).await.unwrap();
+    assert_eq!((done.added, done.parsed), (9000, 9000));
+    assert_eq!(node.obey().await, [4000, 4000, 1000, 1]);
+    assert_eq!(u64::from(serial(&node)), *node.store.changes().borrow());
+    assert!(serial(&node) > before);
+    let names = |node: &ByHand| node.handle.load().zone(zone).unwrap().names_len();
+    assert_eq!(names(&node), 9001, "at one name there was a record already");
+    let filter = || poterne_control_store::AuditFilter { zone_name: Some("example.test".into()), ..Default::default() };
+    let (events, count) = node.app.audit_of_account(&OPERATOR, node.app.account(), filter(), 0, 10).await.unwrap();
+    let traced = events.iter().find(|event| event.action == "rec_import").unwrap();
+    assert!(traced.new_value.as_ref().unwrap().contains("\"records_added\":9000") && count < 10, "{count}");
+    // The same once more, and again when all is read anew: there is nothing to tell.
+    let done = node.app.record_import(&OPERATOR, zone, file(9000), false).await.unwrap();
+    assert_eq!((done.added, done.parsed), (0, 9000));
+    assert!(node.obey().await.is_empty());
+    node.publisher.world = None;
+    assert!(node.obey().await.is_empty());
+    // Names that go are found by what is not read any more.
+    let mut session = node.store.write().await.unwrap();
+    for record in session.records(Some(zone)).await.unwrap().iter().filter(|record| record.name.as_str().starts_with("h12")) {
+        session.delete_record(record.id).await.unwrap();
+    }
+    session.touch_all_names(zone).await.unwrap();
+    session.commit().await.unwrap();
+    assert_eq!(node.obey().await, [111, 1]);
+    assert_eq!(names(&node), 8890);
+    node.publisher.world = None;
+    assert!(node.obey().await.is_empty());
+}
+
+/// A node that did not take a piece is sent what it lacks the next time.
+#[tokio::test]
+async fn a_large_file_that_a_node_took_half_of_is_owed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = ByHand::start(dir.path()).await;
+    let zone = node.app.zone_add(&OPERATOR, "example.test").await.unwrap().id;
+    node.obey().await;
+    let lines: String = (0..6000).map(|number| format!("h{number} 300 A 192.0.2.1\n")).collect();
+    node.app.record_import(&OPERATOR, zone, lines.into(), false).await.unwrap();
+    node.publisher.limits.apply_timeout = Duration::from_millis(1);
+    assert!(node.publisher.converge().await.is_err());
+    assert_eq!(node.changes.recv().await.unwrap().chunks.len(), 6000, "and is lost");
+    node.publisher.limits.apply_timeout = Duration::from_secs(60);
+    assert_eq!(node.obey().await, [6001]);
+    assert_eq!(node.handle.load().zone(zone).unwrap().names_len(), 6000);
 }

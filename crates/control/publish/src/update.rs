@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use poterne_model::{TunnelId, ZoneId};
+use poterne_model::{Name, TunnelId, ZoneId};
 use poterne_snapshot::ChunkKey;
 
 use crate::{
     path::{self, Path},
-    rows::News,
+    rows::{News, Records},
     world::{To, World, exists},
 };
 
@@ -24,6 +24,8 @@ struct Changed {
     /// Under these, what does not exist.
     covered: Vec<(ZoneId, Vec<u8>)>,
     tunnels: Vec<TunnelId>,
+    /// Of these any name may be another.
+    zones: Vec<ZoneId>,
 }
 
 impl World {
@@ -31,6 +33,10 @@ impl World {
     pub(crate) fn update(&mut self, news: News) -> BTreeSet<ChunkKey> {
         let mut keys = BTreeSet::new();
         let mut changed = Changed::default();
+        if let Some(secrets) = news.cookie_secrets {
+            self.node.cookie_secrets = secrets;
+            keys.insert(ChunkKey::Node);
+        }
         keys.extend(news.accounts.iter().map(|(id, _)| ChunkKey::Account(*id)));
         for (id, account) in news.accounts {
             match account {
@@ -49,12 +55,33 @@ impl World {
                 changed.below.extend(zone.proxies.then(|| zone.apex.to_vec()));
             }
         }
+        for (id, challenge) in news.challenges {
+            keys.insert(ChunkKey::Challenge(id));
+            match challenge {
+                Some(challenge) => drop(self.challenges.insert(id, challenge)),
+                None => drop(self.challenges.remove(&id)),
+            }
+        }
+        let touched: Vec<ZoneId> = news.zones.iter().map(|(id, _)| *id).collect();
         for (id, zone) in news.zones {
-            let Some(zone) = zone else { continue };
+            let Some(zone) = zone else {
+                self.transfers.remove(&id);
+                // The store let them go with their zone, and touched them not.
+                let gone = self.challenges.extract_if(|_, challenge| challenge.zone == id);
+                keys.extend(gone.map(|(id, _)| ChunkKey::Challenge(id)));
+                continue;
+            };
             if self.proxies(id).is_none() && zone.proxies {
                 changed.below.push(path::path(zone.head.apex.as_str()));
             }
             self.put_zone(id, zone.head, zone.proxies);
+        }
+        keys.extend(touched.into_iter().map(ChunkKey::Transfer));
+        for (id, transfer) in news.transfers {
+            match transfer {
+                Some(transfer) => drop(self.transfers.insert(id, transfer)),
+                None => drop(self.transfers.remove(&id)),
+            }
         }
         for (zone, name, records) in news.names {
             if let Some(placed) = self.set(zone, &name, records) {
@@ -78,6 +105,46 @@ impl World {
             }
         }
         Ripple { world: self, reached: HashSet::new(), waiting: Vec::new() }.run(changed, &mut keys);
+        keys
+    }
+
+    /// Takes in names of a zone that is read as a whole, without asking what each of them changes for others: [`World::reached_from`] says
+    /// that of all of them at once.
+    pub(crate) fn take_names(&mut self, id: ZoneId, names: Vec<(Name, Option<Records>)>) {
+        let Some(zone) = self.zones.get(&id) else { return };
+        let (apex, proxies) = (zone.apex.clone(), zone.proxies);
+        for (name, records) in names {
+            let absolute = path::path(name.as_str());
+            if !path::is_within(&absolute, &apex) {
+                continue;
+            }
+            let path = Path::from(path::below(&absolute, &apex));
+            let leads = |records: Option<&Records>| match records {
+                Some(records) if proxies => self.to(&apex, &path, records),
+                _ => Vec::new(),
+            };
+            let old = self.zones.get(&id).and_then(|zone| zone.names.get(&path));
+            let (before, after) = (leads(old), leads(records.as_ref()));
+            for to in before {
+                self.leads.remove(&(to, id, path.clone()));
+            }
+            for to in after {
+                self.leads.insert((to, id, path.clone()));
+            }
+            let Some(zone) = self.zones.get_mut(&id) else { return };
+            match records {
+                Some(records) => zone.names.insert(path, records),
+                None => zone.names.remove(&path),
+            };
+        }
+    }
+
+    /// The keys whose chunks may be others than before because any name of this zone may be, but for those of the zone itself.
+    pub(crate) fn reached_from(&self, id: ZoneId) -> BTreeSet<ChunkKey> {
+        let mut keys = BTreeSet::new();
+        let changed = Changed { zones: vec![id], ..Changed::default() };
+        Ripple { world: self, reached: HashSet::new(), waiting: Vec::new() }.run(changed, &mut keys);
+        keys.retain(|key| !matches!(key, ChunkKey::Name(zone, _) if *zone == id));
         keys
     }
 
@@ -125,6 +192,9 @@ impl Ripple<'_> {
         for (zone, parent) in &changed.covered {
             self.covered(*zone, parent);
         }
+        for zone in changed.zones {
+            self.zone(zone);
+        }
         for tunnel in changed.tunnels {
             self.reach_all(self.world.leads_to(To::Tunnel(tunnel)).collect());
         }
@@ -163,6 +233,16 @@ impl Ripple<'_> {
         for (id, zone, below) in self.world.zones_over(absolute) {
             let names = path::within(&zone.names, below).map(|(path, _)| (id, path.clone())).collect();
             self.reach_all(names);
+        }
+    }
+
+    /// Who asks for anything that a zone answers: its own names aside, which lead to what is asked for here all the same.
+    fn zone(&mut self, id: ZoneId) {
+        let Some(zone) = self.world.zones.get(&id).filter(|zone| zone.proxies) else { return };
+        self.reach_all(self.world.leads_within(&zone.apex).map(|(_, zone, path)| (zone, path)).collect());
+        for (_, above, below) in self.world.zones_over(&zone.apex).filter(|(other, ..)| *other != id) {
+            let hidden = path::within(&above.names, below).map(|(path, _)| (above.head.id, path.clone())).collect();
+            self.reach_all(hidden);
         }
     }
 

@@ -8,14 +8,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound::{self, Excluded, Included, Unbounded},
     sync::Arc,
 };
 
 use poterne_model::{
-    AccountId, Name, RecordSet, TunnelId, ZoneId,
+    AccountId, ChallengeId, Name, RecordSet, TunnelId, ZoneId,
     chain::{self, ChainError, Destination, tunnel_of},
 };
-use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneHead};
+use poterne_snapshot::{
+    AccountChunk, ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, TransferChunk, ZoneHead,
+};
 
 use crate::{
     path::{self, Path},
@@ -30,6 +33,9 @@ pub(crate) struct World {
     /// The zones that proxy, by their apex.
     pub(crate) apexes: HashMap<Path, ZoneId>,
     pub(crate) tunnels: HashMap<TunnelId, KnownTunnel>,
+    pub(crate) challenges: HashMap<ChallengeId, ChallengeChunk>,
+    /// What zones give to other name servers, or take from them.
+    pub(crate) transfers: HashMap<ZoneId, TransferChunk>,
     pub(crate) leads: BTreeSet<(To, ZoneId, Path)>,
     /// The store's change that was taken in last: what zones' serial numbers are made of.
     pub(crate) change: u64,
@@ -67,6 +73,8 @@ impl World {
             zones: HashMap::new(),
             apexes: HashMap::new(),
             tunnels: HashMap::new(),
+            challenges: HashMap::new(),
+            transfers: HashMap::new(),
             leads: BTreeSet::new(),
             change: 0,
         }
@@ -193,6 +201,8 @@ impl World {
             ChunkKey::Name(id, name) => self.records(*id, name).is_some(),
             ChunkKey::Tunnel(id) => self.tunnels.get(id).is_some_and(|tunnel| tunnel.chunk.is_some()),
             ChunkKey::Certificate(_) => false,
+            ChunkKey::Challenge(id) => self.challenges.contains_key(id),
+            ChunkKey::Transfer(id) => self.zones.contains_key(id) && self.transfers.contains_key(id),
         }
     }
 
@@ -210,6 +220,8 @@ impl World {
             }
             ChunkKey::Tunnel(id) => Chunk::Tunnel((**self.tunnels.get(id)?.chunk.as_ref()?).clone()),
             ChunkKey::Certificate(_) => return None,
+            ChunkKey::Challenge(id) => Chunk::Challenge(self.challenges.get(id)?.clone()),
+            ChunkKey::Transfer(id) => Chunk::Transfer(self.transfers.get(id).filter(|_| self.zones.contains_key(id))?.clone()),
         })
     }
 
@@ -219,7 +231,9 @@ impl World {
         let zones = self.zones.keys().map(|id| ChunkKey::Zone(*id));
         let alive = self.tunnels.iter().filter(|(_, tunnel)| tunnel.chunk.is_some());
         let tunnels = alive.map(|(id, _)| ChunkKey::Tunnel(*id));
-        std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels)
+        let challenges = self.challenges.keys().map(|id| ChunkKey::Challenge(*id));
+        let transfers = self.transfers.keys().map(|id| ChunkKey::Transfer(*id));
+        std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels).chain(challenges).chain(transfers)
     }
 
     /// Lets go of tunnels that the snapshot holds word for word, and holds the snapshot's: configurations are then in memory once.
@@ -232,19 +246,33 @@ impl World {
                 *own = theirs.clone();
             }
         }
-        for (id, zone) in &mut self.zones {
-            let Some(in_force) = snapshot.zone(*id) else { continue };
-            let mut text = String::new();
-            for (below, records) in zone.names.iter_mut().filter(|(_, records)| !records.shown().is_empty()) {
-                path::write_name(&path::join(&zone.apex, below), &mut text);
-                if let Some(chunk) = in_force.name(&text) {
-                    records.share(&chunk.sets);
-                }
-            }
+    }
+
+    /// A zone's owner names after one, up to and with another, in the order of their paths; none: from the first, to the last.
+    pub(crate) fn names_between<'a>(
+        &'a self,
+        zone: ZoneId,
+        after: Option<&Name>,
+        last: Option<&Name>,
+    ) -> impl Iterator<Item = Name> + use<'a> {
+        let zone = self.zones.get(&zone);
+        let below =
+            |name: Option<&Name>| zone.zip(name).map(|(zone, name)| path::below(&path::path(name.as_str()), &zone.apex).to_vec());
+        let from = below(after).map_or(Unbounded, Excluded);
+        let to = below(last).map_or(Unbounded, Included);
+        let names = zone.map(|zone| zone.names.range::<[u8], _>((borrowed(&from), borrowed(&to))).map(|(path, _)| path));
+        names.into_iter().flatten().map(move |below| path::name(&path::join(zone.map_or(&[][..], |zone| &*zone.apex), below)))
+    }
+
+    /// Arranges the names of a zone, which came one after the other, as if they had come at once: a map that grows at its end is half empty.
+    pub(crate) fn pack(&mut self, zone: ZoneId) {
+        if let Some(zone) = self.zones.get_mut(&zone) {
+            zone.names = std::mem::take(&mut zone.names).into_iter().collect();
         }
     }
 
-    fn records(&self, zone: ZoneId, name: &Name) -> Option<&Records> {
+    /// What the world has at a name of a zone.
+    pub(crate) fn records(&self, zone: ZoneId, name: &Name) -> Option<&Records> {
         let zone = self.zones.get(&zone)?;
         name.is_within(&zone.head.apex).then(|| zone.names.get(path::below(&path::path(name.as_str()), &zone.apex))).flatten()
     }
@@ -262,25 +290,57 @@ impl World {
 
     /// What is in force of a zone's names and should not be, or should be otherwise: with none where it should not be at all.
     pub(crate) fn names_differing(&self, id: ZoneId, zone: &ZoneInForce, snapshot: &Snapshot) -> Vec<(Name, Option<NameChunk>)> {
-        let in_force = snapshot.zone(id);
-        let (mut differing, mut known, mut text) = (Vec::new(), 0, String::new());
-        for (below, records) in &zone.names {
-            let absolute = path::join(&zone.apex, below);
-            path::write_name(&absolute, &mut text);
-            let wanted = self.name_chunk(zone, &absolute, || path::name(&absolute), records);
-            let found = in_force.and_then(|zone| zone.name(&text));
-            known += usize::from(found.is_some());
-            if found != Some(&wanted) {
-                differing.push((path::name(&absolute), Some(wanted)));
-            }
+        let (mut differing, mut known) = (Vec::new(), 0);
+        for below in zone.names.iter() {
+            let (name, is_known) = self.name_differing(zone, below, snapshot.zone(id));
+            known += usize::from(is_known);
+            differing.extend(name.map(|(name, wanted)| (name, Some(wanted))));
         }
-        let Some(in_force) = in_force else { return differing };
-        if in_force.names().count() != known {
-            let key = |name: &Name| ChunkKey::Name(id, name.clone());
-            let gone = in_force.names().map(|(name, _)| name).filter(|name| !self.wants(&key(name)));
-            differing.extend(gone.map(|name| (name, None)));
+        if snapshot.zone(id).is_some_and(|in_force| in_force.names_len() != known) {
+            differing.extend(self.names_gone(id, snapshot).map(|name| (name, None)));
         }
         differing
+    }
+
+    /// Of the names after that path, so many that should be in force or be otherwise, and the path that the next are after; none where there
+    /// are no more.
+    pub(crate) fn next_differing(
+        &self,
+        zone: &ZoneInForce,
+        in_force: Option<&poterne_snapshot::Zone>,
+        after: Option<&Path>,
+        most: usize,
+    ) -> (Vec<(Name, NameChunk)>, Option<Path>) {
+        let mut differing = Vec::new();
+        let from = after.map_or(Unbounded, |after| Excluded(&**after));
+        for below in zone.names.range::<[u8], _>((from, Unbounded)) {
+            differing.extend(self.name_differing(zone, below, in_force).0);
+            if differing.len() >= most {
+                return (differing, Some(below.0.clone()));
+            }
+        }
+        (differing, None)
+    }
+
+    /// The names in force of a zone that should not be.
+    pub(crate) fn names_gone<'a>(&'a self, id: ZoneId, snapshot: &'a Snapshot) -> impl Iterator<Item = Name> + 'a {
+        let in_force = snapshot.zone(id).into_iter().flat_map(|zone| zone.names().map(|(name, _)| name));
+        in_force.filter(move |name| self.records(id, name).is_none())
+    }
+
+    /// A name's chunk, if it is not in force as it should be; and whether anything is in force there.
+    fn name_differing(
+        &self,
+        zone: &ZoneInForce,
+        (below, records): (&Path, &Records),
+        in_force: Option<&poterne_snapshot::Zone>,
+    ) -> (Option<(Name, NameChunk)>, bool) {
+        let (absolute, mut text) = (path::join(&zone.apex, below), String::new());
+        path::write_name(&absolute, &mut text);
+        let wanted = self.name_chunk(zone, &absolute, || path::name(&absolute), records);
+        let found = in_force.and_then(|zone| zone.name(&text));
+        let differs = found.is_none_or(|found| found != wanted);
+        (differs.then(|| (path::name(&absolute), wanted)), found.is_some())
     }
 
     fn name_chunk(&self, zone: &ZoneInForce, absolute: &[u8], name: impl Fn() -> Name, records: &Records) -> NameChunk {
@@ -290,18 +350,18 @@ impl World {
 
     /// Where a zone's name leads.
     fn target(&self, zone: &ZoneInForce, absolute: &[u8], name: impl Fn() -> Name, records: &Records) -> Option<Target> {
+        if !records.is_proxied() {
+            return None;
+        }
         let straight = match records {
             Records::Tunnel(tunnel) => self.straight(zone, absolute, *tunnel),
             Records::Plain(_) | Records::Proxied(_) => None,
         };
-        debug_assert!(straight.is_none() || straight == self.walked(zone.head.account, &name(), records));
-        straight.or_else(|| self.walked(zone.head.account, &name(), records))
+        debug_assert!(straight.is_none() || straight == self.walked(zone.head.account, &name()));
+        straight.or_else(|| self.walked(zone.head.account, &name()))
     }
 
-    fn walked(&self, account: AccountId, name: &Name, records: &Records) -> Option<Target> {
-        if !records.is_proxied() {
-            return None;
-        }
+    fn walked(&self, account: AccountId, name: &Name) -> Option<Target> {
         match chain::walk(self, account, name) {
             Ok(Destination::Tunnel(tunnel)) => Some(Target::Tunnel(tunnel)),
             Ok(Destination::Addresses(addresses)) => Some(Target::Origin(addresses)),
@@ -319,6 +379,10 @@ pub(crate) struct Placed {
     pub(crate) absolute: Vec<u8>,
     /// The highest name that exists with the records and not without them.
     pub(crate) top: Option<Vec<u8>>,
+}
+
+fn borrowed(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(Vec::as_slice)
 }
 
 /// Whether a path below the apex exists: it is the apex, has records, or something below it has (RFC 4592 §2.2.2).

@@ -6,11 +6,14 @@
 //!  └── delegation_seen ──┘
 //! ```
 //!
+//! Beside that it scans what a zone had elsewhere ([`scan`]), and copies zones that are other servers' ([`copies`]).
+//!
 //! It wakes for the zone that is due first, looks at [`LOOKS_MAX`] at once, and gives each [`LOOK_TIMEOUT`]. What it took up and could
 //! not say, as when the node is killed, is due again by itself.
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod copies;
 mod look;
 pub mod scan;
 
@@ -67,7 +70,7 @@ impl Scout {
 
     /// Works until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        tokio::join!(self.watch(&stop), self.scans(&stop));
+        tokio::join!(self.watch(&stop), self.scans(&stop), copies::run(&self.app, &self.resolver, &stop));
     }
 
     async fn scans(self: &Arc<Self>, stop: &CancellationToken) {

@@ -1,7 +1,7 @@
 //! One look at one zone's delegation.
 
 use poterne_control_app::{DueZone, SeenDelegation};
-use poterne_dns_resolver::{Code, Question, Record, Resolver};
+use poterne_dns_resolver::{Question, Rcode, Record, Resolver};
 use poterne_model::{
     Name, Rtype,
     delegation::{Sight, sight},
@@ -28,7 +28,7 @@ pub async fn look(resolver: &Resolver, due: &DueZone) -> SeenDelegation {
     if parent.iter().any(|sight| *sight != Sight::Ours) {
         for (_, said) in resolver.at_resolvers(&Question::new(apex.clone(), Rtype::Ns)).await {
             let Ok(reply) = said else { continue };
-            if matches!(reply.code, Code::NoError | Code::NxDomain) {
+            if matches!(reply.code, Rcode::NoError | Rcode::NxDomain) {
                 let own = reply.answers.iter().filter(|record| record.owner == *apex);
                 let names: Vec<Name> = own.filter_map(Record::name_server).cloned().collect();
                 others.push(sight(&names, &due.assigned));

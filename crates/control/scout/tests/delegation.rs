@@ -9,7 +9,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use poterne_control_app::{App, AppError, AuditFilter, Caller, Settings as AppSettings, Zone};
+use poterne_control_app::{App, AppError, AuditFilter, Caller, SeenDelegation, Settings as AppSettings, Zone};
 use poterne_control_scout::Scout;
 use poterne_control_store::Store;
 use poterne_dns_resolver::{
@@ -143,6 +143,23 @@ async fn a_zone_becomes_active_when_its_parent_names_the_assigned_servers() {
 }
 
 #[tokio::test]
+async fn who_asks_while_a_look_is_under_way_is_not_forgotten() {
+    let world = World::new().await;
+    let zone = world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+    world.later(60);
+    assert_eq!(world.app.zones_due(16).await.unwrap().len(), 1);
+    // The parent has answered, and what it said is not kept yet.
+    world.later(1);
+    world.app.activation_check(&Caller::Operator, zone.id).await.unwrap();
+    world.top.set("test", OURS);
+    world.later(1);
+    world.app.delegation_seen(zone.id, &SeenDelegation::default()).await.unwrap();
+    assert_eq!(world.scout.turn().await.unwrap(), 1);
+    assert_eq!(world.zone(&zone).await.status, ZoneStatus::Active);
+    assert_eq!(world.scout.turn().await.unwrap(), 0, "once");
+}
+
+#[tokio::test]
 async fn the_schedule_survives_the_node() {
     let world = World::new().await;
     let zone = world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
@@ -232,4 +249,102 @@ async fn what_the_parent_shows_of_a_zones_keys_is_taken_in() {
     world.later(3 * 86_400);
     world.app.tend_zone_keys().await.unwrap();
     assert_eq!(status().await, None);
+}
+
+const DAY: i64 = 24 * 3600;
+
+async fn is_there(world: &World, zone: &Zone) -> bool {
+    world.app.zone_get(&Caller::Operator, zone.id).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_pending_zone_is_deleted_after_28_days_and_not_untold() {
+    let world = World::new().await;
+    let zone = world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+    let (told, one, nothing) = ((1, 0), (0, 1), (0, 0));
+    world.later(21 * DAY - 1);
+    assert_eq!(world.app.end_zones().await.unwrap(), nothing);
+    world.later(1);
+    assert_eq!(world.app.end_zones().await.unwrap(), told, "a week before");
+    assert_eq!((world.app.end_zones().await.unwrap(), world.app.outbox_length().await.unwrap()), (nothing, 1));
+    world.later(6 * DAY);
+    assert_eq!(world.app.end_zones().await.unwrap(), told, "the day before");
+    assert_eq!((world.app.end_zones().await.unwrap(), world.app.outbox_length().await.unwrap()), (nothing, 2));
+    world.later(DAY - 1);
+    assert_eq!(world.app.end_zones().await.unwrap(), nothing);
+    world.later(1);
+    assert_eq!(world.app.end_zones().await.unwrap(), one);
+    assert!(!is_there(&world, &zone).await);
+    assert_eq!(world.app.outbox_length().await.unwrap(), 3, "and that it is");
+    assert!(world.trace().await.contains(&"node delete".to_owned()), "{:?}", world.trace().await);
+    assert_eq!(world.app.end_zones().await.unwrap(), nothing);
+    // The name is free again.
+    world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_wants_a_zone_keeps_it() {
+    let world = World::new().await;
+    let zone = world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+    world.later(27 * DAY);
+    assert_eq!(world.app.end_zones().await.unwrap(), (1, 0), "a node that was away tells first");
+    world.later(6 * DAY);
+    world.app.activation_check(&Caller::Operator, zone.id).await.unwrap();
+    world.later(20 * DAY);
+    assert_eq!(world.app.end_zones().await.unwrap(), (0, 0), "four weeks from then");
+    world.later(DAY);
+    assert_eq!(world.app.end_zones().await.unwrap(), (1, 0));
+    world.app.zone_activate(&Caller::Operator, "example.test").await.unwrap();
+    world.later(400 * DAY);
+    assert_eq!(world.app.end_zones().await.unwrap(), (0, 0));
+    assert!(is_there(&world, &zone).await);
+}
+
+#[tokio::test]
+async fn a_moved_zone_stays_for_a_week_after_it_was_told_and_comes_back_until_then() {
+    let world = World::new().await;
+    let second = TestServer::start("127.0.0.33", world.top.address().port(), Manner::default()).await;
+    let delegate = |text: &str| {
+        world.top.set("test", text);
+        second.set("test", text);
+    };
+    let zone = world.app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+    for round in 0..2 {
+        delegate(OURS);
+        world.later(6 * 3600);
+        assert_eq!(world.scout.turn().await.unwrap(), 1);
+        assert_eq!(world.zone(&zone).await.status, ZoneStatus::Active);
+        assert_eq!(world.app.end_zones().await.unwrap(), (0, 0));
+        delegate(THEIRS);
+        for _ in 0..5 {
+            world.later(6 * 3600);
+            assert_eq!(world.scout.turn().await.unwrap(), 1);
+        }
+        assert_eq!(world.zone(&zone).await.status, ZoneStatus::Moved);
+        assert_eq!(world.app.end_zones().await.unwrap(), (1, 0), "in round {round}");
+        world.later(5 * DAY);
+        assert_eq!(world.app.end_zones().await.unwrap(), (0, 0));
+    }
+    world.later(DAY);
+    assert_eq!(world.app.end_zones().await.unwrap(), (1, 0));
+    world.later(DAY);
+    assert_eq!(world.app.end_zones().await.unwrap(), (0, 1));
+    assert!(!is_there(&world, &zone).await);
+}
+
+#[tokio::test]
+async fn where_nobody_can_be_told_every_zone_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("store.sqlite")).await.unwrap();
+    let days = Arc::new(AtomicI64::new(1));
+    let clock = Arc::clone(&days);
+    let clock = move || UNIX_EPOCH + Duration::from_secs((clock.load(Ordering::Relaxed) * DAY).unsigned_abs());
+    let settings = AppSettings { sends_mail: false, ..settings() };
+    let app = App::open(store, &NodeKey::generate(), settings, Arc::new(clock), None).await.unwrap();
+    let zone = app.zone_add(&Caller::Operator, "example.test").await.unwrap();
+    for _ in 0..50 {
+        days.fetch_add(10, Ordering::Relaxed);
+        assert_eq!(app.end_zones().await.unwrap(), (0, 0));
+    }
+    assert!(app.zone_get(&Caller::Operator, zone.id).await.is_ok());
 }

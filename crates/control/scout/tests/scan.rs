@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use poterne_control_app::{App, Caller, ScanState, Settings as AppSettings, Zone, system_clock};
-use poterne_control_scout::Scout;
+use poterne_control_scout::{Scout, scan::ANSWER_RECORDS_MAX};
 use poterne_control_store::Store;
 use poterne_dns_resolver::{
     Resolver, Settings,
@@ -117,6 +117,17 @@ async fn a_wildcard_is_proposed_and_what_it_answers_is_not() {
     let (found, _) = world.scanned().await;
     let expected = ["example.test A 9.9.9.9 proxied", "*.example.test A 9.9.9.2 proxied", "api.example.test A 9.9.9.6 proxied"];
     assert_eq!(found, expected);
+}
+
+/// Whoever runs the present name server chooses how much it says.
+#[tokio::test]
+async fn an_answer_of_any_length_is_looked_at_as_far_as_one_needs() {
+    let world = World::new(Manner::default()).await;
+    let many: String = (0..1000).map(|number| format!("www A 9.9.{}.{}\n", number / 250, number % 250)).collect();
+    world.provider.set("example.test", &format!("@ NS ns.old\n@ A 9.9.9.9\n{many}"));
+    let (found, state) = world.scanned().await;
+    assert_eq!(found.iter().filter(|line| line.starts_with("www.example.test A ")).count(), ANSWER_RECORDS_MAX);
+    assert!(state.warnings.iter().any(|warning| warning.contains("more than 100 records")), "{:?}", state.warnings);
 }
 
 #[tokio::test]

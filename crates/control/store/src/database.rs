@@ -100,6 +100,11 @@ impl Query {
         Self { sql, values }
     }
 
+    /// A statement of this program's own that is made at run time, with its parameters.
+    pub(crate) fn with(sql: &'static str, values: Vec<Value>) -> Self {
+        Self { sql: sql.into_sql_str(), values }
+    }
+
     /// How many parameters it has.
     #[cfg(test)]
     pub(crate) fn parameters(&self) -> usize {

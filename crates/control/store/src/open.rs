@@ -28,14 +28,18 @@ pub(crate) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 /// is written reads its own pages alone.
 const WRITER_CACHE: &str = "-16384"; // in KiB, as its minus says
 
+/// How long SQLite's log may stay on disk once it was moved into the file, in bytes: a large import leaves hundreds of megabytes.
+const LOG_KEPT: &str = "67108864";
+
 /// Connections that read; neither engine makes readers wait for the writer.
 const READERS_MAX: u32 = 4;
 
 /// How long a statement waits for another process's lock (a backup, a curious `sqlite3`), and a reader for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a session waits for its turn to write.
-const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a session waits for its turn to write. A zone file of a million records takes its turn for some seconds, on a slow disk for
+/// many.
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The store. Clones share it.
 #[derive(Clone)]
@@ -78,7 +82,8 @@ impl Store {
         first.close().await;
         // A connection to a file is not lost behind our back: no need to ask it before each use.
         let readers = pool(READERS_MAX).test_before_acquire(false).connect_lazy_with(options.clone().read_only(true));
-        Self::begin(Way::Sqlite(Box::new(options.pragma("cache_size", WRITER_CACHE))), Readers::Sqlite(readers)).await
+        let writer = options.pragma("cache_size", WRITER_CACHE).pragma("journal_size_limit", LOG_KEPT);
+        Self::begin(Way::Sqlite(Box::new(writer)), Readers::Sqlite(readers)).await
     }
 
     /// Opens a PostgreSQL database by its URL (`postgres://user@host/database`) and brings its tables up to date.

@@ -143,9 +143,7 @@ impl Session {
 
     /// The account's CNAME records that lead straight to this name.
     pub async fn cnames_to(&mut self, account: AccountId, target: &Name) -> Result<Vec<Record>, StoreError> {
-        let statement = "SELECT record.* FROM record JOIN zone ON zone.id = record.zone
-            WHERE zone.account = $1 AND record.type = 'CNAME' AND record.content = $2 ORDER BY record.name, record.id";
-        let rows = query(statement).bind(account.to_string()).bind(target.as_str()).fetch_all(self.connection()).await?;
+        let rows = query(CNAMES_TO).bind(account.to_string()).bind(target.as_str()).fetch_all(self.connection()).await?;
         rows.iter().map(record).collect()
     }
 
@@ -159,15 +157,32 @@ impl Session {
         if !own.is_empty() {
             return Ok(own);
         }
-        let path = name::path(name.as_str());
-        let row = query(NEIGHBOURS).bind(zone.id.to_string()).bind(&path).fetch_one(self.connection()).await?;
-        let neighbours = [cell::<Option<&str>>(&row, "lesser")?, cell(&row, "greater")?];
-        match closest_encloser(&path, &name::path(zone.apex.as_str()), neighbours) {
-            Some(encloser) => self.records_at(zone.id, &format!("*.{}", name::of_path(encloser))).await,
+        match self.closest_encloser(zone, name).await? {
+            Some(encloser) => self.records_at(zone.id, &format!("*.{}", name::of_path(&encloser))).await,
             None => Ok(Vec::new()),
         }
     }
+
+    /// The path of the closest encloser of a name that has no records (RFC 4592 §3.3.1); none where it exists all the same, because
+    /// something below it does or it is the apex.
+    pub async fn closest_encloser(&mut self, zone: &Zone, name: &Name) -> Result<Option<String>, StoreError> {
+        let path = name::path(name.as_str());
+        let row = query(NEIGHBOURS).bind(zone.id.to_string()).bind(&path).fetch_one(self.connection()).await?;
+        let neighbours = [cell::<Option<&str>>(&row, "lesser")?, cell(&row, "greater")?];
+        Ok(closest_encloser(&path, &name::path(zone.apex.as_str()), neighbours).map(str::to_owned))
+    }
+
+    /// How many records a zone has, counted no further than that.
+    pub async fn record_count(&mut self, zone: ZoneId, most: u32) -> Result<u64, StoreError> {
+        let statement = query("SELECT count(*) AS count FROM (SELECT 1 AS one FROM record WHERE zone = $1 LIMIT $2) AS counted");
+        let row = statement.bind(zone.to_string()).bind(most).fetch_one(self.connection()).await?;
+        Ok(cell::<i64>(&row, "count")?.unsigned_abs())
+    }
 }
+
+/// An account's CNAMEs to a name; the index of contents is one of CNAMEs' alone, and so the type stands here and is no parameter.
+pub(crate) const CNAMES_TO: &str = "SELECT record.* FROM record JOIN zone ON zone.id = record.zone
+    WHERE zone.account = $1 AND record.type = 'CNAME' AND record.content = $2 ORDER BY record.name, record.id";
 
 /// The owner names right before and right after a path.
 pub(crate) const NEIGHBOURS: &str =

@@ -106,6 +106,19 @@ impl Session {
         }
     }
 
+    /// The number of the last change before whatever this session changes, where it writes: what a session that only read, under that
+    /// number, found out is still so.
+    pub fn follows(&self) -> u64 {
+        self.next_change().saturating_sub(1)
+    }
+
+    /// Says that this session writes very much: what the engine can do afterwards, others do not wait for.
+    pub fn expect_much(&mut self) {
+        if let Kind::Writes(Turn { writer: Some(writer), .. }) = &mut self.0 {
+            writer.expect_much();
+        }
+    }
+
     /// The number that this session's change will have; 0 where it reads.
     pub(crate) fn next_change(&self) -> u64 {
         match &self.0 {

@@ -158,6 +158,7 @@ macro_rules! on_both {
 }
 
 mod listed;
+mod many;
 mod notices;
 mod seen;
 mod signed_in;

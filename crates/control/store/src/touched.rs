@@ -3,7 +3,7 @@
 //! Whatever writes a row that nodes obey says so, in the same transaction, under the number that its commit will take. Said twice, the
 //! later number stays: the table is as long as the number of things that ever changed since publish last forgot.
 
-use poterne_model::{AccountId, Name, TunnelId, ZoneId};
+use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId};
 
 use crate::{
     Session, StoreError,
@@ -14,28 +14,50 @@ use crate::{
 /// Something that nodes obey and that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Touched {
+    /// What all nodes are told of themselves, as far as the store knows it.
+    Node,
     /// An account's own words and lists.
     Account(AccountId),
     /// A zone's head: its status, settings and rulesets; or the zone is gone.
     Zone(ZoneId),
     /// The records at one owner name.
     Name(ZoneId, Name),
+    /// The records at very many names of a zone: what they are is read of the whole zone.
+    Names(ZoneId),
     /// A tunnel, its secrets or its configuration.
     Tunnel(TunnelId),
+    /// A challenge.
+    Challenge(ChallengeId),
 }
 
 impl Session {
     pub(crate) async fn touch(&mut self, what: &Touched) -> Result<(), StoreError> {
         let (kind, id, name) = match what {
+            Touched::Node => ("node", String::new(), ""),
             Touched::Account(id) => ("account", id.to_string(), ""),
             Touched::Zone(id) => ("zone", id.to_string(), ""),
             Touched::Name(id, name) => ("name", id.to_string(), name.as_str()),
+            Touched::Names(id) => ("names", id.to_string(), ""),
             Touched::Tunnel(id) => ("tunnel", id.to_string(), ""),
+            Touched::Challenge(id) => ("challenge", id.to_string(), ""),
         };
         let statement = "INSERT INTO touched (kind, id, name, change) VALUES ($1, $2, $3, $4)
             ON CONFLICT (kind, id, name) DO UPDATE SET change = excluded.change";
         let change = i64::try_from(self.next_change()).unwrap_or(i64::MAX);
         query(statement).bind(kind).bind(id).bind(name).bind(change).execute(self.connection()).await?;
+        Ok(())
+    }
+
+    /// Says that records at so many names of a zone changed that it is read as a whole: more than [`crate::NAMES_TOUCHED_MAX`].
+    pub async fn touch_all_names(&mut self, zone: ZoneId) -> Result<(), StoreError> {
+        self.touch(&Touched::Names(zone)).await
+    }
+
+    /// Says that records at these names of a zone changed.
+    pub async fn touch_names(&mut self, zone: ZoneId, names: impl IntoIterator<Item = Name>) -> Result<(), StoreError> {
+        for name in names {
+            self.touch(&Touched::Name(zone, name)).await?;
+        }
         Ok(())
     }
 
@@ -63,10 +85,13 @@ impl Session {
 fn touched(row: &Row) -> Result<Touched, StoreError> {
     let id: &str = cell(row, "id")?;
     Ok(match cell(row, "kind")? {
+        "node" => Touched::Node,
         "account" => Touched::Account(parse(id, "touched account")?),
         "zone" => Touched::Zone(parse(id, "touched zone")?),
         "name" => Touched::Name(parse(id, "touched zone")?, parsed(row, "name")?),
+        "names" => Touched::Names(parse(id, "touched zone")?),
         "tunnel" => Touched::Tunnel(parse(id, "touched tunnel")?),
+        "challenge" => Touched::Challenge(parse(id, "touched challenge")?),
         other => return Err(StoreError::Damaged { what: "touched", why: format!("kind {other:?} is not known") }),
     })
 }

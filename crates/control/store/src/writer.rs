@@ -40,6 +40,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it waits for the end of its own statements: `COMMIT` on a slow disk, the lock while another process writes.
 const RUN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Around a `COMMIT` after which SQLite's log is not moved into its file at once; afterwards it is again, as often as SQLite does by itself.
+const CHECKPOINT_ASIDE: (&str, &str) = ("PRAGMA wal_autocheckpoint = 0; ", "; PRAGMA wal_autocheckpoint = 1000");
+
 /// How long it asks what became of a `COMMIT` that was not answered, and how often.
 const FATE_TIMEOUT: Duration = Duration::from_secs(5);
 const FATE_PAUSE: Duration = Duration::from_millis(100);
@@ -81,6 +84,8 @@ pub(crate) struct Writer {
     /// The last number given to a change, and whether the group gave it.
     change: u64,
     is_counted: bool,
+    /// Whether the group has so much in it that moving it from SQLite's log to its file is not for the `COMMIT` to wait for.
+    is_large: bool,
     /// Where it is told once it is durable.
     changes: watch::Sender<u64>,
 }
@@ -88,7 +93,8 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(way: Way, changes: watch::Sender<u64>) -> Self {
         let (group, savepoint) = (watch::Sender::new(None), Savepoint::None);
-        Self { way: Some(way), line: None, id: None, is_open: false, savepoint, group, change: 0, is_counted: false, changes }
+        let (is_open, is_counted, is_large) = (false, false, false);
+        Self { way: Some(way), line: None, id: None, is_open, savepoint, group, change: 0, is_counted, is_large, changes }
     }
 
     /// Begins a session's part.
@@ -127,6 +133,11 @@ impl Writer {
         self.change + 1
     }
 
+    /// The session writes very much.
+    pub(crate) fn expect_much(&mut self) {
+        self.is_large = true;
+    }
+
     /// Ends a session's part: it is in the group, whose outcome is told by what is returned. Gives its change a number, if it is to have
     /// one.
     pub(crate) fn keep(&mut self, is_counted: bool) -> (u64, watch::Receiver<Outcome>) {
@@ -146,7 +157,15 @@ impl Writer {
         }
         let release = if self.savepoint == Savepoint::Kept { "RELEASE SAVEPOINT session; " } else { "" };
         let count = if self.is_counted { format!("UPDATE state SET change = {}; ", self.change) } else { String::new() };
-        let committed = self.run_text(AssertSqlSafe(format!("{release}{count}COMMIT"))).await;
+        let aside = match (&self.way, std::mem::take(&mut self.is_large)) {
+            (Some(Way::Sqlite(options)), true) => Some(options.clone()),
+            _ => None,
+        };
+        let (before, after) = if aside.is_some() { CHECKPOINT_ASIDE } else { ("", "") };
+        let committed = self.run_text(AssertSqlSafe(format!("{release}{count}{before}COMMIT{after}"))).await;
+        if let (Ok(()), Some(options)) = (&committed, aside) {
+            tokio::spawn(checkpoint(options));
+        }
         match committed {
             Ok(()) => self.done(),
             Err(error) => match self.fate(&error).await {
@@ -259,7 +278,7 @@ impl Writer {
         tracing::error!(%error, "a group of changes was not kept; each of their callers is told");
         self.group.send_replace(Some(Err(error.clone())));
         self.group = watch::Sender::new(None);
-        (self.is_open, self.savepoint, self.is_counted) = (false, Savepoint::None, false);
+        (self.is_open, self.savepoint, self.is_counted, self.is_large) = (false, Savepoint::None, false, false);
         // Closing rolls back; the next session begins on a new one.
         match self.line.take() {
             Some(Line::Sqlite(line)) => drop(line.close().await),
@@ -267,6 +286,18 @@ impl Writer {
             None => {}
         }
         error
+    }
+}
+
+/// Moves SQLite's log into its file, beside readers and the writer. Left undone it is done with a later `COMMIT`.
+async fn checkpoint(options: Box<SqliteConnectOptions>) {
+    let moved = async {
+        let mut line = SqliteConnection::connect_with(&options).await?;
+        sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut line).await?;
+        line.close().await
+    };
+    if let Err(error) = moved.await {
+        tracing::warn!(%error, "the database's log was not moved into its file; the next changes do it");
     }
 }
 

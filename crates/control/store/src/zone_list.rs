@@ -38,6 +38,8 @@ pub struct ZoneFilter {
     pub statuses: Option<Vec<ZoneStatus>>,
     /// What is the same for all: a condition that each meets, or none does.
     pub all: Option<bool>,
+    /// Whether they are other servers'.
+    pub secondary: Option<bool>,
 }
 
 /// By what zones are ordered.
@@ -79,6 +81,9 @@ impl ZoneFilter {
             select.one_of("zone.status", statuses.iter().map(|status| status.as_str().to_owned()))
         });
         conditions.add_some(self.all, |select, all| select.sql(if all { "1 = 1" } else { "1 = 0" }));
+        conditions.add_some(self.secondary, |select, secondary| {
+            select.sql(if secondary { "zone.id IN" } else { "zone.id NOT IN" }).sql(" (SELECT zone FROM zone_incoming)")
+        });
         conditions.end();
         select
     }

@@ -2,12 +2,7 @@
 
 use poterne_model::ZoneId;
 
-use crate::{
-    Micros, Session, StoreError,
-    database::query,
-    rows::cell,
-    zone::{Zone, zone},
-};
+use crate::{Micros, Session, StoreError, database::query, due::SCANS, rows::cell, zone::Zone};
 
 /// The last scan of a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,14 +44,6 @@ impl Session {
 
     /// Takes up at most `count` scans that are due, the longest due first; they are due again at `again_at`, unless they end.
     pub async fn take_scans_due(&mut self, now: Micros, again_at: Micros, count: u32) -> Result<Vec<Zone>, StoreError> {
-        let statement = "SELECT zone.* FROM zone_scan JOIN zone ON zone.id = zone_scan.zone
-            WHERE zone_scan.due_at <= $1 ORDER BY zone_scan.due_at, zone_scan.zone LIMIT $2";
-        let rows = query(statement).bind(now).bind(i64::from(count)).fetch_all(self.connection()).await?;
-        let zones: Vec<Zone> = rows.iter().map(zone).collect::<Result<_, _>>()?;
-        for zone in &zones {
-            let statement = query("UPDATE zone_scan SET due_at = $2 WHERE zone = $1").bind(zone.id.to_string()).bind(again_at);
-            statement.execute(self.connection()).await?;
-        }
-        Ok(zones)
+        self.take_due(SCANS, now, again_at, count).await
     }
 }

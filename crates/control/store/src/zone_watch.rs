@@ -7,6 +7,7 @@ use poterne_model::{Name, Timestamp, ZoneId, delegation::Watch};
 use crate::{
     Micros, Session, StoreError,
     database::{Row, query},
+    due::LOOKS,
     rows::{cell, changed, number, parse, parsed},
     select::Select,
     zone::{Zone, zone},
@@ -42,15 +43,7 @@ impl Session {
     /// Takes up at most `count` zones that are due, the longest due first: they are due again at `again_at`, unless
     /// [`put_zone_watch`](Self::put_zone_watch) says otherwise.
     pub async fn take_zones_due(&mut self, now: Micros, again_at: Micros, count: u32) -> Result<Vec<Zone>, StoreError> {
-        let statement = "SELECT zone.* FROM zone_watch JOIN zone ON zone.id = zone_watch.zone
-            WHERE zone_watch.due_at <= $1 ORDER BY zone_watch.due_at, zone_watch.zone LIMIT $2";
-        let rows = query(statement).bind(now).bind(i64::from(count)).fetch_all(self.connection()).await?;
-        let zones: Vec<Zone> = rows.iter().map(zone).collect::<Result<_, _>>()?;
-        for zone in &zones {
-            let statement = query("UPDATE zone_watch SET due_at = $2 WHERE zone = $1").bind(zone.id.to_string()).bind(again_at);
-            statement.execute(self.connection()).await?;
-        }
-        Ok(zones)
+        self.take_due(LOOKS, now, again_at, count).await
     }
 
     /// When the next zone is due.

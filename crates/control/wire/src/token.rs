@@ -234,7 +234,7 @@ mod tests {
         let dns = group::by_name("DNS Write").unwrap().id();
         let expected = json!({"id": "01".repeat(16), "name": "ci", "status": "active", "last_used_on": null,
             "issued_on": "2027-01-15T08:00:00.000000Z", "modified_on": "2027-01-15T08:00:00.000000Z",
-            "expires_on": "2027-06-01T00:00:00.000000Z", "condition": {"request_ip": {"in": ["192.0.2.0/24"]}},
+            "expires_on": "2027-06-01T00:00:00.000000Z", "condition": {"request_ip": {"in": ["192.0.2.7/24"]}},
             "policies": [{"id": "05".repeat(16), "effect": "allow", "permission_groups": [{"id": dns, "name": "DNS Write"}],
                 "resources": body()["policies"][0]["resources"]}]});
         assert_eq!(told, expected);

@@ -16,8 +16,8 @@ use crate::{
 /// Largest file read, in octets.
 pub const FILE_OCTETS_MAX: usize = 64 * 1024 * 1024;
 
-/// Most records read of one file.
-pub const RECORDS_MAX: usize = 500_000;
+/// Most records read of one file: a million, and what stands around them.
+pub const RECORDS_MAX: usize = 1_100_000;
 
 /// Most wrong lines told at once.
 pub const ERRORS_MAX: usize = 20;
@@ -113,6 +113,23 @@ impl LineError {
 /// Reads a file of the zone at `place`. `proxied` makes A, AAAA and CNAME records proxied where their comment says nothing and the
 /// edge can stand before them. Any wrong line refuses the whole; the first [`ERRORS_MAX`] are told.
 pub fn import(file: &[u8], place: &Place<'_>, proxied: bool) -> Result<Import, Vec<LineError>> {
+    let (mut import, mut seen) = (Import::default(), HashSet::new());
+    import.parsed = each(file, place, proxied, |line, record| {
+        if seen.insert((record.name.clone(), record.rdata.rtype(), record.rdata.canonical())) {
+            import.entries.push((line, record));
+        }
+    })?;
+    Ok(import)
+}
+
+/// The same, one record after another with the line it was found on, and those that stand there twice twice: for files whose records are
+/// too many to be held as they are. Says how many there were. What `take` was given is nothing where the file is refused after all.
+pub fn each(
+    file: &[u8],
+    place: &Place<'_>,
+    proxied: bool,
+    mut take: impl FnMut(usize, entry::Entry),
+) -> Result<usize, Vec<LineError>> {
     let refuse = |line, problem| Err(vec![LineError { line, problem }]);
     if file.len() > FILE_OCTETS_MAX {
         return refuse(1, Problem::FileTooLarge(file.len()));
@@ -125,20 +142,18 @@ pub fn import(file: &[u8], place: &Place<'_>, proxied: bool) -> Result<Import, V
         }
     };
     let mut reader = Reader { place, proxied, origin: Some(place.apex.clone()), ttl: None, last_ttl: None, owner: None };
-    let (mut import, mut seen, mut errors) = (Import::default(), HashSet::new(), Vec::new());
+    let (mut parsed, mut errors) = (0, Vec::new());
     for read in Entries::new(text) {
         let read = read
             .and_then(|entry| reader.read(&entry).map(|record| (entry.line, record)).map_err(|problem| (entry.line, problem)));
         match read {
             Ok((_, None)) => {}
             Ok((line, Some(record))) => {
-                import.parsed += 1;
-                if import.parsed > RECORDS_MAX {
+                parsed += 1;
+                if parsed > RECORDS_MAX {
                     return refuse(line, Problem::TooManyRecords);
                 }
-                if seen.insert((record.name.clone(), record.rdata.rtype(), record.rdata.canonical())) {
-                    import.entries.push((line, record));
-                }
+                take(line, record);
             }
             Err((line, problem)) => {
                 errors.push(LineError { line, problem });
@@ -148,7 +163,7 @@ pub fn import(file: &[u8], place: &Place<'_>, proxied: bool) -> Result<Import, V
             }
         }
     }
-    if errors.is_empty() { Ok(import) } else { Err(errors) }
+    if errors.is_empty() { Ok(parsed) } else { Err(errors) }
 }
 
 struct Reader<'a> {

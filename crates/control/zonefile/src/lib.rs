@@ -14,7 +14,7 @@
 //! spelling is kept here. A crate of its own, since neither needs a database.
 //!
 //! * [`lines`]: text into entries, of which each has a line number, words and a comment;
-//! * [`import`](mod@import): entries into records; [`export`](mod@export): records into text; `attributes`: the comment.
+//! * [`import`](mod@import): entries into records, or [`each`] as it comes; [`export`](mod@export): records into text; `attributes`: the comment.
 #![forbid(unsafe_code)]
 
 mod attributes;
@@ -25,4 +25,4 @@ pub mod lines;
 mod tests;
 
 pub use export::{Soa, export};
-pub use import::{Import, LineError, Problem, import};
+pub use import::{Import, LineError, Problem, each, import};

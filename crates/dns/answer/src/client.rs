@@ -2,9 +2,10 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use poterne_dns_wire::Rcode;
 use poterne_model::{AccountId, ZoneId};
 
-use crate::Signer;
+use crate::{CookieOpener, Elsewhere, Signer, Sought};
 
 /// Who asks, how, and when.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +27,10 @@ pub enum Transport {
     Udp,
     /// A stream in clear.
     Tcp,
-    /// A stream that nobody else reads: over TLS, or over HTTPS.
+    /// A stream that nobody else reads.
     Tls,
+    /// A request that nobody else reads (RFC 8484).
+    Https,
 }
 
 /// What the name server says of itself.
@@ -35,14 +38,20 @@ pub enum Transport {
 pub struct Service {
     /// What tells this node from its siblings (RFC 5001); empty: nothing is told.
     pub nsid: Vec<u8>,
-    /// Secrets of server cookies, the same on all nodes: the first makes them, the others are still believed. Empty: none are made.
+    /// Secrets of server cookies of this node's own: the first makes them where nodes share none, all are believed. Empty, and none shared:
+    /// none are made.
     pub cookie_secrets: Vec<[u8; 16]>,
-    /// Signs answers of zones that have keys; none: they are answered unsigned.
+    /// Opens those that all nodes share, which the snapshot brings; none: they are not looked at.
+    pub cookie_opener: Option<Arc<CookieOpener>>,
+    /// Signs answers of zones that have keys, and opens the secrets that are shared with other name servers; none: zones are answered
+    /// unsigned, and nobody's signature is known.
     pub signer: Option<Arc<Signer>>,
+    /// What names of others lead to; none: nobody looks that up, and a CNAME that leads there is shown where it may be.
+    pub elsewhere: Option<Arc<Elsewhere>>,
 }
 
 /// What became of a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// Octets of the answer; 0: there is none.
     pub length: usize,
@@ -56,6 +65,10 @@ pub struct Reply {
     pub zone: Option<(AccountId, ZoneId)>,
     /// How it was signed.
     pub signed: Signed,
+    /// What is to be looked up, for this answer or for those after it, and put into [`Service::elsewhere`].
+    pub sought: Option<Box<Sought>>,
+    /// Whether this answer lacks it: it says SERVFAIL, and would say more a moment later.
+    pub lacks: bool,
 }
 
 /// How an answer's signatures came to be.
@@ -78,6 +91,8 @@ impl Reply {
             cookie: Cookie::Absent,
             zone: None,
             signed: Signed::default(),
+            sought: None,
+            lacks: false,
         }
     }
 }
@@ -93,6 +108,8 @@ pub enum Kind {
     NoName,
     /// Another name server is named.
     Referral,
+    /// A primary's word that a zone copied from it changed (RFC 1996), taken.
+    Notified,
     /// Anything else.
     Error,
 }
@@ -108,72 +125,4 @@ pub enum Cookie {
     Wrong,
     /// It has received an answer at its address before.
     Valid,
-}
-
-/// What an answer says of itself (RFC 1035 §4.1.1, RFC 6895 §2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Rcode {
-    /// No error.
-    NoError,
-    /// The query does not parse.
-    FormErr,
-    /// It cannot be answered now.
-    ServFail,
-    /// The name does not exist.
-    NxDomain,
-    /// Not done here.
-    NotImp,
-    /// Not for this client, or not for this name.
-    Refused,
-    /// Signed by nobody known here (RFC 8945 §5.2).
-    NotAuth,
-    /// An EDNS version beyond 0 (RFC 6891 §6.1.3).
-    BadVers,
-    /// The cookie is wrong (RFC 7873 §8).
-    BadCookie,
-}
-
-impl Rcode {
-    /// Every one.
-    pub const ALL: [Self; 9] = [
-        Self::NoError,
-        Self::FormErr,
-        Self::ServFail,
-        Self::NxDomain,
-        Self::NotImp,
-        Self::Refused,
-        Self::NotAuth,
-        Self::BadVers,
-        Self::BadCookie,
-    ];
-
-    /// IANA's number; what is beyond four bits stands in the OPT record.
-    pub const fn number(self) -> u16 {
-        match self {
-            Self::NoError => 0,
-            Self::FormErr => 1,
-            Self::ServFail => 2,
-            Self::NxDomain => 3,
-            Self::NotImp => 4,
-            Self::Refused => 5,
-            Self::NotAuth => 9,
-            Self::BadVers => 16,
-            Self::BadCookie => 23,
-        }
-    }
-
-    /// IANA's mnemonic.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoError => "NOERROR",
-            Self::FormErr => "FORMERR",
-            Self::ServFail => "SERVFAIL",
-            Self::NxDomain => "NXDOMAIN",
-            Self::NotImp => "NOTIMP",
-            Self::Refused => "REFUSED",
-            Self::NotAuth => "NOTAUTH",
-            Self::BadVers => "BADVERS",
-            Self::BadCookie => "BADCOOKIE",
-        }
-    }
 }

@@ -5,8 +5,13 @@
 //! server cookie  version 1 · reserved 3 · timestamp u32 · hash 8       SipHash-2-4 of all before it and the client's address
 //! ```
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr, sync::Arc};
 
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use poterne_keys::{NodeKey, Purpose};
+use poterne_snapshot::NodeChunk;
+use smallvec::SmallVec;
 use subtle::ConstantTimeEq as _;
 
 use crate::{Client, Cookie, Service, siphash::siphash_2_4};
@@ -21,6 +26,52 @@ const AGE_SECS_MAX: u32 = 3600;
 const AHEAD_SECS_MAX: u32 = 300;
 const RENEW_AFTER_SECS: u32 = 1800;
 
+/// What a wrapped secret is taken for.
+const SUBJECT: &[u8] = b"cookie";
+
+/// Opens the secrets that all nodes share, which come wrapped in the snapshot. They change seldom, so what was opened last is kept.
+pub struct CookieOpener {
+    node_key: NodeKey,
+    last: ArcSwap<Opened>,
+}
+
+#[derive(Default)]
+struct Opened {
+    wrapped: Vec<Bytes>,
+    secrets: Secrets,
+}
+
+/// The first makes cookies, the others are believed.
+type Secrets = SmallVec<[[u8; 16]; 4]>;
+
+impl CookieOpener {
+    /// With the key that they are wrapped with.
+    pub fn new(node_key: NodeKey) -> Self {
+        Self { node_key, last: ArcSwap::default() }
+    }
+
+    /// Those that can be opened: a node whose key is another goes on with its own.
+    fn opened(&self, node: &NodeChunk) -> Secrets {
+        let last = self.last.load();
+        if last.wrapped == node.cookie_secrets {
+            return last.secrets.clone();
+        }
+        let open = |wrapped: &Bytes| -> Option<[u8; 16]> {
+            let opened = self.node_key.open(Purpose::CookieSecret, SUBJECT, wrapped);
+            opened.ok()?.expose().try_into().ok()
+        };
+        let secrets: Secrets = node.cookie_secrets.iter().filter_map(open).collect();
+        self.last.store(Arc::new(Opened { wrapped: node.cookie_secrets.clone(), secrets: secrets.clone() }));
+        secrets
+    }
+}
+
+impl fmt::Debug for CookieOpener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieOpener")
+    }
+}
+
 /// What a client's option says, and what it is answered with.
 pub(crate) struct Judged {
     pub(crate) state: Cookie,
@@ -28,12 +79,13 @@ pub(crate) struct Judged {
 }
 
 /// `option` is of 8, or of 16 to 40 octets.
-pub(crate) fn judge(service: &Service, client: &Client, option: Option<&[u8]>) -> Judged {
-    let (Some(secret), Some((own, server))) = (service.cookie_secrets.first(), option.and_then(|o| o.split_first_chunk::<8>()))
-    else {
-        return Judged { state: Cookie::Absent, reply: None };
-    };
-    let age = verify(service, client, own, server);
+pub(crate) fn judge(service: &Service, node: &NodeChunk, client: &Client, option: Option<&[u8]>) -> Judged {
+    let none = Judged { state: Cookie::Absent, reply: None };
+    let Some((own, server)) = option.and_then(|option| option.split_first_chunk::<8>()) else { return none };
+    let mut secrets = service.cookie_opener.as_ref().map(|opener| opener.opened(node)).unwrap_or_default();
+    secrets.extend_from_slice(&service.cookie_secrets);
+    let Some(secret) = secrets.first() else { return none };
+    let age = verify(&secrets, client, own, server);
     let state = match age {
         Some(_) => Cookie::Valid,
         None if server.is_empty() => Cookie::Asked,
@@ -51,7 +103,7 @@ pub(crate) fn judge(service: &Service, client: &Client, option: Option<&[u8]>) -
 }
 
 /// How old a cookie is, if it is to be believed.
-fn verify(service: &Service, client: &Client, own: &[u8; 8], server: &[u8]) -> Option<u32> {
+fn verify(secrets: &[[u8; 16]], client: &Client, own: &[u8; 8], server: &[u8]) -> Option<u32> {
     let server: &[u8; 16] = server.try_into().ok()?;
     let [version, r0, r1, r2, t0, t1, t2, t3, ..] = *server;
     if version != VERSION {
@@ -61,11 +113,11 @@ fn verify(service: &Service, client: &Client, own: &[u8; 8], server: &[u8]) -> O
     // Serial arithmetic: the number goes round in 2106.
     let age = client.now_secs.wrapping_sub(stamp);
     let is_fresh = age <= AGE_SECS_MAX || stamp.wrapping_sub(client.now_secs) <= AHEAD_SECS_MAX;
-    let matches = |secret| {
+    let matches = |secret: &[u8; 16]| {
         let made = make(secret, own, [version, r0, r1, r2], stamp, client.address);
         bool::from(made[8..].ct_eq(server))
     };
-    let is_ours = is_fresh && service.cookie_secrets.iter().any(matches);
+    let is_ours = is_fresh && secrets.iter().any(matches);
     is_ours.then_some(if age <= AGE_SECS_MAX { age } else { 0 })
 }
 
@@ -104,7 +156,11 @@ mod tests {
     }
 
     fn service(secrets: &[[u8; 16]]) -> Service {
-        Service { nsid: Vec::new(), cookie_secrets: secrets.to_vec(), signer: None }
+        Service { cookie_secrets: secrets.to_vec(), ..Service::default() }
+    }
+
+    fn judge(service: &Service, client: &Client, option: Option<&[u8]>) -> Judged {
+        super::judge(service, &NodeChunk::default(), client, option)
     }
 
     /// RFC 9018 appendix A.1 and A.4.
@@ -136,6 +192,43 @@ mod tests {
         {
             assert_eq!(judged(&[secret], address, now), (Cookie::Wrong, false), "{address} {now}");
         }
+    }
+
+    #[test]
+    fn what_all_nodes_share_goes_before_a_nodes_own() {
+        let (here, then) = ("198.51.100.100", 1_559_731_985);
+        let (one, other) = (NodeKey::generate(), NodeKey::generate());
+        let wrapped = |key: &NodeKey, secret: [u8; 16]| Bytes::from(key.seal(Purpose::CookieSecret, SUBJECT, &secret));
+        let service = |key: &NodeKey, own: u8| Service {
+            cookie_opener: Some(Arc::new(CookieOpener::new(key.clone()))),
+            ..service(&[[own; 16]])
+        };
+        let node = |wrapped: Vec<Bytes>| NodeChunk { cookie_secrets: wrapped, ..NodeChunk::default() };
+        let ask = |service: &Service, node: &NodeChunk, option: &[u8]| {
+            let judged = super::judge(service, node, &client(here, then), Some(option));
+            (judged.state, judged.reply.unwrap().to_vec())
+        };
+        let (first, second) = (service(&one, 1), service(&other, 2));
+        let (at_first, at_second) = (node(vec![wrapped(&one, SECRET)]), node(vec![wrapped(&other, SECRET)]));
+        let (state, made) = ask(&first, &at_first, &OWN);
+        assert_eq!((state, &made[8..]), (Cookie::Asked, &SERVER[..]), "not by its own");
+        assert_eq!(ask(&second, &at_second, &made), (Cookie::Valid, made.clone()), "known to its sibling");
+        // The next is believed first, and then makes them.
+        let next = node(vec![wrapped(&one, SECRET), wrapped(&one, [9; 16])]);
+        assert_eq!(ask(&first, &next, &made), (Cookie::Valid, made.clone()));
+        let (_, same) = ask(&first, &next, &OWN);
+        assert_eq!(same, made);
+        let turned = node(vec![wrapped(&one, [9; 16]), wrapped(&one, SECRET)]);
+        assert_eq!(ask(&first, &turned, &made).0, Cookie::Valid);
+        let (_, new) = ask(&first, &turned, &OWN);
+        assert_ne!(new, made);
+        assert_eq!(ask(&first, &next, &new).0, Cookie::Valid, "by a node that has not heard of it yet");
+        let over = node(vec![wrapped(&one, [9; 16])]);
+        assert_eq!(ask(&first, &over, &made).0, Cookie::Wrong);
+        // What is wrapped for another node is as good as none, and a node's own cookies are believed before and after.
+        let (state, own) = ask(&first, &at_second, &OWN);
+        assert!(state == Cookie::Asked && own != made);
+        assert_eq!(ask(&first, &at_first, &own).0, Cookie::Valid);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a query and an answer say of themselves (RFC 6891).
 
+use smallvec::SmallVec;
+
 use crate::{Rcode, UDP_OCTETS_MAX, cookie::PAIR, plan::ExtendedError};
 
 const NSID: u16 = 3;
@@ -16,6 +18,9 @@ const COMPACT_OK: u8 = 0x40;
 
 /// The fixed part of an OPT record: root, type, class, TTL, length.
 const HEAD: usize = 11;
+
+/// Room for what stays of one when its answer is cut.
+pub(crate) type Cut = SmallVec<[u8; 64]>;
 
 /// A query's OPT record.
 #[derive(Debug, Default)]
@@ -122,6 +127,24 @@ impl OptReply<'_> {
         }
         end
     }
+}
+
+/// What of an answer's OPT record stays when the answer is cut: its head, and its cookie. None where it is none of ours.
+pub(crate) fn cut(record: &[u8]) -> Option<Cut> {
+    let (head, mut rest) = record.split_first_chunk::<HEAD>()?;
+    let mut kept = Cut::from_slice(head);
+    kept[HEAD - 2..].fill(0);
+    while let Some((&[c0, c1, l0, l1], after)) = rest.split_first_chunk::<4>() {
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        let end = 4 + length;
+        if u16::from_be_bytes([c0, c1]) == COOKIE && length == PAIR {
+            kept.extend_from_slice(rest.get(..end)?);
+            kept[HEAD - 1] = u8::try_from(end).ok()?;
+            break;
+        }
+        rest = after.get(length..)?;
+    }
+    Some(kept)
 }
 
 struct Octets<'o> {

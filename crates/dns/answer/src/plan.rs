@@ -3,17 +3,20 @@
 //! RFC 1034 §4.3.2, RFC 4592 for wildcards, RFC 2308 for what is not there, RFC 6604 for the code at the end of a chain, and
 //! edge-behaviour §1.5 (proxied names), §1.6 (flattening) and §1.11.
 
+mod challenge;
 mod flatten;
 pub(crate) mod types;
+pub(crate) mod whole;
 
 use std::net::IpAddr;
 
-use poterne_dns_wire::{KeyName, RecordSet, RecordSets, rtype};
-use poterne_model::{Name, TunnelId, chain::CHAIN_LENGTH_MAX, name::is_within};
-use poterne_snapshot::{Found, NameChunk, Shows, Snapshot, Zone, ZoneDns, ZoneHead};
+use poterne_dns_wire::{KeyName, RecordSet, RecordSets, Sets, rtype};
+use poterne_model::{AccountId, Name, TunnelId, chain::CHAIN_LENGTH_MAX, name::is_within};
+use poterne_snapshot::{Found, NameView, Shows, Snapshot, Zone, ZoneDns, ZoneHead, transfer::Standing};
 use smallvec::SmallVec;
 
-use crate::{Kind, Rcode, query::Question};
+use crate::{Elsewhere, Kind, Rcode, Sought, query::Question};
+pub(crate) use challenge::Texts;
 use flatten::Flattened;
 
 /// TTL of what is made of the edges' addresses, in seconds (edge-behaviour §1.5).
@@ -21,6 +24,23 @@ pub(crate) const EDGE_TTL_SECS: u32 = 300;
 
 /// TTL of the answer to "anything", in seconds (edge-behaviour §1.11).
 pub(crate) const ANY_TTL_SECS: u32 = 3600;
+
+/// What answers are made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    /// What names of others lead to, where somebody looks that up.
+    pub(crate) elsewhere: Option<&'a Elsewhere>,
+    /// Seconds since the Unix epoch, modulo 2^32.
+    pub(crate) now_secs: u32,
+}
+
+impl<'a> Sources<'a> {
+    /// The snapshot alone: what leads elsewhere is not looked up.
+    fn alone(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, elsewhere: None, now_secs: 0 }
+    }
+}
 
 /// An answer, undecided in nothing but its octets.
 #[derive(Debug)]
@@ -34,6 +54,11 @@ pub(crate) struct Plan<'a> {
     pub(crate) zone: Option<&'a ZoneHead>,
     /// The name that is not there, or has not what was asked for, or is delegated; and its zone.
     pub(crate) denied: Option<(&'a Zone, Owner<'a>)>,
+    /// The addresses that [`Data::Elsewhere`] means.
+    pub(crate) elsewhere: Option<RecordSets>,
+    /// What should be looked up, and whether the answer is none without it.
+    pub(crate) sought: Option<Box<Sought>>,
+    pub(crate) lacks: bool,
 }
 
 /// An extended error (RFC 8914).
@@ -46,6 +71,10 @@ pub(crate) struct ExtendedError {
 impl ExtendedError {
     /// RFC 8914 §4.15.
     pub(crate) const NOT_READY: Self = Self { code: 14, text: "the zone is not whole on this node yet" };
+    /// RFC 8914 §4.15.
+    pub(crate) const NOT_COPIED: Self = Self { code: 14, text: "the zone has not come from its primaries yet" };
+    /// RFC 8914 §4.25.
+    pub(crate) const EXPIRED: Self = Self { code: 24, text: "the zone has expired: its primaries are not heard of" };
     /// RFC 8914 §4.19.
     pub(crate) const PROHIBITED: Self = Self { code: 18, text: "" };
     /// RFC 8914 §4.21.
@@ -54,8 +83,15 @@ impl ExtendedError {
     pub(crate) const INVALID_TYPE: Self = Self { code: 30, text: "" };
     /// RFC 8914 §4.1: other.
     pub(crate) const CNAME_LOOP: Self = Self { code: 0, text: "a CNAME chain comes back to itself" };
-    /// RFC 8914 §4.15.
-    pub(crate) const LEADS_AWAY: Self = Self { code: 14, text: "the apex has a CNAME to a name of another zone" };
+    /// RFC 8914 §4.1: other.
+    pub(crate) const LEADS_AWAY: Self =
+        Self { code: 0, text: "the apex has a CNAME to another zone, and nobody to ask where that is" };
+    /// RFC 8914 §4.23.
+    pub(crate) const UNREACHED: Self = Self { code: 22, text: "what the CNAME leads to cannot be found" };
+    /// RFC 8914 §4.4.
+    pub(crate) const STALE: Self = Self { code: 3, text: "what the CNAME leads to cannot be found anew" };
+    /// RFC 8914 §4.16.
+    pub(crate) const BLOCKED: Self = Self { code: 15, text: "the CNAME leads to private addresses alone" };
 }
 
 /// One record set of an answer.
@@ -99,10 +135,14 @@ pub(crate) enum Data<'a> {
     OfKeys(RecordSet<'a>),
     /// The edges' addresses of the item's type.
     Edge,
+    /// Addresses found at another provider: [`Plan::elsewhere`].
+    Elsewhere,
     /// How to reach the edges over HTTP, with hints of these families.
     Service { ipv4: bool, ipv6: bool },
     /// The zone's start of authority.
     Soa(&'a ZoneHead, &'a ZoneDns),
+    /// Challenges, and the user's own TXT records beside them.
+    Texts(Texts<'a>),
     /// Name servers, and the user's own beside them.
     NameServers(&'a [Name], Option<RecordSet<'a>>),
     /// RFC 8482 §4.2.
@@ -118,7 +158,9 @@ pub(crate) enum Data<'a> {
 impl Plan<'_> {
     /// An answer without records.
     pub(crate) fn error(rcode: Rcode, why: Option<ExtendedError>) -> Self {
-        Self { rcode, is_authoritative: false, items: SmallVec::new(), why, kind: Kind::Error, zone: None, denied: None }
+        let (items, kind) = (SmallVec::new(), Kind::Error);
+        let (zone, denied, elsewhere, sought) = (None, None, None, None);
+        Self { rcode, is_authoritative: false, items, why, kind, zone, denied, elsewhere, sought, lacks: false }
     }
 
     /// No error, and nothing beside.
@@ -128,14 +170,15 @@ impl Plan<'_> {
 }
 
 /// Answers a question that is one.
-pub(crate) fn of<'a>(snapshot: &'a Snapshot, question: &Question<'_>) -> Plan<'a> {
-    let mut walk = Walk::new(snapshot, question.rtype);
+pub(crate) fn of<'a>(sources: Sources<'a>, question: &Question<'_>) -> Plan<'a> {
+    let mut walk = Walk::new(sources, question.rtype);
     walk.run(question);
     walk.plan.zone = walk.zone.map(|(zone, _)| zone.head());
     walk.plan
 }
 
 struct Walk<'a> {
+    sources: Sources<'a>,
     snapshot: &'a Snapshot,
     rtype: u16,
     plan: Plan<'a>,
@@ -160,6 +203,9 @@ impl<'a> Walk<'a> {
     fn run(&mut self, question: &Question<'_>) {
         let Some(zone) = self.zone_of(question) else { return self.fail(Rcode::Refused, ExtendedError::NOT_AUTHORITATIVE) };
         let Some(dns) = &zone.head().dns else { return self.fail(Rcode::ServFail, ExtendedError::NOT_READY) };
+        if let Some(why) = unanswered(zone) {
+            return self.fail(Rcode::ServFail, why);
+        }
         self.zone = Some((zone, dns));
         self.plan.is_authoritative = true;
         let mut follow = self.at(Place { zone, dns, name: question.key.as_str(), owner: Owner::Question });
@@ -197,9 +243,8 @@ impl<'a> Walk<'a> {
     }
 
     /// The zone over a name that a chain leads to, if the same account's and whole.
-    fn own_zone_over(&self, key: &KeyName, account: poterne_model::AccountId) -> Option<(&'a Zone, &'a ZoneDns)> {
-        let zone = self.snapshot.zone_over(key.as_str()).filter(|zone| zone.head().account == account)?;
-        Some((zone, zone.head().dns.as_ref()?))
+    fn own_zone_over(&self, key: &KeyName, account: AccountId) -> Option<(&'a Zone, &'a ZoneDns)> {
+        own_zone_over(self.snapshot, account, key.as_str())
     }
 
     /// Answers for a name; returns what its CNAME leads to, if that is to be followed.
@@ -222,11 +267,18 @@ impl<'a> Walk<'a> {
         if self.is_of_tunnel(place.name) {
             return self.no_data(place);
         }
-        match place.zone.find(place.name) {
-            Found::Name(chunk) | Found::Wildcard(chunk) => self.name(place, chunk),
-            Found::Empty if place.is_apex() => self.apex(place, None),
-            Found::Empty => self.no_data(place),
-            Found::Nothing => {
+        let found = place.zone.find(place.name);
+        let texts = self.texts(place, found);
+        match (found, texts) {
+            (_, Some(texts)) if self.rtype == rtype::TXT => {
+                self.challenged(place, texts);
+                None
+            }
+            (Found::Name(chunk) | Found::Wildcard(chunk), _) => self.name(place, chunk),
+            (Found::Empty, _) if place.is_apex() => self.apex(place, None),
+            (Found::Empty | Found::Nothing, Some(_)) if matches!(self.rtype, rtype::ANY | rtype::RRSIG) => self.minimal(place),
+            (Found::Empty, _) | (Found::Nothing, Some(_)) => self.no_data(place),
+            (Found::Nothing, None) => {
                 self.plan.rcode = Rcode::NxDomain;
                 self.plan.kind = Kind::NoName;
                 self.soa(place);
@@ -242,7 +294,7 @@ impl<'a> Walk<'a> {
         label.is_some_and(|label| label.parse::<TunnelId>().is_ok())
     }
 
-    fn apex(&mut self, place: Place<'a, '_>, chunk: Option<&'a NameChunk>) -> Option<&'a [u8]> {
+    fn apex(&mut self, place: Place<'a, '_>, chunk: Option<NameView<'a>>) -> Option<&'a [u8]> {
         match self.rtype {
             rtype::SOA => {
                 let Place { zone, dns, .. } = place;
@@ -251,7 +303,7 @@ impl<'a> Walk<'a> {
             }
             rtype::NS => {
                 let Some(servers) = self.name_servers(place, chunk) else { return self.no_data(place) };
-                self.put(Section::Answer, place.owner, rtype::NS, place.dns.ns_ttl_secs, servers);
+                self.put(Section::Answer, place.owner, rtype::NS, ns_ttl_secs(place, chunk), servers);
                 None
             }
             rtype if types::is_of_keys(rtype) && place.dns.keys.is_some() => {
@@ -268,14 +320,19 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn name_servers(&self, place: Place<'a, '_>, chunk: Option<&'a NameChunk>) -> Option<Data<'a>> {
-        let given = &place.dns.name_servers;
-        let given = if given.is_empty() { &self.snapshot.node().nameservers } else { given };
-        let own = chunk.filter(|_| place.dns.multi_provider).and_then(|chunk| chunk.sets.get(rtype::NS));
+    fn name_servers(&self, place: Place<'a, '_>, chunk: Option<NameView<'a>>) -> Option<Data<'a>> {
+        let given = &*place.dns.name_servers;
+        let given = match place.zone.transfer() {
+            // A copy says what its primary says.
+            Some(transfer) if transfer.incoming.is_some() => &[],
+            _ if given.is_empty() => &*self.snapshot.node().nameservers,
+            _ => given,
+        };
+        let own = chunk.filter(|_| given.is_empty() || place.dns.multi_provider).and_then(|chunk| chunk.sets.get(rtype::NS));
         (!given.is_empty() || own.is_some()).then_some(Data::NameServers(given, own))
     }
 
-    fn name(&mut self, place: Place<'a, '_>, chunk: &'a NameChunk) -> Option<&'a [u8]> {
+    fn name(&mut self, place: Place<'a, '_>, chunk: NameView<'a>) -> Option<&'a [u8]> {
         if place.is_apex() {
             return self.apex(place, Some(chunk));
         }
@@ -285,7 +342,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn shown(&mut self, place: Place<'a, '_>, chunk: &'a NameChunk) -> Option<&'a [u8]> {
+    fn shown(&mut self, place: Place<'a, '_>, chunk: NameView<'a>) -> Option<&'a [u8]> {
         if chunk.shows != Shows::Records {
             return self.proxied(place, chunk);
         }
@@ -304,8 +361,21 @@ impl<'a> Walk<'a> {
                 self.put(Section::Answer, place.owner, set.rtype, ttl_secs, Data::Set(set));
                 None
             }
+            Flattened::Elsewhere(ttl_secs) => {
+                self.put(Section::Answer, place.owner, self.rtype, ttl_secs, Data::Elsewhere);
+                None
+            }
             Flattened::Edge(shows) => self.edge(place, shows),
             Flattened::Nothing => self.no_data(place),
+            Flattened::Unknown => {
+                self.fail(Rcode::ServFail, ExtendedError::UNREACHED);
+                self.plan.lacks = self.plan.sought.is_some();
+                None
+            }
+            Flattened::Failed => {
+                self.fail(Rcode::ServFail, ExtendedError::UNREACHED);
+                None
+            }
             Flattened::Loop => {
                 self.fail(Rcode::ServFail, ExtendedError::CNAME_LOOP);
                 None
@@ -317,7 +387,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn proxied(&mut self, place: Place<'a, '_>, chunk: &'a NameChunk) -> Option<&'a [u8]> {
+    fn proxied(&mut self, place: Place<'a, '_>, chunk: NameView<'a>) -> Option<&'a [u8]> {
         match self.rtype {
             rtype::A | rtype::AAAA => self.edge(place, chunk.shows),
             // The user's own takes precedence (edge-behaviour §1.9).
@@ -356,7 +426,7 @@ impl<'a> Walk<'a> {
         None
     }
 
-    fn set_or_nothing(&mut self, place: Place<'a, '_>, sets: &'a RecordSets) -> Option<&'a [u8]> {
+    fn set_or_nothing(&mut self, place: Place<'a, '_>, sets: &Sets<'a>) -> Option<&'a [u8]> {
         match sets.get(self.rtype) {
             Some(set) => {
                 self.put(Section::Answer, place.owner, set.rtype, set.ttl_secs, Data::Set(set));
@@ -385,7 +455,7 @@ impl<'a> Walk<'a> {
     }
 
     /// RFC 1034 §4.3.2 3b: who answers instead, and where he is when that is below what he answers for (RFC 9471).
-    fn refer(&mut self, zone: &'a Zone, cut: &str, sets: &'a RecordSets) {
+    fn refer(&mut self, zone: &'a Zone, cut: &str, sets: &Sets<'a>) {
         let Some(servers) = sets.get(rtype::NS) else { return };
         self.plan.is_authoritative = false;
         self.plan.kind = Kind::Referral;
@@ -412,14 +482,52 @@ impl<'a> Walk<'a> {
     }
 
     fn fail(&mut self, rcode: Rcode, why: ExtendedError) {
-        self.plan = Plan::error(rcode, Some(why));
+        let sought = self.plan.sought.take();
+        self.plan = Plan { sought, ..Plan::error(rcode, Some(why)) };
     }
+}
+
+/// Why a zone that is another server's is not answered for.
+fn unanswered(zone: &Zone) -> Option<ExtendedError> {
+    match zone.transfer()?.incoming.as_ref()?.standing {
+        Standing::Whole => None,
+        Standing::Waiting => Some(ExtendedError::NOT_COPIED),
+        Standing::Expired => Some(ExtendedError::EXPIRED),
+    }
+}
+
+/// TTL of an apex' NS records.
+fn ns_ttl_secs(place: Place<'_, '_>, chunk: Option<NameView<'_>>) -> u32 {
+    let is_copy = place.zone.transfer().is_some_and(|transfer| transfer.incoming.is_some());
+    let copied = chunk.filter(|_| is_copy).and_then(|chunk| chunk.sets.get(rtype::NS));
+    copied.map_or(place.dns.ns_ttl_secs, |set| set.ttl_secs)
+}
+
+/// What is answered to "what changed" over UDP, where it never fits: which version there is (RFC 1995 §2). None where nobody may have the
+/// zone.
+pub(crate) fn of_difference<'a>(snapshot: &'a Snapshot, question: &Question<'_>) -> Option<Plan<'a>> {
+    let zone = snapshot.zone_over(question.key.as_str()).filter(|zone| zone.head().apex.as_str() == question.key.as_str())?;
+    zone.transfer()?.outgoing.as_ref()?;
+    let mut walk = Walk::new(Sources::alone(snapshot), rtype::SOA);
+    walk.run(question);
+    walk.plan.zone = walk.zone.map(|(zone, _)| zone.head());
+    Some(walk.plan)
 }
 
 impl Place<'_, '_> {
     fn is_apex(&self) -> bool {
         self.name == self.zone.head().apex.as_str()
     }
+}
+
+fn own_zone_over<'a>(snapshot: &'a Snapshot, account: AccountId, name: &str) -> Option<(&'a Zone, &'a ZoneDns)> {
+    let zone = snapshot.zone_over(name).filter(|zone| zone.head().account == account)?;
+    Some((zone, zone.head().dns.as_ref().filter(|_| unanswered(zone).is_none())?))
+}
+
+/// Whether this account's zones here say what is at a name, so that nobody else need be asked.
+pub fn is_own(snapshot: &Snapshot, account: AccountId, name: &Name) -> bool {
+    own_zone_over(snapshot, account, name.as_str()).is_some_and(|(zone, _)| zone.cut(name.as_str()).is_none())
 }
 
 /// Whether a name is the apex of a zone here that lies below this one, which need not say so by NS records: whoever asks this server is

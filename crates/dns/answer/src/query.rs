@@ -12,7 +12,9 @@ use crate::{
 pub(crate) const HEADER: usize = 12;
 
 const QUERY: u8 = 0;
-const NOTIFY: u8 = 4;
+
+/// RFC 1996.
+pub(crate) const NOTIFY: u8 = 4;
 
 /// SIG(0), RFC 2931.
 const SIG: u16 = 24;
@@ -73,9 +75,7 @@ pub(crate) fn parse(octets: &[u8]) -> Parsed<'_> {
     };
     let refused = |rcode| Parsed::Refused { header, rcode };
     match header.opcode {
-        QUERY => {}
-        // No zone here is another server's copy.
-        NOTIFY => return refused(Rcode::Refused),
+        QUERY | NOTIFY => {}
         _ => return refused(Rcode::NotImp),
     }
     let count = |at: usize| usize::from(u16::from_be_bytes([counts[at], counts[at + 1]]));
@@ -131,14 +131,14 @@ fn question<'q>(octets: &'q [u8], at: &mut usize) -> Option<Question<'q>> {
     })
 }
 
-struct Record<'q> {
-    rtype: u16,
+pub(crate) struct Record<'q> {
+    pub(crate) rtype: u16,
     class: u16,
     ttl: [u8; 4],
-    data: &'q [u8],
+    pub(crate) data: &'q [u8],
 }
 
-fn record<'q>(octets: &'q [u8], at: &mut usize) -> Option<Record<'q>> {
+pub(crate) fn record<'q>(octets: &'q [u8], at: &mut usize) -> Option<Record<'q>> {
     let start = name::skip(octets, *at)?;
     let [t0, t1, c0, c1, ttl @ .., l0, l1] = *octets.get(start..)?.first_chunk::<10>()?;
     let end = start + 10 + usize::from(u16::from_be_bytes([l0, l1]));

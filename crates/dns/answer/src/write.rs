@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use poterne_dns_sign::Signature;
-use poterne_dns_wire::{RecordSet, name, rtype};
+use poterne_dns_wire::{RecordSet, RecordSets, name, rtype};
 use poterne_model::Name;
 use poterne_snapshot::{NodeChunk, ZoneDns, ZoneHead};
 use smallvec::SmallVec;
 
 use crate::{
     Rcode,
-    edns::OptReply,
+    edns::{self, OptReply},
     plan::{self, Data, Item, Owner, Plan, Section},
     query::{HEADER, Header, Query},
     sign::More,
@@ -47,9 +47,30 @@ pub(crate) fn truncate(response: &mut [u8]) -> usize {
         _ => Some(HEADER),
     };
     let Some(end) = end else { return response.len() };
+    // RFC 6891 §6.1.1: an answer in EDNS is one also when it is cut; and a cookie in it is what lets the client prove himself.
+    let kept = opt_in(response, end).and_then(edns::cut);
     response[2] |= TRUNCATED;
     response[6..HEADER].fill(0);
-    end
+    let Some(kept) = kept else { return end };
+    response[HEADER - 1] = 1;
+    response[end..end + kept.len()].copy_from_slice(&kept);
+    end + kept.len()
+}
+
+/// The OPT record among the records that begin at `at`.
+fn opt_in(response: &[u8], mut at: usize) -> Option<&[u8]> {
+    let count = |at: usize| u32::from(u16::from_be_bytes([response[at], response[at + 1]]));
+    for _ in 0..count(6) + count(8) + count(10) {
+        let start = name::skip(response, at)?;
+        let [t0, t1, .., l0, l1] = *response.get(start..)?.first_chunk::<10>()?;
+        let end = start + 10 + usize::from(u16::from_be_bytes([l0, l1]));
+        let record = response.get(at..end)?;
+        if u16::from_be_bytes([t0, t1]) == rtype::OPT {
+            return Some(record);
+        }
+        at = end;
+    }
+    None
 }
 
 /// Says of a response that there is more over TCP.
@@ -107,7 +128,7 @@ impl<'o, 'q> Writer<'o, 'q> {
         }
         let end = self.at;
         for item in &plan.items {
-            let records = self.item(item, node, turn);
+            let records = self.item(item, node, turn, plan.elsewhere.as_ref());
             let count = match item.section {
                 Section::Answer => &mut counts[1],
                 Section::Authority => &mut counts[2],
@@ -134,7 +155,7 @@ impl<'o, 'q> Writer<'o, 'q> {
     }
 
     /// Writes one set; returns how many records that were.
-    fn item(&mut self, item: &Item<'_>, node: &NodeChunk, turn: u32) -> u16 {
+    fn item(&mut self, item: &Item<'_>, node: &NodeChunk, turn: u32, elsewhere: Option<&RecordSets>) -> u16 {
         match item.data {
             Data::Set(set) => self.set(item, &set, turn),
             Data::OfKeys(set) => self.records(item, set.records(), |writer, data| writer.put(data)),
@@ -142,6 +163,10 @@ impl<'o, 'q> Writer<'o, 'q> {
                 IpAddr::V4(address) => writer.put(&address.octets()),
                 IpAddr::V6(address) => writer.put(&address.octets()),
             }),
+            Data::Elsewhere => match elsewhere.and_then(|sets| sets.get(item.rtype)) {
+                Some(set) => self.set(item, &set, turn),
+                None => 0,
+            },
             Data::Service { ipv4, ipv6 } => {
                 self.records(item, std::iter::once(()), |writer, ()| service(node, ipv4, ipv6, &mut |piece| writer.put(piece)))
             }
@@ -151,6 +176,7 @@ impl<'o, 'q> Writer<'o, 'q> {
                 writer.name(&rname);
                 numbers.iter().for_each(|number| writer.put(&number.to_be_bytes()));
             }),
+            Data::Texts(texts) => self.records(item, texts.data(), |writer, data| writer.put(data)),
             Data::NameServers(given, own) => {
                 let mut count = self.records(item, given.iter(), |writer, name| writer.name_of(name));
                 let is_given = |data: &&[u8]| given.iter().any(|name| *labels(name) == **data);

@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
+use poterne_dns_wire::Rcode;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket},
     time::Instant,
 };
 
-use crate::message::{Code, Question, Reply, ReplyError, UDP_OCTETS_MAX};
+use crate::message::{Question, Reply, ReplyError, UDP_OCTETS_MAX};
 
 /// How long one attempt may take (edge-behaviour §1.3).
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -76,7 +77,7 @@ pub enum AskError {
 pub async fn ask(server: SocketAddr, question: &Question, how: How) -> Result<Reply, AskError> {
     let reply = ask_with(server, question, how, true).await?;
     match reply.code {
-        Code::FormErr | Code::NotImp => ask_with(server, question, how, false).await,
+        Rcode::FormErr | Rcode::NotImp => ask_with(server, question, how, false).await,
         _ => Ok(reply),
     }
 }
@@ -129,6 +130,8 @@ async fn over_tcp(server: SocketAddr, question: &Question, how: How, edns: bool)
         Err(_) => Err(AskError::Silent { server, tries: 1 }),
         Ok(Err(error)) => Err(io(error)),
         Ok(Ok(octets)) => match question.reply(id, &octets) {
+            // Cut over a stream, where there is room: it is not the answer, and not that there is none either.
+            Ok(reply) if reply.truncated => Err(AskError::Malformed { server }),
             Ok(reply) => Ok(reply),
             Err(ReplyError::Foreign | ReplyError::Malformed) => Err(AskError::Malformed { server }),
         },

@@ -1,11 +1,12 @@
 //! What a zone's parent says of it: each of its servers is asked for itself, past every cache (edge-behaviour §1.1).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Instant};
 
+use poterne_dns_wire::Rcode;
 use poterne_model::{AccountId, Name, Rdata, Rtype, name::ancestors};
 
 use crate::{
-    message::{Code, Question, Record, Reply},
+    message::{Question, Record, Reply},
     referral,
     resolver::{Budget, ResolveError, Resolver, Server},
 };
@@ -82,8 +83,8 @@ impl Delegation {
 pub fn seen(reply: &Reply, zone: &Name, parent: Option<&Name>) -> Result<Seen, String> {
     let believed = |name: &Name| parent.is_none_or(|parent| name.is_within(parent));
     match reply.code {
-        Code::NoError => {}
-        Code::NxDomain if reply.authoritative => return Ok(Seen { ds: Some(Vec::new()), ..Seen::default() }),
+        Rcode::NoError => {}
+        Rcode::NxDomain if reply.authoritative => return Ok(Seen { ds: Some(Vec::new()), ..Seen::default() }),
         code => return Err(code.to_string()),
     }
     let servers = referral::servers(reply, zone, believed);
@@ -114,7 +115,7 @@ impl Resolver {
                 let own = reply.answers.iter().filter(|record| record.owner == *zone);
                 let digests = own.filter_map(Record::held).filter(|rdata| rdata.rtype() == Rtype::Ds).cloned();
                 // A DS is the parent's own record: only who speaks for the parent can say that there is none.
-                let said = matches!(reply.code, Code::NoError | Code::NxDomain) && reply.authoritative;
+                let said = matches!(reply.code, Rcode::NoError | Rcode::NxDomain) && reply.authoritative;
                 seen.ds = said.then(|| digests.collect());
             }
             views.push(View { server, seen: of });
@@ -136,7 +137,7 @@ impl Resolver {
         zone: &Name,
     ) -> Result<(Option<Name>, Vec<Server>), ResolveError> {
         if !self.settings().roots.is_empty() {
-            let arrived = self.descend(zone, Rtype::Ns, Some(zone), account, &mut Budget::new(), 0).await?;
+            let arrived = self.descend(zone, Rtype::Ns, Some(zone), account, &mut Budget::new(Instant::now()), 0).await?;
             return Ok((arrived.zone, arrived.servers));
         }
         if self.settings().resolvers.is_empty() {
@@ -192,7 +193,7 @@ mod tests {
         Record { owner: name(owner), ttl_secs: 60, data: Data::Held(rdata) }
     }
 
-    fn reply(code: Code, authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> Reply {
+    fn reply(code: Rcode, authoritative: bool, answers: Vec<Record>, authorities: Vec<Record>) -> Reply {
         Reply { code, authoritative, truncated: false, authentic: false, answers, authorities, additionals: vec![] }
     }
 
@@ -201,9 +202,9 @@ mod tests {
         let (zone, com) = (name("example.com"), name("com"));
         let records = || vec![ns("example.com", "NS2.example.net."), ns("example.com", "ns1.example.net.")];
         let expected = vec![name("ns1.example.net"), name("ns2.example.net")];
-        let referral = seen(&reply(Code::NoError, false, vec![], records()), &zone, Some(&com)).unwrap();
+        let referral = seen(&reply(Rcode::NoError, false, vec![], records()), &zone, Some(&com)).unwrap();
         assert_eq!(referral.name_servers, expected);
-        let both = seen(&reply(Code::NoError, true, records(), vec![]), &zone, Some(&com)).unwrap();
+        let both = seen(&reply(Rcode::NoError, true, records(), vec![]), &zone, Some(&com)).unwrap();
         assert_eq!(both.name_servers, expected);
     }
 
@@ -211,10 +212,10 @@ mod tests {
     fn not_delegated_is_something_else_than_not_said() {
         let (zone, com) = (name("example.com"), name("com"));
         let nothing = Seen { ds: Some(vec![]), ..Seen::default() };
-        assert_eq!(seen(&reply(Code::NxDomain, true, vec![], vec![]), &zone, Some(&com)), Ok(nothing), "no DS either");
-        assert_eq!(seen(&reply(Code::NoError, true, vec![], vec![]), &zone, Some(&com)), Ok(Seen::default()));
-        assert!(seen(&reply(Code::NxDomain, false, vec![], vec![]), &zone, Some(&com)).is_err());
-        assert!(seen(&reply(Code::Refused, false, vec![], vec![]), &zone, Some(&com)).is_err());
-        assert!(seen(&reply(Code::NoError, false, vec![], vec![ns("com", "a.net.")]), &zone, Some(&com)).is_err());
+        assert_eq!(seen(&reply(Rcode::NxDomain, true, vec![], vec![]), &zone, Some(&com)), Ok(nothing), "no DS either");
+        assert_eq!(seen(&reply(Rcode::NoError, true, vec![], vec![]), &zone, Some(&com)), Ok(Seen::default()));
+        assert!(seen(&reply(Rcode::NxDomain, false, vec![], vec![]), &zone, Some(&com)).is_err());
+        assert!(seen(&reply(Rcode::Refused, false, vec![], vec![]), &zone, Some(&com)).is_err());
+        assert!(seen(&reply(Rcode::NoError, false, vec![], vec![ns("com", "a.net.")]), &zone, Some(&com)).is_err());
     }
 }

@@ -11,6 +11,7 @@
 //! * [`cache`]: what is still good, and what may be handed out stale; pure;
 //! * [`hints`]: root hints and `resolv.conf`, read;
 //! * [`client`]: one question to one server; [`transfer`]: one zone from one server;
+//! * [`incoming`]: what a primary sends of a zone that is copied here, read; pure; [`primary`]: asking it, signed;
 //! * [`resolver`]: all of it together, bounded; [`mod@delegation`]: what the parent's servers say of a zone.
 //!
 //! Where a user's records lead is a stranger's word: a server that was learned from one is asked, and an address that was learned is
@@ -24,15 +25,18 @@ pub mod cache;
 pub mod client;
 pub mod delegation;
 pub mod hints;
+pub mod incoming;
 pub mod message;
+pub mod primary;
 pub mod referral;
 pub mod resolver;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod transfer;
 
 pub use client::AskError;
 pub use delegation::{Delegation, Seen, View};
-pub use message::{Code, Data, Question, Record, Reply};
-pub use resolver::{Addresses, Found, ResolveError, Resolver, Server, Settings};
+pub use message::{Data, Question, Record, Reply};
+pub use poterne_dns_wire::Rcode;
+pub use resolver::{Addresses, Ends, Found, ResolveError, Resolver, Server, Settings};
 pub use transfer::TransferError;

@@ -1,12 +1,11 @@
 //! Questions and replies. The wire is read by the `domain` crate and turned into `model`'s records here; a record that those cannot be
 //! (an owner name with odd octets, data of a type that is not read) is left out, or kept as its type's number.
 
-use std::fmt;
-
 use domain::{
     base::{Message, ParsedName, iana::Class},
     rdata::AllRecordData,
 };
+use poterne_dns_wire::Rcode;
 use poterne_model::{
     Name, Rdata, Rtype,
     rdata::{Host, Hosts},
@@ -31,25 +30,6 @@ pub struct Question {
     pub name: Name,
     /// Of which type.
     pub rtype: Rtype,
-}
-
-/// What a server answers with beside records (RFC 1035 §4.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Code {
-    /// NOERROR.
-    NoError,
-    /// FORMERR.
-    FormErr,
-    /// SERVFAIL.
-    ServFail,
-    /// NXDOMAIN.
-    NxDomain,
-    /// NOTIMP.
-    NotImp,
-    /// REFUSED.
-    Refused,
-    /// Another.
-    Unusual(u8),
 }
 
 /// One record of a reply.
@@ -83,7 +63,7 @@ pub enum Data {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// How it went.
-    pub code: Code,
+    pub code: Rcode,
     /// The server speaks for the zone (AA).
     pub authoritative: bool,
     /// It did not fit (TC).
@@ -107,34 +87,6 @@ pub enum ReplyError {
     /// It cannot be read.
     #[error("it cannot be read")]
     Malformed,
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoError => "NOERROR",
-            Self::FormErr => "FORMERR",
-            Self::ServFail => "SERVFAIL",
-            Self::NxDomain => "NXDOMAIN",
-            Self::NotImp => "NOTIMP",
-            Self::Refused => "REFUSED",
-            Self::Unusual(code) => return write!(f, "RCODE {code}"),
-        })
-    }
-}
-
-impl From<u8> for Code {
-    fn from(code: u8) -> Self {
-        match code {
-            0 => Self::NoError,
-            1 => Self::FormErr,
-            2 => Self::ServFail,
-            3 => Self::NxDomain,
-            4 => Self::NotImp,
-            5 => Self::Refused,
-            code => Self::Unusual(code),
-        }
-    }
 }
 
 impl Question {
@@ -191,13 +143,13 @@ impl Question {
         if header.id() != id || !header.qr() {
             return Err(ReplyError::Foreign);
         }
-        let code = Code::from(header.rcode().to_int());
+        let code = Rcode::from(u16::from(header.rcode().to_int()));
         match message.sole_question() {
             Ok(asked) if self.is(asked.qname(), asked.qtype().to_int(), qtype) => {}
             Ok(_) => return Err(ReplyError::Foreign),
             // Servers that understood nothing have nothing to repeat; the id alone vouches for them, and they say nothing.
             Err(_) if may_lack_question && message.header_counts().qdcount() == 0 => {}
-            Err(_) if code != Code::NoError && code != Code::NxDomain && message.header_counts().ancount() == 0 => {}
+            Err(_) if code != Rcode::NoError && code != Rcode::NxDomain && message.header_counts().ancount() == 0 => {}
             Err(_) => return Err(ReplyError::Foreign),
         }
         let mut reply = Reply {
@@ -246,11 +198,11 @@ impl Question {
 }
 
 /// A TTL with its highest bit set is zero (RFC 2181 §8).
-const fn ttl(secs: u32) -> u32 {
+pub(crate) const fn ttl(secs: u32) -> u32 {
     if secs > i32::MAX.unsigned_abs() { 0 } else { secs }
 }
 
-fn data(number: u16, read: &AllRecordData<&[u8], ParsedName<&[u8]>>) -> Data {
+pub(crate) fn data(number: u16, read: &AllRecordData<&[u8], ParsedName<&[u8]>>) -> Data {
     if let AllRecordData::Soa(soa) = read {
         return Data::Soa { serial: soa.serial().into_int(), minimum_secs: soa.minimum().as_secs() };
     }

@@ -6,9 +6,10 @@
 
 use std::net::IpAddr;
 
+use poterne_dns_wire::Rcode;
 use poterne_model::{Name, Rdata, Rtype, rdata::Host};
 
-use crate::message::{Code, Question, Record, Reply};
+use crate::message::{Question, Record, Reply};
 
 /// Most name servers of one referral that are looked at.
 pub const NAME_SERVERS_MAX: usize = 13;
@@ -42,7 +43,7 @@ pub enum Step {
 pub fn step(reply: &Reply, question: &Question, zone: Option<&Name>) -> Step {
     let believed = |name: &Name| zone.is_none_or(|zone| name.is_within(zone));
     match reply.code {
-        Code::NoError | Code::NxDomain => {}
+        Rcode::NoError | Rcode::NxDomain => {}
         code => return Step::Lame(code.to_string()),
     }
     let own: Vec<&Record> = reply.answers.iter().filter(|record| record.owner == question.name).collect();
@@ -60,11 +61,11 @@ pub fn step(reply: &Reply, question: &Question, zone: Option<&Name>) -> Step {
         let is_below = zone.is_none_or(|zone| record.owner != *zone && record.owner.is_within(zone));
         record.name_server().is_some() && is_below && question.name.is_within(&record.owner)
     });
-    if let Some(cut) = cut.filter(|_| reply.code == Code::NoError && !reply.authoritative) {
+    if let Some(cut) = cut.filter(|_| reply.code == Rcode::NoError && !reply.authoritative) {
         return Step::Referral { cut: cut.owner.clone(), servers: servers(reply, &cut.owner, believed) };
     }
     if reply.authoritative {
-        return Step::Nothing { exists: reply.code == Code::NoError, ttl_secs: reply.negative_ttl_secs().unwrap_or(0) };
+        return Step::Nothing { exists: reply.code == Rcode::NoError, ttl_secs: reply.negative_ttl_secs().unwrap_or(0) };
     }
     Step::Lame("it does not speak for the zone".to_owned())
 }
@@ -92,21 +93,13 @@ fn alias(record: &Record) -> Option<(Name, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use poterne_model::rdata::Hosts;
-
     use super::*;
-    use crate::message::Data;
+    use crate::{
+        message::Data,
+        testing::{TTL_SECS, name, record},
+    };
 
-    fn name(text: &str) -> Name {
-        Name::parse(text).unwrap()
-    }
-
-    fn record(owner: &str, rtype: Rtype, content: &str) -> Record {
-        let data = Data::Held(Rdata::parse(rtype, content, None, Hosts::default()).unwrap());
-        Record { owner: name(owner), ttl_secs: 60, data }
-    }
-
-    fn reply(code: Code, authoritative: bool, sections: [Vec<Record>; 3]) -> Reply {
+    fn reply(code: Rcode, authoritative: bool, sections: [Vec<Record>; 3]) -> Reply {
         let [answers, authorities, additionals] = sections;
         Reply { code, authoritative, truncated: false, authentic: false, answers, authorities, additionals }
     }
@@ -119,21 +112,21 @@ mod tests {
     fn a_referral_leads_further_down_with_glue_of_its_own_zone_alone() {
         let ns = vec![record("example.com", Rtype::Ns, "ns.example.com."), record("example.com", Rtype::Ns, "ns.other.net.")];
         let glue = vec![record("ns.example.com", Rtype::A, "9.9.9.9"), record("ns.other.net", Rtype::A, "9.9.9.8")];
-        let of = reply(Code::NoError, false, [vec![], ns, glue]);
+        let of = reply(Rcode::NoError, false, [vec![], ns, glue]);
         let servers = vec![(name("ns.example.com"), vec!["9.9.9.9".parse().unwrap()]), (name("ns.other.net"), vec![])];
         assert_eq!(meant(&of, "com"), Step::Referral { cut: name("example.com"), servers });
         // To itself, upwards, or beside: nowhere.
         assert!(matches!(meant(&of, "example.com"), Step::Lame(_)));
         assert!(matches!(meant(&of, "net"), Step::Lame(_)));
-        let upward = reply(Code::NoError, false, [vec![], vec![record("com", Rtype::Ns, "a.gtld.net.")], vec![]]);
+        let upward = reply(Rcode::NoError, false, [vec![], vec![record("com", Rtype::Ns, "a.gtld.net.")], vec![]]);
         assert!(matches!(meant(&upward, "example.com"), Step::Lame(_)));
-        let beside = reply(Code::NoError, false, [vec![], vec![record("a.example.com", Rtype::Ns, "ns.a.net.")], vec![]]);
+        let beside = reply(Rcode::NoError, false, [vec![], vec![record("a.example.com", Rtype::Ns, "ns.a.net.")], vec![]]);
         assert!(matches!(meant(&beside, "com"), Step::Lame(_)));
     }
 
     #[test]
     fn only_what_was_asked_for_is_an_answer() {
-        let of = |answers| reply(Code::NoError, true, [answers, vec![], vec![]]);
+        let of = |answers| reply(Rcode::NoError, true, [answers, vec![], vec![]]);
         let own = record("www.example.com", Rtype::A, "9.9.9.9");
         let other = record("mail.example.com", Rtype::A, "9.9.9.8");
         assert_eq!(meant(&of(vec![other.clone(), own.clone()]), "com"), Step::Answer(vec![own.clone()]));
@@ -141,15 +134,15 @@ mod tests {
         assert!(!matches!(meant(&of(vec![own.clone()]), "net"), Step::Answer(_)), "no server of net speaks for it");
         let alias = record("www.example.com", Rtype::Cname, "host.example.net.");
         let beyond = record("host.example.net", Rtype::A, "10.0.0.1");
-        assert_eq!(meant(&of(vec![alias, beyond]), "com"), Step::Alias(name("host.example.net"), 60));
+        assert_eq!(meant(&of(vec![alias, beyond]), "com"), Step::Alias(name("host.example.net"), TTL_SECS));
     }
 
     #[test]
     fn nothing_is_believed_of_those_who_speak_for_the_zone() {
         let soa = Record { owner: name("example.com"), ttl_secs: 900, data: Data::Soa { serial: 1, minimum_secs: 300 } };
-        let nothing = reply(Code::NxDomain, true, [vec![], vec![soa], vec![]]);
+        let nothing = reply(Rcode::NxDomain, true, [vec![], vec![soa], vec![]]);
         assert_eq!(meant(&nothing, "example.com"), Step::Nothing { exists: false, ttl_secs: 300 });
         assert!(matches!(meant(&Reply { authoritative: false, ..nothing }, "com"), Step::Lame(_)));
-        assert_eq!(meant(&reply(Code::Refused, false, [vec![], vec![], vec![]]), "com"), Step::Lame("REFUSED".into()));
+        assert_eq!(meant(&reply(Rcode::Refused, false, [vec![], vec![], vec![]]), "com"), Step::Lame("REFUSED".into()));
     }
 }

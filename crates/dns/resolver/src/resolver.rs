@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use poterne_dns_wire::Rcode;
 use poterne_guard::{Guard, Refusal};
 use poterne_model::{AccountId, Name, Rdata, Rtype, rdata::Host};
 use tokio::sync::Semaphore;
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use crate::{
     cache::{Cache, FRESH_MAX, Verdict},
     client::{self, AskError, How},
-    message::{Code, Question, Record, Reply},
+    message::{Question, Record, Reply},
     referral::{Step, step},
     transfer::{TransferError, transfer},
 };
@@ -23,6 +24,8 @@ use crate::{
 pub const IN_FLIGHT_MAX: usize = 64;
 /// Most questions that one look-up costs others (CVE-2020-12662).
 pub const QUESTIONS_MAX: u32 = 50;
+/// How long one look-up goes on asking, in seconds: what many silent servers could make of [`QUESTIONS_MAX`] questions would keep others from theirs.
+pub const LOOKUP_SECS_MAX: u64 = 30;
 /// Most CNAMEs that are followed.
 pub const ALIASES_MAX: usize = 8;
 /// Most referrals from the root to a name.
@@ -123,7 +126,7 @@ pub enum ResolveError {
     #[error("{0} leads on through more than {ALIASES_MAX} CNAMEs or {REFERRALS_MAX} referrals")]
     TooLong(Name),
     /// It costs too much.
-    #[error("{0} takes more than {QUESTIONS_MAX} questions to find")]
+    #[error("{0} takes more than {QUESTIONS_MAX} questions or {LOOKUP_SECS_MAX} seconds to find")]
     TooDear(Name),
 }
 
@@ -138,13 +141,28 @@ struct Inner {
 }
 
 /// What one look-up may still cost.
-pub(crate) struct Budget(u32);
+pub(crate) struct Budget {
+    questions: u32,
+    until: Instant,
+}
 
 impl Budget {
-    pub(crate) const fn new() -> Self {
-        Self(QUESTIONS_MAX)
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { questions: QUESTIONS_MAX, until: now + Duration::from_secs(LOOKUP_SECS_MAX) }
+    }
+
+    /// One question less; none where there is no more of it, or no more time.
+    fn take(&mut self, now: Instant) -> Option<()> {
+        self.questions = self.questions.checked_sub(1).filter(|_| now < self.until)?;
+        Some(())
     }
 }
+
+/// At which names whoever asks wants a chain of CNAMEs left, since they know the rest.
+pub type Ends<'e> = &'e (dyn Fn(&Name) -> bool + Send + Sync);
+
+/// Chains are followed to their end.
+const NOWHERE: Ends<'static> = &|_| false;
 
 /// A walk on a walk's way, to the address of a name server.
 type Walk<'w> = Pin<Box<dyn Future<Output = Result<Found, ResolveError>> + Send + 'w>>;
@@ -170,6 +188,11 @@ impl Resolver {
         &self.0.settings
     }
 
+    /// Whether there is anybody to ask.
+    pub fn has_servers(&self) -> bool {
+        !(self.0.settings.roots.is_empty() && self.0.settings.resolvers.is_empty())
+    }
+
     /// How many questions are on their way, of [`IN_FLIGHT_MAX`], and how many answers are remembered, of
     /// [`ENTRIES_MAX`](crate::cache::ENTRIES_MAX).
     pub fn fill(&self) -> (usize, usize) {
@@ -193,7 +216,7 @@ impl Resolver {
         {
             return Err(ResolveError::Resting { name: name.clone(), why });
         }
-        match (self.find(name, rtype, &mut Budget::new(), 0).await, old) {
+        match (self.find(name, rtype, &mut Budget::new(Instant::now()), 0, NOWHERE).await, old) {
             (Ok(found), _) => {
                 let found = Arc::new(found);
                 self.0.cache.keep(key, Arc::clone(&found), Instant::now());
@@ -209,6 +232,15 @@ impl Resolver {
                 Err(error)
             }
         }
+    }
+
+    /// What a name's records of a type are, asked for now, whatever is remembered; and nothing of it is remembered here. A CNAME that leads
+    /// to a name that `ends` is not followed: what is found is then called that, and has no records.
+    ///
+    /// # Errors
+    /// Nobody answers so that it helps.
+    pub async fn lookup_until(&self, name: &Name, rtype: Rtype, ends: Ends<'_>) -> Result<Found, ResolveError> {
+        self.find(name, rtype, &mut Budget::new(Instant::now()), 0, ends).await
     }
 
     /// The addresses of a name that may be reached for an account; none: for nobody in particular.
@@ -274,42 +306,68 @@ impl Resolver {
     }
 
     async fn ask(&self, server: SocketAddr, question: &Question, recursion: bool) -> Result<Reply, AskError> {
+        self.ask_often(server, question, recursion, self.0.settings.tries).await
+    }
+
+    async fn ask_often(&self, server: SocketAddr, question: &Question, recursion: bool, tries: u32) -> Result<Reply, AskError> {
         let _permit = self.0.in_flight.acquire().await.expect("nobody closes it");
-        let Settings { timeout, tries, .. } = self.0.settings;
+        let timeout = self.0.settings.timeout;
         client::ask(server, question, How { recursion, dnssec: false, timeout, tries }).await
     }
 
-    async fn find(&self, name: &Name, rtype: Rtype, budget: &mut Budget, depth: u8) -> Result<Found, ResolveError> {
+    async fn find(
+        &self,
+        name: &Name,
+        rtype: Rtype,
+        budget: &mut Budget,
+        depth: u8,
+        ends: Ends<'_>,
+    ) -> Result<Found, ResolveError> {
         if self.0.settings.resolvers.is_empty() {
-            self.walk(name, rtype, budget, depth).await
+            self.walk(name, rtype, budget, depth, ends).await
         } else {
-            self.hand(name, rtype).await
+            self.hand(name, rtype, ends).await
         }
     }
 
-    /// Hands the question to the resolvers, the next where one fails.
-    async fn hand(&self, name: &Name, rtype: Rtype) -> Result<Found, ResolveError> {
+    /// Hands the question to the resolvers, the next where one fails; the silent ones again when all were asked, so that one that is away
+    /// costs one wait.
+    async fn hand(&self, name: &Name, rtype: Rtype, ends: Ends<'_>) -> Result<Found, ResolveError> {
         let question = Question::new(name.clone(), rtype);
         let mut why = String::new();
-        for resolver in &self.0.settings.resolvers {
-            match self.ask(*resolver, &question, true).await {
-                Ok(reply) if matches!(reply.code, Code::NoError | Code::NxDomain) => match of_resolver(&reply, &question) {
-                    Some(found) => return Ok(found),
-                    None => return Err(ResolveError::TooLong(name.clone())),
-                },
-                Ok(reply) => why = format!("{resolver} answers {}", reply.code),
-                Err(error) => why = error.to_string(),
+        let mut asked: Vec<SocketAddr> = self.0.settings.resolvers.clone();
+        for _ in 0..self.0.settings.tries.max(1) {
+            let mut silent = Vec::new();
+            for resolver in asked {
+                match self.ask_often(resolver, &question, true, 1).await {
+                    Ok(reply) if matches!(reply.code, Rcode::NoError | Rcode::NxDomain) => {
+                        return of_resolver(&reply, &question, ends).ok_or_else(|| ResolveError::TooLong(name.clone()));
+                    }
+                    Ok(reply) => why = format!("{resolver} answers {}", reply.code),
+                    Err(error) => {
+                        silent.push(resolver);
+                        why = error.to_string();
+                    }
+                }
             }
+            asked = silent;
         }
         Err(ResolveError::Failed { name: name.clone(), why })
     }
 
     /// From the root down, and anew from there where a CNAME leads.
-    fn walk<'w>(&'w self, name: &'w Name, rtype: Rtype, budget: &'w mut Budget, depth: u8) -> Walk<'w> {
-        Box::pin(self.walk_on(name, rtype, budget, depth))
+    fn walk<'w>(&'w self, name: &'w Name, rtype: Rtype, budget: &'w mut Budget, depth: u8, ends: Ends<'w>) -> Walk<'w> {
+        Box::pin(self.walk_on(name, rtype, budget, depth, ends))
     }
 
-    async fn walk_on(&self, name: &Name, rtype: Rtype, budget: &mut Budget, depth: u8) -> Result<Found, ResolveError> {
+    async fn walk_on(
+        &self,
+        name: &Name,
+        rtype: Rtype,
+        budget: &mut Budget,
+        depth: u8,
+        ends: Ends<'_>,
+    ) -> Result<Found, ResolveError> {
         let (mut canonical, mut least) = (name.clone(), u32::MAX);
         for _ in 0..=ALIASES_MAX {
             let found = |records: Vec<Record>, ttl_secs: u32, exists| Found {
@@ -329,6 +387,9 @@ impl Resolver {
                 Step::Alias(target, ttl_secs) => {
                     least = least.min(ttl_secs);
                     canonical = target;
+                    if ends(&canonical) {
+                        return Ok(ended(canonical, least));
+                    }
                 }
                 Step::Referral { .. } | Step::Lame(_) => break,
             }
@@ -377,7 +438,7 @@ impl Resolver {
         let failed = |why| ResolveError::Failed { name: question.name.clone(), why };
         let mut why = "none of its name servers has an address that may be asked".to_owned();
         for server in servers.iter().take(SERVERS_TRIED_MAX) {
-            budget.0 = budget.0.checked_sub(1).ok_or_else(|| ResolveError::TooDear(question.name.clone()))?;
+            budget.take(Instant::now()).ok_or_else(|| ResolveError::TooDear(question.name.clone()))?;
             match self.ask((server.address, self.0.settings.port).into(), question, false).await {
                 Ok(reply) => match step(&reply, question, zone) {
                     Step::Lame(lame) => why = format!("{}: {lame}", server.address),
@@ -412,7 +473,7 @@ impl Resolver {
                 break;
             }
             for rtype in [Rtype::A, Rtype::Aaaa] {
-                match self.walk(server, rtype, budget, depth + 1).await {
+                match self.walk(server, rtype, budget, depth + 1, NOWHERE).await {
                     Ok(found) => {
                         let located = found.records.iter().filter_map(Record::address).filter(admits).take(2);
                         servers.extend(located.map(|address| Server { name: Some(server.clone()), address }));
@@ -429,8 +490,13 @@ impl Resolver {
     }
 }
 
+/// What is found of a chain that was left where it ends for whoever asked.
+fn ended(canonical: Name, ttl_secs: u32) -> Found {
+    Found { canonical, records: Vec::new(), ttl_secs, exists: true, authentic: false, stale: false }
+}
+
 /// What a resolver's answer holds, through its CNAMEs; none where they do not end.
-fn of_resolver(reply: &Reply, question: &Question) -> Option<Found> {
+fn of_resolver(reply: &Reply, question: &Question, ends: Ends<'_>) -> Option<Found> {
     let mut canonical = question.name.clone();
     let mut least = u32::MAX;
     for _ in 0..=ALIASES_MAX {
@@ -445,11 +511,14 @@ fn of_resolver(reply: &Reply, question: &Question) -> Option<Found> {
             (true, Some((target, ttl_secs))) => {
                 least = least.min(ttl_secs);
                 canonical = target;
+                if ends(&canonical) {
+                    return Some(ended(canonical, least));
+                }
             }
             (none, _) => {
                 let ttl = records.iter().map(|record| record.ttl_secs).min();
                 let ttl_secs = ttl.or(reply.negative_ttl_secs()).unwrap_or(0).min(least);
-                let exists = !none || reply.code == Code::NoError;
+                let exists = !none || reply.code == Rcode::NoError;
                 return Some(Found { canonical, records, ttl_secs, exists, authentic: reply.authentic, stale: false });
             }
         }

@@ -1,4 +1,5 @@
-//! A small authoritative server for tests: real sockets, zones as text that can be changed while it serves.
+//! What tests use: records in a line, and a small authoritative server on real sockets, whose zones are text that can be changed while
+//! it serves.
 //!
 //! It answers as RFC 1034 §4.3.2 says (cuts with glue, CNAME, wildcard, NODATA, NXDOMAIN) and gives AXFR where it is told to. As a
 //! resolver it sees no cuts and holds one zone, the root.
@@ -24,6 +25,22 @@ use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     task::JoinSet,
 };
+
+use crate::message::{Data, Record};
+
+/// The TTL of [`record`].
+pub const TTL_SECS: u32 = 7200;
+
+/// A name.
+pub fn name(text: &str) -> poterne_model::Name {
+    poterne_model::Name::parse(text).unwrap()
+}
+
+/// A record as a reply holds it, its data as zone files write them.
+pub fn record(owner: &str, rtype: poterne_model::Rtype, content: &str) -> Record {
+    let rdata = poterne_model::Rdata::parse(rtype, content, None, poterne_model::rdata::Hosts::default()).unwrap();
+    Record { owner: name(owner), ttl_secs: TTL_SECS, data: Data::Held(rdata) }
+}
 
 type Owner = WireName<Vec<u8>>;
 

@@ -2,12 +2,13 @@
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
+use poterne_dns_wire::Rcode;
 use poterne_model::{Name, Rtype};
 use tokio::time::Instant;
 
 use crate::{
     client::{AskError, Stream},
-    message::{Code, Data, Question, Record},
+    message::{Data, Question, Record},
 };
 
 /// How long a transfer may take.
@@ -28,7 +29,7 @@ pub enum TransferError {
     Ask(#[from] AskError),
     /// It says no.
     #[error("the server answers {0}")]
-    Refused(Code),
+    Refused(Rcode),
     /// It begins and does not end as a transfer does.
     #[error("what the server sends is no transfer of the zone")]
     Malformed,
@@ -59,7 +60,7 @@ async fn receive(server: SocketAddr, zone: &Name) -> Result<Vec<Record>, Transfe
         let message = stream.receive().await.map_err(io)?;
         octets += message.len();
         let reply = question.part_of_transfer(AXFR, id, &message, begun).map_err(|_| TransferError::Malformed)?;
-        if reply.code != Code::NoError {
+        if reply.code != Rcode::NoError {
             return Err(TransferError::Refused(reply.code));
         }
         if reply.answers.is_empty() {

@@ -9,8 +9,15 @@
 mod dns_reply;
 #[path = "../../../../fuzz/src/replay.rs"]
 mod replay;
+#[path = "../../../../fuzz/src/transfer.rs"]
+mod transfer;
 
 #[test]
 fn dns_reply_inputs_hold() {
     replay::replay(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fuzz/corpus").as_ref(), "dns_reply", dns_reply::dns_reply);
+}
+
+#[test]
+fn transfer_inputs_hold() {
+    replay::replay(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fuzz/corpus").as_ref(), "dns_transfer", transfer::transfer);
 }

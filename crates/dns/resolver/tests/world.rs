@@ -210,3 +210,24 @@ async fn a_name_whose_servers_are_silent_is_not_asked_for_at_once_again() {
     assert!(error.to_string().contains("a moment ago"), "{error}");
     assert_eq!(world.root.asked().len(), asked);
 }
+
+#[tokio::test]
+async fn a_chain_is_left_where_the_caller_knows_the_rest_and_asked_for_anew() {
+    let world = World::new().await;
+    let recursive = TestServer::start("127.0.0.26", world.port, Manner { recursive: true, ..PLAIN }).await;
+    let recursive = recursive.with(".", "www.example.test. 60 CNAME host.net-test.\nhost.net-test. A 9.9.9.9");
+    for resolver in [world.resolver(), Resolver::new(world.settings(vec![recursive.address()]))] {
+        let www = name("www.example.test");
+        for ends_there in [true, false] {
+            let ends = |target: &Name| ends_there && target.as_str() == "host.net-test";
+            let found = resolver.lookup_until(&www, Rtype::A, &ends).await.unwrap();
+            assert_eq!((found.canonical.as_str(), found.records.is_empty()), ("host.net-test", ends_there));
+        }
+    }
+    let before = recursive.asked().len();
+    let by = Resolver::new(world.settings(vec![recursive.address()]));
+    for _ in 0..2 {
+        by.lookup_until(&name("host.net-test"), Rtype::A, &|_| false).await.unwrap();
+    }
+    assert_eq!(recursive.asked().len(), before + 2, "nothing is remembered");
+}

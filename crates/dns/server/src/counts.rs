@@ -8,8 +8,13 @@ pub(crate) struct Counts {
     udp: Counter,
     tcp: Counter,
     tls: Counter,
+    https: Counter,
     rcodes: [Counter; Rcode::ALL.len()],
     signatures: [Counter; 3],
+    /// Zones given whole, what changed of them, "nothing did", and nothing.
+    pub(crate) transfers: [Counter; 4],
+    /// Peers told of a change: they answered, or did not.
+    pub(crate) notices: [Counter; 2],
     ignored: Counter,
     /// Not sent, since the client gets too many.
     pub(crate) dropped: Counter,
@@ -23,7 +28,8 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn new(metrics: &Metrics) -> Self {
-        let [udp, tcp, tls] = metrics.counters("dns_queries", "Messages received", "transport", ["udp", "tcp", "tls"]);
+        let [udp, tcp, tls, https] =
+            metrics.counters("dns_queries", "Messages received", "transport", ["udp", "tcp", "tls", "https"]);
         let rcodes = metrics.counters("dns_answers", "Answers made", "rcode", Rcode::ALL.map(Rcode::as_str));
         let [dropped, shortened] = metrics.counters(
             "dns_answers_limited",
@@ -37,11 +43,21 @@ impl Counts {
             "how",
             ["made", "remembered", "refused"],
         );
+        let transfers = metrics.counters(
+            "dns_transfers",
+            "Transfers asked for, by what was given",
+            "given",
+            ["zone", "difference", "version", "refused"],
+        );
+        let notices = metrics.counters("dns_notices", "Peers told of a zone's change", "outcome", ["answered", "unanswered"]);
         Self {
             signatures,
+            transfers,
+            notices,
             udp,
             tcp,
             tls,
+            https,
             rcodes,
             ignored: metrics.counter("dns_ignored", "Messages that are no queries"),
             dropped,
@@ -56,6 +72,7 @@ impl Counts {
             Transport::Udp => &self.udp,
             Transport::Tcp => &self.tcp,
             Transport::Tls => &self.tls,
+            Transport::Https => &self.https,
         }
         .inc();
         let Signed { made, remembered, is_refused } = reply.signed;

@@ -4,37 +4,55 @@
 //! UDP   a thread a core, each with a socket on the same port (SO_REUSEPORT) → a batch of packets → answer → rate → send
 //! TCP   edge/listen accepts within limits → stream: lengths, pipelining, idle and slow clients → answer
 //! TLS   the same behind a handshake
+//! HTTPS edge/http receives a request → doh: a message in it → answer
 //! ```
 //!
 //! UDP has threads of its own: a flood costs cores, and not the tasks of visitors; answering takes a microsecond or two and waits for
 //! nothing. Packets are received 32 at a time (`recvmmsg`, by `quinn-udp`, which knows each packet's destination too: a socket that
-//! listens on every address answers from the one that was asked). Answers leave one by one, since nothing safe among our crates sends to
-//! many destinations at once (nix 0.32's `sendmmsg` hands out addresses that nobody wrote).
+//! listens on every address answers from the one that was asked), and the answers to them leave together (`sendmmsg`, by `rustix`, whose
+//! form of it is safe; nix 0.32's hands out addresses that nobody wrote).
+//!
+//! Beside answers, zones leave whole for those who may have them (`transfer`, over streams alone), and they are told of changes (`notify`).
 //!
 //! What bounds whom: over UDP, [`rate`] (answers to one prefix); over TCP, connections in all and of one prefix, time for a message
 //! and time without one. Datagrams wait in the kernel's buffer and are lost when it is full, which is what UDP is for.
 //!
-//! What is not here: what is answered (`dns/answer`), and DNS over HTTPS, which the edge's listener would hand in as messages.
+//! An answer that lacks what another provider's name leads to is parked until that is looked up ([`lookups`]).
+//!
+//! What is not here: what is answered (`dns/answer`), and receiving DNS over HTTPS, which the edge's listeners do: the program hands their
+//! requests to [`Doh`].
 #![forbid(unsafe_code)]
 
 mod bind;
 mod counts;
+mod departures;
+mod doh;
+pub mod lookups;
+mod notify;
 pub mod rate;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod udp;
 
 use std::{
     io,
+    net::IpAddr,
     num::NonZeroUsize,
     os::unix::net::UnixStream,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use poterne_dns_answer::{Client, Reply, Service, Transport, answer};
+use poterne_dns_answer::{Client, Kind, Reply, Service, Transport, answer};
+use poterne_dns_resolver::Resolver;
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
+use poterne_guard::Guard;
+use poterne_model::ZoneId;
 use poterne_snapshot::SnapshotHandle;
 use poterne_telemetry::Metrics;
 use rustls::ServerConfig;
@@ -43,6 +61,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use bind::{Bound, bind};
 use counts::Counts;
+pub use doh::Doh;
+use lookups::{Lookups, ROUNDS_MAX, Waiter};
 use rate::{Rate, Rates};
 
 /// What a name server is told.
@@ -52,6 +72,8 @@ pub struct Settings {
     pub service: Service,
     /// How many answers one prefix gets over UDP; none: as many as it asks for.
     pub rates: Option<Rates>,
+    /// Whether clients on this machine get no more than others. Default not: nobody can send in their name.
+    pub limits_this_machine: bool,
     /// Connections over TCP and TLS in all. Default 1,024; each takes a descriptor, and up to 130 KiB while it sends long messages.
     pub connections_max: usize,
     /// Connections of one IPv4 address or one IPv6 /64. Default 20 (edge-behaviour §5.11).
@@ -59,18 +81,42 @@ pub struct Settings {
     /// How DNS over TLS is spoken, where it is.
     pub tls: Option<Arc<ServerConfig>>,
     /// Where the time comes from.
-    pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    pub clock: Clock,
+    /// Finds what names of others lead to, for CNAMEs that are flattened; none: those are shown.
+    pub resolver: Option<Resolver>,
+    /// Who hears what control must know. It does not wait.
+    pub told: Arc<dyn Fn(Told) + Send + Sync>,
 }
+
+/// What control must know of zones that other name servers share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// A primary says that a zone copied from it changed.
+    Notified(ZoneId),
+    /// A peer was given a zone, or what changed of it.
+    Transferred {
+        /// Which.
+        zone: ZoneId,
+        /// In which version.
+        serial: u32,
+    },
+}
+
+/// A wall clock.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             service: Service::default(),
             rates: Some(Rates::default()),
+            limits_this_machine: false,
             connections_max: 1024,
             connections_per_prefix_max: 20,
             tls: None,
             clock: Arc::new(SystemTime::now),
+            resolver: None,
+            told: Arc::new(|_| {}),
         }
     }
 }
@@ -95,24 +141,58 @@ pub(crate) struct Shared {
     snapshot: SnapshotHandle,
     service: Service,
     rate: Option<Rate>,
+    limits_this_machine: bool,
     counts: Counts,
-    clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    clock: Clock,
+    /// Requests answered: each begins with another address, though each may be its connection's only one.
+    turns: AtomicU32,
+    told: Arc<dyn Fn(Told) + Send + Sync>,
+    transfers: transfer::Transfers,
     stop: CancellationToken,
+    lookups: Option<Arc<Lookups>>,
 }
 
 impl Server {
-    /// One that listens nowhere yet.
+    /// One that listens nowhere yet. With a resolver, within a tokio runtime.
     pub fn new(settings: Settings, snapshot: SnapshotHandle, metrics: &Metrics) -> Self {
-        let Settings { service, rates, connections_max, connections_per_prefix_max, tls, clock } = settings;
+        let Settings {
+            mut service,
+            rates,
+            limits_this_machine,
+            connections_max,
+            connections_per_prefix_max,
+            tls,
+            clock,
+            resolver,
+            told,
+        } = settings;
         let limits = AdmissionLimits { connections_max, connections_per_prefix_max };
         let rate = rates.map(|rates| Rate::new(rates, Instant::now()));
-        let stop = CancellationToken::new();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let lookups = resolver
+            .map(|resolver| Lookups::new(resolver, snapshot.clone(), Arc::clone(&clock), (tasks.clone(), stop.clone()), metrics));
+        if let Some(lookups) = &lookups {
+            service.elsewhere = Some(lookups.table());
+        }
+        let counts = Counts::new(metrics);
         Self {
-            shared: Arc::new(Shared { snapshot, service, rate, counts: Counts::new(metrics), clock, stop: stop.clone() }),
+            shared: Arc::new(Shared {
+                snapshot,
+                service,
+                rate,
+                limits_this_machine,
+                counts,
+                clock,
+                turns: AtomicU32::new(0),
+                told,
+                transfers: transfer::Transfers::default(),
+                stop: stop.clone(),
+                lookups,
+            }),
             admission: Admission::counted_as(limits, metrics, "dns_connections", "Name server connections"),
             tls: tls.map(TlsAcceptor::from),
             stop,
-            tasks: TaskTracker::new(),
+            tasks,
             wakers: Vec::new(),
             threads: Vec::new(),
         }
@@ -138,6 +218,12 @@ impl Server {
         Ok(())
     }
 
+    /// Tells other name servers of zones' changes, those that `guard` lets a zone's account reach. `from`: addresses of this node that they
+    /// know it by.
+    pub fn tell_peers(&self, guard: Guard, from: Vec<IpAddr>) {
+        self.tasks.spawn(notify::run(Arc::clone(&self.shared), guard, from));
+    }
+
     /// Answers over TLS on this socket; does nothing without [`Settings::tls`].
     pub fn serve_tls(&self, listener: Listener) {
         let Some(tls) = self.tls.clone() else { return };
@@ -153,6 +239,11 @@ impl Server {
                 }
             }
         });
+    }
+
+    /// What answers DNS over HTTPS; it goes on while whoever receives requests does.
+    pub fn doh(&self) -> Doh {
+        Doh::new(Arc::clone(&self.shared))
     }
 
     fn accept<F>(&self, listener: Listener, serve: impl Fn(Arrival, CancellationToken) -> F + Send + Sync + 'static)
@@ -186,16 +277,49 @@ pub fn sockets_per_address() -> NonZeroUsize {
 }
 
 impl Shared {
-    /// Answers one message.
-    pub(crate) fn answer(&self, client: &Client, query: &[u8], out: &mut [u8]) -> Reply {
+    /// Answers one message, for the first time or after it has waited that often. None: it waits, and what `later` makes is called when
+    /// it need not any more.
+    pub(crate) fn answer(
+        &self,
+        client: &Client,
+        query: &[u8],
+        out: &mut [u8],
+        round: u8,
+        later: impl FnOnce() -> Waiter,
+    ) -> Option<Reply> {
         let reply = answer(&self.snapshot.load(), &self.service, client, query, out);
+        if let (Some(sought), Some(lookups)) = (&reply.sought, &self.lookups) {
+            let may_wait = reply.lacks && round < ROUNDS_MAX && query.len() <= lookups::QUERY_OCTETS_MAX;
+            let waiter = may_wait.then(later);
+            let waits = waiter.is_some();
+            if lookups.want(sought, waiter) && waits {
+                return None;
+            }
+        }
         self.counts.answered(client.transport, &reply);
-        reply
+        if let (Kind::Notified, Some((_, zone))) = (reply.kind, reply.zone) {
+            (self.told)(Told::Notified(zone));
+        }
+        Some(reply)
+    }
+
+    /// Another number for each request.
+    pub(crate) fn turn(&self) -> u32 {
+        self.turns.fetch_add(1, Relaxed)
+    }
+
+    /// Seconds since the Unix epoch.
+    pub(crate) fn now_unix(&self) -> u64 {
+        (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 
     /// Seconds since the Unix epoch, as cookies count them.
     pub(crate) fn now_secs(&self) -> u32 {
-        let since = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        u32::try_from(since % (1 << 32)).unwrap_or_default()
+        seconds(&self.clock)
     }
+}
+
+fn seconds(clock: &Clock) -> u32 {
+    let since = clock().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    u32::try_from(since % (1 << 32)).unwrap_or_default()
 }

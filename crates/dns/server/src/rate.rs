@@ -156,7 +156,8 @@ mod tests {
     use super::*;
 
     fn reply(kind: Kind) -> Reply {
-        Reply { length: 30, rcode: Rcode::NoError, kind, cookie: Cookie::Absent, zone: None, signed: Signed::default() }
+        let (cookie, signed) = (Cookie::Absent, Signed::default());
+        Reply { length: 30, rcode: Rcode::NoError, kind, cookie, zone: None, signed, sought: None, lacks: false }
     }
 
     fn response(label: &str) -> Vec<u8> {

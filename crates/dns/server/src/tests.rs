@@ -1,5 +1,7 @@
 //! Over real sockets.
 
+mod transfer;
+
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
@@ -19,6 +21,8 @@ use poterne_telemetry::Metrics;
 use rustls_pki_types::{PrivateKeyDer, ServerName};
 
 use crate::{Server, Settings, bind};
+
+mod flattened;
 
 /// Long enough for any machine, short enough for a person.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -285,6 +289,33 @@ async fn slow_senders_and_idle_clients_are_let_go() {
         assert!(rest.is_empty() && began.elapsed() <= crate::stream::IDLE_TIMEOUT + Duration::from_secs(1));
         serving.await.unwrap();
     }
+}
+
+/// What waits for a client that reads nothing is bounded, and so is how long it waits.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_is_let_go() {
+    use tokio::io::AsyncWriteExt as _;
+    let metrics = Metrics::new();
+    let server = Server::new(Settings::default(), snapshot(), &metrics);
+    let (mut client, io) = tokio::io::duplex(4096);
+    let serving = crate::stream::serve(
+        io,
+        [192, 0, 2, 1].into(),
+        poterne_dns_answer::Transport::Tcp,
+        Arc::clone(&server.shared),
+        server.stop.clone(),
+    );
+    let serving = tokio::spawn(serving);
+    let began = tokio::time::Instant::now();
+    // Answers of 2,833 octets each: some are gathered, the client's own buffer takes 4,096, and then nothing is read from it either.
+    let query = framed(&[query(1, "many.example.com", rtype::AAAA)]);
+    let mut written = 0;
+    while client.write_all(&query).await.is_ok() {
+        written += 1;
+    }
+    assert!(written < 400, "{written} queries were taken");
+    assert!(began.elapsed() <= Duration::from_secs(11));
+    serving.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

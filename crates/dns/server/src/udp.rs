@@ -9,11 +9,11 @@ use std::{
     time::Instant,
 };
 
-use poterne_dns_answer::{Client, Cookie, Reply, Transport, UDP_OCTETS_MAX, truncate};
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use poterne_dns_answer::{Client, Cookie, Reply, Transport, truncate};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::{Shared, rate::Verdict};
+use crate::{Shared, departures::Departures, lookups::Waiter, rate::Verdict};
 
 /// Room for one arrival. The kernel may put packets of one sender that came together into one, of at most this many octets; pages
 /// that nothing came into are never touched.
@@ -21,31 +21,44 @@ const ARRIVAL_OCTETS: usize = 65_536;
 
 /// A socket, not yet served.
 pub(crate) struct Listener {
+    to: Arc<Outlet>,
+    woken: UnixStream,
+}
+
+/// Where answers leave, at once or later.
+struct Outlet {
     socket: UdpSocket,
     state: UdpSocketState,
     /// Whether it receives for every address, and must say which one it answers from.
     is_wildcard: bool,
-    woken: UnixStream,
     shared: Arc<Shared>,
+}
+
+/// Who asked, and at which address of ours.
+#[derive(Clone, Copy)]
+struct Path {
+    peer: SocketAddr,
+    own: Option<IpAddr>,
 }
 
 impl Listener {
     pub(crate) fn new(socket: UdpSocket, woken: UnixStream, shared: Arc<Shared>) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         let is_wildcard = socket.local_addr()?.ip().is_unspecified();
-        Ok(Self { socket, state, is_wildcard, woken, shared })
+        Ok(Self { to: Arc::new(Outlet { socket, state, is_wildcard, shared }), woken })
     }
 
     /// Answers until it is told to stop, and woken by the other end of `woken` that is closed.
     pub(crate) fn run(self) {
         let mut room = vec![0; BATCH_SIZE * ARRIVAL_OCTETS];
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
-        let mut out = [0; UDP_OCTETS_MAX];
+        let mut departures = Departures::of(BATCH_SIZE);
         let mut turn = 0u32;
         // Asked once a batch: a flood lets no thread sleep.
-        while !self.shared.stop.is_cancelled() {
+        let Outlet { socket, state, shared, .. } = &*self.to;
+        while !shared.stop.is_cancelled() {
             let mut arrivals: Vec<IoSliceMut<'_>> = room.chunks_mut(ARRIVAL_OCTETS).map(IoSliceMut::new).collect();
-            match self.state.recv((&self.socket).into(), &mut arrivals, &mut metas) {
+            match state.recv(socket.into(), &mut arrivals, &mut metas) {
                 Ok(count) => {
                     let received = arrivals.iter().zip(&metas).take(count);
                     let mut queries = received.flat_map(|(arrival, meta)| {
@@ -53,10 +66,11 @@ impl Listener {
                         octets.chunks(meta.stride.max(1)).map(move |query| (query, meta))
                     });
                     // A panic costs the packet that made it, and no other.
-                    while catch_unwind(AssertUnwindSafe(|| self.answer_all(&mut queries, &mut turn, &mut out))).is_err() {
-                        self.shared.counts.panicked.inc();
+                    while catch_unwind(AssertUnwindSafe(|| self.answer_all(&mut queries, &mut turn, &mut departures))).is_err() {
+                        shared.counts.panicked.inc();
                         tracing::error!("answering a query panicked; the others are answered");
                     }
+                    self.to.send(&mut departures);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait();
@@ -72,7 +86,7 @@ impl Listener {
 
     /// Waits for a packet, or for the end.
     fn wait(&self) {
-        let mut waited = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
+        let mut waited = [PollFd::new(&self.to.socket, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
         // Interrupted: looked at again.
         let _ = poll(&mut waited, None);
     }
@@ -81,19 +95,27 @@ impl Listener {
         &self,
         queries: &mut impl Iterator<Item = (&'q [u8], &'q RecvMeta)>,
         turn: &mut u32,
-        out: &mut [u8; UDP_OCTETS_MAX],
+        departures: &mut Departures,
     ) {
         let Some(first) = queries.next() else { return };
-        let (now, now_secs) = (Instant::now(), self.shared.now_secs());
+        let (now, now_secs) = (Instant::now(), self.to.shared.now_secs());
         for (query, meta) in std::iter::once(first).chain(queries) {
             *turn = turn.wrapping_add(1);
             let client = Client { address: meta.addr.ip().to_canonical(), transport: Transport::Udp, now_secs, turn: *turn };
-            self.answer(&client, query, meta, out, now);
+            if departures.is_full() {
+                self.to.send(departures);
+            }
+            let path = Path { peer: meta.addr, own: meta.dst_ip };
+            self.to.answer(&client, query, path, departures, now, 0);
         }
     }
+}
 
-    fn answer(&self, client: &Client, query: &[u8], meta: &RecvMeta, out: &mut [u8], now: Instant) {
-        let reply = self.shared.answer(client, query, out);
+impl Outlet {
+    fn answer(self: &Arc<Self>, client: &Client, query: &[u8], path: Path, departures: &mut Departures, now: Instant, round: u8) {
+        let later = || self.later(*client, query.to_vec(), path, round + 1);
+        let out = departures.place();
+        let Some(reply) = self.shared.answer(client, query, out, round, later) else { return };
         if reply.length == 0 {
             return;
         }
@@ -109,28 +131,48 @@ impl Listener {
                 return;
             }
         }
-        let sent = self.send(meta.addr, meta.dst_ip, &out[..length]);
-        if let Err(error) = sent {
-            self.shared.counts.unsent.inc();
-            tracing::debug!(peer = %meta.addr, %error, "an answer could not be sent");
-        }
+        departures.push(path.peer, path.own, length);
     }
 
-    /// Nobody can send from loopback who is not on this machine, and who has a cookie of ours is where he says.
+    /// Nobody can send from loopback who is not on this machine.
+    fn is_limited(&self, client: &Client) -> bool {
+        self.shared.limits_this_machine || !client.address.is_loopback()
+    }
+
+    /// Who has a cookie of ours is where he says.
     fn verdict(&self, client: &Client, reply: &Reply, response: &[u8], now: Instant) -> Verdict {
         match &self.shared.rate {
-            Some(rate) if reply.cookie != Cookie::Valid && !client.address.is_loopback() => {
+            Some(rate) if reply.cookie != Cookie::Valid && self.is_limited(client) => {
                 rate.judge(client.address, reply, response, now)
             }
             _ => Verdict::Send,
         }
     }
 
-    fn send(&self, to: SocketAddr, from: Option<IpAddr>, octets: &[u8]) -> io::Result<()> {
-        if !self.is_wildcard {
-            return self.socket.send_to(octets, to).map(drop);
+    /// Answers a query that has waited. Whoever calls it is no thread of this socket.
+    fn later(self: &Arc<Self>, client: Client, query: Vec<u8>, path: Path, round: u8) -> Waiter {
+        let to = Arc::clone(self);
+        Box::new(move || {
+            let mut departures = Departures::of(1);
+            let client = Client { now_secs: to.shared.now_secs(), ..client };
+            let answered = AssertUnwindSafe(|| to.answer(&client, &query, path, &mut departures, Instant::now(), round));
+            if catch_unwind(answered).is_err() {
+                to.shared.counts.panicked.inc();
+                tracing::error!("answering a query that had waited panicked");
+            }
+            to.send(&mut departures);
+        })
+    }
+
+    fn send(&self, departures: &mut Departures) {
+        let lost = |peer, error: io::Error| {
+            self.shared.counts.unsent.inc();
+            tracing::debug!(%peer, %error, "an answer could not be sent");
+        };
+        if self.is_wildcard {
+            departures.send_from_each(&self.socket, &self.state, lost);
+        } else {
+            departures.send(&self.socket, lost);
         }
-        let transmit = Transmit { destination: to, ecn: None, contents: octets, segment_size: None, src_ip: from };
-        self.state.try_send((&self.socket).into(), &transmit)
     }
 }

@@ -217,26 +217,16 @@ pub fn ds(apex: &[u8], dnskey: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use base64::{Engine, prelude::BASE64_STANDARD};
     use proptest::prelude::*;
 
     use super::*;
-
-    fn decode(text: &str) -> Vec<u8> {
-        BASE64_STANDARD.decode(text).unwrap()
-    }
-
-    fn wire(name: &str) -> Vec<u8> {
-        let mut wire = Vec::new();
-        poterne_dns_wire::name::push(name, &mut wire);
-        wire
-    }
+    use crate::vectors::{octets, wire};
 
     /// RFC 6605 §6.1.
     #[test]
     fn the_keys_of_rfc_6605_are_read() {
-        let secret = decode("GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=");
-        let public = decode("GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==");
+        let secret = octets("GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=");
+        let public = octets("GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==");
         let pair = KeyPair::of_secret(Algorithm::EcdsaP256Sha256, &secret).unwrap();
         assert_eq!(pair.public(), public);
         let dnskey = dnskey(ENTRY_FLAGS, Algorithm::EcdsaP256Sha256, pair.public());
@@ -262,8 +252,8 @@ mod tests {
                 "401781b934e392de492ec77ae2e15d70f6575a1c0bc59c5275c04ebe80c6614c",
             ),
         ] {
-            let pair = KeyPair::of_secret(Algorithm::Ed25519, &decode(secret)).unwrap();
-            assert_eq!(pair.public(), decode(public));
+            let pair = KeyPair::of_secret(Algorithm::Ed25519, &octets(secret)).unwrap();
+            assert_eq!(pair.public(), octets(public));
             let dnskey = dnskey(ENTRY_FLAGS, Algorithm::Ed25519, pair.public());
             assert_eq!(key_tag(&dnskey), tag);
             let data = ds(&wire("example.com"), &dnskey);

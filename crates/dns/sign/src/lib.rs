@@ -25,6 +25,8 @@ pub mod key;
 pub mod keyset;
 pub mod nsec;
 pub mod rrsig;
+#[cfg(test)]
+mod vectors;
 
 pub use apex::KeySets;
 pub use key::{Algorithm, KeyError, KeyPair};

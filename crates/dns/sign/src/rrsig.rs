@@ -172,29 +172,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Algorithm;
-
-    fn decode(text: &str) -> Vec<u8> {
-        BASE64_STANDARD.decode(text).unwrap()
-    }
-
-    fn wire(name: &str) -> Vec<u8> {
-        let mut wire = Vec::new();
-        poterne_dns_wire::name::push(name, &mut wire);
-        wire
-    }
+    use crate::{
+        Algorithm,
+        vectors::{octets, wire},
+    };
 
     /// RFC 6605 §6.1: the signature there is over what we take for the canonical form.
     #[test]
     fn the_signature_of_rfc_6605_verifies() {
-        let secret = decode("GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=");
+        let secret = octets("GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=");
         let key = ZoneKey::new(KeyPair::of_secret(Algorithm::EcdsaP256Sha256, &secret).unwrap(), 257, &wire("example.net"));
         // 20100909100439 and 20100812100439.
         let validity = Validity { inception: 1_281_607_479, expiration: 1_284_026_679 };
         let owner = wire("www.example.net");
         let set = Set { owner: &owner, rtype: rtype::A, ttl_secs: 3600, records: &[&[192, 0, 2, 1]] };
         let ours = key.sign(&set, validity).unwrap();
-        let theirs = decode("qx6wLYqmh+l9oCKTN6qIc+bw6ya+KJ8oMz0YP107epXAyGmt+3SNruPFKG7tZoLBLlUzGGus7ZwmwWep666VCw==");
+        let theirs = octets("qx6wLYqmh+l9oCKTN6qIc+bw6ya+KJ8oMz0YP107epXAyGmt+3SNruPFKG7tZoLBLlUzGGus7ZwmwWep666VCw==");
         let message = signed(&ours.head, key.apex(), &set);
         for octets in [&ours.octets[..], &theirs] {
             assert!(key::verifies(Algorithm::EcdsaP256Sha256, key.pair.public(), &message, octets));
@@ -215,7 +208,7 @@ mod tests {
                 "zXQ0bkYgQTEFyfLyi9QoiY6D8ZdYo4wyUhVioYZXFdT410QPRITQSqJSnzQoSm5poJ7gD7AQR0O7KuI5k2pcBg==",
             ),
         ] {
-            let pair = KeyPair::of_secret(Algorithm::Ed25519, &decode(secret)).unwrap();
+            let pair = KeyPair::of_secret(Algorithm::Ed25519, &octets(secret)).unwrap();
             let key = ZoneKey::new(pair, 257, &wire("example.com"));
             // 20150819220000 and 20150729220000.
             let validity = Validity { inception: 1_438_207_200, expiration: 1_440_021_600 };

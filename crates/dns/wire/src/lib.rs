@@ -13,16 +13,18 @@
 //! * [`name`]: names between text and labels, and [`KeyName`], the form a name is looked up in;
 //! * [`mod@rdata`]: the data of one record, names in it whole and in lower case (RFC 4034 §6.2), so that comparing octets compares records;
 //! * [`sets`]: that buffer, [`RecordSets`];
-//! * [`rtype`]: the numbers of types.
+//! * [`rtype`]: the numbers of types; [`rcode`]: those of response codes.
 //!
 //! What is not here: whole messages (`dns/answer` reads queries and writes responses), and signing.
 #![forbid(unsafe_code)]
 
 pub mod name;
+pub mod rcode;
 pub mod rdata;
 pub mod rtype;
 pub mod sets;
 
 pub use name::KeyName;
+pub use rcode::Rcode;
 pub use rdata::rdata;
-pub use sets::{Record, RecordSet, RecordSets};
+pub use sets::{Record, RecordSet, RecordSets, Sets};

@@ -28,6 +28,10 @@ const FLATTENED: u8 = 1;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RecordSets(Option<Arc<[u8]>>);
 
+/// The same, standing in somebody else's buffer; what is taken from it lasts as long as the buffer does.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sets<'a>(&'a [u8]);
+
 /// One record, on its way in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -96,29 +100,22 @@ impl RecordSets {
 
     /// Every set, in the order of types.
     pub fn iter(&self) -> impl Iterator<Item = RecordSet<'_>> {
-        let mut rest = self.octets();
-        std::iter::from_fn(move || {
-            let (set, after) = split(rest)?;
-            rest = after;
-            Some(set)
-        })
+        self.view().iter()
     }
 
     /// The set of a type.
     pub fn get(&self, rtype: u16) -> Option<RecordSet<'_>> {
-        self.iter().find(|set| set.rtype == rtype)
+        self.view().get(rtype)
+    }
+
+    /// Without a claim to the buffer.
+    pub fn view(&self) -> Sets<'_> {
+        Sets(self.octets())
     }
 
     /// How many octets they take.
     pub fn octets_len(&self) -> usize {
         self.octets().len()
-    }
-
-    /// Lets go of these where the other holds the same, and holds those.
-    pub fn share(&mut self, other: &Self) {
-        if self == other {
-            self.0.clone_from(&other.0);
-        }
     }
 
     fn octets(&self) -> &[u8] {
@@ -150,6 +147,43 @@ impl RecordSets {
             (rest, last) = (after, Some(set.rtype));
         }
         Ok(Self((!octets.is_empty()).then(|| octets.into())))
+    }
+}
+
+impl<'a> Sets<'a> {
+    /// Of octets that [`Sets::octets`] gave, wherever they were kept since. Others are no danger: sets end where they make no sense.
+    pub fn kept(octets: &'a [u8]) -> Self {
+        Self(octets)
+    }
+
+    /// As they are kept.
+    pub fn octets(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every set, in the order of types.
+    pub fn iter(&self) -> impl Iterator<Item = RecordSet<'a>> + use<'a> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (set, after) = split(rest)?;
+            rest = after;
+            Some(set)
+        })
+    }
+
+    /// The set of a type.
+    pub fn get(&self, rtype: u16) -> Option<RecordSet<'a>> {
+        self.iter().find(|set| set.rtype == rtype)
+    }
+
+    /// In a buffer of their own.
+    pub fn to_owned(&self) -> RecordSets {
+        RecordSets((!self.0.is_empty()).then(|| self.0.into()))
     }
 }
 
@@ -197,6 +231,12 @@ fn is_whole(rtype: u16, data: &[u8]) -> bool {
 }
 
 impl fmt::Debug for RecordSets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().fmt(f)
+    }
+}
+
+impl fmt::Debug for Sets<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let set =
             |set: RecordSet<'_>| (set.rtype, set.ttl_secs, set.flattened, set.records().map(<[u8]>::to_vec).collect::<Vec<_>>());
@@ -284,14 +324,6 @@ mod tests {
         }
         let twice = [&octets[..17], &octets[..17]].concat();
         assert!(read(&twice).is_err());
-    }
-
-    #[test]
-    fn equal_sets_are_shared() {
-        let make = || RecordSets::of(vec![record(rtype::A, 1, &[192, 0, 2, 1])]).0;
-        let (mut one, other) = (make(), make());
-        one.share(&other);
-        assert!(Arc::ptr_eq(one.0.as_ref().unwrap(), other.0.as_ref().unwrap()));
     }
 
     proptest! {

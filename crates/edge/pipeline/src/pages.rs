@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use poterne_edge_http::{Body, Refusal, Response};
+use poterne_page::{Language, escaped};
 
 use crate::{
     errors::{Culprit, Failure},
@@ -24,12 +25,6 @@ enum Format {
     Grpc,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Language {
-    English,
-    French,
-}
-
 /// What a page tells besides the failure.
 pub(crate) struct Subject<'a> {
     pub(crate) ray: &'a RayId,
@@ -44,7 +39,7 @@ pub(crate) fn page(failure: &Failure, asked: &HeaderMap, subject: &Subject<'_>) 
     if format == Format::Grpc {
         return grpc(failure, subject);
     }
-    let language = language(asked);
+    let language = Language::asked(asked);
     let (title, advice) = words(failure, language);
     let body = match format {
         Format::Html => html(failure, language, title, advice, subject),
@@ -115,35 +110,6 @@ fn format(asked: &HeaderMap) -> Format {
         Format::Json
     } else {
         Format::Text
-    }
-}
-
-/// The language of greatest weight among ours; English where none is asked for. RFC 9110 §12.5.4.
-fn language(asked: &HeaderMap) -> Language {
-    let values = asked.get_all(header::ACCEPT_LANGUAGE).iter().filter_map(|value| value.to_str().ok());
-    let mut best = (0.0, Language::English);
-    for item in values.flat_map(|value| value.split(',')) {
-        let mut parts = item.split(';');
-        let tag = parts.next().unwrap_or_default().trim();
-        let weight = parts.find_map(|part| part.trim().strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-        let language = match tag.split('-').next().unwrap_or_default() {
-            tag if tag.eq_ignore_ascii_case("fr") => Language::French,
-            tag if tag.eq_ignore_ascii_case("en") => Language::English,
-            _ => continue,
-        };
-        if weight > best.0 {
-            best = (weight, language);
-        }
-    }
-    best.1
-}
-
-impl Language {
-    const fn tag(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::French => "fr",
-        }
     }
 }
 
@@ -354,21 +320,6 @@ fn quoted(text: &str) -> String {
         }
     }
     out.push('"');
-    out
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
     out
 }
 

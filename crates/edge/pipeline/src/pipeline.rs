@@ -4,7 +4,7 @@ use std::{
     future::Future,
     net::IpAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -47,6 +47,9 @@ pub trait NodeService: Send + Sync + 'static {
     fn handle(&self, request: Request) -> NodeFuture;
 }
 
+/// Where the node's names, and those of its name servers that are nobody's host, take questions (RFC 8484).
+const DNS_PATH: &str = "/dns-query";
+
 /// A node's answer to come.
 pub type NodeFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
@@ -59,6 +62,7 @@ pub struct Pipeline<T> {
     snapshot: SnapshotHandle,
     tunnels: Arc<T>,
     node: Option<Arc<dyn NodeService>>,
+    dns: OnceLock<Arc<dyn NodeService>>,
     counters: Counters,
 }
 
@@ -91,8 +95,17 @@ impl<T: Tunnels> Pipeline<T> {
             snapshot,
             tunnels,
             node,
+            dns: OnceLock::new(),
             counters: Counters::new(metrics),
         }
+    }
+
+    /// Hands questions over HTTPS (RFC 8484) to `dns` from now on; whoever comes second is not heard.
+    ///
+    /// They are taken at `/dns-query` of the node's own names, and of its name servers' where no zone here leads visitors of that name
+    /// anywhere: a user's host is never looked at.
+    pub fn answer_dns_by(&self, dns: Arc<dyn NodeService>) {
+        let _ = self.dns.set(dns);
     }
 
     /// The stages that decide where a request goes. Nothing here waits.
@@ -109,10 +122,17 @@ impl<T: Tunnels> Pipeline<T> {
             });
         }
         if self.is_node(&host.name, &snapshot.node().names) {
-            let node = self.node.clone().ok_or(Failure::NoHost)?;
-            return Ok(Next::Node(node));
+            let node = self.dns_of(request).or(self.node.as_ref()).ok_or(Failure::NoHost)?;
+            return Ok(Next::Node(Arc::clone(node)));
         }
-        let route = route::route(&snapshot, &host.name, visitor.connection)?;
+        let route = match route::route(&snapshot, &host.name, visitor.connection) {
+            Err(failure @ (Failure::NoZone | Failure::NoHost | Failure::ZonePending)) => {
+                let is_server = snapshot.node().nameservers.iter().any(|name| name.as_str() == &*host.name);
+                let dns = self.dns_of(request).filter(|_| is_server).ok_or(failure)?;
+                return Ok(Next::Node(Arc::clone(dns)));
+            }
+            routed => routed?,
+        };
         if reserved::is_reserved(request.uri().path()) {
             let address = visitor.text();
             return reserved::answer(request, &host.name, &address, visitor.connection, &self.site).map(Next::Answer);
@@ -121,6 +141,11 @@ impl<T: Tunnels> Pipeline<T> {
             return Err(Failure::Loop);
         }
         Ok(Next::Tunnel(route))
+    }
+
+    /// Who answers a question that the request holds, where it is asked at the place for questions.
+    fn dns_of(&self, request: &Request) -> Option<&Arc<dyn NodeService>> {
+        self.dns.get().filter(|_| request.uri().path() == DNS_PATH)
     }
 
     fn is_node(&self, host: &str, published: &[Name]) -> bool {

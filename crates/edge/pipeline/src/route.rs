@@ -33,8 +33,8 @@ pub(crate) fn route(snapshot: &Snapshot, host: &str, connection: &Connection) ->
         }
     }
     let tunnel = match target {
-        Target::Tunnel(tunnel) => *tunnel,
-        Target::UnknownTunnel(tunnel) => return Err(Failure::UnknownTunnel(*tunnel)),
+        Target::Tunnel(tunnel) => tunnel,
+        Target::UnknownTunnel(tunnel) => return Err(Failure::UnknownTunnel(tunnel)),
         Target::Origin(_) | Target::OriginName(_) => return Err(Failure::DirectOrigin),
         Target::Broken => return Err(Failure::BrokenChain),
     };

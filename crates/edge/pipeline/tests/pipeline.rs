@@ -52,11 +52,13 @@ impl Tunnels for Pretend {
     }
 }
 
-struct Node;
+/// Answers with its words.
+struct Says(&'static str);
 
-impl NodeService for Node {
+impl NodeService for Says {
     fn handle(&self, _: Request) -> NodeFuture {
-        Box::pin(async { Response::new(Body::full("the node")) })
+        let words = self.0;
+        Box::pin(async move { Response::new(Body::full(words)) })
     }
 }
 
@@ -68,6 +70,7 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
     let node = NodeChunk {
         management_names: vec![name("management.node.test")],
         management_keys: vec![key.public().into()],
+        nameservers: vec![name("ns1.example.net"), name("ns1.waiting.test"), name("ns1.site.test")],
         ..NodeChunk::default()
     };
     let zone = |id: u8, apex: &str, status| {
@@ -109,7 +112,7 @@ struct Edge {
 fn edge() -> Edge {
     let pretend = Arc::new(Pretend::default());
     let settings = Settings { node_names: vec![name("node.test")], instance: "one".into(), ..Settings::default() };
-    let node: Arc<dyn NodeService> = Arc::new(Node);
+    let node: Arc<dyn NodeService> = Arc::new(Says("the node"));
     let key = SigningKey::derive(&NodeKey::generate(), "test");
     let pipeline = Arc::new(Pipeline::new(settings, snapshot(&key), Arc::clone(&pretend), Some(node), &Metrics::new()));
     Edge { pretend, pipeline, key }
@@ -215,6 +218,27 @@ async fn the_edge_keeps_what_is_its_own() {
     assert!(edge.get("quick.site.test", "/").await.contains("x-robots-tag: noindex\r\n"));
     let looped = edge.ask(None, "GET / HTTP/1.1\r\nHost: site.test\r\nCDN-Loop: poterne-one\r\n\r\n").await;
     assert!(looped.starts_with("HTTP/1.1 508 "), "{looped}");
+}
+
+#[tokio::test]
+async fn questions_are_taken_where_no_visitor_is_led() {
+    let edge = edge();
+    assert!(edge.get("node.test", "/dns-query?dns=AA").await.ends_with("the node"), "nobody takes questions yet");
+    edge.pipeline.answer_dns_by(Arc::new(Says("a name server")));
+    for host in ["node.test", "ns1.example.net", "NS1.Example.net", "ns1.waiting.test"] {
+        assert!(edge.get(host, "/dns-query?dns=AA").await.ends_with("a name server"), "{host}");
+        assert!(!edge.get(host, "/dns-query/").await.ends_with("a name server"), "{host}");
+    }
+    assert!(edge.get("node.test", "/").await.ends_with("the node"));
+    assert!(edge.get("ns1.example.net", "/").await.starts_with("HTTP/1.1 409 "));
+    assert!(edge.get("other.waiting.test", "/dns-query").await.starts_with("HTTP/1.1 409 "));
+    assert!(edge.pretend.last.lock().unwrap().is_none());
+    // A name server's name that is a user's host is that user's.
+    for host in ["site.test", "ns1.site.test"] {
+        assert!(edge.get(host, "/dns-query?dns=AA").await.ends_with("hello"), "{host}");
+        let (_, head, uri) = edge.pretend.last.lock().unwrap().take().unwrap();
+        assert_eq!((head["host"].to_str().unwrap(), uri.as_str()), (host, "/dns-query?dns=AA"));
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ words! {
         Tokens = "poterne_token_event",
         /// A zone was put in force, or its delegation was lost.
         ZoneStatus = "poterne_zone_status_event",
+        /// A zone that is another server's does not come, or comes again.
+        SecondaryZone = "secondary_dns_all_primaries_failing",
     }
 }
 
@@ -56,6 +58,7 @@ impl AlertType {
             Self::Members => "Member Event",
             Self::Tokens => "API Token Event",
             Self::ZoneStatus => "Zone Status Event",
+            Self::SecondaryZone => "Secondary DNS all Primaries Failing",
         }
     }
 
@@ -64,6 +67,7 @@ impl AlertType {
         match self {
             Self::TunnelHealth | Self::TunnelUpdate => "Tunnel",
             Self::Members | Self::Tokens | Self::ZoneStatus => "Poterne",
+            Self::SecondaryZone => "DNS",
         }
     }
 
@@ -74,7 +78,10 @@ impl AlertType {
             Self::TunnelUpdate => "A tunnel was created or deleted",
             Self::Members => "Somebody accepted an invitation, left, or was removed",
             Self::Tokens => "An API token of the account, or of a member over it, was created",
-            Self::ZoneStatus => "A zone is active, or its delegation to this node's name servers was lost",
+            Self::SecondaryZone => "No primary gives a secondary zone, it expired, or it comes again",
+            Self::ZoneStatus => {
+                "A zone is active, or its delegation to this node's name servers was lost, or it is to be deleted for want of one"
+            }
         }
     }
 
@@ -91,7 +98,14 @@ impl AlertType {
                 FilterOption { key: "tunnel_id", values: &[] },
                 FilterOption { key: "tunnel_name", values: &[] },
             ],
-            Self::ZoneStatus => &[FilterOption { key: "event", values: &[("active", "Active"), ("moved", "Moved")] }],
+            Self::ZoneStatus => &[FilterOption {
+                key: "event",
+                values: &[("active", "Active"), ("moved", "Moved"), ("ending", "To be deleted"), ("deleted", "Deleted")],
+            }],
+            Self::SecondaryZone => &[FilterOption {
+                key: "event",
+                values: &[("failing", "Failing"), ("expired", "Expired"), ("recovered", "Recovered")],
+            }],
             Self::Members | Self::Tokens => &[],
         }
     }

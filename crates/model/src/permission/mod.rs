@@ -19,7 +19,7 @@ pub mod token;
 use std::fmt;
 
 pub use group::{GROUPS, PermissionGroup};
-pub use policy::{Condition, Effect, Policy, Terms};
+pub use policy::{Condition, Effect, Policy, Terms, Written};
 pub use resource::{Resource, Selector};
 pub use token::{ApiToken, TokenStatus};
 

@@ -1,11 +1,13 @@
 //! Policies, and the one decision.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Permission, PermissionGroup, Resource, Target, group, resource};
-use crate::{AccountId, At, Network, PermissionGroupId, PolicyId, Schema, ShapeError, Timestamp, ZoneId, word::words};
+use crate::{
+    AccountId, At, Network, NetworkError, PermissionGroupId, PolicyId, Schema, ShapeError, Timestamp, ZoneId, word::words,
+};
 
 /// Most policies of one token.
 pub const POLICIES_MAX: usize = 100;
@@ -32,17 +34,53 @@ pub struct Policy {
     pub effect: Effect,
     /// Over what.
     pub resources: BTreeSet<Resource>,
-    /// What. An id that this version has no group for gives nothing; see [`Terms::may`] for what it takes.
-    pub groups: BTreeSet<PermissionGroupId>,
+    /// What, in the order in which it was written, since clients compare lists, and without repetitions. An id that this version has no
+    /// group for gives nothing; see [`Terms::may`] for what it takes.
+    pub groups: Vec<PermissionGroupId>,
 }
 
 /// From where a token may be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// Only from these; none: from everywhere.
-    pub within: Vec<Network>,
+    pub within: Vec<Written>,
     /// Never from these.
-    pub outside: Vec<Network>,
+    pub outside: Vec<Written>,
+}
+
+/// A network in the spelling of whoever wrote it: clients compare texts, and `192.0.2.7/32` is another one than `192.0.2.7`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Written {
+    network: Network,
+    text: String,
+}
+
+impl FromStr for Written {
+    type Err = NetworkError;
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let text = text.trim();
+        Ok(Self { network: text.parse()?, text: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Written {
+    type Error = NetworkError;
+    fn try_from(text: String) -> Result<Self, NetworkError> {
+        text.parse()
+    }
+}
+
+impl From<Written> for String {
+    fn from(written: Written) -> Self {
+        written.text
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// What a token may do, from where and when.
@@ -82,7 +120,7 @@ impl Policy {
         let effect = at.member("effect").map_or(Ok(Effect::Allow), |effect| Effect::read(&effect))?;
         let resources = resource::read(&at.required("resources")?)?;
         let given = at.required("permission_groups")?;
-        let mut groups = BTreeSet::new();
+        let mut groups = Vec::new();
         for item in given.items(group::GROUPS.len() * 2)? {
             let id = item.required("id")?;
             let parsed = id.text(64)?.parse::<PermissionGroupId>();
@@ -90,7 +128,9 @@ impl Policy {
             if group::by_id(parsed).is_none() {
                 return Err(id.wrong("there is no permission group of that id; list them at /user/tokens/permission_groups"));
             }
-            groups.insert(parsed);
+            if !groups.contains(&parsed) {
+                groups.push(parsed);
+            }
         }
         if groups.is_empty() {
             return Err(given.wrong("write at least one permission group"));
@@ -131,13 +171,11 @@ impl Condition {
         at.object()?;
         let Some(request_ip) = at.member("request_ip") else { return Ok(Self::default()) };
         request_ip.object()?;
-        let list = |key: &str| -> Result<Vec<Network>, ShapeError> {
+        let list = |key: &str| -> Result<Vec<Written>, ShapeError> {
             let Some(list) = request_ip.member(key) else { return Ok(Vec::new()) };
             list.items(NETWORKS_MAX)?
                 .map(|item| {
-                    item.text(64)?
-                        .parse()
-                        .map_err(|error: crate::NetworkError| ShapeError::new(item.pointer(), error.to_string()))
+                    item.text(64)?.parse().map_err(|error: NetworkError| ShapeError::new(item.pointer(), error.to_string()))
                 })
                 .collect()
         };
@@ -146,7 +184,7 @@ impl Condition {
 
     /// Whether an address is one it may be used from.
     pub fn holds(&self, address: IpAddr) -> bool {
-        let lies_in = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
+        let lies_in = |networks: &[Written]| networks.iter().any(|written| written.network.contains(address));
         (self.within.is_empty() || lies_in(&self.within)) && !lies_in(&self.outside)
     }
 
@@ -162,8 +200,10 @@ impl Terms {
     pub fn keeping_ids(mut self, before: &Self) -> Self {
         let mut free: Vec<&Policy> = before.policies.iter().collect();
         for policy in &mut self.policies {
-            let said =
-                |old: &&Policy| (old.effect, &old.resources, &old.groups) == (policy.effect, &policy.resources, &policy.groups);
+            let said = |old: &&Policy| {
+                let groups = |of: &Policy| of.groups.iter().copied().collect::<BTreeSet<_>>();
+                (old.effect, &old.resources, groups(old)) == (policy.effect, &policy.resources, groups(policy))
+            };
             if let Some(place) = free.iter().position(said) {
                 policy.id = free.swap_remove(place).id;
             }

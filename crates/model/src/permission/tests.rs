@@ -101,6 +101,22 @@ fn a_denial_of_what_is_not_known_denies_everything_there() {
 }
 
 #[test]
+fn what_was_written_is_told_in_its_order_and_spelling() {
+    let written = ["192.0.2.7/32", "192.0.2.7", "198.51.100.9/24"];
+    let condition = Condition::read(&At::body(&json!({ "request_ip": { "in": written } }))).unwrap();
+    assert_eq!(condition.within.iter().map(ToString::to_string).collect::<Vec<_>>(), written);
+    let kept: Condition = serde_json::from_value(serde_json::to_value(&condition).unwrap()).unwrap();
+    assert_eq!(kept, condition);
+    assert!(kept.holds("198.51.100.200".parse().unwrap()));
+    let [first, second] = ["Zone Read", "DNS Write"].map(|name| group::by_name(name).unwrap().id());
+    let forth = policy("allow", all_zones(), &["Zone Read", "DNS Write", "Zone Read"]);
+    assert_eq!(forth.groups, [first, second]);
+    let back = Policy { id: PolicyId::from_bytes([9; 16]), ..policy("allow", all_zones(), &["DNS Write", "Zone Read"]) };
+    let id = forth.id;
+    assert_eq!(terms(vec![back]).keeping_ids(&terms(vec![forth])).policies[0].id, id, "another order is the same policy");
+}
+
+#[test]
 fn a_policy_that_is_repeated_keeps_its_id() {
     let numbered =
         |number: u8, group: &str| Policy { id: PolicyId::from_bytes([number; 16]), ..policy("allow", all_zones(), &[group]) };
@@ -161,7 +177,7 @@ fn any_policy(effect: Effect) -> impl Strategy<Value = Policy> {
         id: PolicyId::from_bytes([0; 16]),
         effect,
         resources,
-        groups,
+        groups: groups.into_iter().collect(),
     })
 }
 

@@ -30,7 +30,8 @@ macro_rules! rtypes {
                 }
             }
 
-            const fn mnemonic(self) -> Option<&'static str> {
+            /// Its mnemonic; none of a type without a name here.
+            pub const fn mnemonic(self) -> Option<&'static str> {
                 match self {
                     $(Self::$name => Some($mnemonic),)*
                     Self::Unknown(_) => None,

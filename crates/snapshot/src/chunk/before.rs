@@ -1,5 +1,7 @@
 //! Bodies as earlier versions of this program wrote them: what lies on disk when a newer one starts. Control publishes what they lack.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, setting::dns::Soa};
 use serde::Deserialize;
@@ -24,6 +26,16 @@ pub(super) struct NodeChunk2 {
     pub(super) first: NodeChunk1,
     pub(super) management_names: Vec<Name>,
     pub(super) management_keys: Vec<Bytes>,
+}
+
+/// [`NodeChunk`] without what cookies are made with.
+#[derive(Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct NodeChunk3 {
+    pub(super) first: NodeChunk2,
+    pub(super) edge_addresses: Vec<IpAddr>,
+    pub(super) edge_protocols: Vec<String>,
+    pub(super) nameservers: Vec<Name>,
 }
 
 /// [`ZoneHead`] without a name server.
@@ -74,6 +86,13 @@ impl From<NodeChunk2> for NodeChunk {
     fn from(old: NodeChunk2) -> Self {
         let NodeChunk2 { first, management_names, management_keys } = old;
         Self { management_names, management_keys, ..first.into() }
+    }
+}
+
+impl From<NodeChunk3> for NodeChunk {
+    fn from(old: NodeChunk3) -> Self {
+        let NodeChunk3 { first, edge_addresses, edge_protocols, nameservers } = old;
+        Self { edge_addresses, edge_protocols, nameservers, ..first.into() }
     }
 }
 

@@ -147,3 +147,41 @@ fn a_zone_answers_after_its_node_was_killed() {
     assert_eq!(answer(&node, "www.example.com", "A"), ["192.0.2.7", "192.0.2.8"]);
     assert!(serial(&node) > before);
 }
+
+/// What an authority asks for is seen when the verb returns, and a wildcard answers for everything it answered for before.
+#[test]
+fn a_challenge_disturbs_no_wildcard() {
+    let node = Node::bare(&[]);
+    let api = Api::of(&node);
+    let zone = api.zone(&node, "example.com");
+    record(&api, &zone, "A", "*", "192.0.2.7", false);
+    record(&api, &zone, "TXT", "_acme-challenge.own", "\"mine\"", false);
+    record(&api, &zone, "CNAME", "_acme-challenge.led", "led.dcv.example.net", false);
+    for name in ["foo.example.com", "own.example.com", "*.example.com"] {
+        node.verb(&["dns", "challenge", "put", name, "token-1"]).unwrap();
+    }
+    let texts = |name: &str| answer(&node, &format!("_acme-challenge.{name}"), "TXT");
+    assert_eq!(texts("foo.example.com"), ["\"token-1\""]);
+    assert_eq!(texts("own.example.com"), ["\"mine\"", "\"token-1\""]);
+    assert_eq!(texts("example.com"), ["\"token-1\""], "a wildcard is proven by the name it stands under");
+    for name in ["foo.example.com", "x.foo.example.com", "_acme-challenge.foo.example.com"] {
+        assert_eq!(answer(&node, name, "A"), ["192.0.2.7"], "{name}");
+    }
+    let refused = node.verb(&["dns", "challenge", "put", "led.example.com", "token-1"]).unwrap_err();
+    assert!(refused.contains("is a CNAME to led.dcv.example.net"), "{refused}");
+    assert_eq!(texts("led.example.com"), ["led.dcv.example.net."]);
+
+    api.done("PATCH", &format!("{zone}/dnssec"), &json!({ "status": "active" }));
+    let signed = Dig::at(&node, "_acme-challenge.foo.example.com", "TXT").with(&["+dnssec"]).text();
+    assert!(signed.contains("RRSIG\tTXT 13 4 "), "{signed}");
+
+    node.verb(&["dns", "challenge", "put", "foo.example.com", "token-2"]).unwrap();
+    node.verb(&["dns", "challenge", "remove", "foo.example.com", "token-1"]).unwrap();
+    assert_eq!(texts("foo.example.com"), ["\"token-2\""]);
+    node.verb(&["dns", "challenge", "remove", "foo.example.com"]).unwrap();
+    assert!(texts("foo.example.com").is_empty());
+    let listed = api.done("GET", &format!("{zone}/dns_records"), &Value::Null);
+    assert_eq!(listed.as_array().unwrap().len(), 3, "it is no record of the zone: {listed}");
+    node.verb(&["zone", "delete", "example.com"]).unwrap();
+    assert!(Dig::at(&node, "foo.example.com", "A").text().contains("status: REFUSED"));
+}

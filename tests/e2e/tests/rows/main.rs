@@ -25,16 +25,39 @@ macro_rules! columns {
     };
 }
 
+/// Makes a test of each row, in a network of its own that has the addresses of `poterne_e2e::tree`.
+macro_rules! alone {
+    ($($row:ident),+ $(,)?) => {
+        mod alone {
+            $(
+                #[test]
+                fn $row() {
+                    poterne_e2e::tree::alone(concat!(module_path!(), "::", stringify!($row)), super::$row);
+                }
+            )+
+        }
+    };
+}
+
 mod aiohttp;
 mod aiosmtpd;
 mod certbot;
 mod cloudflare;
+mod cloudflare_curl_dig_tree_unbound;
 mod curl;
 mod curl_nginx;
 mod delv;
+mod delv_dig_tree_unbound;
 mod dig;
+mod dig_dnsperf_kdig_tree_unbound;
+mod dig_kdig;
+mod dig_knotd;
+mod dig_nsd;
+mod dig_tree_unbound;
+mod dig_tree_unbound_zonemaster;
 mod dig_unbound;
 mod dnsperf;
+mod externaldns;
 mod grpc;
 mod kdig;
 mod lexicon;
@@ -43,5 +66,6 @@ mod ours;
 mod postgres;
 mod python;
 mod schemathesis_validator;
+mod terraform;
 mod typescript;
 mod websockets;

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, marker::PhantomData};
 
 use poterne_model::{
-    AccessRuleId, AccountId, AuditId, ConnectionId, ConnectorId, ListId, ListItemId, ListOperationId, MembershipId,
-    NotificationPolicyId, PasskeyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TunnelId, UserId,
+    AccessRuleId, AccountId, AclId, AuditId, ConnectionId, ConnectorId, ListId, ListItemId, ListOperationId, MembershipId,
+    NotificationPolicyId, PasskeyId, PeerId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TsigId, TunnelId, UserId,
     VirtualNetworkId, WebhookId, ZoneId,
 };
 use serde::{Serialize, Serializer};
@@ -82,6 +82,7 @@ pub(crate) use shown;
 shown![
     AccessRuleId,
     AccountId,
+    AclId,
     AuditId,
     ConnectionId,
     ConnectorId,
@@ -91,12 +92,14 @@ shown![
     MembershipId,
     NotificationPolicyId,
     PasskeyId,
+    PeerId,
     RecordId,
     RouteId,
     RuleId,
     RulesetId,
     SessionId,
     TokenId,
+    TsigId,
     TunnelId,
     UserId,
     VirtualNetworkId,

@@ -12,4 +12,3 @@ pub(crate) mod document;
 pub(crate) mod operation;
 pub(crate) mod page;
 mod shape;
-pub(crate) mod words;

@@ -9,12 +9,12 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use poterne_control_wire::query::Parameter;
 use poterne_keys::sha256;
+use poterne_page::{Language, escaped};
 use serde_json::{Value, json};
 
 use super::{
     document::{Page, document},
-    shape::{escape, kind, prose, whole},
-    words::Language,
+    shape::{kind, prose, whole},
 };
 use crate::{
     answer::Answer,
@@ -54,13 +54,13 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 
 /// `/docs`.
 pub(crate) fn routes() -> Routes {
-    let language = Parameter::word("lang", Language::WORDS, "in which language; absent: as the browser asks");
+    let language = Parameter::word("lang", Language::TAGS, "in which language; absent: as the browser asks");
     let op = open("This document, for people").query([language]).plain("text/html", json!({ "type": "string" }));
     Routes::of("Description", "What this API is, for programs and for people.").get("/docs", told, op.says([304]))
 }
 
 async fn told(headers: HeaderMap, Query(query): Query) -> Result<Response, Answer<()>> {
-    let language = query.word("lang", Language::of_word, Language::WORDS)?.unwrap_or_else(|| Language::asked(&headers));
+    let language = query.word("lang", Language::of_tag, Language::TAGS)?.unwrap_or_else(|| Language::asked(&headers));
     let page = if language == Language::French { &FRENCH } else { &ENGLISH };
     let mut response = page.answer(&headers, "text/html; charset=utf-8");
     let fields = response.headers_mut();
@@ -77,12 +77,12 @@ async fn told(headers: HeaderMap, Query(query): Query) -> Result<Response, Answe
 /// The whole page.
 fn render(language: Language, document: &Value) -> String {
     let say = |english, french| language.say(english, french);
-    let (other, other_name) = language.other();
+    let (other, other_name) = (language.other().tag(), language.other().own_name());
     let text = |value: &Value| value.as_str().map(prose).unwrap_or_default();
     let (mut index, mut main) = (String::new(), String::new());
     for tag in document["tags"].as_array().into_iter().flatten() {
         let name = tag["name"].as_str().unwrap_or_default();
-        let (anchor, shown) = (anchor(name), escape(name));
+        let (anchor, shown) = (anchor(name), escaped(name));
         let _ = write!(index, "<li><a href=\"#{anchor}\">{shown}</a></li>");
         let about = text(&tag["description"]);
         let _ = write!(main, "<section aria-labelledby=\"{anchor}\"><h2 id=\"{anchor}\">{shown}</h2><p>{about}</p>");
@@ -102,7 +102,7 @@ fn render(language: Language, document: &Value) -> String {
     for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
         let about = schema["description"].as_str().map_or_else(String::new, |about| format!("<p>{}</p>", prose(about)));
         let whole = whole(language, schema) + &example(language, schema);
-        let name = escape(name);
+        let name = escaped(name);
         let _ = write!(
             main,
             "<details id=\"shape-{name}\"><summary><code>{name}</code></summary><div>{about}{whole}</div></details>"
@@ -131,7 +131,7 @@ fn render(language: Language, document: &Value) -> String {
 fn example(language: Language, schema: &Value) -> String {
     let Some(example) = schema["examples"].get(0) else { return String::new() };
     let shown = serde_json::to_string_pretty(example).unwrap_or_default();
-    format!("<h3>{}</h3><pre>{}</pre>", language.say("Example", "Exemple"), escape(&shown))
+    format!("<h3>{}</h3><pre>{}</pre>", language.say("Example", "Exemple"), escaped(&shown))
 }
 
 fn anchor(name: &str) -> String {
@@ -147,7 +147,7 @@ fn shown_operation(language: Language, method: &str, path: &str, operation: &Val
         "<details id=\"{id}\"><summary><b>{method}</b> <code>{path}</code><span>{summary}</span></summary><div>",
         id = text(&operation["operationId"]),
         method = method.to_uppercase(),
-        path = escape(path),
+        path = escaped(path),
         summary = text(&operation["summary"]),
     );
     if operation["description"].is_string() {
@@ -156,7 +156,7 @@ fn shown_operation(language: Language, method: &str, path: &str, operation: &Val
     let permission = match (operation["security"].get(0), operation["security"][0]["token"][0].as_str()) {
         (None, _) => say("Open to everybody.", "Ouvert à tous.").to_owned(),
         (_, None) => say("For whoever is known.", "Pour toute personne connue.").to_owned(),
-        (_, Some(role)) => format!("{} <code>{}</code>.", say("Permission:", "Permission :"), escape(role)),
+        (_, Some(role)) => format!("{} <code>{}</code>.", say("Permission:", "Permission :"), escaped(role)),
     };
     let _ = write!(out, "<p>{permission}</p>");
     let mut rows = String::new();
@@ -180,18 +180,18 @@ fn shown_operation(language: Language, method: &str, path: &str, operation: &Val
     }
     for (content_type, body) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
         let kind = kind(language, &body["schema"]);
-        let _ = write!(out, "<h3>{}</h3><p>{kind} (<code>{}</code>)</p>", say("Body", "Corps"), escape(content_type));
+        let _ = write!(out, "<h3>{}</h3><p>{kind} (<code>{}</code>)</p>", say("Body", "Corps"), escaped(content_type));
     }
     let _ = write!(out, "<h3>{}</h3><table><tbody>", say("Answers", "Réponses"));
     for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
         let shown = match (answer["$ref"].as_str().and_then(|name| name.rsplit('/').next()), answer["content"].as_object()) {
-            (Some(name), _) => escape(name),
+            (Some(name), _) => escaped(name),
             (None, Some(content)) => {
                 content.iter().map(|(kind_of, content)| result(language, kind_of, &content["schema"])).collect()
             }
             (None, None) => text(&answer["description"]),
         };
-        let _ = write!(out, "<tr><th scope=\"row\"><code>{}</code></th><td>{shown}</td></tr>", escape(status));
+        let _ = write!(out, "<tr><th scope=\"row\"><code>{}</code></th><td>{shown}</td></tr>", escaped(status));
     }
     out.push_str("</tbody></table></div></details>");
     out
@@ -201,7 +201,7 @@ fn shown_operation(language: Language, method: &str, path: &str, operation: &Val
 fn result(language: Language, content_type: &str, schema: &Value) -> String {
     let members = &schema["allOf"][1]["properties"];
     match members.get("result") {
-        None => format!("<code>{}</code>", escape(content_type)),
+        None => format!("<code>{}</code>", escaped(content_type)),
         Some(result) => {
             let info = members
                 .get("result_info")
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn every_operation_and_shape_is_on_the_page_and_every_link_leads_somewhere() {
         let document = document(crate::all_routes());
-        for language in [Language::English, Language::French] {
+        for language in Language::ALL {
             let page = render(language, &document);
             for (path, item) in document["paths"].as_object().unwrap() {
                 for operation in item.as_object().unwrap().values().filter(|operation| operation.is_object()) {

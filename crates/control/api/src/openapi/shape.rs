@@ -2,32 +2,17 @@
 
 use std::fmt::Write as _;
 
+use poterne_page::{Language, escaped};
 use serde_json::Value;
-
-use super::words::Language;
 
 /// How deep members of members are shown.
 const DEPTH_MAX: usize = 4;
-
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            other => out.push(other),
-        }
-    }
-    out
-}
 
 /// Text of the document: its `code` stands as such.
 pub(super) fn prose(text: &str) -> String {
     let mut out = String::new();
     for (place, part) in text.split('`').enumerate() {
-        let part = escape(part).replace("\n\n", "</p><p>");
+        let part = escaped(part).replace("\n\n", "</p><p>");
         let _ = if place % 2 == 1 { write!(out, "<code>{part}</code>") } else { write!(out, "{part}") };
     }
     out
@@ -40,7 +25,7 @@ pub(super) fn kind(language: Language, schema: &Value) -> String {
         return format!("<a href=\"#shape-{name}\">{name}</a>");
     }
     if let Some(words) = schema["enum"].as_array() {
-        let words: Vec<String> = words.iter().map(|word| format!("<code>{}</code>", escape(&plain(word)))).collect();
+        let words: Vec<String> = words.iter().map(|word| format!("<code>{}</code>", escaped(&plain(word)))).collect();
         return words.join(", ");
     }
     for keyword in ["anyOf", "oneOf"] {
@@ -91,7 +76,7 @@ fn text(language: Language, schema: &Value) -> String {
         let _ = write!(out, " (≤ {max})");
     }
     if let Some(pattern) = schema["pattern"].as_str() {
-        let _ = write!(out, " <code>{}</code>", escape(pattern));
+        let _ = write!(out, " <code>{}</code>", escaped(pattern));
     }
     out
 }
@@ -137,14 +122,14 @@ fn members(language: Language, schema: &Value, before: &str, depth: usize, rows:
         let path = if before.is_empty() { name.clone() } else { format!("{before}.{name}") };
         let must = if required(name) { format!(" <b>{}</b>", language.say("required", "obligatoire")) } else { String::new() };
         let default = member.get("default").map_or_else(String::new, |default| {
-            format!("; {} <code>{}</code>", language.say("by default", "par défaut"), escape(&plain(default)))
+            format!("; {} <code>{}</code>", language.say("by default", "par défaut"), escaped(&plain(default)))
         });
         let about = member["description"].as_str().map_or_else(String::new, |about| format!("<br>{}", prose(about)));
         let kind = kind(language, member);
         let _ = write!(
             rows,
             "<tr><th scope=\"row\"><code>{path}</code></th><td>{kind}{default}{must}{about}</td></tr>",
-            path = escape(&path)
+            path = escaped(&path)
         );
         members(language, member, &path, depth + 1, rows);
     }

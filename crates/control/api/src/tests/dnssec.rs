@@ -98,3 +98,23 @@ async fn what_is_not_offered_is_refused() {
     assert_eq!(reader.get(&path).await.result()["status"], "disabled");
     assert_eq!(reader.ask("PATCH", &path, json!({ "status": "active" })).await.codes(), [10000]);
 }
+
+#[tokio::test]
+async fn a_zone_whose_ds_is_at_its_parent_is_deleted_only_by_whoever_insists() {
+    let client = client().await;
+    let (path, zone) = signed(&client).await;
+    let of_zone = path.trim_end_matches("/dnssec").to_owned();
+    client.ask("PATCH", &path, json!({ "status": "active" })).await.result();
+    seen(&client.app, zone, true).await;
+    let refused = client.ask("DELETE", &of_zone, Value::Null).await;
+    let why = refused.body["errors"][0]["message"].as_str().unwrap().to_owned();
+    assert!(refused.status == 400 && why.contains("DS record") && why.contains("force=true"), "{why}");
+    assert_eq!(client.ask("DELETE", &format!("{of_zone}?force=perhaps"), Value::Null).await.status, 400);
+    client.ask("DELETE", &format!("{of_zone}?force=true"), Value::Null).await.result();
+    // Where it is not seen, nobody is asked twice.
+    let (path, zone) = signed(&client).await;
+    client.ask("PATCH", &path, json!({ "status": "active" })).await.result();
+    seen(&client.app, zone, true).await;
+    seen(&client.app, zone, false).await;
+    client.ask("DELETE", path.trim_end_matches("/dnssec"), Value::Null).await.result();
+}

@@ -257,6 +257,11 @@ async fn examples_are_taken() {
             "HoldChanges",
             "NewNotificationPolicy",
             "NotificationPolicyChanges",
+            "NewTransferAcl",
+            "NewTransferPeer",
+            "NewTransferTsig",
+            "NewIncomingTransfer",
+            "NewOutgoingTransfer",
         ]
         .contains(&operation.op.body.clone().unwrap().into_value()["title"].as_str().unwrap());
         if told.status != 200 && !(named && [400, 404].contains(&told.status)) {

@@ -1,10 +1,36 @@
 //! A zone's records as a file, in and out (api-v4 §4.4).
+//!
+//! A file is read and compared with the zone before anybody's turn to write is taken ([`plan`]); what it brings is then written by the
+//! hundred, in the order of names, in which every index grows at one place, and made ready on one thread while another writes.
 
-use poterne_control_zonefile::{Soa, export, import};
+use std::time::Duration;
+
+use bytes::Bytes;
+use poterne_control_store::{NAMES_TOUCHED_MAX, RecordBatch, Session, Zone};
+use poterne_control_zonefile::{Soa, export};
+use poterne_keys::{random_bytes, sha256};
 use poterne_model::{Name, RecordId, ZoneId};
+use tokio::sync::mpsc;
 
-use super::{EDIT, READ, traced};
-use crate::{App, AppError, Caller};
+use super::{
+    EDIT, READ,
+    lines::Lines,
+    plan::{self, conflict_zone},
+    traced,
+};
+use crate::{App, AppError, Caller, audit::Traced};
+
+/// Records added by one file that are traced one by one; more are traced as one file.
+const TRACED_MAX: usize = 1000;
+
+/// Records from which on a file is much for the database.
+const MUCH: usize = 20_000;
+
+/// How long an import waits until what it brought is obeyed.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Batches that wait to be written.
+const BATCHES_AHEAD: usize = 4;
 
 /// What a file brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,38 +42,96 @@ pub struct Imported {
 }
 
 impl App {
-    /// Takes in a zone file; what is there already is passed over. All of it, or nothing.
-    pub async fn record_import(&self, caller: &Caller, zone: ZoneId, file: &[u8], proxied: bool) -> Result<Imported, AppError> {
+    /// Takes in a zone file; what is there already is passed over. All of it, or nothing. Files are taken in one after the other.
+    pub async fn record_import(&self, caller: &Caller, zone: ZoneId, file: Bytes, proxied: bool) -> Result<Imported, AppError> {
+        let _turn = self.0.import.lock().await;
+        let zone = self.seen_zone(&mut self.0.store.read().await?, caller, zone, EDIT).await?;
+        let (places, apex) = (self.places(&zone), zone.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let digest = sha256(&file);
+            Lines::read(&file, &places, proxied, &conflict_zone(&apex)).map(|(lines, parsed)| (lines, parsed, digest))
+        });
+        let (lines, parsed, digest) = read.await.expect("reading a file does not panic")?;
+        let domain = self.settings().tunnel_domain;
+        // Found out beside whoever writes, and again in their midst only if something changed meanwhile.
+        let (mut accepted, seen) = {
+            let mut session = self.0.store.read().await?;
+            let seen = session.change().await?;
+            (plan::accepted(&mut session, &zone, &lines, domain.as_ref()).await?, seen)
+        };
         let mut session = self.0.store.write().await?;
-        let zone = self.seen_zone(&mut session, caller, zone, EDIT).await?;
-        let places = self.places(&zone);
-        let mut read = None;
-        places.place(|place| {
-            read = Some(import(file, place, proxied));
-            Ok(())
-        })?;
-        let read = read.expect("a place is where a file is read");
-        let read = read
-            .map_err(|errors| AppError::ZoneFile(errors.into_iter().map(|error| (error.code(), error.to_string())).collect()))?;
-        let mut added = 0;
-        for (line, entry) in read.entries {
-            match self.check(&mut session, &zone, &entry, None).await {
-                Ok(()) => {}
-                // There already, in these or other letters.
-                Err(AppError::Conflict(conflict)) if matches!(conflict.code(), 81057 | 81058) => continue,
-                Err(AppError::Conflict(conflict)) => {
-                    return Err(AppError::ZoneFile(vec![(conflict.code(), format!("line {line}: {conflict}"))]));
-                }
-                Err(error) => return Err(error),
-            }
-            let record = places.record(RecordId::from_bytes(poterne_keys::random_bytes()), entry.clone(), None, self.now());
-            session.insert_record(&record).await?;
-            self.lead(&mut session, &zone, &record).await?;
-            self.trace(&mut session, caller, traced("rec_add", &zone, record.id, None, Some(&entry))).await?;
-            added += 1;
+        let zone = self.seen_zone(&mut session, caller, zone.id, EDIT).await?;
+        if session.follows() != seen {
+            accepted = plan::accepted(&mut session, &zone, &lines, domain.as_ref()).await?;
         }
-        self.finish(session).await?;
-        Ok(Imported { added, parsed: read.parsed })
+        if let Some(first) = accepted.first() {
+            self.check_own(&mut session, &zone, None, Some(&lines.entry(*first)?)).await?;
+        }
+        let added = accepted.len();
+        if added > MUCH {
+            session.expect_much();
+        }
+        self.insert_lines(&mut session, caller, &zone, (lines, accepted), (parsed, digest)).await?;
+        self.finish_within(LIVE_TIMEOUT, session).await?;
+        Ok(Imported { added, parsed })
+    }
+
+    /// Writes the lines, tells that their names changed, and who did it.
+    async fn insert_lines(
+        &self,
+        session: &mut Session,
+        caller: &Caller,
+        zone: &Zone,
+        (lines, accepted): (Lines, Vec<u32>),
+        (parsed, digest): (usize, [u8; 32]),
+    ) -> Result<(), AppError> {
+        let (now, added) = (self.now(), accepted.len());
+        let mut names: Vec<u32> = accepted.clone();
+        names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
+        if names.len() > NAMES_TOUCHED_MAX {
+            session.touch_all_names(zone.id).await?;
+        } else {
+            let names = names.iter().map(|at| lines.name(*at)).collect::<Result<Vec<_>, _>>()?;
+            session.touch_names(zone.id, names).await?;
+        }
+        drop(names);
+        let ids = rising_ids(added);
+        if added > TRACED_MAX {
+            let digest: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
+            let brought = serde_json::json!({ "records_added": added, "records_parsed": parsed, "file_sha256": digest });
+            let traced = Traced {
+                account: Some(zone.account),
+                zone: Some((zone.id, zone.apex.to_string())),
+                action: "rec_import",
+                kind: "zone",
+                id: zone.id.to_string(),
+                old: None,
+                new: Some(brought),
+            };
+            self.trace(session, caller, traced).await?;
+        } else {
+            for (at, id) in accepted.iter().zip(&ids) {
+                self.trace(session, caller, traced("rec_add", zone, *id, None, Some(&lines.entry(*at)?))).await?;
+            }
+        }
+        let (batches, mut ready) = mpsc::channel(BATCHES_AHEAD);
+        let id = zone.id;
+        let making = tokio::task::spawn_blocking(move || {
+            for (accepted, ids) in accepted.chunks(RecordBatch::RECORDS).zip(ids.chunks(RecordBatch::RECORDS)) {
+                let kinds: Vec<_> = accepted.iter().map(|at| lines.kind(*at)).collect();
+                let records: Vec<_> =
+                    accepted.iter().zip(ids).zip(&kinds).map(|((at, id), kind)| lines.record(*at, *id, kind)).collect();
+                // Nobody takes them once a statement failed, which is told below.
+                if batches.blocking_send(RecordBatch::of(id, now, &records)).is_err() {
+                    break;
+                }
+            }
+        });
+        while let Some(batch) = ready.recv().await {
+            session.insert_records(batch).await?;
+        }
+        making.await.expect("making rows of lines does not panic");
+        Ok(())
     }
 
     /// A zone as a file; `at` is how the file says when it was made.
@@ -80,4 +164,15 @@ impl App {
         };
         Ok(export(&zone.apex, at, &soa, (&zone.name_servers, 86_400), &entries))
     }
+}
+
+/// So many ids, each as random as any and greater than the one before: the index of ids then grows along with the rows.
+fn rising_ids(count: usize) -> Vec<RecordId> {
+    let mut ids: Vec<[u8; 16]> = Vec::with_capacity(count);
+    while ids.len() < count {
+        let some: [u8; 4096] = random_bytes();
+        ids.extend(some.as_chunks::<16>().0.iter().take(count - ids.len()));
+    }
+    ids.sort_unstable();
+    ids.into_iter().map(RecordId::from_bytes).collect()
 }

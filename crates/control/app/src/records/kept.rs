@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use poterne_control_store::{Record, StoreError, Zone};
+use poterne_control_store::{Record, RecordBrief, StoreError, Zone};
 use poterne_model::{
     Entry, EntryError, Name, Rdata, RecordId, RecordType, Rtype, ZoneId,
     entry::{Place, Settings},
@@ -75,22 +75,12 @@ impl Places {
 
     /// A row as a record.
     pub(crate) fn keep(&self, record: Record) -> Result<KeptRecord, AppError> {
-        let damaged = |why: String| AppError::Store(StoreError::Damaged { what: "record", why });
-        let hosts = Hosts { origin: None, to_ascii: idn::to_ascii };
-        let rtype = Rtype::parse(record.kind.as_str()).map_err(|error| damaged(error.to_string()))?;
-        let rdata = Rdata::parse(rtype, &record.content, record.priority, hosts);
-        let settings: Map<String, Value> = serde_json::from_str(&record.settings).map_err(|error| damaged(error.to_string()))?;
-        let flag = |name: &str| settings.get(name).and_then(Value::as_bool);
         let entry = Entry {
             name: record.name,
-            rdata: rdata.map_err(|error| damaged(error.to_string()))?,
+            rdata: rdata(record.kind.as_str(), &record.content, record.priority)?,
             ttl_secs: record.ttl_secs,
             proxied: record.proxied,
-            settings: Settings {
-                ipv4_only: flag("ipv4_only"),
-                ipv6_only: flag("ipv6_only"),
-                flatten_cname: flag("flatten_cname"),
-            },
+            settings: settings(&record.settings)?,
             comment: record.comment,
             tags: record.tags,
         };
@@ -111,10 +101,6 @@ impl Places {
 
     /// A record as a row; in place of `old`, which it keeps the history of. A record that a person changed is a person's.
     pub(crate) fn record(&self, id: RecordId, entry: Entry, old: Option<&Record>, now: i64) -> Record {
-        let Settings { ipv4_only, ipv6_only, flatten_cname } = entry.settings;
-        let flags = [("ipv4_only", ipv4_only), ("ipv6_only", ipv6_only), ("flatten_cname", flatten_cname)];
-        let settings: Map<String, Value> =
-            flags.into_iter().filter_map(|(name, flag)| Some((name.to_owned(), flag?.into()))).collect();
         let changed = |same: bool, before: Option<i64>, is_there: bool| {
             if same { before } else { is_there.then_some(now) }
         };
@@ -129,7 +115,7 @@ impl Places {
             priority: entry.rdata.priority(),
             ttl_secs: entry.ttl_secs,
             proxied: entry.proxied,
-            settings: Value::Object(settings).to_string(),
+            settings: settings_json(entry.settings),
             comment_modified_at: changed(comment_same, old.and_then(|old| old.comment_modified_at), entry.comment.is_some()),
             tags_modified_at: changed(tags_same, old.and_then(|old| old.tags_modified_at), !entry.tags.is_empty()),
             comment: entry.comment,
@@ -139,4 +125,45 @@ impl Places {
             modified_at: now,
         }
     }
+}
+
+/// A record of which is read what decides who may stand beside it: without comment and tags.
+pub(super) fn entry_of(brief: RecordBrief) -> Result<Entry, AppError> {
+    Ok(Entry {
+        rdata: rdata(brief.kind.as_str(), &brief.content, brief.priority)?,
+        name: brief.name,
+        ttl_secs: brief.ttl_secs,
+        proxied: brief.proxied,
+        settings: settings(&brief.settings)?,
+        comment: None,
+        tags: Vec::new(),
+    })
+}
+
+/// Data as it is kept.
+pub(super) fn rdata(kind: &str, content: &str, priority: Option<u16>) -> Result<Rdata, AppError> {
+    let hosts = Hosts { origin: None, to_ascii: idn::to_ascii };
+    let rtype = Rtype::parse(kind).map_err(damaged)?;
+    Rdata::parse(rtype, content, priority, hosts).map_err(damaged)
+}
+
+/// Settings as they are kept: JSON of those that are set.
+pub(super) fn settings_json(settings: Settings) -> String {
+    let Settings { ipv4_only, ipv6_only, flatten_cname } = settings;
+    let flags = [("ipv4_only", ipv4_only), ("ipv6_only", ipv6_only), ("flatten_cname", flatten_cname)];
+    let set: Map<String, Value> = flags.into_iter().filter_map(|(name, flag)| Some((name.to_owned(), flag?.into()))).collect();
+    Value::Object(set).to_string()
+}
+
+pub(super) fn settings(json: &str) -> Result<Settings, AppError> {
+    if json == "{}" {
+        return Ok(Settings::default());
+    }
+    let settings: Map<String, Value> = serde_json::from_str(json).map_err(damaged)?;
+    let flag = |name: &str| settings.get(name).and_then(Value::as_bool);
+    Ok(Settings { ipv4_only: flag("ipv4_only"), ipv6_only: flag("ipv6_only"), flatten_cname: flag("flatten_cname") })
+}
+
+fn damaged(why: impl std::fmt::Display) -> AppError {
+    AppError::Store(StoreError::Damaged { what: "record", why: why.to_string() })
 }

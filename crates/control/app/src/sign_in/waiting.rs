@@ -1,7 +1,7 @@
 //! What waits for the second half of a step: a sign-in for its second factor, a passkey for its authenticator. Pure: the instant is
 //! handed in.
 //!
-//! Each has a secret of 160 bits that names it, lives for five minutes, and can be taken once. All of it is bounded, and so is what one
+//! Each has a secret of 200 bits that names it, lives for five minutes, and can be taken once. All of it is bounded, and so is what one
 //! source may leave here: its own oldest goes first. It is kept in memory: after a restart of the node, whoever was in the middle begins
 //! again.
 

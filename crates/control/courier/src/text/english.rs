@@ -153,6 +153,62 @@ fn of(notice: &Notice, node: &str) -> Text {
             };
             Text { subject, said: vec![said], facts: vec![("When:", date(*at))], then, ..Text::default() }
         }
+        Notice::ZoneEnd { name, status, ends_at, over, at, .. } => {
+            let name = shown(name);
+            let why = match status {
+                ZoneStatus::Pending => format!("The servers above {name} never named the name servers of {node}."),
+                ZoneStatus::Active | ZoneStatus::Moved => {
+                    format!("The servers above {name} name other name servers than those of {node}.")
+                }
+            };
+            if *over {
+                let said = format!("The zone {name} was deleted on {node}, with all its records. {why}");
+                return Text {
+                    subject: format!("The zone {name} is deleted"),
+                    said: vec![said],
+                    facts: vec![("When:", date(*at))],
+                    ..Text::default()
+                };
+            }
+            let kept = match status {
+                ZoneStatus::Pending => {
+                    "To keep it, set the assigned name servers at your registrar, or ask for a look at the delegation, after which it waits for four weeks more."
+                }
+                ZoneStatus::Active | ZoneStatus::Moved => {
+                    "To keep it, set the assigned name servers again at your registrar: the zone becomes active by itself."
+                }
+            };
+            let operator = format!("The operator can keep it for good without a delegation: poterne zone activate {name}");
+            Text {
+                subject: format!("The zone {name} will be deleted"),
+                said: vec![format!("The zone {name} on {node} will be deleted, with all its records. {why}")],
+                facts: vec![("When:", date(*ends_at))],
+                then: vec![kept.to_owned(), operator],
+                ..Text::default()
+            }
+        }
+        Notice::SecondaryZone { name, event, why, at, .. } => {
+            let name = shown(name);
+            let (subject, said, then) = match event.as_str() {
+                "recovered" => (
+                    format!("The secondary zone {name} is transferred again"),
+                    format!("The primaries of {name} give the zone to {node} again."),
+                    Vec::new(),
+                ),
+                "expired" => (
+                    format!("The secondary zone {name} has expired"),
+                    format!("{node} has not heard of the primaries of {name} for longer than the zone may be believed: it is answered no more."),
+                    vec!["It is answered again as soon as one of them gives it.".to_owned()],
+                ),
+                _ => (
+                    format!("The secondary zone {name} is not transferred"),
+                    format!("None of the primaries of {name} gives the zone to {node}. Until it expires it is answered as it was."),
+                    vec!["See whether they run, whether they let this node have the zone, and whether both have the same TSIG key.".to_owned()],
+                ),
+            };
+            let facts = known([("When:", Some(date(*at))), ("What went wrong:", why.as_deref().map(shown))]);
+            Text { subject, said: vec![said], facts, then, ..Text::default() }
+        }
         Notice::Test { at } => Text {
             subject: format!("Test message from {node}"),
             said: vec![format!("This is a test message from {node}: notices from there reach you.")],

@@ -165,6 +165,64 @@ fn of(notice: &Notice, node: &str) -> Text {
             };
             Text { subject, said: vec![said], facts: vec![("Quand :", date(*at))], then, ..Text::default() }
         }
+        Notice::ZoneEnd { name, status, ends_at, over, at, .. } => {
+            let name = shown(name);
+            let why = match status {
+                ZoneStatus::Pending => {
+                    format!("Les serveurs au-dessus de {name} n’ont jamais nommé les serveurs de noms de {node}.")
+                }
+                ZoneStatus::Active | ZoneStatus::Moved => {
+                    format!("Les serveurs au-dessus de {name} nomment d’autres serveurs de noms que ceux de {node}.")
+                }
+            };
+            if *over {
+                let said = format!("La zone {name} a été supprimée sur {node}, avec tous ses enregistrements. {why}");
+                return Text {
+                    subject: format!("La zone {name} est supprimée"),
+                    said: vec![said],
+                    facts: vec![("Quand :", date(*at))],
+                    ..Text::default()
+                };
+            }
+            let kept = match status {
+                ZoneStatus::Pending => {
+                    "Pour la garder, mettez chez votre bureau d’enregistrement les serveurs de noms attribués, ou demandez une vérification de la délégation, après quoi elle attend quatre semaines de plus."
+                }
+                ZoneStatus::Active | ZoneStatus::Moved => {
+                    "Pour la garder, remettez chez votre bureau d’enregistrement les serveurs de noms attribués : la zone redevient active d’elle-même."
+                }
+            };
+            let operator = format!("L’exploitant peut la garder pour de bon sans délégation : poterne zone activate {name}");
+            Text {
+                subject: format!("La zone {name} va être supprimée"),
+                said: vec![format!("La zone {name} sur {node} va être supprimée, avec tous ses enregistrements. {why}")],
+                facts: vec![("Quand :", date(*ends_at))],
+                then: vec![kept.to_owned(), operator],
+                ..Text::default()
+            }
+        }
+        Notice::SecondaryZone { name, event, why, at, .. } => {
+            let name = shown(name);
+            let (subject, said, then) = match event.as_str() {
+                "recovered" => (
+                    format!("La zone secondaire {name} est de nouveau transférée"),
+                    format!("Les serveurs primaires de {name} donnent de nouveau la zone à {node}."),
+                    Vec::new(),
+                ),
+                "expired" => (
+                    format!("La zone secondaire {name} a expiré"),
+                    format!("{node} n’a plus de nouvelles des serveurs primaires de {name} depuis plus longtemps que la zone ne peut être crue : elle n’a plus de réponses."),
+                    vec!["Elle en aura de nouveau dès que l’un d’eux la donnera.".to_owned()],
+                ),
+                _ => (
+                    format!("La zone secondaire {name} n’est pas transférée"),
+                    format!("Aucun des serveurs primaires de {name} ne donne la zone à {node}. Jusqu’à son expiration, ses réponses restent celles d’avant."),
+                    vec!["Voyez s’ils fonctionnent, s’ils laissent ce nœud prendre la zone, et si la clé TSIG est la même des deux côtés.".to_owned()],
+                ),
+            };
+            let facts = known([("Quand :", Some(date(*at))), ("Ce qui ne va pas :", why.as_deref().map(shown))]);
+            Text { subject, said: vec![said], facts, then, ..Text::default() }
+        }
         Notice::Test { at } => Text {
             subject: format!("Message d’essai de {node}"),
             said: vec![format!("Ceci est un message d’essai de {node} : ses notifications vous parviennent.")],

@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 
 use poterne_control_app::notice::Notice;
 use poterne_model::Timestamp;
+use poterne_page::escaped;
 
 /// Longest piece of a user's writing that a text repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 100;
@@ -97,7 +98,7 @@ fn html(subject: &str, texts: &[Text]) -> String {
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n<title>{}</title>\n</head>\n<body>\n",
         texts.first().map_or("en", |text| text.language),
-        escape(subject)
+        escaped(subject)
     );
     for (index, text) in texts.iter().enumerate() {
         if index > 0 {
@@ -105,40 +106,26 @@ fn html(subject: &str, texts: &[Text]) -> String {
         }
         let _ = writeln!(out, "<div lang=\"{}\">", text.language);
         for paragraph in &text.said {
-            let _ = writeln!(out, "<p>{}</p>", escape(paragraph));
+            let _ = writeln!(out, "<p>{}</p>", escaped(paragraph));
         }
         if let Some(link) = &text.link {
-            let link = escape(link);
+            let link = escaped(link);
             let _ = writeln!(out, "<p><a href=\"{link}\">{link}</a></p>");
         }
         if !text.facts.is_empty() {
             out.push_str("<p>");
             for (index, (label, value)) in text.facts.iter().enumerate() {
                 let line = if index > 0 { "<br>\n" } else { "" };
-                let _ = write!(out, "{line}{} {}", escape(label), escape(value));
+                let _ = write!(out, "{line}{} {}", escaped(label), escaped(value));
             }
             out.push_str("</p>\n");
         }
         for paragraph in &text.then {
-            let _ = writeln!(out, "<p>{}</p>", escape(paragraph));
+            let _ = writeln!(out, "<p>{}</p>", escaped(paragraph));
         }
         out.push_str("</div>\n");
     }
     out.push_str("</body>\n</html>\n");
-    out
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c => out.push(c),
-        }
-    }
     out
 }
 

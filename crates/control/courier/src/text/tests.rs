@@ -275,3 +275,29 @@ fn a_zones_status() {
     let french = written(&told(ZoneStatus::Moved, ZoneStatus::Active), Languages::French);
     assert!(french.1.contains("remettez chez votre bureau d’enregistrement"), "{}", french.1);
 }
+
+#[test]
+fn a_zones_end_is_told_with_what_keeps_it() {
+    let (zone, name) = (ZoneId::from_bytes([1; 16]), "example.com".to_owned());
+    let told = |status, over| Notice::ZoneEnd { zone, name: name.clone(), status, ends_at: AT, over, at: AT };
+    says(
+        &told(ZoneStatus::Pending, true),
+        (
+            "The zone example.com is deleted",
+            "The zone example.com was deleted on node.example.net, with all its records. The servers above example.com never named the \
+             name servers of node.example.net.\n\nWhen: 1 January 2027, 08:35 UTC\n",
+        ),
+        (
+            "La zone example.com est supprimée",
+            "La zone example.com a été supprimée sur node.example.net, avec tous ses enregistrements. Les serveurs au-dessus de \
+             example.com n’ont jamais nommé les serveurs de noms de node.example.net.\n\nQuand : 1er janvier 2027 à 08 h 35 UTC\n",
+        ),
+    );
+    for (status, keeps) in [(ZoneStatus::Pending, "four weeks more"), (ZoneStatus::Moved, "becomes active by itself")] {
+        let (subject, text) = written(&told(status, false), Languages::English);
+        assert_eq!(subject, "The zone example.com will be deleted");
+        assert!(text.contains(keeps) && text.contains("poterne zone activate example.com"), "{text}");
+        assert!(text.contains("When: 1 January 2027, 08:35 UTC"), "{text}");
+        assert!(written(&told(status, false), Languages::French).1.contains("Pour la garder"));
+    }
+}

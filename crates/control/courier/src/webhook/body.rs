@@ -35,7 +35,8 @@ fn alert_type(notice: &Notice) -> Option<AlertType> {
         Notice::TunnelUpdate { .. } => Some(AlertType::TunnelUpdate),
         Notice::MemberAdded { .. } | Notice::MemberRemoved { .. } => Some(AlertType::Members),
         Notice::TokenCreated { .. } => Some(AlertType::Tokens),
-        Notice::ZoneStatus { .. } => Some(AlertType::ZoneStatus),
+        Notice::ZoneStatus { .. } | Notice::ZoneEnd { .. } => Some(AlertType::ZoneStatus),
+        Notice::SecondaryZone { .. } => Some(AlertType::SecondaryZone),
         Notice::Invitation { .. }
         | Notice::PasswordReset { .. }
         | Notice::NewSignIn { .. }
@@ -61,6 +62,13 @@ fn data(notice: &Notice) -> Value {
         Notice::MemberRemoved { account, email, .. } => json!({ "event": "removed", "account_name": account, "email": email }),
         Notice::ZoneStatus { zone, name, status, before, .. } => {
             json!({ "event": status, "zone_id": zone, "zone_name": name, "new_status": status, "old_status": before })
+        }
+        Notice::ZoneEnd { zone, name, status, ends_at, over, .. } => {
+            let event = if *over { "deleted" } else { "ending" };
+            json!({ "event": event, "zone_id": zone, "zone_name": name, "old_status": status, "ends_at": ends_at.as_secs() })
+        }
+        Notice::SecondaryZone { zone, name, event, why, .. } => {
+            json!({ "event": event, "zone_id": zone, "zone_name": name, "error": why })
         }
         Notice::TokenCreated { name, by, ip, .. } => json!({ "event": "created", "token_name": name, "by": by, "ip": ip }),
         Notice::Invitation { .. }

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
 
 mod fill;
+mod import;
 mod lists;
 mod measure;
 mod process;
@@ -32,6 +33,12 @@ struct Cli {
 enum Command {
     /// Fill an empty store
     Fill(fill::Size),
+    /// Take in a zone file over an empty store
+    Import {
+        /// Records in it, each with a name of its own
+        #[arg(long, default_value_t = 1_000_000)]
+        records: u32,
+    },
     /// Start over it and measure; the first time everything is published, afterwards it is a start like any other
     Measure {
         /// Changes to publish, one after another
@@ -43,9 +50,11 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     // As many threads as a node takes on two cores.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().on_thread_park(poterne_allocator::give_back).build()?;
     match &cli.command {
         Command::Fill(size) => runtime.block_on(fill::run(&cli, size)),
+        Command::Import { records } => runtime.block_on(import::run(&cli, *records)),
         Command::Measure { rounds } => runtime.block_on(measure::run(&cli, *rounds)),
     }
 }

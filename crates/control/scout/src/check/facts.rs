@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use poterne_dns_resolver::{Code, Data, Delegation, Question, Record, Resolver};
+use poterne_dns_resolver::{Data, Delegation, Question, Rcode, Record, Resolver};
 use poterne_model::{AccountId, Entry, Name, Rtype, ZoneStatus};
 use tokio::task::JoinSet;
 
@@ -75,7 +75,7 @@ pub async fn gather(
     let mut resolvers = Vec::new();
     for (address, said) in said {
         let names = match said {
-            Ok(reply) if matches!(reply.code, Code::NoError | Code::NxDomain) => {
+            Ok(reply) if matches!(reply.code, Rcode::NoError | Rcode::NxDomain) => {
                 let own = reply.answers.iter().filter(|record| record.owner == apex);
                 let mut names: Vec<Name> = own.filter_map(Record::name_server).cloned().collect();
                 names.sort();
@@ -112,7 +112,7 @@ async fn said(resolver: &Resolver, account: AccountId, apex: &Name, server: IpAd
     // The SOA: its number is none of the types that records here have.
     let soa = Question::new(apex.clone(), Rtype::Unknown(6));
     let reply = resolver.at(Some(account), server, &soa).await.map_err(|error| error.to_string())?;
-    if reply.code != Code::NoError {
+    if reply.code != Rcode::NoError {
         return Err(format!("it answers {}", reply.code));
     }
     let serial = reply.answers.iter().find_map(|record| match record.data {

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! [`probes`] is what is asked, [`mod@propose`] what becomes of the answers; both are pure. Here are the asking, and its bounds: 20
-//! questions at once, [`probes::QUESTIONS_MAX`] in all.
+//! questions at once, [`probes::QUESTIONS_MAX`] in all, and of each answer [`ANSWER_RECORDS_MAX`] records: whoever runs a name server chooses
+//! how much it says.
 
 pub mod probes;
 pub mod propose;
@@ -14,12 +15,12 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use poterne_control_app::{DueZone, ScanDone};
-use poterne_dns_resolver::{Code, Delegation, Question, Record, Reply, Resolver};
+use poterne_dns_resolver::{Delegation, Question, Rcode, Record, Reply, Resolver};
 use poterne_model::{AccountId, Name, Rdata, Rtype};
 use tokio::task::JoinSet;
 
@@ -27,6 +28,9 @@ use propose::{Wildcard, propose, warnings};
 
 /// Most questions of one scan on their way at once.
 const AT_ONCE_MAX: usize = 20;
+
+/// Most records of one answer that are looked at: 32,000 in all, where every question is answered with more than anybody needs.
+pub const ANSWER_RECORDS_MAX: usize = 100;
 
 /// Most servers that are asked for the whole zone, and among which questions are shared out.
 const TRANSFERS_MAX: usize = 2;
@@ -65,9 +69,16 @@ pub async fn scan(resolver: &Resolver, due: &DueZone) -> ScanDone {
             Err(error) => tracing::debug!(zone = %apex, %server, %error, "a name server does not give the zone"),
         }
     }
-    let asker = Asker { resolver: resolver.clone(), account, servers: servers.into(), turn: Arc::default() };
+    let asker =
+        Asker { resolver: resolver.clone(), account, servers: servers.into(), turn: Arc::default(), is_cut: Arc::default() };
     let (records, wildcard, unanswered) = asker.probe(apex).await;
-    let more = (unanswered > 0).then(|| format!("{unanswered} questions were not answered: there may be more than was found"));
+    let more = if unanswered > 0 {
+        Some(format!("{unanswered} questions were not answered: there may be more than was found"))
+    } else if asker.is_cut.load(Ordering::Relaxed) {
+        Some(format!("a name has more than {ANSWER_RECORDS_MAX} records of a type: the others were not looked at"))
+    } else {
+        None
+    };
     done(propose(apex, &records, wildcard.as_ref()), false, more)
 }
 
@@ -117,6 +128,8 @@ struct Asker {
     account: AccountId,
     servers: Arc<[IpAddr]>,
     turn: Arc<AtomicUsize>,
+    /// Whether an answer had more records than are looked at.
+    is_cut: Arc<AtomicBool>,
 }
 
 impl Asker {
@@ -134,7 +147,7 @@ impl Asker {
         let left = probes::QUESTIONS_MAX.saturating_sub(answered.len() + of_wildcard.len());
         let more = answered.iter().filter_map(|(question, reply)| {
             let reply = reply.as_ref()?;
-            let exists = reply.code == Code::NoError && reply.authoritative && question.name != *apex;
+            let exists = reply.code == Rcode::NoError && reply.authoritative && question.name != *apex;
             exists.then(|| probes::follow_up(question, own(reply).any(|record| is_alias(&record)))).flatten()
         });
         let more = self.ask_all(more.take(left).collect()).await;
@@ -168,11 +181,26 @@ impl Asker {
         for n in 0..self.servers.len().min(TRANSFERS_MAX) {
             let server = self.servers[(turn + n) % self.servers.len()];
             match self.resolver.at(Some(self.account), server, &question).await {
-                Ok(reply) if matches!(reply.code, Code::NoError | Code::NxDomain) => return (question, Some(reply)),
+                Ok(reply) if matches!(reply.code, Rcode::NoError | Rcode::NxDomain) => {
+                    return (question, Some(self.bounded(reply)));
+                }
                 Ok(_) | Err(_) => {}
             }
         }
         (question, None)
+    }
+
+    /// What is looked at of a reply; all of them are kept until the last has come.
+    fn bounded(&self, mut reply: Reply) -> Reply {
+        reply.additionals = Vec::new();
+        for section in [&mut reply.answers, &mut reply.authorities] {
+            if section.len() > ANSWER_RECORDS_MAX {
+                self.is_cut.store(true, Ordering::Relaxed);
+                section.truncate(ANSWER_RECORDS_MAX);
+                section.shrink_to_fit();
+            }
+        }
+        reply
     }
 }
 

@@ -1,6 +1,10 @@
 //! What of the answers becomes a proposal, and what is passed over, and why: pure.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    net::IpAddr,
+};
 
 use poterne_control_app::{Found, PassedOver};
 use poterne_dns_resolver::{Data, Record};
@@ -15,6 +19,9 @@ use super::probes::is_web;
 
 /// Most records that are proposed.
 pub const PROPOSALS_MAX: usize = 5000;
+
+/// Most that is said to be passed over.
+pub const PASSED_OVER_MAX: usize = 500;
 
 /// Hosts of pages that a provider shows for names nobody uses; whoever has one of them has nothing there.
 const PARKING: &[&str] = &[
@@ -55,19 +62,19 @@ impl Wildcard {
             && one.contains(&Rtype::A.number()) == other.contains(&Rtype::A.number());
         (same && !first.is_empty()).then(|| Self { records: first.to_vec() })
     }
+}
 
-    /// Whether records of a name and type are exactly what the wildcard answers with.
-    fn answers_same(&self, name: &Name, rtype: Rtype, all: &[Record]) -> bool {
-        let of = |records: &[Record], owner: Option<&Name>| {
-            let of_type =
-                |record: &&Record| record.number() == rtype.number() && owner.is_none_or(|owner| record.owner == *owner);
-            let mut texts: Vec<String> = records.iter().filter(of_type).filter_map(Record::held).map(Rdata::canonical).collect();
-            texts.sort();
-            texts
-        };
-        let own = of(all, Some(name));
-        !own.is_empty() && own == of(&self.records, None)
+/// The data of records in their order, as text, by what `key` makes of a record. Each is read once: a server that means harm says that it has
+/// tens of thousands.
+fn texts<'r, K: Eq + Hash>(records: &'r [Record], key: impl Fn(&'r Record) -> K) -> HashMap<K, Vec<String>> {
+    let mut texts: HashMap<K, Vec<String>> = HashMap::new();
+    for record in records {
+        if let Some(rdata) = record.held() {
+            texts.entry(key(record)).or_default().push(rdata.canonical());
+        }
     }
+    texts.values_mut().for_each(|texts| texts.sort());
+    texts
 }
 
 fn is_web_type(record: &Record) -> bool {
@@ -79,12 +86,20 @@ pub fn propose(apex: &Name, records: &[Record], wildcard: Option<&Wildcard>) -> 
     let mut proposed = Proposed::default();
     let mut once = HashSet::new();
     let star = Name::parse(&format!("*.{apex}")).ok();
-    let of_wildcard = wildcard.into_iter().flat_map(|wildcard| &wildcard.records).filter_map(|record| {
+    let as_wildcard = wildcard.into_iter().flat_map(|wildcard| &wildcard.records).filter_map(|record| {
         let owner = star.clone()?;
         Some(Record { owner, ..record.clone() })
     });
-    let all: Vec<Record> = records.iter().cloned().chain(of_wildcard).collect();
+    let all: Vec<Record> = records.iter().cloned().chain(as_wildcard).collect();
     let named: HashSet<Name> = all.iter().filter_map(pointed_at).collect();
+    let of_wildcard = wildcard.map(|wildcard| texts(&wildcard.records, Record::number)).unwrap_or_default();
+    let of_names =
+        if of_wildcard.is_empty() { HashMap::new() } else { texts(records, |record| (&record.owner, record.number())) };
+    // Whether a name has exactly what the wildcard answers with.
+    let answers_same = |name: &Name, rtype: Rtype| {
+        let own = of_names.get(&(name, rtype.number()));
+        own.is_some_and(|own| of_wildcard.get(&rtype.number()) == Some(own))
+    };
     for record in &all {
         let pass = |why: &str| PassedOver { name: record.owner.to_string(), rtype: shown(record.number()), why: why.to_owned() };
         if !record.owner.is_within(apex) {
@@ -94,16 +109,14 @@ pub fn propose(apex: &Name, records: &[Record], wildcard: Option<&Wildcard>) -> 
             Ok(rdata) => rdata,
             Err("") => continue,
             Err(why) => {
-                if once.insert((record.owner.clone(), record.number(), why.to_owned())) {
+                let has_room = proposed.passed_over.len() < PASSED_OVER_MAX;
+                if has_room && once.insert((record.owner.clone(), record.number(), why.to_owned())) {
                     proposed.passed_over.push(pass(why));
                 }
                 continue;
             }
         };
-        if !record.owner.is_wildcard()
-            && record.owner != *apex
-            && wildcard.is_some_and(|wildcard| wildcard.answers_same(&record.owner, rdata.rtype(), records))
-        {
+        if !record.owner.is_wildcard() && record.owner != *apex && answers_same(&record.owner, rdata.rtype()) {
             continue;
         }
         if !once.insert((record.owner.clone(), rdata.rtype().number(), rdata.canonical())) {
@@ -199,18 +212,9 @@ pub fn warnings(apex: &Name, ds: usize, found: &[Found]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use poterne_model::rdata::Hosts;
+    use poterne_dns_resolver::testing::{TTL_SECS, name, record};
 
     use super::*;
-
-    fn name(text: &str) -> Name {
-        Name::parse(text).unwrap()
-    }
-
-    fn record(owner: &str, rtype: Rtype, content: &str) -> Record {
-        let data = Data::Held(Rdata::parse(rtype, content, None, Hosts::default()).unwrap());
-        Record { owner: name(owner), ttl_secs: 7200, data }
-    }
 
     fn shown(proposed: &Proposed) -> Vec<String> {
         let line = |found: &Found| {
@@ -240,7 +244,7 @@ mod tests {
             "www.example.com CNAME example.com. proxied",
         ];
         assert_eq!(shown(&proposed), expected);
-        assert!(proposed.passed_over.is_empty() && proposed.found[1].ttl_secs == 7200);
+        assert!(proposed.passed_over.is_empty() && proposed.found[1].ttl_secs == TTL_SECS);
     }
 
     #[test]
@@ -272,6 +276,23 @@ mod tests {
         assert_eq!(shown(&proposed), ["sub.example.com NS ns.other.net."]);
         let names: Vec<&str> = proposed.passed_over.iter().map(|passed| passed.name.as_str()).collect();
         assert_eq!(names, ["x.example.com", "example.com", "_acme-challenge.www.example.com", "park.example.com"]);
+    }
+
+    /// As many as a scan looks at, each of another name, all of them what the wildcard says: looked at once each, and not each for each.
+    #[test]
+    fn a_flood_of_records_is_bounded() {
+        let answer = |owner: &str| record(owner, Rtype::A, "9.9.9.9");
+        let wildcard = Wildcard::detect(&[answer("r1.example.com")], &[answer("r2.example.com")]).unwrap();
+        let mut records: Vec<Record> = (0..32_000).map(|number| answer(&format!("n{number}.example.com"))).collect();
+        let proposed = propose(&name("example.com"), &records, Some(&wildcard));
+        assert_eq!(shown(&proposed), ["*.example.com A 9.9.9.9 proxied"]);
+        let proposed = propose(&name("example.com"), &records, None);
+        assert_eq!((proposed.found.len(), proposed.passed_over.len()), (PROPOSALS_MAX, 1));
+        for record in &mut records {
+            record.data = Data::Unread(13);
+        }
+        let proposed = propose(&name("example.com"), &records, None);
+        assert_eq!((proposed.found.len(), proposed.passed_over.len()), (0, PASSED_OVER_MAX));
     }
 
     #[test]

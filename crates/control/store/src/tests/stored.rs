@@ -12,13 +12,14 @@ use serde_json::json;
 
 use super::{ACCOUNT, Engine, Fixture, OTHER, TUNNEL, ZONE, begun, tunnel, zone};
 use crate::{
-    Actor, AuditEvent, AuditFilter, Membership, MembershipStatus, Person, RULESET_VERSIONS_MAX, RulesetOwner, SignedHead,
-    StoreError, Touched, ZoneSigning,
+    Actor, AuditEvent, AuditFilter, CookieSecret, Membership, MembershipStatus, Person, RULESET_VERSIONS_MAX, RulesetOwner,
+    SignedHead, StoreError, Touched, ZoneSigning,
 };
 
 on_both! {
     what_a_zone_sets_is_its_own_and_goes_with_it,
     zones_keys_are_due_and_go_with_their_zone,
+    secrets_of_cookies_are_kept_in_their_order,
     versions_of_rulesets_are_kept_up_to_a_bound,
     items_are_written_in_batches_and_found,
     a_scope_has_one_access_rule_for_the_same,
@@ -55,6 +56,25 @@ async fn what_a_zone_sets_is_its_own_and_goes_with_it(engine: Engine) {
     assert_eq!(session.zone_settings(ZoneId::from_bytes([4; 16])).await.unwrap(), Default::default());
     session.delete_zone(ZONE).await.unwrap();
     assert_eq!(session.zone_settings(ZONE).await.unwrap(), Default::default());
+}
+
+async fn secrets_of_cookies_are_kept_in_their_order(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let secret = |number: u32| CookieSecret {
+        number,
+        made_at: i64::from(number) * 1_000_000,
+        sealed: vec![u8::try_from(number).unwrap(); 3],
+        wrapped: vec![9, 8, 7],
+    };
+    let mut session = store.write().await.unwrap();
+    assert_eq!(session.cookie_secrets().await.unwrap(), []);
+    session.put_cookie_secrets(&[secret(5), secret(4)]).await.unwrap();
+    let change = session.commit().await.unwrap();
+    let mut session = store.write().await.unwrap();
+    assert_eq!(session.touched_since(change - 1, 10).await.unwrap().unwrap(), [Touched::Node]);
+    assert_eq!(session.cookie_secrets().await.unwrap(), [secret(5), secret(4)]);
+    session.put_cookie_secrets(&[secret(6), secret(5)]).await.unwrap();
+    assert_eq!(session.cookie_secrets().await.unwrap(), [secret(6), secret(5)], "and no others");
 }
 
 async fn zones_keys_are_due_and_go_with_their_zone(engine: Engine) {

@@ -1,24 +1,25 @@
 //! Which types are at a name: what a signed denial says, and it says exactly that (edge-behaviour §1.10).
 
 use poterne_dns_wire::rtype;
-use poterne_snapshot::{Found, NameChunk, Shows, Snapshot, Zone, ZoneDns};
+use poterne_snapshot::{Found, NameView, Shows, Zone, ZoneDns};
 use smallvec::SmallVec;
 
-use super::{Owner, Place, Plan, Walk, flatten::Flattened, is_of_a_zone_below};
+use super::{Owner, Place, Plan, Sources, Walk, flatten::Flattened, is_of_a_zone_below};
 
 /// Types in their order, each once.
 pub(crate) type Types = SmallVec<[u16; 16]>;
 
 /// The types that are answered for at a name of the zone, and those that every signed name has. Of a name that does not exist NXNAME is
-/// among them (RFC 9824 §3.1).
-pub(crate) fn types<'a>(snapshot: &'a Snapshot, zone: &'a Zone, dns: &'a ZoneDns, name: &str) -> Types {
-    let mut walk = Walk::new(snapshot, rtype::A);
+/// among them (RFC 9824 §3.1). Addresses that another provider knows, and this node does not yet, may be there: to say that they are not
+/// would be kept in mind.
+pub(crate) fn types<'a>(sources: Sources<'a>, zone: &'a Zone, dns: &'a ZoneDns, name: &str) -> Types {
+    let mut walk = Walk::new(sources, rtype::A);
     let place = Place { zone, dns, name, owner: Owner::Question };
     let mut types = Types::from_slice(&[rtype::RRSIG, rtype::NSEC]);
     if let Some((_, chunk)) = zone.cut(name) {
         // What else stands there is the child's to tell.
         types.extend([rtype::NS, rtype::DS].into_iter().filter(|rtype| chunk.sets.get(*rtype).is_some()));
-    } else if is_of_a_zone_below(snapshot, zone, name) {
+    } else if is_of_a_zone_below(sources.snapshot, zone, name) {
         types.push(rtype::NS);
         types.extend(zone.name(name).and_then(|chunk| chunk.sets.get(rtype::DS)).map(|_| rtype::DS));
     } else if !walk.is_of_tunnel(name) {
@@ -30,9 +31,11 @@ pub(crate) fn types<'a>(snapshot: &'a Snapshot, zone: &'a Zone, dns: &'a ZoneDns
         if let Some(chunk) = chunk {
             walk.types_of(place, chunk, &mut types);
         }
+        let texts = walk.texts(place, found).map(|_| rtype::TXT);
+        types.extend(texts);
         if place.is_apex() {
             walk.types_of_zone(place, chunk, &mut types);
-        } else if found == Found::Nothing {
+        } else if found == Found::Nothing && texts.is_none() {
             types.push(rtype::NXNAME);
         }
     }
@@ -42,11 +45,19 @@ pub(crate) fn types<'a>(snapshot: &'a Snapshot, zone: &'a Zone, dns: &'a ZoneDns
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, rtype: u16) -> Self {
-        Self { snapshot, rtype, plan: Plan::empty(), zone: None, standing: None, passed: SmallVec::new() }
+    pub(super) fn new(sources: Sources<'a>, rtype: u16) -> Self {
+        Self {
+            sources,
+            snapshot: sources.snapshot,
+            rtype,
+            plan: Plan::empty(),
+            zone: None,
+            standing: None,
+            passed: SmallVec::new(),
+        }
     }
 
-    fn types_of(&mut self, place: Place<'a, '_>, chunk: &'a NameChunk, types: &mut Types) {
+    fn types_of(&mut self, place: Place<'a, '_>, chunk: NameView<'a>, types: &mut Types) {
         let kept = chunk.sets.iter().map(|set| set.rtype);
         if chunk.shows != Shows::Records {
             types.extend(kept);
@@ -63,7 +74,7 @@ impl<'a> Walk<'a> {
             self.rtype = rtype;
             match self.flattened(place, &cname, target) {
                 Flattened::Shown => return types.push(rtype::CNAME),
-                Flattened::Set(..) => types.push(rtype),
+                Flattened::Set(..) | Flattened::Elsewhere(_) | Flattened::Unknown | Flattened::Failed => types.push(rtype),
                 Flattened::Edge(shows) => types.extend(self.edge_has(shows, rtype).then_some(rtype)),
                 Flattened::Nothing | Flattened::Loop | Flattened::Away => {}
             }
@@ -72,7 +83,7 @@ impl<'a> Walk<'a> {
     }
 
     /// At an apex some types are answered with what is said of the zone, whatever the user's records are.
-    fn types_of_zone(&self, place: Place<'a, '_>, chunk: Option<&'a NameChunk>, types: &mut Types) {
+    fn types_of_zone(&self, place: Place<'a, '_>, chunk: Option<NameView<'a>>, types: &mut Types) {
         let keys = place.dns.keys.as_ref();
         types.retain(|rtype| !matches!(*rtype, rtype::SOA | rtype::NS) && (keys.is_none() || !is_of_keys(*rtype)));
         types.push(rtype::SOA);

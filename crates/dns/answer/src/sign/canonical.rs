@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use poterne_dns_wire::RecordSet;
+use poterne_dns_wire::{RecordSet, RecordSets};
 use poterne_snapshot::NodeChunk;
 use smallvec::SmallVec;
 
@@ -18,9 +18,15 @@ pub(super) struct Canonical {
     start: usize,
 }
 
+/// What stands apart from a plan's items.
+pub(super) struct Apart<'a> {
+    pub(super) nsec: &'a [u8],
+    pub(super) elsewhere: Option<&'a RecordSets>,
+}
+
 impl Canonical {
     /// Of an item of a plan. Records are in the order they are kept in: where that changes, so does a digest, and nothing else.
-    pub(super) fn of(item: &Item<'_>, owner: &[u8], node: &NodeChunk, turn: u32, nsec: &[u8]) -> Self {
+    pub(super) fn of(item: &Item<'_>, owner: &[u8], node: &NodeChunk, turn: u32, apart: &Apart<'_>) -> Self {
         let mut canonical = Self { octets: SmallVec::from_slice(owner), start: owner.len() };
         match item.data {
             Data::Set(set) | Data::OfKeys(set) => canonical.set(&set),
@@ -28,6 +34,7 @@ impl Canonical {
                 IpAddr::V4(address) => canonical.record(&address.octets()),
                 IpAddr::V6(address) => canonical.record(&address.octets()),
             }),
+            Data::Elsewhere => apart.elsewhere.and_then(|sets| sets.get(item.rtype)).iter().for_each(|set| canonical.set(set)),
             Data::Service { ipv4, ipv6 } => canonical.made(|put| service(node, ipv4, ipv6, put)),
             Data::Soa(head, dns) => canonical.made(|put| {
                 let (mname, rname, numbers) = soa(head, dns, &node.nameservers);
@@ -35,12 +42,13 @@ impl Canonical {
                 put(&rname);
                 numbers.iter().for_each(|number| put(&number.to_be_bytes()));
             }),
+            Data::Texts(texts) => texts.data().for_each(|data| canonical.record(data)),
             Data::NameServers(given, own) => {
                 given.iter().for_each(|name| canonical.record(&labels(name)));
                 own.iter().for_each(|own| canonical.set(own));
             }
             Data::Minimal => canonical.record(MINIMAL),
-            Data::Nsec => canonical.record(nsec),
+            Data::Nsec => canonical.record(apart.nsec),
             Data::Raw(data) => canonical.record(data),
             Data::Signature(_) => {}
         }

@@ -34,20 +34,20 @@ use poterne_dns_sign::{
     nsec::{NsecData, nsec},
     rrsig::ANSWER_SECS,
 };
-use poterne_dns_wire::{KeyName, rtype};
+use poterne_dns_wire::{KeyName, RecordSets, rtype};
 use poterne_keys::{NodeKey, Purpose};
 use poterne_model::ZoneId;
-use poterne_snapshot::{Snapshot, Zone, ZoneHead, ZoneKeys};
+use poterne_snapshot::{Zone, ZoneHead, ZoneKeys, transfer::PeerKey};
 use quick_cache::sync::Cache;
 use smallvec::SmallVec;
 
 use crate::{
     Kind, Rcode, Signed,
-    plan::{Data, ExtendedError, Item, Owner, Plan, Section, types},
+    plan::{Data, ExtendedError, Item, Owner, Plan, Section, Sources, types},
     query::Question,
     write::labels,
 };
-use canonical::Canonical;
+use canonical::{Apart, Canonical};
 
 /// The bounds of signing.
 #[derive(Debug, Clone, Copy)]
@@ -90,9 +90,8 @@ struct OpenZone {
 
 /// Who is answered, and what.
 pub(crate) struct Asked<'a, 'q> {
-    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) sources: Sources<'a>,
     pub(crate) question: &'q Question<'q>,
-    pub(crate) now_secs: u32,
     pub(crate) turn: u32,
     /// Whether the client is where it says it is.
     pub(crate) is_proven: bool,
@@ -139,10 +138,20 @@ impl Signer {
         }
     }
 
+    /// A secret that is shared with another name server; none where it does not open on this node.
+    pub fn peer_key(&self, key: &PeerKey) -> Option<poterne_dns_tsig::Key> {
+        let secret = self.node_key.open(Purpose::TsigKey, &key.id, &key.sealed);
+        let secret =
+            secret.inspect_err(|error| tracing::error!(key = %key.name, %error, "a TSIG key does not open on this node"));
+        let algorithm = poterne_dns_tsig::Algorithm::parse(&key.algorithm)?;
+        Some(poterne_dns_tsig::Key::new(key.name.as_str(), algorithm, secret.ok()?.expose()))
+    }
+
     /// Signs a plan's record sets, those of zones that are signed.
     pub(crate) fn sign<'a>(&self, asked: &Asked<'a, '_>, plan: &mut Plan<'a>, more: &mut More) -> Result<(), Unsigned> {
         deny(asked, plan, more);
         let items = std::mem::take(&mut plan.items);
+        let elsewhere = plan.elsewhere.clone();
         for item in items {
             plan.items.push(item);
             let Some(head) = item.zone.map(Zone::head) else { continue };
@@ -159,7 +168,7 @@ impl Signer {
                 plan.items.extend(own.map(|data| signed(Data::Raw(data))));
                 continue;
             }
-            let signature = self.signature(asked, &item, head, keys, more)?;
+            let signature = self.signature(asked, &item, elsewhere.as_ref(), (head, keys), more)?;
             plan.items.push(signed(Data::Signature(more.signatures.len())));
             more.signatures.push(signature);
         }
@@ -170,28 +179,30 @@ impl Signer {
         &self,
         asked: &Asked<'_, '_>,
         item: &Item<'_>,
-        head: &ZoneHead,
-        keys: &ZoneKeys,
+        elsewhere: Option<&RecordSets>,
+        (head, keys): (&ZoneHead, &ZoneKeys),
         more: &mut More,
     ) -> Result<Signature, Unsigned> {
+        let now_secs = asked.sources.now_secs;
         let zone = self.zone(head, keys).ok_or(Unsigned::NoKey)?;
         let owner = owner(item.owner, asked.question);
-        let canonical = Canonical::of(item, &owner, asked.snapshot.node(), asked.turn, &more.nsec);
+        let canonical =
+            Canonical::of(item, &owner, asked.sources.snapshot.node(), asked.turn, &Apart { nsec: &more.nsec, elsewhere });
         let digest = self.digest(zone.number, item, &canonical);
-        let found = self.signatures.get(&digest).filter(|signature| signature.validity.holds(asked.now_secs));
+        let found = self.signatures.get(&digest).filter(|signature| signature.validity.holds(now_secs));
         if let Some(signature) = &found
-            && !signature.validity.is_past_half(asked.now_secs)
+            && !signature.validity.is_past_half(now_secs)
         {
             more.signed.remembered = more.signed.remembered.saturating_add(1);
             return Ok(*signature);
         }
-        if !zone.spend(asked.now_secs, asked.is_proven, self.limits.made_per_sec_max) {
+        if !zone.spend(now_secs, asked.is_proven, self.limits.made_per_sec_max) {
             more.signed.is_refused = true;
             return found.ok_or(Unsigned::Limited);
         }
         let records = canonical.records();
         let set = Set { owner: &owner, rtype: item.rtype, ttl_secs: item.ttl_secs, records: &records };
-        let validity = Validity::from_now(asked.now_secs, ANSWER_SECS, &owner);
+        let validity = Validity::from_now(now_secs, ANSWER_SECS, &owner);
         let signature = zone.key.sign(&set, validity).map_err(|_| Unsigned::NoKey)?;
         more.signed.made = more.signed.made.saturating_add(1);
         self.signatures.insert(digest, signature);
@@ -263,7 +274,7 @@ fn deny<'a>(asked: &Asked<'a, '_>, plan: &mut Plan<'a>, more: &mut More) {
         let at = plan.items.iter().take_while(|item| item.section != Section::Additional).count();
         return plan.items.insert(at, item(Section::Authority, rtype::DS, ds.ttl_secs, Data::Set(ds)));
     }
-    let mut types = types::types(asked.snapshot, zone, dns, name.as_str());
+    let mut types = types::types(asked.sources, zone, dns, name.as_str());
     if plan.kind == Kind::NoName && (is_asked || !asked.compact_ok) {
         plan.rcode = Rcode::NoError;
     }

@@ -43,10 +43,13 @@ fn answers_and_fragments_are_not_answered() {
 
 #[test]
 fn other_opcodes_are_not_done_here() {
-    for (opcode, expected) in [(1u8, 4), (2, 4), (3, 4), (4, 5), (5, 4), (6, 4), (15, 4)] {
+    // A notice of whoever is no primary is refused, with what it said.
+    for (opcode, expected) in
+        [(1u8, (4, 12)), (2, (4, 12)), (3, (4, 12)), (4, (5, 33)), (5, (4, 12)), (6, (4, 12)), (15, (4, 12))]
+    {
         let mut octets = query();
         octets[2] = opcode << 3;
-        assert_eq!(code(&octets), Some((expected, 12)), "{opcode}");
+        assert_eq!(code(&octets), Some(expected), "{opcode}");
     }
 }
 
@@ -108,11 +111,16 @@ fn questions_that_no_data_answers_are_told_so() {
 
 #[test]
 fn a_signed_query_is_of_nobody_known_here() {
-    let mut octets = query();
-    octets[11] = 1;
-    octets.extend(b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x02ab");
-    let (reply, _) = raw(&snapshot(), &client(Transport::Tcp), &octets);
-    assert_eq!(reply.rcode.number(), 9);
+    // With a public key (RFC 2931), which nobody here looks for; and with what is no shared secret's signature.
+    for (rtype, expected) in [(24u8, 9), (250, 1)] {
+        let mut octets = query();
+        octets[11] = 1;
+        octets.extend(b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x02ab");
+        let at = octets.len() - 11;
+        octets[at] = rtype;
+        let (reply, _) = raw(&snapshot(), &client(Transport::Tcp), &octets);
+        assert_eq!(reply.rcode.number(), expected);
+    }
 }
 
 #[test]
@@ -120,7 +128,20 @@ fn an_answer_can_be_cut_to_its_question() {
     let ask = Ask::new("www.example.com", A).with(Opt::of(1232));
     let (_, mut out) = raw(&snapshot(), &ask.client, &ask.octets());
     let length = truncate(&mut out);
-    assert_eq!((length, out[2] & 2, &out[4..12]), (12 + 17 + 4, 2, &[0, 1, 0, 0, 0, 0, 0, 0][..]));
+    assert_eq!((length, out[2] & 2, &out[4..12]), (12 + 17 + 4 + 11, 2, &[0, 1, 0, 0, 0, 0, 0, 1][..]));
+    assert_eq!(out[33..length], [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(truncate(&mut out[..length]), length, "once more it is the same");
+    // A cookie stays, so that the client can prove himself; what else was asked for does not.
+    let opt = Opt { dnssec_ok: true, ..Opt::of(1232) }.option(3, b"").option(10, b"12345678").option(65_001, b"x");
+    let ask = Ask::new("www.example.com", A).with(opt);
+    let (_, mut out) = raw(&snapshot(), &ask.client, &ask.octets());
+    let length = truncate(&mut out);
+    assert_eq!((length, out[11]), (33 + 11 + 28, 1));
+    assert_eq!(out[33..48], [0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 28, 0, 10, 0, 24]);
+    assert_eq!(out[48..56], *b"12345678");
+    // Without EDNS there is none.
+    let (_, mut out) = raw(&snapshot(), &ask.client, &query());
+    assert_eq!((truncate(&mut out), out[11]), (33, 0));
     let mut junk = vec![0; 20];
     assert_eq!(truncate(&mut junk), 20);
 }

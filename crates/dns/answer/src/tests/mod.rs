@@ -1,12 +1,15 @@
 //! One file a subject; each test asks as a resolver would, and reads answers with the `domain` crate.
 
 mod chains;
+mod challenges;
 mod delegation;
 mod edns;
+mod elsewhere;
 mod messages;
 mod model;
 mod proxied;
 mod signed;
+mod transfer;
 mod validator;
 mod world;
 mod zones;
@@ -65,7 +68,7 @@ fn client(transport: Transport) -> Client {
 }
 
 fn service() -> Service {
-    Service { nsid: b"node-1".to_vec(), cookie_secrets: vec![[7; 16]], signer: None }
+    Service { nsid: b"node-1".to_vec(), cookie_secrets: vec![[7; 16]], ..Service::default() }
 }
 
 fn wire(text: &str) -> Vec<u8> {
@@ -148,7 +151,11 @@ fn told(snapshot: &Snapshot, client: &Client, query: &[u8]) -> Told {
 }
 
 fn told_by(snapshot: &Snapshot, signer: Option<Arc<Signer>>, client: &Client, query: &[u8]) -> Told {
-    let (reply, octets) = raw_by(snapshot, &Service { signer, ..service() }, client, query);
+    told_of(snapshot, &Service { signer, ..service() }, client, query)
+}
+
+fn told_of(snapshot: &Snapshot, service: &Service, client: &Client, query: &[u8]) -> Told {
+    let (reply, octets) = raw_by(snapshot, service, client, query);
     let message = Message::from_octets(&*octets).expect("it has a header");
     assert!(message.header().qr() && !message.header().ra() && !message.header().ad());
     let (mut answer, mut authority, mut additional) = (Vec::new(), Vec::new(), Vec::new());

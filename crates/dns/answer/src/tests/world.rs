@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use poterne_dns_wire::{Record, RecordSets};
 use poterne_feed::Change;
-use poterne_model::{AccountId, Name, Rdata, Rtype, TunnelId, ZoneId, ZoneStatus, rdata::Hosts, setting::DnsSettings};
-use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Shows, Snapshot, Target, ZoneDns, ZoneHead};
+use poterne_model::{
+    AccountId, ChallengeId, Name, Rdata, Rtype, TunnelId, ZoneId, ZoneStatus, rdata::Hosts, setting::DnsSettings,
+};
+use poterne_snapshot::{
+    ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Shown, Shows, Snapshot, Target, ZoneDns, ZoneHead,
+};
 
 pub(super) const TUNNEL: &str = "00000000-0000-4000-8000-000000000007";
 
@@ -14,6 +18,7 @@ pub(super) const TUNNEL: &str = "00000000-0000-4000-8000-000000000007";
 pub(super) struct World {
     pub(super) node: NodeChunk,
     zones: Vec<(ZoneHead, Vec<Line>)>,
+    challenges: Vec<ChallengeChunk>,
 }
 
 #[derive(Clone)]
@@ -38,7 +43,7 @@ impl World {
             tunnel_domain: Some(name("tunnels.example.com")),
             ..NodeChunk::default()
         };
-        Self { node, zones: Vec::new() }
+        Self { node, zones: Vec::new(), challenges: Vec::new() }
     }
 
     /// A zone of an account, with lines of `owner [TTL] TYPE content` and the words `proxied` and `flattened` behind.
@@ -61,6 +66,15 @@ impl World {
         self
     }
 
+    /// A challenge of the zone that came last.
+    pub(super) fn challenge(mut self, owner: &str, text: &str, expires_at: u32) -> Self {
+        let id = ChallengeId::from_bytes([u8::try_from(self.challenges.len()).unwrap() + 1; 16]);
+        let data = [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat().into();
+        let (zone, shown) = (self.zones.last().unwrap().0.id, Shown::Txt { owner: name(owner), data });
+        self.challenges.push(ChallengeChunk { id, zone, expires_at: expires_at.into(), shown });
+        self
+    }
+
     /// Changes the head of the zone that came last.
     pub(super) fn head(mut self, change: impl FnOnce(&mut ZoneHead)) -> Self {
         change(&mut self.zones.last_mut().unwrap().0);
@@ -69,6 +83,10 @@ impl World {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut chunks = vec![(ChunkKey::Node.encode(), Some(Chunk::Node(self.node.clone()).encode()))];
+        for challenge in &self.challenges {
+            let key = ChunkKey::Challenge(challenge.id).encode();
+            chunks.push((key, Some(Chunk::Challenge(challenge.clone()).encode())));
+        }
         for (head, lines) in &self.zones {
             chunks.push((ChunkKey::Zone(head.id).encode(), Some(Chunk::Zone(head.clone()).encode())));
             let mut names: BTreeMap<&Name, Vec<&Line>> = BTreeMap::new();

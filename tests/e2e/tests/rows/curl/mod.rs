@@ -3,6 +3,7 @@
 mod demo;
 mod errors;
 mod life;
+mod names;
 mod stock_tail;
 mod tail;
 mod verbs;

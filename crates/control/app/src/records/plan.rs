@@ -1,0 +1,321 @@
+//! Which of a file's records are kept, found out for all of them at once.
+//!
+//! It comes to what inserting them one by one, in the order of the file, comes to; a property test holds it to that. Records meet only at
+//! their own name, so names are looked at one by one, each with what it has already: read of the zone as a whole where the file brings much
+//! of it, by names otherwise. Where CNAMEs lead is asked of the file and the store together, as it is once the CNAME's own line is kept,
+//! and not the lines after it.
+
+use std::collections::{HashMap, HashSet};
+
+use poterne_control_store::{Record, Session, Zone};
+use poterne_model::{
+    AccountId, Entry, Name, RecordData, RecordSet, Rtype, TunnelId,
+    conflict::{self, Conflict, Standing},
+    name,
+};
+
+use super::{kept::entry_of, lines::Lines};
+use crate::{
+    AppError,
+    chain::{self, Source},
+};
+
+/// Records of a zone that are read at a time.
+const PAGE_ROWS: u32 = 5000;
+
+/// How many times the records of the file a zone's may be, for the zone to be read as a whole.
+const WHOLE_ZONE: usize = 4;
+
+/// CNAMEs from which on the names of all zones are read at once.
+const MANY_CNAMES: usize = 32;
+
+/// What is kept of the lines, in the order of their paths, and at each in the order of the file.
+pub(super) async fn accepted(
+    session: &mut Session,
+    zone: &Zone,
+    lines: &Lines,
+    tunnel_domain: Option<&Name>,
+) -> Result<Vec<u32>, AppError> {
+    let order = ordered(lines);
+    let most = u32::try_from(order.len().saturating_mul(WHOLE_ZONE)).unwrap_or(u32::MAX).max(PAGE_ROWS);
+    let mut standing = standing(session, zone, lines, &order, most).await?;
+    let is_empty = standing.is_none();
+    let conflict_zone = conflict_zone(zone);
+    let (mut accepted, mut refused) = (Vec::with_capacity(order.len()), None::<(u32, Conflict)>);
+    for group in order.chunk_by(|one, other| lines.path(*one) == lines.path(*other)) {
+        let existing = standing.as_mut().and_then(|standing| standing.remove(lines.path(group[0])));
+        match (group, existing) {
+            ([alone], None) if lines.stands_alone(*alone) => accepted.push(*alone),
+            (group, existing) => {
+                let told = at_name(lines, group, existing.unwrap_or_default(), &conflict_zone, &mut accepted)?;
+                // What a file is told is what its first wrong line is.
+                if let Some(told) = told
+                    && refused.as_ref().is_none_or(|(first, _)| told.0 < *first)
+                {
+                    refused = Some(told);
+                }
+            }
+        }
+    }
+    drop(standing);
+    let mut cnames: Vec<u32> = accepted.iter().copied().filter(|at| lines.rtype(*at) == Rtype::Cname).collect();
+    cnames.sort_unstable();
+    if let Some((first, _)) = &refused {
+        cnames.retain(|at| at < first);
+    }
+    if !cnames.is_empty() {
+        let mut overlay = Overlay::new(session, zone, lines, &accepted, is_empty, cnames.len()).await?;
+        for at in cnames {
+            overlay.upto = at;
+            chain::walk_over(&mut overlay, zone.account, &lines.name(at)?, tunnel_domain).await?;
+        }
+    }
+    match refused {
+        None => Ok(accepted),
+        Some((at, conflict)) => {
+            let line = lines.number(at);
+            Err(AppError::ZoneFile(vec![(conflict.code(), format!("line {line}: {conflict}"))]))
+        }
+    }
+}
+
+/// The lines in the order of their paths, and at each in the order of the file.
+pub(super) fn ordered(lines: &Lines) -> Vec<u32> {
+    let count = u32::try_from(lines.len()).expect("a file's records are bounded");
+    let mut order: Vec<u32> = (0..count).collect();
+    order.sort_by(|one, other| lines.path(*one).cmp(lines.path(*other)));
+    order
+}
+
+/// What of a zone the rules of [`conflict`] depend on.
+pub(super) fn conflict_zone(zone: &Zone) -> conflict::Zone<'_> {
+    conflict::Zone { apex: &zone.apex, flattens_all: false }
+}
+
+/// Lines of one name: adds those that are kept, and tells of the first that cannot be, behind which nothing of the name is kept.
+fn at_name(
+    lines: &Lines,
+    group: &[u32],
+    existing: Vec<Entry>,
+    zone: &conflict::Zone<'_>,
+    accepted: &mut Vec<u32>,
+) -> Result<Option<(u32, Conflict)>, AppError> {
+    let mut standing = Standing::of(existing);
+    for at in group {
+        let entry = lines.entry(*at)?;
+        // There already, in these or other letters.
+        if standing.has(&entry.rdata) {
+            continue;
+        }
+        match standing.add(entry, zone) {
+            Ok(()) => accepted.push(*at),
+            Err(conflict) => return Ok(Some((*at, conflict))),
+        }
+    }
+    Ok(None)
+}
+
+/// What stands at the names of the file, by path; none where the zone has no records. One that has fewer than `most` is read whole.
+pub(super) async fn standing(
+    session: &mut Session,
+    zone: &Zone,
+    lines: &Lines,
+    order: &[u32],
+    most: u32,
+) -> Result<Option<HashMap<String, Vec<Entry>>>, AppError> {
+    let mut names: Vec<u32> = order.to_vec();
+    names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
+    let count = session.record_count(zone.id, most).await?;
+    let mut found: HashMap<String, Vec<Entry>> = HashMap::new();
+    if count == 0 {
+        return Ok(None);
+    }
+    if count < u64::from(most) {
+        let mut after = None;
+        loop {
+            let page = session.record_lines(Some(zone.id), after, PAGE_ROWS).await?;
+            for record in page.records() {
+                let record = record?;
+                let path = name::path(record.name.as_str());
+                if names.binary_search_by(|at| lines.path(*at).cmp(path.as_str())).is_ok() {
+                    found.entry(path).or_default().push(entry_of(record)?);
+                }
+            }
+            after = page.next();
+            if after.is_none() {
+                return Ok(Some(found));
+            }
+        }
+    }
+    for some in names.chunks(PAGE_ROWS as usize) {
+        let some = some.iter().map(|at| lines.name(*at)).collect::<Result<Vec<_>, _>>()?;
+        for record in session.record_briefs(zone.id, &some).await? {
+            found.entry(name::path(record.name.as_str())).or_default().push(entry_of(record)?);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The store, and over it the lines of the file up to one of them.
+struct Overlay<'a> {
+    session: &'a mut Session,
+    zone: &'a Zone,
+    apex: String,
+    lines: &'a Lines,
+    /// Those that are kept, by path.
+    accepted: &'a [u32],
+    /// The last line that is seen.
+    upto: u32,
+    /// Paths below the apex that lie above a line's own, with the first such line.
+    above: HashMap<&'a str, u32>,
+    /// Whether the store has no records of the zone.
+    is_empty: bool,
+    /// The apex of every zone, where they were read.
+    apexes: Option<HashSet<Name>>,
+    zones: HashMap<Name, Option<Zone>>,
+    records: HashMap<String, Vec<Record>>,
+    enclosers: HashMap<String, Option<String>>,
+    tunnels: HashMap<TunnelId, Option<AccountId>>,
+}
+
+impl<'a> Overlay<'a> {
+    async fn new(
+        session: &'a mut Session,
+        zone: &'a Zone,
+        lines: &'a Lines,
+        accepted: &'a [u32],
+        is_empty: bool,
+        cnames: usize,
+    ) -> Result<Self, AppError> {
+        let apexes = if cnames < MANY_CNAMES { None } else { Some(session.zone_names().await?.into_iter().collect()) };
+        let apex = name::path(zone.apex.as_str());
+        let mut above: HashMap<&str, u32> = HashMap::new();
+        for at in accepted {
+            let mut path = lines.path(*at);
+            while let Some((parent, _)) = path.rsplit_once(' ').filter(|(parent, _)| parent.len() > apex.len()) {
+                above.entry(parent).and_modify(|first| *first = (*first).min(*at)).or_insert(*at);
+                path = parent;
+            }
+        }
+        Ok(Self {
+            session,
+            zone,
+            apex,
+            lines,
+            accepted,
+            upto: 0,
+            above,
+            is_empty,
+            apexes,
+            zones: HashMap::new(),
+            records: HashMap::new(),
+            enclosers: HashMap::new(),
+            tunnels: HashMap::new(),
+        })
+    }
+
+    /// The zone that answers for a name.
+    async fn zone_of(&mut self, name: &Name) -> Result<Option<Zone>, AppError> {
+        if let Some(apexes) = &self.apexes {
+            let is_own = name.is_within(&self.zone.apex);
+            let deepest = name::ancestors(name.as_str()).find(|ancestor| apexes.contains(*ancestor));
+            match deepest {
+                None => return Ok(None),
+                Some(deepest) if is_own && deepest == self.zone.apex.as_str() => return Ok(Some(self.zone.clone())),
+                Some(_) => {}
+            }
+        }
+        if let Some(zone) = self.zones.get(name) {
+            return Ok(zone.clone());
+        }
+        let zone = chain::zone_answering(self.session, self.zone.account, name).await?;
+        self.zones.insert(name.clone(), zone.clone());
+        Ok(zone)
+    }
+
+    /// The lines at a path that are seen.
+    fn seen(&self, path: &str) -> &'a [u32] {
+        let lines = self.lines;
+        let from = self.accepted.partition_point(|at| lines.path(*at) < path);
+        let same = self.accepted[from..].partition_point(|at| lines.path(*at) == path);
+        let of_path = &self.accepted[from..from + same];
+        // In the order of the file.
+        &of_path[..of_path.partition_point(|at| *at <= self.upto)]
+    }
+
+    /// The records at exactly this path, of the store and of the lines seen.
+    async fn own(&mut self, path: &str) -> Result<Vec<RecordSet>, AppError> {
+        let mut sets = Vec::new();
+        if !self.is_empty {
+            if !self.records.contains_key(path) {
+                let stored = self.session.records_at(self.zone.id, &name::of_path(path)).await?;
+                self.records.insert(path.to_owned(), stored);
+            }
+            sets = Record::sets(&self.records[path])?;
+        }
+        for at in self.seen(path) {
+            let Entry { name, rdata, ttl_secs, proxied, .. } = self.lines.entry(*at)?;
+            let records = vec![RecordData::from(&rdata)];
+            sets.push(RecordSet { name, kind: rdata.rtype().into(), ttl_secs, proxied, records });
+        }
+        Ok(sets)
+    }
+
+    /// Whether a line that is seen stands below the path.
+    fn is_above(&self, path: &str) -> bool {
+        self.above.get(path).is_some_and(|first| *first <= self.upto)
+    }
+
+    /// The path of the closest encloser of one that has no records; none where it exists all the same.
+    async fn encloser(&mut self, name: &Name, path: &str) -> Result<Option<String>, AppError> {
+        if path.len() <= self.apex.len() || self.is_above(path) {
+            return Ok(None);
+        }
+        let mut longest = self.apex.clone();
+        if !self.is_empty {
+            if !self.enclosers.contains_key(path) {
+                let stored = self.session.closest_encloser(self.zone, name).await?;
+                self.enclosers.insert(path.to_owned(), stored);
+            }
+            match &self.enclosers[path] {
+                None => return Ok(None),
+                Some(stored) => longest.clone_from(stored),
+            }
+        }
+        let mut above = path;
+        while let Some((parent, _)) = above.rsplit_once(' ').filter(|(parent, _)| parent.len() > longest.len()) {
+            if self.is_above(parent) || !self.seen(parent).is_empty() {
+                return Ok(Some(parent.to_owned()));
+            }
+            above = parent;
+        }
+        Ok(Some(longest))
+    }
+}
+
+impl Source for Overlay<'_> {
+    async fn answering(&mut self, name: &Name) -> Result<Vec<RecordSet>, AppError> {
+        let Some(zone) = self.zone_of(name).await? else { return Ok(Vec::new()) };
+        if zone.id != self.zone.id {
+            return Ok(Record::sets(&self.session.records_answering(&zone, name).await?)?);
+        }
+        let path = name::path(name.as_str());
+        let own = self.own(&path).await?;
+        if !own.is_empty() {
+            return Ok(own);
+        }
+        match self.encloser(name, &path).await? {
+            Some(encloser) => self.own(&format!("{encloser} *")).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn tunnel_account(&mut self, tunnel: TunnelId) -> Result<Option<AccountId>, AppError> {
+        if let Some(account) = self.tunnels.get(&tunnel) {
+            return Ok(*account);
+        }
+        let account = chain::tunnel_account(self.session, tunnel).await?;
+        self.tunnels.insert(tunnel, account);
+        Ok(account)
+    }
+}
