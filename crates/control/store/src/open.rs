@@ -37,8 +37,9 @@ const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process's lock (a backup, a curious `sqlite3`), and a reader for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a session waits for its turn to write.
-const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a session waits for its turn to write. A zone file of a million records takes its turn for some seconds, on a slow disk for
+/// many.
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The store. Clones share it.
 #[derive(Clone)]
