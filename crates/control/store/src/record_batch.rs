@@ -10,20 +10,23 @@ use poterne_model::{RecordId, ZoneId, name};
 
 use crate::{
     Micros, Session, StoreError,
-    database::{Query, Value},
+    database::{Connection, Query, Value},
     rows::inserted,
 };
 
-/// Rows of one statement. The largest has 6,503 parameters of the 32,766 that SQLite takes.
+/// Rows of one statement. The largest has 8,000 parameters of the 32,766 that SQLite takes.
 const SIZES: [usize; 4] = [500, 50, 5, 1];
 
-/// Parameters of a row; the zone and the time are shared.
-const COLUMNS: usize = 13;
+/// Parameters of a row.
+const COLUMNS: usize = 16;
 
 /// Most names that are told of one by one; more are told of as their zone's.
 pub const NAMES_TOUCHED_MAX: usize = 2000;
 
-static STATEMENTS: LazyLock<[String; 4]> = LazyLock::new(|| SIZES.map(statement));
+/// The same statements with each engine's marks. SQLite knows parameters with a number by their names, and looks through the list of names
+/// for each: with thousands of them that takes longer than all else.
+static SQLITE: LazyLock<[String; 4]> = LazyLock::new(|| SIZES.map(|rows| statement(rows, |_| "?".to_owned())));
+static POSTGRES: LazyLock<[String; 4]> = LazyLock::new(|| SIZES.map(|rows| statement(rows, |number| format!("${number}"))));
 
 /// A new record, borrowed from wherever it stands.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +56,8 @@ pub struct NewRecord<'a> {
 /// Records of one zone that come at one instant, ready to be written; made apart from the session that writes them, so that the next ones
 /// can be made meanwhile.
 pub struct RecordBatch {
-    statements: Vec<(Query, u64)>,
+    /// Each with its place in [`SIZES`].
+    statements: Vec<(usize, Vec<Value>)>,
 }
 
 impl RecordBatch {
@@ -62,13 +66,12 @@ impl RecordBatch {
 
     /// Of these, however many; they are written in this order, and fastest in that of their paths, with ids that go up.
     pub fn of(zone: ZoneId, at: Micros, records: &[NewRecord<'_>]) -> Self {
-        let (mut statements, mut rest) = (Vec::new(), records);
-        for (size, text) in SIZES.into_iter().zip(STATEMENTS.iter()) {
+        let (mut statements, mut rest, zone) = (Vec::new(), records, zone.to_string());
+        for (place, size) in SIZES.into_iter().enumerate() {
             while let Some((rows, after)) = rest.split_at_checked(size) {
-                let mut values = Vec::with_capacity(COLUMNS * size + 2);
-                values.extend([Value::from(zone.to_string()), Value::from(at)]);
-                rows.iter().for_each(|row| push(row, at, &mut values));
-                statements.push((Query::with(text, values), size as u64));
+                let mut values = Vec::with_capacity(COLUMNS * size);
+                rows.iter().for_each(|row| push(row, &zone, at, &mut values));
+                statements.push((place, values));
                 rest = after;
             }
         }
@@ -76,8 +79,11 @@ impl RecordBatch {
     }
 }
 
-fn push(row: &NewRecord<'_>, at: Micros, values: &mut Vec<Value>) {
+fn push(row: &NewRecord<'_>, zone: &str, at: Micros, values: &mut Vec<Value>) {
     let NewRecord { id, path, kind, content, priority, ttl_secs, proxied, settings, comment, tags } = *row;
+    values.push(zone.into());
+    values.push(at.into());
+    values.push(at.into());
     values.push(id.to_string().into());
     values.push(name::of_path(path).into());
     values.push(kind.into());
@@ -94,16 +100,14 @@ fn push(row: &NewRecord<'_>, at: Micros, values: &mut Vec<Value>) {
 }
 
 /// The statement for so many rows.
-fn statement(rows: usize) -> String {
-    let mut sql = "INSERT INTO record (zone, created_at, modified_at, managed_by, id, name, type, content, ttl, proxied, comment,
-        tags, priority, settings, comment_modified_at, tags_modified_at, path) VALUES"
-        .to_owned();
+fn statement(rows: usize, mark: impl Fn(usize) -> String) -> String {
+    let mut sql =
+        "INSERT INTO record (zone, created_at, modified_at, id, name, type, content, ttl, proxied, comment, tags, priority,
+        settings, comment_modified_at, tags_modified_at, path) VALUES"
+            .to_owned();
     for row in 0..rows {
-        sql.push_str(if row == 0 { " ($1, $2, $2, NULL" } else { ", ($1, $2, $2, NULL" });
-        for column in 0..COLUMNS {
-            let _ = write!(sql, ", ${}", 3 + row * COLUMNS + column);
-        }
-        sql.push(')');
+        let marks: Vec<String> = (1..=COLUMNS).map(|column| mark(row * COLUMNS + column)).collect();
+        let _ = write!(sql, "{} ({})", if row == 0 { "" } else { "," }, marks.join(", "));
     }
     // Without `ON CONFLICT`, which costs a look-up a row: one that is there already fails, and the session with it.
     sql
@@ -113,9 +117,14 @@ impl Session {
     /// New records, none of which the zone has; conflict when it has one, and then the session is good for nothing but being dropped. That
     /// their names changed is told apart: [`Session::touch_names`].
     pub async fn insert_records(&mut self, batch: RecordBatch) -> Result<(), StoreError> {
-        for (statement, rows) in batch.statements {
-            let written = statement.execute(self.connection()).await?;
-            inserted(u64::from(written == rows), "record")?;
+        for (place, values) in batch.statements {
+            let connection = self.connection();
+            let text = match &connection {
+                Connection::Sqlite(_) => &SQLITE[place],
+                Connection::Postgres(_) => &POSTGRES[place],
+            };
+            let written = Query::with(text, values).execute(connection).await?;
+            inserted(u64::from(written == SIZES[place] as u64), "record")?;
         }
         Ok(())
     }
@@ -140,12 +149,13 @@ mod tests {
             tags: "[]",
         };
         let batch = RecordBatch::of(ZoneId::from_bytes([1; 16]), 0, &vec![record; 1157]);
-        let rows: Vec<u64> = batch.statements.iter().map(|(_, rows)| *rows).collect();
+        let rows: Vec<usize> = batch.statements.iter().map(|(place, _)| SIZES[*place]).collect();
         assert_eq!(rows, [500, 500, 50, 50, 50, 5, 1, 1]);
-        for (statement, rows) in &batch.statements {
-            let last = format!("${})", statement.parameters());
-            assert!(statement.text().contains(&last) && statement.parameters() == 2 + COLUMNS * usize::try_from(*rows).unwrap());
-            assert!(!statement.text().contains(&format!("${}", statement.parameters() + 1)));
+        for (place, values) in &batch.statements {
+            assert_eq!(values.len(), COLUMNS * SIZES[*place]);
+            assert_eq!(SQLITE[*place].matches('?').count(), values.len());
+            assert!(POSTGRES[*place].ends_with(&format!(", ${})", values.len())));
         }
+        assert_eq!(POSTGRES[3].replace(|c: char| c == '$' || c.is_ascii_digit(), ""), SQLITE[3].replace('?', ""));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use poterne_control_store::{Record, Session, Zone};
 use poterne_model::{
-    AccountId, Entry, Name, RecordData, RecordSet, Rtype, TunnelId,
+    AccountId, Entry, Name, RecordData, RecordSet, Rtype, TunnelId, ZoneId,
     conflict::{self, Conflict, Standing},
     name,
 };
@@ -38,13 +38,11 @@ pub(super) async fn accepted(
 ) -> Result<Vec<u32>, AppError> {
     let order = ordered(lines);
     let most = u32::try_from(order.len().saturating_mul(WHOLE_ZONE)).unwrap_or(u32::MAX).max(PAGE_ROWS);
-    let mut standing = standing(session, zone, lines, &order, most).await?;
-    let is_empty = standing.is_none();
+    let mut existing = Existing::new(session, zone, lines, &order, most).await?;
     let conflict_zone = conflict_zone(zone);
     let (mut accepted, mut refused) = (Vec::with_capacity(order.len()), None::<(u32, Conflict)>);
     for group in order.chunk_by(|one, other| lines.path(*one) == lines.path(*other)) {
-        let existing = standing.as_mut().and_then(|standing| standing.remove(lines.path(group[0])));
-        match (group, existing) {
+        match (group, existing.at(session, lines.path(group[0])).await?) {
             ([alone], None) if lines.stands_alone(*alone) => accepted.push(*alone),
             (group, existing) => {
                 let told = at_name(lines, group, existing.unwrap_or_default(), &conflict_zone, &mut accepted)?;
@@ -57,7 +55,8 @@ pub(super) async fn accepted(
             }
         }
     }
-    drop(standing);
+    let is_empty = existing.is_empty();
+    drop(existing);
     let mut cnames: Vec<u32> = accepted.iter().copied().filter(|at| lines.rtype(*at) == Rtype::Cname).collect();
     cnames.sort_unstable();
     if let Some((first, _)) = &refused {
@@ -115,45 +114,92 @@ fn at_name(
     Ok(None)
 }
 
-/// What stands at the names of the file, by path; none where the zone has no records. One that has fewer than `most` is read whole.
-pub(super) async fn standing(
-    session: &mut Session,
-    zone: &Zone,
-    lines: &Lines,
-    order: &[u32],
-    most: u32,
-) -> Result<Option<HashMap<String, Vec<Entry>>>, AppError> {
-    let mut names: Vec<u32> = order.to_vec();
-    names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
-    let count = session.record_count(zone.id, most).await?;
-    let mut found: HashMap<String, Vec<Entry>> = HashMap::new();
-    if count == 0 {
-        return Ok(None);
+/// What stands at the names of the file, asked for in the order of their paths; a page of it is held at a time.
+pub(super) struct Existing<'a> {
+    zone: &'a Zone,
+    lines: &'a Lines,
+    /// A line of each name.
+    names: Vec<u32>,
+    way: Way,
+    /// By path.
+    found: HashMap<String, Vec<Entry>>,
+}
+
+/// How it is read.
+enum Way {
+    /// There is none.
+    Nothing,
+    /// With all of the zone, of which this much was read.
+    Whole { after: Option<(ZoneId, Name)>, upto: String, is_over: bool },
+    /// By names, of which so many were looked up.
+    Names(usize),
+}
+
+impl<'a> Existing<'a> {
+    /// A zone that has fewer than `most` records is read whole.
+    pub(super) async fn new(
+        session: &mut Session,
+        zone: &'a Zone,
+        lines: &'a Lines,
+        order: &[u32],
+        most: u32,
+    ) -> Result<Self, AppError> {
+        let mut names: Vec<u32> = order.to_vec();
+        names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
+        let way = match session.record_count(zone.id, most).await? {
+            0 => Way::Nothing,
+            count if count < u64::from(most) => Way::Whole { after: None, upto: String::new(), is_over: false },
+            _ => Way::Names(0),
+        };
+        Ok(Self { zone, lines, names, way, found: HashMap::new() })
     }
-    if count < u64::from(most) {
-        let mut after = None;
+
+    /// Whether the zone has no records at all.
+    fn is_empty(&self) -> bool {
+        matches!(self.way, Way::Nothing)
+    }
+
+    /// What stands at a name of the file; none where nothing does.
+    pub(super) async fn at(&mut self, session: &mut Session, path: &str) -> Result<Option<Vec<Entry>>, AppError> {
+        let (lines, names) = (self.lines, &self.names);
         loop {
-            let page = session.record_lines(Some(zone.id), after, PAGE_ROWS).await?;
-            for record in page.records() {
-                let record = record?;
-                let path = name::path(record.name.as_str());
-                if names.binary_search_by(|at| lines.path(*at).cmp(path.as_str())).is_ok() {
-                    found.entry(path).or_default().push(entry_of(record)?);
+            match &mut self.way {
+                Way::Nothing => break,
+                Way::Whole { upto, is_over, .. } if *is_over || path <= upto.as_str() => break,
+                Way::Whole { after, upto, is_over } => {
+                    self.found.clear();
+                    let page = session.record_lines(Some(self.zone.id), after.take(), PAGE_ROWS).await?;
+                    for record in page.records() {
+                        let record = record?;
+                        let path = name::path(record.name.as_str());
+                        if names.binary_search_by(|at| lines.path(*at).cmp(path.as_str())).is_ok() {
+                            self.found.entry(path).or_default().push(entry_of(record)?);
+                        }
+                    }
+                    *after = page.next();
+                    match &*after {
+                        Some((_, last)) => *upto = name::path(last.as_str()),
+                        None => *is_over = true,
+                    }
+                }
+                Way::Names(count)
+                    if *count == names.len() || names[..*count].last().is_some_and(|last| path <= lines.path(*last)) =>
+                {
+                    break;
+                }
+                Way::Names(count) => {
+                    self.found.clear();
+                    let some = &names[*count..names.len().min(*count + PAGE_ROWS as usize)];
+                    *count += some.len();
+                    let some = some.iter().map(|at| lines.name(*at)).collect::<Result<Vec<_>, _>>()?;
+                    for record in session.record_briefs(self.zone.id, &some).await? {
+                        self.found.entry(name::path(record.name.as_str())).or_default().push(entry_of(record)?);
+                    }
                 }
             }
-            after = page.next();
-            if after.is_none() {
-                return Ok(Some(found));
-            }
         }
+        Ok(self.found.remove(path))
     }
-    for some in names.chunks(PAGE_ROWS as usize) {
-        let some = some.iter().map(|at| lines.name(*at)).collect::<Result<Vec<_>, _>>()?;
-        for record in session.record_briefs(zone.id, &some).await? {
-            found.entry(name::path(record.name.as_str())).or_default().push(entry_of(record)?);
-        }
-    }
-    Ok(Some(found))
 }
 
 /// The store, and over it the lines of the file up to one of them.
