@@ -8,7 +8,7 @@ use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId, name};
 
 use crate::{
     AccountChunk, CertificateChunk, CertificateId, ChallengeChunk, Chunk, ChunkError, ChunkKey, NodeChunk, Shown, Target,
-    TransferChunk, TunnelChunk, Zone, ZoneHead, tree::PageTree,
+    TunnelChunk, Zone, ZoneHead, tree::PageTree,
 };
 
 /// What a node obeys: immutable, numbered, complete. Cloning costs a few reference counts.
@@ -18,6 +18,8 @@ pub struct Snapshot {
     node: Arc<NodeChunk>,
     accounts: PageTree<AccountId, Arc<AccountChunk>>,
     zones: PageTree<ZoneId, Zone>,
+    /// Those of them that other name servers share: few, and asked for at every change.
+    shared: PageTree<ZoneId, ()>,
     apexes: PageTree<Name, Apex>,
     tunnels: PageTree<TunnelId, Arc<TunnelChunk>>,
     certificates: PageTree<CertificateId, Arc<CertificateChunk>>,
@@ -175,6 +177,11 @@ impl Snapshot {
         self.zones.iter().map(|(_, zone)| zone)
     }
 
+    /// Those that other name servers have from here, or give.
+    pub fn shared_zones(&self) -> impl Iterator<Item = &Zone> {
+        self.shared.iter().filter_map(|(id, ())| self.zones.get(id))
+    }
+
     /// The node's own names and the like.
     pub fn node(&self) -> &NodeChunk {
         &self.node
@@ -242,7 +249,7 @@ impl Snapshot {
         let tunnels = self.tunnels.iter().map(|(id, _)| ChunkKey::Tunnel(*id));
         let certificates = self.certificates.iter().map(|(id, _)| ChunkKey::Certificate(*id));
         let challenges = self.challenges.iter().map(|(id, _)| ChunkKey::Challenge(*id));
-        let transfers = self.zones.iter().filter(|(_, zone)| zone.transfer().is_some()).map(|(id, _)| ChunkKey::Transfer(*id));
+        let transfers = self.shared.iter().map(|(id, ())| ChunkKey::Transfer(*id));
         zones.chain(accounts).chain(tunnels).chain(certificates).chain(challenges).chain(transfers)
     }
 
@@ -260,10 +267,8 @@ impl Snapshot {
             self.certificates.iter().map(|(id, chunk)| (ChunkKey::Certificate(*id), Chunk::Certificate((**chunk).clone())));
         let challenges =
             self.challenges.iter().map(|(id, chunk)| (ChunkKey::Challenge(*id), Chunk::Challenge((**chunk).clone())));
-        let transfers = self
-            .zones
-            .iter()
-            .filter_map(|(id, zone)| Some((ChunkKey::Transfer(*id), Chunk::Transfer(TransferChunk::clone(zone.transfer()?)))));
+        let transfer = |zone: &Zone| Some((ChunkKey::Transfer(zone.head().id), Chunk::Transfer((**zone.transfer()?).clone())));
+        let transfers = self.shared_zones().filter_map(transfer);
         let heads = node.into_iter().chain(accounts).chain(zones).chain(transfers);
         let all = heads.chain(names).chain(tunnels).chain(certificates).chain(challenges);
         all.map(|(key, chunk)| (key.encode(), chunk.encode()))
@@ -342,6 +347,7 @@ impl Snapshot {
             }
             (ChunkKey::Zone(id), _) => {
                 let Some(zone) = self.zones.remove(&id) else { return Ok(()) };
+                self.shared.remove(&id);
                 let name = &zone.head().apex;
                 let mut apex = self.apexes.remove(name.as_str()).unwrap_or_default();
                 apex.serving.remove(&id);
@@ -364,10 +370,15 @@ impl Snapshot {
             (ChunkKey::Transfer(id), body) => {
                 // Of a zone that is gone there is nothing to keep.
                 if let Some(zone) = self.zones.get_mut(&id) {
-                    zone.set_transfer(match body {
+                    let transfer = match body {
                         Some(Chunk::Transfer(transfer)) => Some(transfer),
                         _ => None,
-                    });
+                    };
+                    match transfer {
+                        Some(_) => drop(self.shared.insert(id, ())),
+                        None => drop(self.shared.remove(&id)),
+                    }
+                    zone.set_transfer(transfer);
                 }
             }
             (ChunkKey::Certificate(id), body) => {

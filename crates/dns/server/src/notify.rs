@@ -56,7 +56,7 @@ pub(crate) struct Due {
 pub(crate) fn due(snapshot: &Snapshot, told: &mut Versions) -> Vec<Due> {
     let mut due = Vec::new();
     let mut now = Versions::new();
-    for zone in snapshot.zones() {
+    for zone in snapshot.shared_zones() {
         let head = zone.head();
         let outgoing = zone.transfer().and_then(|transfer| transfer.outgoing.as_ref());
         let (Some(outgoing), Some(dns)) = (outgoing, &head.dns) else { continue };
