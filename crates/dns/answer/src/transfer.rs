@@ -19,6 +19,7 @@ use crate::{
     plan::whole::{lines, lines_at, start},
     query::{self, HEADER, Parsed},
     signed,
+    write::stands_at,
 };
 
 pub use crate::plan::whole::Line;
@@ -261,7 +262,9 @@ impl Packer {
     fn owner(&mut self, labels: &[u8]) {
         let mut at = 0;
         while let Some(&length) = labels.get(at).filter(|length| **length != 0) {
-            if let Some(place) = self.places.iter().copied().find(|place| self.stands_at(usize::from(*place), &labels[at..])) {
+            if let Some(place) =
+                self.places.iter().copied().find(|place| stands_at(&self.message, usize::from(*place), &labels[at..]))
+            {
                 let start = self.message.len();
                 self.message.extend(&labels[..at]);
                 self.remember_until(start, at);
@@ -289,30 +292,6 @@ impl Packer {
                 self.places.push(place);
             }
             at += usize::from(self.message[at]) + 1;
-        }
-    }
-
-    fn stands_at(&self, mut place: usize, labels: &[u8]) -> bool {
-        let mut at = 0;
-        loop {
-            let Some(&length) = self.message.get(place) else { return false };
-            if length >= 0xc0 {
-                // Pointers here were written here, and lead back.
-                let low = self.message.get(place + 1).copied().unwrap_or_default();
-                place = usize::from(length & 0x3f) << 8 | usize::from(low);
-                continue;
-            }
-            let end = usize::from(length) + 1;
-            let (Some(written), Some(wanted)) = (self.message.get(place..place + end), labels.get(at..at + end)) else {
-                return false;
-            };
-            if !written.eq_ignore_ascii_case(wanted) {
-                return false;
-            }
-            if length == 0 {
-                return true;
-            }
-            (place, at) = (place + end, at + end);
         }
     }
 }

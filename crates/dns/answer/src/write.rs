@@ -307,31 +307,7 @@ impl<'o, 'q> Writer<'o, 'q> {
 
     /// Where such a name stands already.
     fn find(&self, labels: &[u8]) -> Option<u16> {
-        self.places.iter().copied().find(|place| self.stands_at(usize::from(*place), labels))
-    }
-
-    fn stands_at(&self, mut place: usize, labels: &[u8]) -> bool {
-        let mut at = 0;
-        loop {
-            let Some(&length) = self.out.get(place) else { return false };
-            if length >= 0xc0 {
-                // Pointers here were written here, and lead back.
-                let low = self.out.get(place + 1).copied().unwrap_or_default();
-                place = (usize::from(length & 0x3f) << 8) | usize::from(low);
-                continue;
-            }
-            let end = usize::from(length) + 1;
-            let (Some(written), Some(wanted)) = (self.out.get(place..place + end), labels.get(at..at + end)) else {
-                return false;
-            };
-            if !written.eq_ignore_ascii_case(wanted) {
-                return false;
-            }
-            if length == 0 {
-                return true;
-            }
-            (place, at) = (place + end, at + end);
-        }
+        self.places.iter().copied().find(|place| stands_at(self.out, usize::from(*place), labels))
     }
 
     fn pointer(&mut self, place: usize) {
@@ -347,6 +323,30 @@ impl<'o, 'q> Writer<'o, 'q> {
             }
             _ => self.is_cut = true,
         }
+    }
+}
+
+/// Whether the name that stands at `place` of a message, whose pointers were all written here and lead back, is this one.
+pub(crate) fn stands_at(message: &[u8], mut place: usize, labels: &[u8]) -> bool {
+    let mut at = 0;
+    loop {
+        let Some(&length) = message.get(place) else { return false };
+        if length >= 0xc0 {
+            let low = message.get(place + 1).copied().unwrap_or_default();
+            place = (usize::from(length & 0x3f) << 8) | usize::from(low);
+            continue;
+        }
+        let end = usize::from(length) + 1;
+        let (Some(written), Some(wanted)) = (message.get(place..place + end), labels.get(at..at + end)) else {
+            return false;
+        };
+        if !written.eq_ignore_ascii_case(wanted) {
+            return false;
+        }
+        if length == 0 {
+            return true;
+        }
+        (place, at) = (place + end, at + end);
     }
 }
 
