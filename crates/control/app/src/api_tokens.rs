@@ -195,7 +195,7 @@ impl App {
         check_name(&text.name)?;
         let mut session = self.0.store.write().await?;
         let old = found(session.api_token(id).await?, owner)?;
-        let terms = owned(owner, text.terms);
+        let terms = owned(owner, text.terms).keeping_ids(&old.terms);
         let token = ApiToken { name: text.name, terms, disabled: text.disabled, modified_at: self.now(), ..old.clone() };
         session.update_api_token(&token).await?;
         self.trace(&mut session, caller, traced("update", &token, Some(&old))).await?;

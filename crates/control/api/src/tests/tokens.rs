@@ -24,7 +24,9 @@ async fn a_token_does_what_its_policies_say_and_no_more() {
     assert_eq!(told.status, 404, "nothing of the account may be seen");
     // What is changed counts at once.
     let off = json!({ "name": "reader", "policies": policies, "status": "disabled" });
-    client.ask("PUT", &format!("/user/tokens/{token}"), off).await.result();
+    let told = client.ask("PUT", &format!("/user/tokens/{token}"), off).await;
+    let id = |token: &Value| token["policies"][0]["id"].clone();
+    assert_eq!(id(told.result()), id(made.result()), "a policy that is repeated is the same one");
     assert_eq!(reader.get("/zones").await.codes(), [9109]);
     assert_eq!(reader.get("/user/tokens/verify").await.result()["status"], "disabled");
     client.ask("DELETE", &format!("/user/tokens/{token}"), Value::Null).await.result();
