@@ -2,8 +2,10 @@
 ends with 0 when every one holds."""
 
 import contextlib
+import http.server
 import json
 import sys
+import threading
 
 NODE = json.loads(sys.stdin.readline())
 
@@ -38,3 +40,21 @@ def refused(kind, status, code):
         assert error.body["success"] is False and error.body["result"] is None, error.body
     else:
         raise AssertionError(f"{code} was expected, and it was accepted")
+
+
+def service(text):
+    """A local service that says this."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"

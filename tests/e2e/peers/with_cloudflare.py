@@ -1,8 +1,6 @@
 """Rows with the official Python SDK, PyPI's `cloudflare`, which here refuses every answer that is not of the documented shape:
 tokens, zones and tunnels. Its DNS rows are in with_cloudflare_dns.py."""
 
-import http.server
-import threading
 import urllib.error
 import urllib.request
 
@@ -10,7 +8,7 @@ import cloudflare
 from cloudflare import Cloudflare
 
 import api
-from api import NODE, refused, same
+from api import NODE, refused, same, service
 
 ACCOUNT = NODE["account_id"]
 
@@ -148,24 +146,6 @@ def tunnels():
     same(names(is_deleted=True), ["site"])
     assert of.get(tunnel_id=made.id, account_id=ACCOUNT).deleted_at, "a deleted tunnel is told of"
     same(of.create(account_id=ACCOUNT, name="site").name, "site")
-
-
-def service(text):
-    """A local service that says this."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_port}"
 
 
 def visit(hostname):

@@ -2,14 +2,12 @@
 provider before, through scan, review and delegation, to a service behind a tunnel, and signed. The test is the registrar and the agent's
 owner: it is told what they would read off the API, and says when they are done."""
 
-import http.server
-import threading
 import time
 
 from cloudflare import Cloudflare
 
 import api
-from api import NODE, same
+from api import NODE, same, service
 
 SDK = Cloudflare(base_url=NODE["api"], api_token=NODE["api_token"], max_retries=0, _strict_response_validation=True)
 RECORDS = SDK.dns.records
@@ -23,24 +21,6 @@ def until(what, ask, wanted):
             return
         time.sleep(0.1)
     raise AssertionError(f"{what} is {got!r} still")
-
-
-def service(text):
-    """A service of this machine."""
-
-    class Answers(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_port}"
 
 
 def story():
