@@ -11,11 +11,11 @@ use poterne_control_app::{
 };
 use poterne_dns_resolver::{
     Resolver,
-    incoming::{Authority, Bounds, Came, ZoneRecord},
+    incoming::{Bounds, Came, ZoneRecord},
     primary::{self, Primary},
 };
 use poterne_dns_tsig::{Algorithm, Key};
-use poterne_model::{ZoneId, secondary::Held};
+use poterne_model::ZoneId;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -115,20 +115,15 @@ async fn ask(app: &App, resolver: &Resolver, due: &DueCopy) -> Copied {
         match primary::ask(&primary, &due.zone.apex, due.serial, due.wants_whole, bounds, &now).await {
             Ok(Came::Current) => return Copied::Same,
             Ok(Came::Whole(authority, records)) => {
-                return Copied::Whole(held(authority), records.into_iter().map(record).collect());
+                return Copied::Whole(authority, records.into_iter().map(record).collect());
             }
             Ok(Came::Changes(authority, changes)) => {
-                return Copied::Steps(held(authority), changes.into_iter().map(|(comes, one)| (comes, record(one))).collect());
+                return Copied::Steps(authority, changes.into_iter().map(|(comes, one)| (comes, record(one))).collect());
             }
             Err(error) => why.push(format!("{}: {error}", given.at)),
         }
     }
     Copied::Failed(if why.is_empty() { "it has no primaries".to_owned() } else { why.join("; ") })
-}
-
-fn held(authority: Authority) -> Held {
-    let Authority { mname, rname, serial, refresh, retry, expire, minimum, ttl_secs } = authority;
-    Held { mname, rname, serial, refresh, retry, expire, minimum, ttl: ttl_secs }
 }
 
 fn record(of: ZoneRecord) -> CopiedRecord {

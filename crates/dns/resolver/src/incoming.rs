@@ -17,7 +17,7 @@ use domain::{
     rdata::AllRecordData,
 };
 use poterne_dns_wire::Rcode;
-use poterne_model::{Name, Rdata, Rtype};
+use poterne_model::{Name, Rdata, Rtype, secondary::Held};
 
 use crate::message::{Data, data, ttl};
 
@@ -26,20 +26,6 @@ const RECORDS_OF_MESSAGE_MAX: usize = 6000;
 
 /// What signs a zone, and what denies (RFC 4034, RFC 5155).
 const SIGNED: [u16; 5] = [46, 47, 48, 50, 51];
-
-/// A zone's start of authority.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields of RFC 1035 §3.3.13")]
-pub struct Authority {
-    pub mname: String,
-    pub rname: String,
-    pub serial: u32,
-    pub refresh: u32,
-    pub retry: u32,
-    pub expire: u32,
-    pub minimum: u32,
-    pub ttl_secs: u32,
-}
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +44,9 @@ pub enum Came {
     /// The version that is there already, or an older one.
     Current,
     /// The zone whole, each record once.
-    Whole(Authority, Vec<ZoneRecord>),
+    Whole(Held, Vec<ZoneRecord>),
     /// What changed, in order: whether a record came, and which.
-    Changes(Authority, Vec<(bool, ZoneRecord)>),
+    Changes(Held, Vec<(bool, ZoneRecord)>),
 }
 
 /// What is taken at most.
@@ -135,7 +121,7 @@ pub struct Reader {
     bounds: Bounds,
     octets: usize,
     stage: Stage,
-    authority: Option<Authority>,
+    authority: Option<Held>,
     records: Vec<ZoneRecord>,
     seen: HashSet<(Name, Rtype, String)>,
     changes: Vec<(bool, ZoneRecord)>,
@@ -143,7 +129,7 @@ pub struct Reader {
 
 /// What a record is.
 enum Piece {
-    Authority(Authority),
+    Authority(Held),
     Record(ZoneRecord),
 }
 
@@ -221,7 +207,7 @@ impl Reader {
             if owner != self.apex {
                 return Err(IncomingError::Stray(format!("a start of authority of {owner}")));
             }
-            return Ok(Piece::Authority(Authority {
+            return Ok(Piece::Authority(Held {
                 mname: text(soa.mname()),
                 rname: text(soa.rname()),
                 serial: soa.serial().into_int(),
@@ -229,7 +215,7 @@ impl Reader {
                 retry: soa.retry().as_secs(),
                 expire: soa.expire().as_secs(),
                 minimum: soa.minimum().as_secs(),
-                ttl_secs,
+                ttl: ttl_secs,
             }));
         }
         if !owner.is_within(&self.apex) {
@@ -274,7 +260,7 @@ impl Reader {
     }
 
     /// The start of authority that came first.
-    pub fn authority(&self) -> Option<Authority> {
+    pub fn authority(&self) -> Option<Held> {
         self.authority.clone()
     }
 
