@@ -5,6 +5,7 @@ pub mod dns;
 pub mod dns_reply;
 pub mod edge_http;
 pub mod model;
+pub mod origin;
 pub mod proto;
 pub mod rpc;
 pub mod transfer;
