@@ -8,7 +8,10 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use poterne_dns_wire::RecordSets;
-use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus, setting::dns::Soa};
+use poterne_model::{
+    AccountId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus,
+    setting::{OriginSettings, dns::Soa},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod before;
@@ -23,7 +26,7 @@ pub const CHUNK_VERSION: u8 = 1;
 pub const NODE_CHUNK_VERSION: u8 = 4;
 
 /// Version of a zone's head as it is written.
-pub const ZONE_HEAD_VERSION: u8 = 3;
+pub const ZONE_HEAD_VERSION: u8 = 4;
 
 /// Version of a name's chunk as it is written.
 pub const NAME_CHUNK_VERSION: u8 = 2;
@@ -125,6 +128,8 @@ pub struct ZoneHead {
     /// What the name server says of the zone itself. None until all of its names are here: it answers then that it is not ready, since
     /// a resolver would keep in mind that a name did not exist.
     pub dns: Option<ZoneDns>,
+    /// What the edge obeys on its way to the zone's origins.
+    pub origin: OriginSettings,
 }
 
 /// What the name server says of a zone itself.
@@ -359,6 +364,7 @@ impl Chunk {
             ChunkKey::Zone(_) => Self::Zone(match bytes.first() {
                 Some(&1) => decode_as::<before::ZoneHead1>(1, bytes)?.into(),
                 Some(&2) => decode_as::<before::ZoneHead2>(2, bytes)?.into(),
+                Some(&3) => decode_as::<before::ZoneHead3>(3, bytes)?.into(),
                 _ => decode_as(ZONE_HEAD_VERSION, bytes)?,
             }),
             ChunkKey::Name(..) => Self::Name(match bytes.first() {
@@ -460,7 +466,8 @@ mod tests {
         let (id, account, apex) =
             (ZoneId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), Name::parse("example.com").unwrap());
         let old = before::ZoneHead1 { id, account, apex: apex.clone(), status: ZoneStatus::Active };
-        let head = ZoneHead { id, account, apex: apex.clone(), status: ZoneStatus::Active, dns: None };
+        let origin = OriginSettings::default();
+        let head = ZoneHead { id, account, apex: apex.clone(), status: ZoneStatus::Active, dns: None, origin };
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode(&old)).unwrap(), Chunk::Zone(head.clone()));
         let soa = poterne_model::setting::DnsSettings::default().soa;
         let dns = before::ZoneDns2 {
@@ -484,7 +491,12 @@ mod tests {
         let read = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(2, &old)).unwrap(), read);
         dns.keys = Some(ZoneKeys { signed: RecordSets::default(), algorithm: 13, key: Bytes::from_static(b"sealed") });
-        let signed = Chunk::Zone(ZoneHead { dns: Some(dns), ..head });
+        let ZoneHead { status, .. } = head;
+        let old = before::ZoneHead3 { id, account, apex: apex.clone(), status, dns: Some(dns.clone()) };
+        let read = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
+        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(3, &old)).unwrap(), read);
+        let origin = OriginSettings { ssl: poterne_model::setting::SslMode::Strict, read_timeout_secs: 6000 };
+        let signed = Chunk::Zone(ZoneHead { dns: Some(dns), origin, ..head });
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &signed.encode()).unwrap(), signed);
         assert!(!format!("{signed:?}").contains("sealed"));
         let target = Some(Target::Tunnel(TunnelId::from_bytes([7; 16])));

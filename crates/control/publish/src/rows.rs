@@ -12,7 +12,7 @@ use poterne_model::{
     chain::{TUNNEL_SUFFIX, tunnel_of},
     entry::TTL_AUTOMATIC,
     rdata::Hosts,
-    setting::{DnsSettings, dns::Soa},
+    setting::{DnsSettings, OriginSettings, dns::Soa},
 };
 use poterne_snapshot::{
     AccountChunk, ChallengeChunk, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
@@ -251,7 +251,7 @@ pub(crate) fn challenge(challenge: Challenge) -> Option<ChallengeChunk> {
 }
 
 /// A zone, as nodes know it. Its serial number is given when it is published.
-pub(crate) fn zone(zone: Zone, dns: DnsSettings, signed: Option<SignedHead>) -> KnownZone {
+pub(crate) fn zone(zone: Zone, dns: DnsSettings, origin: OriginSettings, signed: Option<SignedHead>) -> KnownZone {
     let Zone { id, account, apex, status, paused, name_servers, .. } = zone;
     let dns = ZoneDns {
         serial: 0,
@@ -262,7 +262,7 @@ pub(crate) fn zone(zone: Zone, dns: DnsSettings, signed: Option<SignedHead>) -> 
         soa: dns.soa,
         keys: signed.and_then(|signed| keys(id, signed)),
     };
-    KnownZone { head: ZoneHead { id, account, apex, status, dns: Some(dns) }, proxies: status.serves() && !paused }
+    KnownZone { head: ZoneHead { id, account, apex, status, dns: Some(dns), origin }, proxies: status.serves() && !paused }
 }
 
 /// What a zone gives to other name servers or takes from them; none of most. Of one that is another server's, the start of authority is

@@ -6,7 +6,10 @@ use poterne_control_store::{
     Account, AccountKind, Challenge, ConfigSource, Configuration, Record, RecordBrief, Touched, Tunnel, TunnelDetails, Zone,
 };
 use poterne_feed::Change;
-use poterne_model::{AccountId, ChallengeId, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
+use poterne_model::{
+    AccountId, ChallengeId, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus,
+    setting::{DnsSettings, OriginSettings},
+};
 use poterne_snapshot::{Chunk, ChunkKey, NodeChunk, Snapshot};
 use proptest::prelude::*;
 
@@ -480,7 +483,7 @@ impl Rows {
 }
 
 fn known(zone: Zone) -> rows::KnownZone {
-    rows::zone(zone, DnsSettings::default(), None)
+    rows::zone(zone, DnsSettings::default(), OriginSettings::default(), None)
 }
 
 /// The serial numbers of zones that have one.

@@ -9,7 +9,7 @@ use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Settings};
 use poterne_edge_upstream::{TunnelRoute, Tunnels, UpstreamError};
 use poterne_feed::Change;
 use poterne_keys::{NodeKey, SigningKey};
-use poterne_model::{AccountId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus};
+use poterne_model::{AccountId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus, setting::OriginSettings};
 use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, SnapshotHandle, Target, TunnelChunk, ZoneHead};
 use poterne_telemetry::Metrics;
 use poterne_tunnel_proto::management::token::{Actor, Claims, Resource, Tunnel};
@@ -75,7 +75,17 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
     };
     let zone = |id: u8, apex: &str, status| {
         let id = ZoneId::from_bytes([id; 16]);
-        (ChunkKey::Zone(id), Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status, dns: None }))
+        (
+            ChunkKey::Zone(id),
+            Chunk::Zone(ZoneHead {
+                id,
+                account: ACCOUNT,
+                apex: name(apex),
+                status,
+                dns: None,
+                origin: OriginSettings::default(),
+            }),
+        )
     };
     let host = |host: &str, target| {
         (ChunkKey::Name(ZoneId::from_bytes([1; 16]), name(host)), Chunk::Name(NameChunk::leading_to(target)))

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use poterne_dns_wire::{Record, RecordSets};
 use poterne_feed::Change;
 use poterne_model::{
-    AccountId, ChallengeId, Name, Rdata, Rtype, TunnelId, ZoneId, ZoneStatus, rdata::Hosts, setting::DnsSettings,
+    AccountId, ChallengeId, Name, Rdata, Rtype, TunnelId, ZoneId, ZoneStatus,
+    rdata::Hosts,
+    setting::{DnsSettings, OriginSettings},
 };
 use poterne_snapshot::{
     ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Shown, Shows, Snapshot, Target, ZoneDns, ZoneHead,
@@ -60,7 +62,14 @@ impl World {
             keys: None,
         };
         let account = AccountId::from_bytes([account; 16]);
-        let head = ZoneHead { id, account, apex: name(apex), status: ZoneStatus::Active, dns: Some(dns) };
+        let head = ZoneHead {
+            id,
+            account,
+            apex: name(apex),
+            status: ZoneStatus::Active,
+            dns: Some(dns),
+            origin: OriginSettings::default(),
+        };
         let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| Line::of(line, &head.apex)).collect();
         self.zones.push((head, lines));
         self
