@@ -82,7 +82,7 @@ pub const KEYS: &[Key] = &[
          Names they do not cover get one from the node's local authority."),
     key!("edge" "origins_allowed" Toml Is("[]"),
         "Private ranges that webhooks may be called in, and direct origins may be in, as in [{ cidr = \"10.0.0.0/8\" }]; `accounts` \
-         limits that to some accounts. Services behind a tunnel do not need it. This version reaches no origin directly."),
+         limits that to some accounts. Services behind a tunnel do not need it."),
     key!("edge" "connections_max" Number AbsentAsIn("100000"),
         "Visitors' connections at once; one more is closed. Default: three quarters of the descriptors this process may have. \
          Lower it where memory is short."),

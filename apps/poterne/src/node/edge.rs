@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use axum::Router;
 use http_body_util::BodyExt as _;
 use poterne_control_api::{ClientIp, OverTls};
+use poterne_dns_resolver::Resolver;
 use poterne_edge_http::{
     Body, BodyError, Connection, Limits, Request, Scheme, SocketOf, drain,
     serve::{Protocol, serve_connection},
@@ -16,6 +17,8 @@ use poterne_edge_http::{
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline};
 use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer};
+use poterne_edge_upstream::Origins;
+use poterne_guard::Guard;
 use poterne_keys::LocalCa;
 use poterne_model::Name;
 use poterne_snapshot::SnapshotHandle;
@@ -36,6 +39,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) struct Edge {
     /// The stages of a request.
     pub pipeline: Arc<Pipeline<Gateway>>,
+    /// The way straight to origins.
+    pub origins: Arc<Origins>,
     /// Where agents that come on 443 go on to.
     pub gateway: Gateway,
     /// Handshakes.
@@ -64,12 +69,13 @@ pub(super) struct Parts<'a> {
     /// What tells this instance from others, to find requests that go in circles.
     pub instance: String,
     pub api: Router,
+    pub origins: Arc<Origins>,
     pub metrics: &'a Metrics,
 }
 
 /// Puts the visitors' side together; nothing listens yet.
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
-    let Parts { config, names, snapshot, gateway, visitors_ca, instance, api, metrics } = parts;
+    let Parts { config, names, snapshot, gateway, visitors_ca, instance, api, origins, metrics } = parts;
     let settings = CertificatesSettings {
         files: config.edge.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect(),
         // A name server is asked over TLS and HTTPS under its name.
@@ -100,15 +106,16 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         },
         snapshot.clone(),
         Arc::new(gateway.clone()),
+        Arc::clone(&origins),
         Some(Arc::new(Api(api))),
         metrics,
     );
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    let mut admission = AdmissionLimits::for_files(files);
+    let mut admission = AdmissionLimits::for_files(files());
     admission.connections_max = config.edge.connections_max.unwrap_or(admission.connections_max);
     admission.connections_per_prefix_max = config.edge.connections_per_address_max;
     Ok(Arc::new(Edge {
         pipeline: Arc::new(pipeline),
+        origins,
         gateway: gateway.clone(),
         acceptor: Arc::new(acceptor),
         certificates,
@@ -118,6 +125,28 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),
     }))
+}
+
+/// How many files this process may open.
+fn files() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// The way straight to origins.
+pub(super) fn origins(guard: Guard, resolver: Resolver, metrics: &Metrics) -> anyhow::Result<Arc<Origins>> {
+    let roots = poterne_edge_upstream::web_roots();
+    if roots.is_empty() {
+        tracing::warn!(
+            "this machine knows no certificate authority: zones in mode strict are answered 526; install ca-certificates"
+        );
+    }
+    let settings = poterne_edge_upstream::Settings::for_files(files());
+    Ok(Arc::new(Origins::new(settings, roots, guard, Some(resolver), metrics)?))
+}
+
+/// Closes connections to origins that nobody uses, until told to stop.
+pub(super) async fn sweep(edge: Arc<Edge>, stop: CancellationToken) {
+    edge.origins.sweep(stop).await;
 }
 
 /// The defaults, and what the operator chose.

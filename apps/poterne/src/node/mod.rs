@@ -165,7 +165,7 @@ impl Node {
         background.spawn(courier.run(stop.clone()));
         let resolver = Resolver::new(config.resolver(app.guard())?);
         background.spawn(Scout::new(app.clone(), resolver.clone(), &metrics).run(stop.clone()));
-        let eyes = resolver.clone();
+        let (eyes, resolves) = (resolver.clone(), resolver.clone());
         let reachable = config.edge.https.first().copied().map(bind::reachable);
         let reaches = app.guard();
         let administration = Arc::new(Administration::new(app, &state, reachable, mailer, resolver));
@@ -179,8 +179,10 @@ impl Node {
             visitors_ca: &trust.visitors_ca,
             instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
             api: api.clone(),
+            origins: edge::origins(reaches.clone(), resolves, &metrics)?,
             metrics: &metrics,
         })?;
+        background.spawn(edge::sweep(Arc::clone(&edge), stop.clone()));
         let mut dns = dns::assemble(&config, &names, &snapshot, &edge, &trust.node_key, (&eyes, dns_events), &metrics);
         let socket = state.join(state::SOCKET);
         let admin = AdminSocket::bind(&socket).with_context(|| {

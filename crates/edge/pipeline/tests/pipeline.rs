@@ -6,13 +6,18 @@ use std::sync::{Arc, Mutex};
 use http::HeaderMap;
 use poterne_edge_http::{Body, Connection, Kind, Limits, Protocol, Request, Response, Scheme, serve_connection};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Settings};
-use poterne_edge_upstream::{TunnelRoute, Tunnels, UpstreamError};
+use poterne_edge_upstream::{Origins, TunnelRoute, Tunnels, UpstreamError};
 use poterne_feed::Change;
+use poterne_guard::Guard;
 use poterne_keys::{NodeKey, SigningKey};
-use poterne_model::{AccountId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus, setting::OriginSettings};
+use poterne_model::{
+    AccountId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus,
+    setting::{OriginSettings, SslMode},
+};
 use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, SnapshotHandle, Target, TunnelChunk, ZoneHead};
 use poterne_telemetry::Metrics;
 use poterne_tunnel_proto::management::token::{Actor, Claims, Resource, Tunnel};
+use rustls::RootCertStore;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -73,20 +78,13 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
         nameservers: vec![name("ns1.example.net"), name("ns1.waiting.test"), name("ns1.site.test")],
         ..NodeChunk::default()
     };
-    let zone = |id: u8, apex: &str, status| {
+    let head = |id: u8, apex: &str, status, origin| {
         let id = ZoneId::from_bytes([id; 16]);
-        (
-            ChunkKey::Zone(id),
-            Chunk::Zone(ZoneHead {
-                id,
-                account: ACCOUNT,
-                apex: name(apex),
-                status,
-                dns: None,
-                origin: OriginSettings::default(),
-            }),
-        )
+        (ChunkKey::Zone(id), Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status, dns: None, origin }))
     };
+    let zone = |id, apex: &str, status| head(id, apex, status, OriginSettings::default());
+    let in_clear =
+        |id, apex: &str| head(id, apex, ZoneStatus::Active, OriginSettings { ssl: SslMode::Off, ..OriginSettings::default() });
     let host = |host: &str, target| {
         (ChunkKey::Name(ZoneId::from_bytes([1; 16]), name(host)), Chunk::Name(NameChunk::leading_to(target)))
     };
@@ -98,11 +96,18 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
         (ChunkKey::Node, Chunk::Node(node)),
         zone(1, "site.test", ZoneStatus::Active),
         zone(2, "waiting.test", ZoneStatus::Pending),
+        in_clear(3, "clear.test"),
         host("site.test", Target::Tunnel(TUNNEL)),
         host("*.site.test", Target::Tunnel(TUNNEL)),
         host("quick.site.test", Target::Tunnel(QUICK)),
         host("gone.site.test", Target::UnknownTunnel(GONE)),
-        host("direct.site.test", Target::Origin(vec!["192.0.2.1".parse().unwrap()])),
+        host("documented.site.test", Target::Origin(vec!["192.0.2.1".parse().unwrap()])),
+        host("own.site.test", Target::Origin(vec!["9.9.9.9".parse().unwrap()])),
+        host("named.site.test", Target::OriginName(name("origin.example"))),
+        (
+            ChunkKey::Name(ZoneId::from_bytes([3; 16]), name("clear.test")),
+            Chunk::Name(NameChunk::leading_to(Target::Tunnel(TUNNEL))),
+        ),
         host("round.site.test", Target::Broken),
         tunnel(TUNNEL, false),
         tunnel(QUICK, true),
@@ -119,12 +124,20 @@ struct Edge {
     key: SigningKey,
 }
 
+/// The real way, which leads nowhere here.
+fn origins() -> Arc<Origins> {
+    let guard = Guard { allowed: Vec::new(), own: vec!["9.9.9.9".parse().unwrap()] };
+    let settings = poterne_edge_upstream::Settings::for_files(1024);
+    Arc::new(Origins::new(settings, RootCertStore::empty(), guard, None, &Metrics::new()).unwrap())
+}
+
 fn edge() -> Edge {
     let pretend = Arc::new(Pretend::default());
     let settings = Settings { node_names: vec![name("node.test")], instance: "one".into(), ..Settings::default() };
     let node: Arc<dyn NodeService> = Arc::new(Says("the node"));
     let key = SigningKey::derive(&NodeKey::generate(), "test");
-    let pipeline = Arc::new(Pipeline::new(settings, snapshot(&key), Arc::clone(&pretend), Some(node), &Metrics::new()));
+    let pipeline =
+        Arc::new(Pipeline::new(settings, snapshot(&key), Arc::clone(&pretend), origins(), Some(node), &Metrics::new()));
     Edge { pretend, pipeline, key }
 }
 
@@ -202,7 +215,9 @@ async fn every_dead_end_has_its_page() {
         ("[::1]:80", "/", 403, 1003),
         ("a..b", "/", 400, 400),
         ("gone.site.test", "/", 530, 1016),
-        ("direct.site.test", "/", 530, 1016),
+        ("documented.site.test", "/", 403, 1002),
+        ("own.site.test", "/", 403, 1000),
+        ("named.site.test", "/", 530, 1016),
         ("round.site.test", "/", 403, 1000),
         ("site.test", "/down", 530, 1033),
         ("site.test", "/broken", 502, 502),
@@ -257,6 +272,17 @@ async fn a_connection_for_one_zone_carries_no_other() {
     let request = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
     assert!(edge.ask(Some("site.test"), &request("www.site.test")).await.starts_with("HTTP/1.1 200 "));
     assert!(edge.ask(Some("other.example"), &request("site.test")).await.starts_with("HTTP/1.1 421 "));
+}
+
+#[tokio::test]
+async fn who_comes_over_tls_to_a_zone_in_clear_is_sent_there() {
+    let edge = edge();
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: clear.test\r\n\r\n");
+    let answer = edge.ask(Some("clear.test"), &request("/a?b=c")).await;
+    assert!(answer.starts_with("HTTP/1.1 302 ") && answer.contains("location: http://clear.test/a?b=c\r\n"), "{answer}");
+    assert!(edge.ask(Some("clear.test"), &request("/cdn-cgi/trace")).await.starts_with("HTTP/1.1 200 "));
+    assert!(edge.pretend.last.lock().unwrap().is_none());
+    assert!(edge.get("clear.test", "/").await.ends_with("hello"));
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ mod cloudflare;
 mod cloudflare_curl_dig_tree_unbound;
 mod curl;
 mod curl_nginx;
+mod curl_nginx_tree;
 mod delv;
 mod delv_dig_tree_unbound;
 mod dig;
