@@ -495,7 +495,7 @@ mod tests {
         let old = before::ZoneHead3 { id, account, apex: apex.clone(), status, dns: Some(dns.clone()) };
         let read = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(3, &old)).unwrap(), read);
-        let origin = OriginSettings { ssl: poterne_model::setting::SslMode::Strict, read_timeout_secs: 6000 };
+        let origin = OriginSettings { ssl: poterne_model::setting::SslMode::Strict, read_timeout_secs: 6000, http2: false };
         let signed = Chunk::Zone(ZoneHead { dns: Some(dns), origin, ..head });
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &signed.encode()).unwrap(), signed);
         assert!(!format!("{signed:?}").contains("sealed"));

@@ -36,15 +36,16 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     let mut load = Load::new(NodeChunk { cookie_secrets: cookie_secrets(session).await?, ..node.clone() });
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let mut settings = session.zone_settings_named(rows::DNS_SETTINGS).await?;
-    let [ssl, timeout] = OriginSettings::IDS;
+    let [ssl, timeout, version] = OriginSettings::IDS;
     let (ssl, timeout) = (session.zone_settings_named(ssl).await?, session.zone_settings_named(timeout).await?);
+    let version = session.zone_settings_named(version).await?;
     let mut signed = session.signed_heads().await?;
     let mut sharing = session.sharing(None).await?;
     let mut transfers = Vec::new();
     let zones = session.zones(None).await?.into_iter().map(|zone| {
         let dns = rows::dns_settings(settings.remove(&zone.id));
         let (id, signed) = (zone.id, signed.remove(&zone.id));
-        let origin = OriginSettings::of([ssl.get(&id), timeout.get(&id)]);
+        let origin = OriginSettings::of([ssl.get(&id), timeout.get(&id), version.get(&id)]);
         let mut known = rows::zone(zone, dns, origin, signed);
         transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
         (id, Some(known))
@@ -99,9 +100,10 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                 let zone = match session.zone(id).await? {
                     Some(zone) => {
                         let dns = session.zone_setting(id, rows::DNS_SETTINGS).await?;
-                        let [ssl, timeout] = OriginSettings::IDS;
+                        let [ssl, timeout, version] = OriginSettings::IDS;
                         let (ssl, timeout) = (session.zone_setting(id, ssl).await?, session.zone_setting(id, timeout).await?);
-                        let origin = OriginSettings::of([ssl.as_ref(), timeout.as_ref()]);
+                        let version = session.zone_setting(id, version).await?;
+                        let origin = OriginSettings::of([ssl.as_ref(), timeout.as_ref(), version.as_ref()]);
                         let signed = session.zone_signing(id).await?.map(|signing| signing.head);
                         let mut known = rows::zone(zone, rows::dns_settings(dns), origin, signed);
                         let sharing = session.sharing(Some(id)).await?.remove(&id);

@@ -99,6 +99,7 @@ fn straight(zone: &ZoneHead, host: &Host, connection: &Connection, place: Place)
         host: (&*host.name).into(),
         place,
         leg: leg(zone.origin.ssl, connection.scheme, port),
+        http2: zone.origin.http2,
         read_timeout: Duration::from_secs(zone.origin.read_timeout_secs.into()),
     }));
     Route { way, of: Of { zone: Some(zone.id), account: zone.account, tunnel: None, quick: false } }

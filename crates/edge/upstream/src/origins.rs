@@ -10,9 +10,9 @@
 //! * `names`: addresses of names elsewhere, looked up again behind visitors' backs;
 //! * `connect`: the guard, and from addresses to a socket; `tls`: from a socket to a TLS session;
 //! * `zone`, `pool`: what a zone has of its own, and never shares;
-//! * `body`, `down`: bodies up and down; `raw`: a WebSocket after its 101.
+//! * `body`, `down`: bodies up and down; `raw`: a WebSocket after its 101; `http2`: where the origin speaks that.
 //!
-//! HTTP/1.1 itself is `poterne_origin`'s, which the agent links too. What is not here: HTTP/2 to origins, active health checks.
+//! HTTP/1.1 itself is `poterne_origin`'s, which the agent links too. What is not here: active health checks.
 //! Why it is so: `docs/decisions/0021-direct-origins.md`.
 
 mod body;
@@ -20,6 +20,7 @@ mod candidates;
 mod connect;
 mod counters;
 mod down;
+mod http2;
 pub mod leg;
 mod names;
 mod pool;
@@ -53,6 +54,7 @@ use crate::{OriginError, UpstreamError};
 use self::{
     body::RequestBody,
     counters::Counters,
+    http2::{Multiplexed, Ticket},
     names::Names,
     pool::{Connection, Key},
     tls::{Clients, Named},
@@ -127,6 +129,8 @@ pub struct OriginRoute {
     pub place: Place,
     /// How it is spoken to.
     pub leg: Leg,
+    /// Whether HTTP/2 is offered to it, over TLS.
+    pub http2: bool,
     /// How long it may think about its answer; beyond it 524.
     pub read_timeout: Duration,
 }
@@ -213,10 +217,14 @@ impl Origins {
         let is_websocket = head.extensions.get::<Kind>() == Some(&Kind::WebSocket);
         let zone = self.zone(route.zone);
         let addresses = self.addresses(&zone, &route).await?;
-        let named = self.named(&route);
-        let message = Message::new(&mut head, &visitor, is_websocket, self.patience(&route));
+        let named = self.named(&route, route.http2 && !is_websocket);
+        let patience = self.patience(&route);
+        let message = Message::new(&mut head, &visitor, is_websocket, patience);
         if is_websocket {
-            let mut connection = Box::pin(self.connect(&zone, &route, addresses, named)).await?;
+            let Connected::Http1(mut connection) = Box::pin(self.connect(&zone, &route, addresses, named)).await? else {
+                // It was not offered.
+                return Err(OriginError::Invalid(route.host.to_string(), "it speaks HTTP/2 unasked".to_owned()).into());
+            };
             let sent = connection.http.send(message.outgoing(RequestBody::default())).await;
             let origin = connection.key.address;
             return match sent {
@@ -227,11 +235,22 @@ impl Origins {
         }
         let mut body = RequestBody::new(visitor);
         let repeatable = message.method.is_idempotent();
-        let kept = addresses.first().and_then(|address| {
-            let key = Key { address: *address, named: named.clone() };
-            zone.pool.take(&key, repeatable, Instant::now())
-        });
-        if let Some(mut connection) = kept {
+        let key = addresses.first().map(|address| Key { address: *address, named: named.clone() });
+        let many = key.as_ref().filter(|key| key.named.as_ref().is_some_and(|named| named.http2));
+        if let Some(ticket) = many.and_then(|key| zone.ticket(key)) {
+            self.shared.counters.reused.inc();
+            let sent = Box::pin(http2::exchange(ticket, &head, body.keeping(), patience, ray.clone())).await;
+            let failure = match sent {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if !failure.broken || !(failure.unsent || repeatable) {
+                return Err(failure.error);
+            }
+            tracing::debug!(zone = %route.zone, error = %failure.error, "sent again on a new connection");
+            body = failure.body.rewound().ok_or(failure.error)?;
+            self.shared.counters.repeated.inc();
+        } else if let Some(mut connection) = key.and_then(|key| zone.pool.take(&key, repeatable, Instant::now())) {
             self.shared.counters.reused.inc();
             let error = match connection.http.send(message.outgoing(body.keeping())).await {
                 Ok(answer) => return answered(connection, answer, zone, ray),
@@ -245,7 +264,13 @@ impl Origins {
             self.shared.counters.repeated.inc();
             tracing::debug!(zone = %route.zone, origin = %connection.key.address, error = %error.fault, "sent again on a new connection");
         }
-        let mut connection = Box::pin(self.connect(&zone, &route, addresses, named)).await?;
+        let mut connection = match Box::pin(self.connect(&zone, &route, addresses, named)).await? {
+            Connected::Http1(connection) => connection,
+            Connected::Http2(ticket) => {
+                let sent = Box::pin(http2::exchange(ticket, &head, body, patience, ray)).await;
+                return sent.map_err(|failure| failure.error);
+            }
+        };
         match connection.http.send(message.outgoing(body)).await {
             Ok(answer) => answered(connection, answer, zone, ray),
             Err(error) => Err(OriginError::of_fault(connection.key.address, &error.fault)),
@@ -265,13 +290,13 @@ impl Origins {
         Ok(zone.ledger().order(addresses, rand::random(), Instant::now()))
     }
 
-    fn named(&self, route: &OriginRoute) -> Option<Named> {
+    fn named(&self, route: &OriginRoute, http2: bool) -> Option<Named> {
         let certificate = route.leg.tls?;
         let target = match &route.place {
             Place::Name(name) if certificate == Certificate::Verified => Some(name.as_str().into()),
             Place::Name(_) | Place::Addresses(_) => None,
         };
-        Some(Named { host: Arc::clone(&route.host), target, certificate })
+        Some(Named { host: Arc::clone(&route.host), target, certificate, http2 })
     }
 
     fn patience(&self, route: &OriginRoute) -> Patience {
@@ -285,7 +310,7 @@ impl Origins {
         route: &OriginRoute,
         addresses: Vec<SocketAddr>,
         named: Option<Named>,
-    ) -> Result<Box<Connection>, OriginError> {
+    ) -> Result<Connected, OriginError> {
         let settings = &self.shared.settings;
         let mut rest = connect::admitted(&self.guard, route.account, addresses)?;
         let share = zone.share()?;
@@ -321,10 +346,25 @@ impl Origins {
             };
             zone.ledger().reached(address);
             self.shared.counters.opened.inc();
+            let is_http2 = matches!(&io, Either::Right(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"));
             let key = Key { address, named };
-            return Ok(Box::new(Connection::new(key, io, share, settings.idle_timeout)));
+            if !is_http2 {
+                return Ok(Connected::Http1(Box::new(Connection::new(key, io, share, settings.idle_timeout))));
+            }
+            let connection = Multiplexed::begin(io, address, share).await?;
+            let ticket = connection
+                .ticket()
+                .ok_or_else(|| OriginError::Invalid(address.to_string(), "it speaks HTTP/2, and takes no request".to_owned()))?;
+            zone.join(key, connection);
+            return Ok(Connected::Http2(ticket));
         }
     }
+}
+
+/// A new connection.
+enum Connected {
+    Http1(Box<Connection>),
+    Http2(Ticket),
 }
 
 fn note_failed(zone: &Zone, addresses: &[SocketAddr]) {

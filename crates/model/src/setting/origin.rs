@@ -28,25 +28,28 @@ pub struct OriginSettings {
     pub ssl: SslMode,
     /// How long an origin may think about its answer, in seconds; beyond it 524. Default 100; 1 to 6,000.
     pub read_timeout_secs: u16,
+    /// Whether HTTP/2 is offered to origins over TLS (`origin_max_http_version`). Default true.
+    pub http2: bool,
 }
 
 impl Default for OriginSettings {
     fn default() -> Self {
-        Self { ssl: SslMode::Full, read_timeout_secs: 100 }
+        Self { ssl: SslMode::Full, read_timeout_secs: 100, http2: true }
     }
 }
 
 impl OriginSettings {
-    /// The ids of the settings of the catalogue that are read here: `ssl` and `proxy_read_timeout`.
-    pub const IDS: [&'static str; 2] = ["ssl", "proxy_read_timeout"];
+    /// The ids of the settings of the catalogue that are read here.
+    pub const IDS: [&'static str; 3] = ["ssl", "proxy_read_timeout", "origin_max_http_version"];
 
     /// Of the values that a zone set, in the order of [`Self::IDS`]; the default where it never did, or where a value is not understood.
-    pub fn of(values: [Option<&Value>; 2]) -> Self {
+    pub fn of(values: [Option<&Value>; 3]) -> Self {
         let default = Self::default();
-        let [ssl, timeout] = values;
+        let [ssl, timeout, version] = values;
         let ssl = ssl.and_then(Value::as_str).and_then(SslMode::of_word).unwrap_or(default.ssl);
         let secs = timeout.and_then(Value::as_u64).and_then(|secs| u16::try_from(secs).ok()).filter(|secs| *secs > 0);
-        Self { ssl, read_timeout_secs: secs.unwrap_or(default.read_timeout_secs) }
+        let http2 = version.and_then(Value::as_str).map_or(default.http2, |version| version != "1");
+        Self { ssl, read_timeout_secs: secs.unwrap_or(default.read_timeout_secs), http2 }
     }
 }
 
@@ -59,9 +62,9 @@ mod tests {
 
     #[test]
     fn the_defaults_and_words_are_the_catalogues() {
-        let [ssl, timeout] = OriginSettings::IDS.map(|id| find(id).unwrap().kind);
-        let defaults = [ssl.default_value(), timeout.default_value()];
-        assert_eq!(OriginSettings::of([Some(&defaults[0]), Some(&defaults[1])]), OriginSettings::default());
+        let [ssl, timeout, version] = OriginSettings::IDS.map(|id| find(id).unwrap().kind);
+        let [a, b, c] = [ssl, timeout, version].map(|kind| kind.default_value());
+        assert_eq!(OriginSettings::of([Some(&a), Some(&b), Some(&c)]), OriginSettings::default());
         for word in SslMode::WORDS {
             let word = json!(word);
             assert_eq!(ssl.normalise(&crate::At::body(&word)).as_ref(), Ok(&word));
@@ -70,9 +73,10 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_the_default() {
-        let of = |ssl, timeout| OriginSettings::of([Some(&ssl), Some(&timeout)]);
-        assert_eq!(of(json!("strict"), json!(6000)), OriginSettings { ssl: SslMode::Strict, read_timeout_secs: 6000 });
-        assert_eq!(of(json!("?"), json!(0)), OriginSettings::default());
-        assert_eq!(OriginSettings::of([None, None]), OriginSettings::default());
+        let of = |ssl, timeout, version| OriginSettings::of([Some(&ssl), Some(&timeout), Some(&version)]);
+        let set = OriginSettings { ssl: SslMode::Strict, read_timeout_secs: 6000, http2: false };
+        assert_eq!(of(json!("strict"), json!(6000), json!("1")), set);
+        assert_eq!(of(json!("?"), json!(0), json!(2)), OriginSettings::default());
+        assert_eq!(OriginSettings::of([None, None, None]), OriginSettings::default());
     }
 }

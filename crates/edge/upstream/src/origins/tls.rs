@@ -50,7 +50,7 @@ impl Clients {
         let client = |verifier: Arc<dyn ServerCertVerifier>| {
             let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
             let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             Ok::<_, SetupError>(config)
         };
         let mut verified = None;
@@ -78,6 +78,8 @@ pub(super) struct Named {
     pub(super) target: Option<Arc<str>>,
     /// What is asked of it.
     pub(super) certificate: Certificate,
+    /// Whether HTTP/2 is offered.
+    pub(super) http2: bool,
 }
 
 /// Makes a connection a TLS connection.
@@ -95,7 +97,7 @@ pub(super) async fn handshake(
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
         Arc::new(config)
     };
-    let config = match named.certificate {
+    let mut config = match named.certificate {
         Certificate::Any => Arc::clone(zone.any.get_or_init(|| own(&clients.any))),
         Certificate::Verified => {
             let none = || Refused::Certificate("this node knows no certificate authority; install ca-certificates".to_owned());
@@ -113,6 +115,10 @@ pub(super) async fn handshake(
             }
         }
     };
+    if !named.http2 {
+        // Where a WebSocket is to be, or the zone wants no HTTP/2. Sessions are the same.
+        Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+    }
     let name = ServerName::try_from(named.host.to_string())
         .map_err(|_| Refused::Handshake(format!("{:?} cannot be a TLS server name", named.host)))?;
     TlsConnector::from(config).connect(name, stream).await.map_err(|error| Refused::of(&error, named.certificate))

@@ -1,6 +1,7 @@
 //! The way to origins, against origins that a test writes byte by byte.
 
 mod flow;
+mod http2;
 mod misbehaving;
 mod pooled;
 mod secure;
@@ -54,6 +55,7 @@ fn route_of(zone: ZoneId, address: SocketAddr) -> OriginRoute {
         host: "www.site.test".into(),
         place: Place::Addresses(vec![address.ip()]),
         leg: Leg { port: address.port(), tls: None },
+        http2: true,
         read_timeout: Duration::from_secs(60),
     }
 }

@@ -156,8 +156,12 @@ async fn a_certificate_may_be_for_the_name_that_the_record_leads_to() {
     let (at, _) = secure(server(&["target.example"], &issuer, |_| {})).await;
     let clients = tls::Clients::new(roots).unwrap();
     for (target, accepted) in [(Some("target.example"), true), (Some("third.example"), false), (None, false)] {
-        let named =
-            tls::Named { host: "www.site.test".into(), target: target.map(Into::into), certificate: Certificate::Verified };
+        let named = tls::Named {
+            host: "www.site.test".into(),
+            target: target.map(Into::into),
+            certificate: Certificate::Verified,
+            http2: false,
+        };
         let stream = TcpStream::connect(at).await.unwrap();
         let verdict = tls::handshake(&clients, &tls::ZoneTls::default(), &named, stream).await;
         assert_eq!(verdict.is_ok(), accepted, "{target:?}");
