@@ -11,6 +11,7 @@
 //! * [`strict`], [`fields`]: what a head and trailers may say, so that no origin reads a request otherwise than we did; pure;
 //! * [`http1`]: our own codec, and the task around it;
 //! * `http2`: the `h2` crate, and the task around it;
+//! * `multiplexed`: what HTTP/2 says of an answer as any version will whose streams carry one exchange each;
 //! * [`serve`]: which of them frames an accepted connection, and what answers.
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ pub mod fields;
 pub mod http1;
 mod http2;
 pub mod limits;
+mod multiplexed;
 pub mod pieces;
 pub mod request;
 pub mod serve;
