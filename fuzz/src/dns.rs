@@ -93,7 +93,14 @@ fn world() -> &'static (Snapshot, Arc<Signer>) {
             soa: DnsSettings::default().soa,
             keys: Some(keys(&node_key)),
         };
-        let head = ZoneHead { id, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns) };
+        let head = ZoneHead {
+            id,
+            account: AccountId::from_bytes([2; 16]),
+            apex,
+            status: ZoneStatus::Active,
+            dns: Some(dns),
+            http3: true,
+        };
         let edge_addresses = vec!["203.0.113.10".parse().expect("an address"), "2001:db8::10".parse().expect("an address")];
         let node = NodeChunk { edge_addresses, edge_protocols: vec!["h2".into()], ..NodeChunk::default() };
         let mut chunks = vec![(ChunkKey::Node, Chunk::Node(node)), (ChunkKey::Zone(id), Chunk::Zone(head))];

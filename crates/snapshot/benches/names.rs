@@ -22,7 +22,8 @@ fn loaded() -> Snapshot {
 fn everything() -> Change {
     let zone = ZoneId::from_bytes([1; 16]);
     let apex = Name::parse("example.com").expect("a name");
-    let head = ZoneHead { id: zone, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: None };
+    let head =
+        ZoneHead { id: zone, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: None, http3: true };
     let names = (0..NAMES).map(|number| name_chunk(zone, number, 0));
     let chunks = std::iter::once((ChunkKey::Zone(zone).encode(), Some(Chunk::Zone(head).encode()))).chain(names).collect();
     Change { generation: 1, chunks }

@@ -23,7 +23,7 @@ pub const CHUNK_VERSION: u8 = 1;
 pub const NODE_CHUNK_VERSION: u8 = 4;
 
 /// Version of a zone's head as it is written.
-pub const ZONE_HEAD_VERSION: u8 = 3;
+pub const ZONE_HEAD_VERSION: u8 = 4;
 
 /// Version of a name's chunk as it is written.
 pub const NAME_CHUNK_VERSION: u8 = 2;
@@ -125,6 +125,8 @@ pub struct ZoneHead {
     /// What the name server says of the zone itself. None until all of its names are here: it answers then that it is not ready, since
     /// a resolver would keep in mind that a name did not exist.
     pub dns: Option<ZoneDns>,
+    /// Whether visitors are offered HTTP/3, and may come by it.
+    pub http3: bool,
 }
 
 /// What the name server says of a zone itself.
@@ -359,6 +361,7 @@ impl Chunk {
             ChunkKey::Zone(_) => Self::Zone(match bytes.first() {
                 Some(&1) => decode_as::<before::ZoneHead1>(1, bytes)?.into(),
                 Some(&2) => decode_as::<before::ZoneHead2>(2, bytes)?.into(),
+                Some(&3) => decode_as::<before::ZoneHead3>(3, bytes)?.into(),
                 _ => decode_as(ZONE_HEAD_VERSION, bytes)?,
             }),
             ChunkKey::Name(..) => Self::Name(match bytes.first() {
@@ -460,7 +463,7 @@ mod tests {
         let (id, account, apex) =
             (ZoneId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), Name::parse("example.com").unwrap());
         let old = before::ZoneHead1 { id, account, apex: apex.clone(), status: ZoneStatus::Active };
-        let head = ZoneHead { id, account, apex: apex.clone(), status: ZoneStatus::Active, dns: None };
+        let head = ZoneHead { id, account, apex: apex.clone(), status: ZoneStatus::Active, dns: None, http3: true };
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode(&old)).unwrap(), Chunk::Zone(head.clone()));
         let soa = poterne_model::setting::DnsSettings::default().soa;
         let dns = before::ZoneDns2 {
@@ -471,6 +474,7 @@ mod tests {
             flattens_all: false,
             soa: soa.clone(),
         };
+        let oldest = before::ZoneHead1 { id, account, apex: apex.clone(), status: ZoneStatus::Active };
         let old = before::ZoneHead2 { first: old, dns: Some(dns) };
         let mut dns = ZoneDns {
             serial: 7,
@@ -484,8 +488,11 @@ mod tests {
         let read = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(2, &old)).unwrap(), read);
         dns.keys = Some(ZoneKeys { signed: RecordSets::default(), algorithm: 13, key: Bytes::from_static(b"sealed") });
-        let signed = Chunk::Zone(ZoneHead { dns: Some(dns), ..head });
-        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &signed.encode()).unwrap(), signed);
+        let signed = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
+        let old = before::ZoneHead3 { first: oldest, dns: Some(dns.clone()) };
+        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(3, &old)).unwrap(), signed);
+        let without = Chunk::Zone(ZoneHead { dns: Some(dns), http3: false, ..head });
+        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &without.encode()).unwrap(), without);
         assert!(!format!("{signed:?}").contains("sealed"));
         let target = Some(Target::Tunnel(TunnelId::from_bytes([7; 16])));
         let old = before::NameChunk1 { target: target.clone() };

@@ -11,7 +11,7 @@ const ZONE: ZoneId = ZoneId::from_bytes([1; 16]);
 
 fn head(status: ZoneStatus) -> (ChunkKey, Chunk) {
     let apex = Name::parse("example.com").unwrap();
-    let head = ZoneHead { id: ZONE, account: AccountId::from_bytes([2; 16]), apex, status, dns: None };
+    let head = ZoneHead { id: ZONE, account: AccountId::from_bytes([2; 16]), apex, status, dns: None, http3: true };
     (ChunkKey::Zone(ZONE), Chunk::Zone(head))
 }
 
@@ -226,7 +226,14 @@ async fn the_node_tells_what_became_of_each_change() {
 fn a_pending_zone_hides_nothing_and_the_most_specific_serving_zone_answers() {
     let own = |id: u8, apex: &str, status| {
         let id = ZoneId::from_bytes([id; 16]);
-        let head = ZoneHead { id, account: AccountId::from_bytes([9; 16]), apex: Name::parse(apex).unwrap(), status, dns: None };
+        let head = ZoneHead {
+            id,
+            account: AccountId::from_bytes([9; 16]),
+            apex: Name::parse(apex).unwrap(),
+            status,
+            dns: None,
+            http3: true,
+        };
         (ChunkKey::Zone(id), Chunk::Zone(head))
     };
     let first = change(

@@ -220,6 +220,7 @@ mod tests {
             apex: Name::parse("example.com").unwrap(),
             status: ZoneStatus::Active,
             dns: None,
+            http3: true,
         })
     }
 

@@ -36,6 +36,7 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     let mut load = Load::new(NodeChunk { cookie_secrets: cookie_secrets(session).await?, ..node.clone() });
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let mut settings = session.zone_settings_named(rows::DNS_SETTINGS).await?;
+    let mut http3 = session.zone_settings_named(rows::HTTP3).await?;
     let mut signed = session.signed_heads().await?;
     let mut sharing = session.sharing(None).await?;
     let mut transfers = Vec::new();
@@ -43,6 +44,7 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         let dns = rows::dns_settings(settings.remove(&zone.id));
         let (id, signed) = (zone.id, signed.remove(&zone.id));
         let mut known = rows::zone(zone, dns, signed);
+        known.head.http3 = rows::is_on(http3.remove(&id));
         transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
         (id, Some(known))
     });
@@ -98,6 +100,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                         let dns = session.zone_setting(id, rows::DNS_SETTINGS).await?;
                         let signed = session.zone_signing(id).await?.map(|signing| signing.head);
                         let mut known = rows::zone(zone, rows::dns_settings(dns), signed);
+                        known.head.http3 = rows::is_on(session.zone_setting(id, rows::HTTP3).await?);
                         let sharing = session.sharing(Some(id)).await?.remove(&id);
                         news.transfers.push((id, rows::transfer(&mut known, sharing)));
                         Some(known)

@@ -21,6 +21,9 @@ use poterne_snapshot::{
 use serde::Deserialize;
 use serde_json::Value;
 
+/// The setting by which a zone has HTTP/3, on unless it was set.
+pub(crate) const HTTP3: &str = "http3";
+
 /// The name under which a zone's DNS settings are kept.
 pub(crate) const DNS_SETTINGS: &str = "dns_settings";
 
@@ -262,7 +265,7 @@ pub(crate) fn zone(zone: Zone, dns: DnsSettings, signed: Option<SignedHead>) -> 
         soa: dns.soa,
         keys: signed.and_then(|signed| keys(id, signed)),
     };
-    KnownZone { head: ZoneHead { id, account, apex, status, dns: Some(dns) }, proxies: status.serves() && !paused }
+    KnownZone { head: ZoneHead { id, account, apex, status, dns: Some(dns), http3: true }, proxies: status.serves() && !paused }
 }
 
 /// What a zone gives to other name servers or takes from them; none of most. Of one that is another server's, the start of authority is
@@ -326,6 +329,11 @@ fn keys(zone: ZoneId, head: SignedHead) -> Option<ZoneKeys> {
 /// What a zone set of its DNS; the default where it never did, or what an older version wrote is not understood any more.
 pub(crate) fn dns_settings(value: Option<Value>) -> DnsSettings {
     value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+}
+
+/// Whether a setting that is on by default is on.
+pub(crate) fn is_on(value: Option<Value>) -> bool {
+    value.is_none_or(|value| value != "off")
 }
 
 /// A live tunnel, as nodes know it.

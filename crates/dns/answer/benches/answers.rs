@@ -46,7 +46,14 @@ fn loaded_with(keys: Option<ZoneKeys>) -> Snapshot {
         soa: DnsSettings::default().soa,
         keys,
     };
-    let head = ZoneHead { id: zone, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns) };
+    let head = ZoneHead {
+        id: zone,
+        account: AccountId::from_bytes([2; 16]),
+        apex,
+        status: ZoneStatus::Active,
+        dns: Some(dns),
+        http3: true,
+    };
     let node = NodeChunk { edge_addresses: vec!["203.0.113.10".parse().unwrap()], ..NodeChunk::default() };
     let mut chunks = vec![(ChunkKey::Node, Chunk::Node(node)), (ChunkKey::Zone(zone), Chunk::Zone(head))];
     let mut put = |name: String, chunk| chunks.push((ChunkKey::Name(zone, Name::parse(&name).unwrap()), Chunk::Name(chunk)));

@@ -39,7 +39,8 @@ fn snapshot() -> SnapshotHandle {
         keys: None,
     };
     let apex = Name::parse("example.com").unwrap();
-    let head = ZoneHead { id, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns) };
+    let head =
+        ZoneHead { id, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns), http3: true };
     let named = |owner: &str, records: Vec<(u16, Vec<u8>)>| {
         let record = |(rtype, data)| Record { rtype, ttl_secs: 60, flattened: false, data };
         let sets = RecordSets::of(records.into_iter().map(record).collect()).0;

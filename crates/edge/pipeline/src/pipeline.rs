@@ -202,10 +202,11 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         let version = request.version();
         let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
         let Host { name, value } = host;
+        let offer = connection.offers_http3.then(|| response::http3_offer(&value));
         request::prepare(&mut request, value, &connection, restored, &ray, &self.loop_token);
 
         let sent = self.tunnels.send(route.tunnel, request).await.map_err(Failure::from);
-        match sent.and_then(|answer| response::check(&answer, kind, version).map(|()| answer)) {
+        let mut answer = match sent.and_then(|answer| response::check(&answer, kind, version).map(|()| answer)) {
             Ok(mut answer) => {
                 response::finish(&mut answer, &ray, route.quick);
                 self.counters.answered(answer.status());
@@ -215,7 +216,11 @@ impl<T: Tunnels> Handler for Pipeline<T> {
                 answer
             }
             Err(failure) => self.fail(&failure, &ray, &name, &visitor.text(), Some(&route), &asked.fields()),
+        };
+        if let Some(offer) = offer {
+            answer.headers_mut().insert(header::ALT_SVC, offer);
         }
+        answer
     }
 
     fn refuse(&self, connection: &Connection, head: Option<&http::request::Parts>, refusal: Refusal) -> Response {

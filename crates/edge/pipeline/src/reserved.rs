@@ -29,6 +29,7 @@ pub(crate) fn answer(
     let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let http = match request.version() {
+        Version::HTTP_3 => "http/3",
         Version::HTTP_2 => "http/2",
         Version::HTTP_10 => "http/1.0",
         _ => "http/1.1",

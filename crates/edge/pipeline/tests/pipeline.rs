@@ -75,7 +75,7 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
     };
     let zone = |id: u8, apex: &str, status| {
         let id = ZoneId::from_bytes([id; 16]);
-        (ChunkKey::Zone(id), Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status, dns: None }))
+        (ChunkKey::Zone(id), Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status, dns: None, http3: true }))
     };
     let host = |host: &str, target| {
         (ChunkKey::Name(ZoneId::from_bytes([1; 16]), name(host)), Chunk::Name(NameChunk::leading_to(target)))
@@ -124,7 +124,8 @@ impl Edge {
         let visitor = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         let scheme = if sni.is_some() { Scheme::Https } else { Scheme::Http };
-        let connection = Arc::new(Connection::new(peer, stream.local_addr().unwrap(), scheme, sni.map(Into::into)));
+        let connection = Connection::new(peer, stream.local_addr().unwrap(), scheme, sni.map(Into::into));
+        let connection = Arc::new(connection.offering_http3(sni.is_some()));
         let (pipeline, limits) = (Arc::clone(&self.pipeline), Arc::new(Limits::default()));
         tokio::spawn(serve_connection(
             stream,
@@ -180,6 +181,19 @@ async fn a_request_reaches_its_tunnel_with_the_edges_words() {
     );
     assert_eq!(head["x-forwarded-for"], "1.1.1.1,127.0.0.1");
     assert!(!head.contains_key("connection"));
+}
+
+#[tokio::test]
+async fn http3_is_offered_over_tls_with_errors_too() {
+    let edge = edge();
+    for path in ["/", "/down"] {
+        let ask = |host: &str| format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let told = edge.ask(Some("site.test"), &ask("site.test")).await;
+        assert!(told.contains("alt-svc: h3=\":443\"; ma=86400\r\n"), "{told}");
+        let told = edge.ask(Some("site.test"), &ask("site.test:8443")).await;
+        assert!(told.contains("alt-svc: h3=\":8443\"; ma=86400\r\n"), "{told}");
+        assert!(!edge.get("site.test", path).await.contains("alt-svc"), "in clear");
+    }
 }
 
 #[tokio::test]

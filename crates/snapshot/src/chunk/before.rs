@@ -56,6 +56,14 @@ pub(super) struct ZoneHead2 {
     pub(super) dns: Option<ZoneDns2>,
 }
 
+/// [`ZoneHead`] without what visitors may speak.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct ZoneHead3 {
+    pub(super) first: ZoneHead1,
+    pub(super) dns: Option<ZoneDns>,
+}
+
 /// [`ZoneDns`] without keys.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -99,7 +107,8 @@ impl From<NodeChunk3> for NodeChunk {
 impl From<ZoneHead1> for ZoneHead {
     fn from(old: ZoneHead1) -> Self {
         let ZoneHead1 { id, account, apex, status } = old;
-        Self { id, account, apex, status, dns: None }
+        // The setting's default; control publishes what a zone says.
+        Self { id, account, apex, status, dns: None, http3: true }
     }
 }
 
@@ -110,6 +119,12 @@ impl From<ZoneHead2> for ZoneHead {
             ZoneDns { serial, name_servers, ns_ttl_secs, multi_provider, flattens_all, soa, keys: None }
         });
         Self { dns, ..old.first.into() }
+    }
+}
+
+impl From<ZoneHead3> for ZoneHead {
+    fn from(old: ZoneHead3) -> Self {
+        Self { dns: old.dns, ..old.first.into() }
     }
 }
 

@@ -141,7 +141,8 @@ impl World {
                 keys: None,
             };
             let (id, account) = (ZoneId::from_bytes([number; 16]), AccountId::from_bytes([zone.account; 16]));
-            let mut head = ZoneHead { id, account, apex: name(zone.apex), status: ZoneStatus::Active, dns: Some(dns) };
+            let mut head =
+                ZoneHead { id, account, apex: name(zone.apex), status: ZoneStatus::Active, dns: Some(dns), http3: true };
             if zone.is_signed {
                 keys.put(&mut head, now_secs);
             }
