@@ -74,7 +74,8 @@ pub const KEYS: &[Key] = &[
     key!("edge" "http" List Is(r#"["[::]:80"]"#),
         "Where visitors are received in clear; [::] is every address, IPv4 and IPv6. Empty: nowhere."),
     key!("edge" "https" List Is(r#"["[::]:443"]"#),
-        "Where visitors are received over TLS. Agents whose network lets nothing else out are received here too."),
+        "Where visitors are received over TLS, by TCP and, for HTTP/3, by UDP. Agents whose network lets nothing else out are \
+         received here too."),
     key!("edge" "trusted_proxies" List Is("[]"),
         "Addresses or ranges of proxies in front of this node, whose X-Forwarded-For is believed. Everyone else's is dropped."),
     key!("edge" "certificates" Toml Is("[]"),

@@ -13,7 +13,7 @@ use poterne_edge_http::{
     Body, BodyError, Connection, Limits, Request, Scheme, SocketOf, drain,
     serve::{Protocol, serve_connection},
 };
-use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
+use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Handshakes, Listener};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline};
 use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer};
 use poterne_keys::LocalCa;
@@ -21,16 +21,17 @@ use poterne_model::Name;
 use poterne_snapshot::SnapshotHandle;
 use poterne_telemetry::Metrics;
 use poterne_tunnel_gateway::Gateway;
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::{bind, config::Config, trust::is_agent_name};
+use super::quic::QuicConfigs;
+use crate::{
+    config::Config,
+    trust::{AgentCertificate, is_agent_name},
+};
 
 /// How long a visitor's TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the last packets to agents may take to leave.
-const GOODBYE: Duration = Duration::from_secs(1);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What serves visitors, shared by all listeners.
 pub(super) struct Edge {
@@ -44,8 +45,12 @@ pub(super) struct Edge {
     pub certificates: Arc<Certificates>,
     /// Bounds of a connection.
     pub limits: Arc<Limits>,
+    /// How QUIC is answered.
+    pub quic: QuicConfigs,
     /// Who is let in.
     pub admission: Arc<Admission>,
+    /// And, over UDP, begins to be.
+    pub handshakes: Arc<Handshakes>,
     /// Connections finish their requests and close.
     pub drain: CancellationToken,
     /// Connections end now, whatever they carry.
@@ -60,6 +65,8 @@ pub(super) struct Parts<'a> {
     pub names: &'a [Name],
     pub snapshot: &'a SnapshotHandle,
     pub gateway: &'a Gateway,
+    /// What agents are answered with.
+    pub agents: Arc<AgentCertificate>,
     pub visitors_ca: &'a Arc<LocalCa>,
     /// What tells this instance from others, to find requests that go in circles.
     pub instance: String,
@@ -69,7 +76,7 @@ pub(super) struct Parts<'a> {
 
 /// Puts the visitors' side together; nothing listens yet.
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
-    let Parts { config, names, snapshot, gateway, visitors_ca, instance, api, metrics } = parts;
+    let Parts { config, names, snapshot, gateway, agents, visitors_ca, instance, api, metrics } = parts;
     let settings = CertificatesSettings {
         files: config.edge.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect(),
         // A name server is asked over TLS and HTTPS under its name.
@@ -90,6 +97,8 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         _ => Class::Visitor,
     };
     let acceptor = Acceptor::new(Arc::clone(&certificates), Some(gateway.tls_config()), classify, HANDSHAKE_TIMEOUT);
+    let limits = limits(&config.edge);
+    let quic = QuicConfigs::new(acceptor.quic(Arc::clone(&certificates), Some(super::quic::agents(agents)))?, &limits, config)?;
     let trusted_proxies = config.edge.trusted_proxies.iter().map(|range| crate::config::range(range)).collect::<Option<Vec<_>>>();
     let pipeline = Pipeline::new(
         poterne_edge_pipeline::Settings {
@@ -112,8 +121,10 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         gateway: gateway.clone(),
         acceptor: Arc::new(acceptor),
         certificates,
-        limits: Arc::new(limits(&config.edge)),
+        limits: Arc::new(limits),
+        quic,
         admission: Admission::new(admission, metrics),
+        handshakes: Handshakes::new(Handshakes::MAX, metrics),
         drain: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),
@@ -128,29 +139,6 @@ fn limits(edge: &crate::config::Edge) -> Limits {
         half_closed_served: edge.serve_half_closed,
         ..Limits::default()
     }
-}
-
-/// UDP on the port of each TLS listener, for agents whose network lets nothing else out.
-pub(super) fn udp_beside(listeners: &[TcpListener]) -> anyhow::Result<Vec<std::net::UdpSocket>> {
-    listeners.iter().map(|listener| Ok(bind::udp("edge.https", listener.local_addr()?)?)).collect()
-}
-
-/// Hands agents that come by QUIC on a visitors' port to the gateway, until told to stop.
-///
-/// `index`: of the port among `edge.https`.
-pub(super) async fn accept_agents(index: usize, socket: std::net::UdpSocket, gateway: Gateway, stop: CancellationToken) {
-    let (runtime, config) =
-        (Arc::new(poterne_tunnel_transport::InTurns), gateway.endpoint_config(&format!("edge.https {index}")));
-    let endpoint = match quinn::Endpoint::new(config, Some(gateway.quic_config()), socket, runtime) {
-        Ok(endpoint) => endpoint,
-        Err(error) => return tracing::error!(%error, "agents are not received over QUIC on the visitors' port"),
-    };
-    while let Some(Some(incoming)) = stop.run_until_cancelled(endpoint.accept()).await {
-        gateway.accept_quic(incoming);
-    }
-    // The gateway has closed its connections before this stops; what it said must still leave.
-    endpoint.set_server_config(None);
-    let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
 }
 
 impl Edge {
@@ -194,7 +182,10 @@ impl Edge {
             Ok(Accepted::Agent(arrived)) => self.gateway.accept_tls(arrived.stream, peer),
             // The pipeline tells the node's own names from visitors' hostnames, by the Host field that the name must agree with.
             Ok(Accepted::Visitor(arrived) | Accepted::Node(arrived)) => {
-                let connection = Arc::new(Connection::new(peer, local, Scheme::Https, arrived.sni));
+                // UDP is open beside each of these listeners.
+                let offers_http3 = arrived.sni.as_deref().is_some_and(|name| self.certificates.takes_http3(name));
+                let connection = Connection::new(peer, local, Scheme::Https, arrived.sni).offering_http3(offers_http3);
+                let connection = Arc::new(connection);
                 self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection).await;
             }
             Err(error) => tracing::debug!(%peer, %error, "a TLS handshake failed"),

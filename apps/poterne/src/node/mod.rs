@@ -48,6 +48,7 @@ use crate::{
 mod agents;
 mod dns;
 mod edge;
+mod quic;
 
 /// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
 const AGENTS_DRAIN: Duration = Duration::from_secs(5);
@@ -98,7 +99,7 @@ impl Node {
         for address in &config.edge.https {
             https.push(bind::listen("edge.https", *address)?);
         }
-        let agents_on_https = edge::udp_beside(&https)?;
+        let udp_on_https = quic::udp_beside(&https)?;
         // Links to this node's pages name the port that it has.
         for (address, listener) in config.edge.https.iter_mut().zip(&https) {
             *address = listener.local_addr()?;
@@ -131,7 +132,7 @@ impl Node {
             stop.clone(),
         )?;
         let dns_events = node.events.clone();
-        let gateway = Gateway::new(gateway_settings(&config, &trust), agents, snapshot.clone(), node.events, &metrics)?;
+        let gateway = Gateway::new(gateway_settings(&config, &trust), agents.clone(), snapshot.clone(), node.events, &metrics)?;
         config.tunnel.listen = bind_gateway(&gateway, &config.tunnel.listen).await?;
         background.spawn(obey(gateway.clone(), node.commands));
         background.spawn(note_alive(Arc::clone(&state), stop.clone()));
@@ -147,7 +148,8 @@ impl Node {
             management_names: config.management_names(),
             management_keys: vec![app.management_key().into()],
             edge_addresses: config.edge_addresses(),
-            edge_protocols: vec!["h2".to_owned()],
+            // HTTP/3 where there is TLS, and the zone wants it.
+            edge_protocols: ["h3", "h2"].map(str::to_owned).to_vec(),
             nameservers: config.dns.nameservers.clone(),
             // Control's own: the publisher puts it in.
             cookie_secrets: Vec::new(),
@@ -176,6 +178,7 @@ impl Node {
             names: &names,
             snapshot: &snapshot,
             gateway: &gateway,
+            agents,
             visitors_ca: &trust.visitors_ca,
             instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
             api: api.clone(),
@@ -220,8 +223,8 @@ impl Node {
         for listener in https {
             edge.serve_https(Listener::from_std(listener.into_std()?)?);
         }
-        for (index, socket) in agents_on_https.into_iter().enumerate() {
-            background.spawn(edge::accept_agents(index, socket, gateway.clone(), stop.clone()));
+        for (index, socket) in udp_on_https.into_iter().enumerate() {
+            edge.serve_quic(index, socket, &background, stop.clone())?;
         }
         let draining = edge.drain.clone();
         let readiness: health::Readiness = Arc::new(move || if draining.is_cancelled() { Err("draining") } else { Ok(()) });

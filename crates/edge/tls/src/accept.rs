@@ -73,6 +73,11 @@ impl Acceptor {
         Self { visitors: visitors(certificates), agents, classify: Box::new(classify), timeout }
     }
 
+    /// What makes sessions resumable, of both transports.
+    pub(crate) fn ticketer(&self) -> Arc<dyn rustls::server::ProducesTickets> {
+        self.visitors.ticketer.clone()
+    }
+
     /// One handshake.
     ///
     /// # Errors

@@ -151,6 +151,14 @@ impl Certificates {
         Some(made.key.clone())
     }
 
+    /// Whether visitors of this name may come by HTTP/3: its zone says so, or it is no zone's.
+    pub fn takes_http3(&self, name: &str) -> bool {
+        match self.snapshot.load().route(name) {
+            Lookup::Route { zone, .. } | Lookup::NoHost(zone) | Lookup::ZoneNotServing(zone) => zone.http3,
+            Lookup::NoZone => true,
+        }
+    }
+
     fn make(&self, name: &str) -> Option<Made> {
         let snapshot = self.snapshot.load();
         if let (Some(chunk), Some(unwrap)) = (snapshot.certificate(name), &self.unwrap) {

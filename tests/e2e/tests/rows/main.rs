@@ -40,6 +40,8 @@ macro_rules! alone {
 }
 
 mod aiohttp;
+mod aioquic;
+mod aioquic_grpc;
 mod aiosmtpd;
 mod certbot;
 mod cloudflare;
