@@ -18,6 +18,9 @@ use crate::{
 /// Records and tunnels read at a time: a text of a megabyte or less.
 const PAGE_ROWS: u32 = 5000;
 
+/// Certificates read at a time: some KiB each.
+const CERTIFICATES: u32 = 500;
+
 /// Pages read while others are taken in.
 const PAGES_AHEAD: usize = 2;
 
@@ -33,7 +36,8 @@ pub(crate) struct Audit {
 
 /// The world as the session sees it, read page by page. The database makes the next page while the last one is taken in.
 pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Result<World, PublishError> {
-    let mut load = Load::new(NodeChunk { cookie_secrets: cookie_secrets(session).await?, ..node.clone() });
+    let issuers = rows::issuers(session.acme_accounts().await?);
+    let mut load = Load::new(NodeChunk { cookie_secrets: cookie_secrets(session).await?, ..node.clone() }, issuers);
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let mut settings = session.zone_settings_named(rows::DNS_SETTINGS).await?;
     let mut signed = session.signed_heads().await?;
@@ -56,6 +60,14 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         after = Some(last.id);
         let tunnels = page.into_iter().map(|details| (details.id, Some(rows::tunnel(details)))).collect();
         load.heads(News { tunnels, ..News::default() });
+    }
+    let mut after = None;
+    loop {
+        let page = session.certificate_page(after, CERTIFICATES).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.certificate.pack);
+        let certificates = page.into_iter().map(|one| (one.certificate.pack, rows::certificate(one))).collect();
+        load.heads(News { certificates, ..News::default() });
     }
     let (pages, mut read) = mpsc::channel::<RecordLines>(PAGES_AHEAD);
     let loading = tokio::task::spawn_blocking(move || {
@@ -84,11 +96,17 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
     let mut names_touched: BTreeMap<ZoneId, Vec<Name>> = BTreeMap::new();
     for what in touched {
         match what {
-            Touched::Node => news.cookie_secrets = Some(cookie_secrets(session).await?),
+            Touched::Node => {
+                news.cookie_secrets = Some(cookie_secrets(session).await?);
+                news.begins_anew |= rows::issuers(session.acme_accounts().await?) != world.issuers;
+            }
             Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
             Touched::Tunnel(id) => news.tunnels.push((id, session.tunnel_details(id).await?.map(rows::tunnel))),
             Touched::Challenge(id) => {
                 news.challenges.push((id, session.challenge(id).await?.and_then(rows::challenge)));
+            }
+            Touched::Certificate(id) => {
+                news.certificates.push((id, session.certificate_in_force(id).await?.and_then(rows::certificate)));
             }
             Touched::Name(zone, name) => names_touched.entry(zone).or_default().push(name),
             Touched::Names(id) => drop(news.whole.insert(id)),
@@ -124,7 +142,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
             // A name without records is told of, too.
             let mut found: BTreeMap<Name, Option<Records>> = names.into_iter().map(|name| (name, None)).collect();
             for records in records.chunk_by(|one, other| one.name == other.name) {
-                found.insert(records[0].name.clone(), Records::of(records, world.node.tunnel_domain.as_ref(), proxies)?);
+                found.insert(records[0].name.clone(), Records::of(records, world.reading(), proxies)?);
             }
             news.names.extend(found.into_iter().map(|(name, records)| (zone, name, records)));
         }
@@ -241,7 +259,7 @@ fn names(
     for records in page.chunk_by(|one, other| one.zone == other.zone && one.name == other.name) {
         let Some(first) = records.first() else { continue };
         if let Some(proxies) = proxies(first.zone) {
-            let read = Records::of(records, world.node.tunnel_domain.as_ref(), proxies)?;
+            let read = Records::of(records, world.reading(), proxies)?;
             names.push((first.zone, first.name.clone(), read));
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! visitor → edge/http → Pipeline::handle ─┬─ name ──── which host is meant, canonically
+//!                                         ├─ challenge  what an authority wants to be shown
 //!                                         ├─ management  agents' own service, by whoever's token opens it
 //!                                         ├─ reserved ─ /cdn-cgi/ is the edge's own
 //!                                         ├─ route ──── snapshot: host → tunnel, or why not
@@ -15,6 +16,7 @@
 //! alone orders them. Bodies are never looked into.
 #![forbid(unsafe_code)]
 
+mod challenge;
 mod errors;
 mod hop;
 mod log;

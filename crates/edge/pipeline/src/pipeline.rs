@@ -17,6 +17,7 @@ use poterne_snapshot::SnapshotHandle;
 use poterne_telemetry::Metrics;
 
 use crate::{
+    challenge,
     errors::Failure,
     log::{self, Counters},
     management,
@@ -111,6 +112,9 @@ impl<T: Tunnels> Pipeline<T> {
     /// The stages that decide where a request goes. Nothing here waits.
     fn decide(&self, request: &Request, host: &Host, visitor: Visitor<'_>) -> Result<Next, Failure> {
         let snapshot = self.snapshot.load();
+        if let Some(answer) = challenge::answer(&snapshot, &host.name, request) {
+            return Ok(Next::Answer(answer));
+        }
         if snapshot.node().management_names.iter().any(|name| name.as_str() == &*host.name) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
             return Ok(match management::route(&snapshot, request.uri(), visitor.connection.scheme, now) {

@@ -9,8 +9,10 @@ use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Settings};
 use poterne_edge_upstream::{TunnelRoute, Tunnels, UpstreamError};
 use poterne_feed::Change;
 use poterne_keys::{NodeKey, SigningKey};
-use poterne_model::{AccountId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus};
-use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, SnapshotHandle, Target, TunnelChunk, ZoneHead};
+use poterne_model::{AccountId, ChallengeId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus};
+use poterne_snapshot::{
+    ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Shown, SnapshotHandle, Target, TunnelChunk, ZoneHead,
+};
 use poterne_telemetry::Metrics;
 use poterne_tunnel_proto::management::token::{Actor, Claims, Resource, Tunnel};
 use tokio::{
@@ -106,6 +108,7 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
 struct Edge {
     pretend: Arc<Pretend>,
     pipeline: Arc<Pipeline<Pretend>>,
+    snapshot: SnapshotHandle,
     key: SigningKey,
 }
 
@@ -114,8 +117,9 @@ fn edge() -> Edge {
     let settings = Settings { node_names: vec![name("node.test")], instance: "one".into(), ..Settings::default() };
     let node: Arc<dyn NodeService> = Arc::new(Says("the node"));
     let key = SigningKey::derive(&NodeKey::generate(), "test");
-    let pipeline = Arc::new(Pipeline::new(settings, snapshot(&key), Arc::clone(&pretend), Some(node), &Metrics::new()));
-    Edge { pretend, pipeline, key }
+    let snapshot = snapshot(&key);
+    let pipeline = Pipeline::new(settings, snapshot.clone(), Arc::clone(&pretend), Some(node), &Metrics::new());
+    Edge { pretend, pipeline: Arc::new(pipeline), snapshot, key }
 }
 
 impl Edge {
@@ -318,4 +322,42 @@ async fn a_management_request_goes_to_the_agent_that_its_token_names() {
     let in_clear = edge.get("management.node.test", &format!("/ping?access_token={token}")).await;
     assert!(in_clear.starts_with("HTTP/1.1 403 "), "{in_clear}");
     assert!(edge.pretend.last.lock().unwrap().is_none(), "no agent saw any of these");
+}
+
+#[tokio::test]
+async fn an_authority_finds_its_token_and_nothing_else() {
+    let edge = edge();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let challenge = |id: u8, zone: u8, host: &str, expires_at| {
+        let id = ChallengeId::from_bytes([id; 16]);
+        let shown = Shown::Http { host: name(host), token: "token".into(), text: "token.key".into() };
+        let chunk = ChallengeChunk { id, zone: ZoneId::from_bytes([zone; 16]), expires_at, shown };
+        (ChunkKey::Challenge(id).encode(), Some(Chunk::Challenge(chunk).encode()))
+    };
+    let chunks = vec![
+        challenge(1, 1, "www.site.test", now + 600),
+        challenge(2, 1, "over.site.test", now - 1),
+        challenge(3, 2, "www.waiting.test", now + 600),
+        challenge(4, 2, "app.site.test", now + 600),
+    ];
+    edge.snapshot.apply(&Change { generation: 2, chunks }).unwrap();
+    const PATH: &str = "/.well-known/acme-challenge/token";
+    let told = edge.get("www.site.test", PATH).await;
+    assert!(told.starts_with("HTTP/1.1 200 ") && told.ends_with("\r\n\r\ntoken.key"), "{told}");
+    assert!(told.contains("content-type: application/octet-stream\r\n"), "{told}");
+    let is_answered = async |host: &str, path: &str| edge.get(host, path).await.contains("token.key");
+    assert!(is_answered("WWW.site.test.", PATH).await);
+    for (host, path) in [
+        ("www.site.test", "/.well-known/acme-challenge/toke"),
+        ("www.site.test", "/.well-known/acme-challenge/token/"),
+        ("www.site.test", "/.well-known/acme-challenge/"),
+        ("site.test", PATH),
+        ("over.site.test", PATH),
+        ("www.waiting.test", PATH),
+        ("app.site.test", PATH),
+    ] {
+        assert!(!is_answered(host, path).await, "{host}{path}");
+    }
+    // What is no challenge of ours is its owner's.
+    assert!(edge.get("site.test", PATH).await.ends_with("hello"));
 }
