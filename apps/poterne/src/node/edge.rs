@@ -15,12 +15,13 @@ use poterne_edge_http::{
 };
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline};
-use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer};
-use poterne_keys::LocalCa;
+use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer, certificates::Unwrap};
+use poterne_keys::{LocalCa, NodeKey, Purpose};
 use poterne_model::Name;
-use poterne_snapshot::SnapshotHandle;
+use poterne_snapshot::{CertificateChunk, SnapshotHandle};
 use poterne_telemetry::Metrics;
 use poterne_tunnel_gateway::Gateway;
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
@@ -61,6 +62,8 @@ pub(super) struct Parts<'a> {
     pub snapshot: &'a SnapshotHandle,
     pub gateway: &'a Gateway,
     pub visitors_ca: &'a Arc<LocalCa>,
+    /// Opens the keys of certificates.
+    pub node_key: &'a NodeKey,
     /// What tells this instance from others, to find requests that go in circles.
     pub instance: String,
     pub api: Router,
@@ -69,7 +72,7 @@ pub(super) struct Parts<'a> {
 
 /// Puts the visitors' side together; nothing listens yet.
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
-    let Parts { config, names, snapshot, gateway, visitors_ca, instance, api, metrics } = parts;
+    let Parts { config, names, snapshot, gateway, visitors_ca, node_key, instance, api, metrics } = parts;
     let settings = CertificatesSettings {
         files: config.edge.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect(),
         // A name server is asked over TLS and HTTPS under its name.
@@ -80,7 +83,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
             .chain(config.dns.nameservers.iter().cloned())
             .collect(),
         issuer: Some(Arc::new(LocalIssuer(Arc::clone(visitors_ca)))),
-        unwrap: None,
+        unwrap: Some(unwrap(node_key.clone())),
     };
     let certificates = Arc::new(Certificates::new(snapshot.clone(), settings)?);
     let node_names = names.to_vec();
@@ -197,6 +200,7 @@ impl Edge {
                 let connection = Arc::new(Connection::new(peer, local, Scheme::Https, arrived.sni));
                 self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection).await;
             }
+            Ok(Accepted::Authority) => tracing::debug!(%peer, "an authority was shown a challenge"),
             Err(error) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         }
     }
@@ -209,6 +213,16 @@ impl Edge {
         let serving = Box::pin(serve_connection(io, socket, protocol, connection, handler, limits, self.drain.clone()));
         drain::until(self.cut.clone(), serving).await;
     }
+}
+
+/// Opens the keys of the snapshot's certificates, which travel wrapped for the node.
+fn unwrap(key: NodeKey) -> Arc<Unwrap> {
+    Arc::new(move |chunk: &CertificateChunk| {
+        let opened = key.open(Purpose::CertificateKey, chunk.id.as_bytes(), &chunk.key);
+        let secret =
+            opened.inspect_err(|error| tracing::error!(pack = %chunk.id, %error, "a certificate's key does not open")).ok()?;
+        Some(PrivatePkcs8KeyDer::from(secret.expose().to_vec()).into())
+    })
 }
 
 /// Certificates of the node's visitors' authority, by name as they are asked for.

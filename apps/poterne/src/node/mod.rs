@@ -20,6 +20,7 @@ use axum::{Router, extract::ConnectInfo};
 use poterne_control_api::ClientIp;
 use poterne_control_app::{App, Trouble};
 use poterne_control_courier::{Courier, Mailer, webhook};
+use poterne_control_notary::Notary;
 use poterne_control_publish::Publisher;
 use poterne_control_scout::Scout;
 use poterne_control_store::Store;
@@ -105,6 +106,7 @@ impl Node {
         }
         let (dns_bound, dns_tls) = dns::bind(&config)?;
         let mailer = config.mail()?.map(Mailer::new).transpose()?;
+        let authorities = config.acme_authorities()?;
         let api_listener = bind::listen("control.listen", config.control.listen)?;
         let metrics_listener = bind::listen("control.metrics", config.control.metrics)?;
         let stop = CancellationToken::new();
@@ -165,6 +167,8 @@ impl Node {
         background.spawn(courier.run(stop.clone()));
         let resolver = Resolver::new(config.resolver(app.guard())?);
         background.spawn(Scout::new(app.clone(), resolver.clone(), &metrics).run(stop.clone()));
+        let orders = !authorities.is_empty();
+        let notary = orders.then(|| Notary::new(app.clone(), resolver.clone(), authorities, &metrics, stop.clone()));
         let eyes = resolver.clone();
         let reachable = config.edge.https.first().copied().map(bind::reachable);
         let reaches = app.guard();
@@ -177,6 +181,7 @@ impl Node {
             snapshot: &snapshot,
             gateway: &gateway,
             visitors_ca: &trust.visitors_ca,
+            node_key: &trust.node_key,
             instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
             api: api.clone(),
             metrics: &metrics,
@@ -222,6 +227,10 @@ impl Node {
         }
         for (index, socket) in agents_on_https.into_iter().enumerate() {
             background.spawn(edge::accept_agents(index, socket, gateway.clone(), stop.clone()));
+        }
+        // Once authorities are answered.
+        if let Some(notary) = notary {
+            background.spawn(notary.run());
         }
         let draining = edge.drain.clone();
         let readiness: health::Readiness = Arc::new(move || if draining.is_cancelled() { Err("draining") } else { Ok(()) });
