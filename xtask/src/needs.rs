@@ -46,7 +46,7 @@ const TREE_PROGRAMS: [(&str, &str); 5] =
     [("nsd", "nsd"), ("ldns-signzone", "ldnsutils"), ("faketime", "faketime"), ("ip", "iproute2"), ("unshare", "util-linux")];
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 26] = [
+pub(crate) const PEERS: [Peer; 27] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
@@ -67,6 +67,7 @@ pub(crate) const PEERS: [Peer; 26] = [
     Peer { name: "dig", source: Source::Debian { program: "dig", package: "bind9-dnsutils" } },
     Peer { name: "delv", source: Source::Debian { program: "delv", package: "bind9-dnsutils" } },
     Peer { name: "nsd", source: Source::Debian { program: "nsd", package: "nsd" } },
+    Peer { name: "pebble", source: Source::Debian { program: "pebble", package: "pebble" } },
     Peer { name: "unbound", source: Source::Debian { program: "unbound", package: "unbound" } },
     Peer { name: "nsd", source: Source::Debian { program: "nsd", package: "nsd" } },
     Peer { name: "knotd", source: Source::Debian { program: "knotd", package: "knot" } },
