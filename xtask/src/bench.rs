@@ -30,7 +30,8 @@ const TABLES: [[&str; 3]; 3] = [
 ];
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    run::must(run::cargo().args(["bench", "--workspace", "--benches"]))?;
+    // Not `--benches`, which would build every library's unit tests for speed as well, and run none of them.
+    run::must(run::cargo().args(["bench", "--workspace", "--bench", "*"]))?;
     let Some(harness) = env::var_os("POTERNE_BENCH").map(PathBuf::from).filter(|_| !options.micro) else {
         eprintln!("peers: not run (POTERNE_BENCH names no harness)");
         return Ok(());
