@@ -9,6 +9,8 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::inherited::Inherited;
+
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
@@ -31,9 +33,13 @@ impl BindError {
     }
 }
 
-/// Listens on TCP. `[::]` takes IPv4 as well.
-pub fn listen(setting: &'static str, address: SocketAddr) -> Result<tokio::net::TcpListener, BindError> {
-    let bound = || {
+/// Listens on TCP, with a socket that was opened for this program if there is one. `[::]` takes IPv4 as well.
+pub fn listen(setting: &'static str, address: SocketAddr, opened: &mut Inherited) -> Result<tokio::net::TcpListener, BindError> {
+    let mut bound = || {
+        if let Some(listener) = opened.listener(address) {
+            listener.set_nonblocking(true)?;
+            return tokio::net::TcpListener::from_std(listener);
+        }
         let socket = socket(address, Type::STREAM, Protocol::TCP)?;
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
@@ -44,8 +50,12 @@ pub fn listen(setting: &'static str, address: SocketAddr) -> Result<tokio::net::
 }
 
 /// Takes a UDP port, by the same rules.
-pub fn udp(setting: &'static str, address: SocketAddr) -> Result<std::net::UdpSocket, BindError> {
-    let bound = || {
+pub fn udp(setting: &'static str, address: SocketAddr, opened: &mut Inherited) -> Result<std::net::UdpSocket, BindError> {
+    let mut bound = || {
+        if let Some(socket) = opened.udp(address) {
+            socket.set_nonblocking(true)?;
+            return Ok(socket);
+        }
         let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
         socket.bind(&address.into())?;
         Ok(socket.into())
@@ -164,11 +174,20 @@ mod tests {
     async fn a_taken_port_is_explained_with_its_holder() {
         let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = held.local_addr().unwrap();
-        let error = listen("edge.http", address).unwrap_err();
+        let error = listen("edge.http", address, &mut Inherited::default()).unwrap_err();
         assert!(error.is_taken());
         let text = error.to_string();
         assert!(text.starts_with(&format!("cannot listen on {address} (edge.http): process {} (", std::process::id())), "{text}");
         assert!(text.contains("--set edge.http=127.0.0.1:"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_opened_before_is_taken_instead() {
+        let opened = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = opened.local_addr().unwrap();
+        let mut sockets = Inherited::of(opened);
+        assert_eq!(listen("edge.http", address, &mut sockets).unwrap().local_addr().unwrap(), address);
+        assert!(listen("edge.http", address, &mut sockets).unwrap_err().is_taken(), "there was one");
     }
 
     #[test]
@@ -183,9 +202,9 @@ mod tests {
     async fn the_ipv6_wildcard_takes_ipv4_as_well() {
         let mut address = ["[::]:0".parse().unwrap()];
         on_this_machine(&mut address);
-        let listener = listen("edge.http", address[0]).unwrap();
+        let listener = listen("edge.http", address[0], &mut Inherited::default()).unwrap();
         let port = listener.local_addr().unwrap().port();
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-        assert!(listen("edge.http", SocketAddr::from(([127, 0, 0, 1], port))).unwrap_err().is_taken());
+        assert!(listen("edge.http", SocketAddr::from(([127, 0, 0, 1], port)), &mut Inherited::default()).unwrap_err().is_taken());
     }
 }

@@ -1,7 +1,7 @@
 //! The server: what the `poterne` program is made of.
 //!
 //! * [`cli`], [`config`]: what one is told; [`state`], [`trust`]: what one keeps;
-//! * [`node`]: everything put together; [`serve`] and [`demo`]: the two ways to run it;
+//! * [`node`]: everything put together, on ports that [`bind`] takes; [`serve`] and [`demo`]: the two ways to run it;
 //! * [`admin`], [`administration`], [`verbs`], [`mod@print`]: the administrator's door, from both sides;
 //! * [`sample_site`]: what the demo publishes.
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod health;
+mod inherited;
 pub mod init;
 pub mod language;
 pub mod node;

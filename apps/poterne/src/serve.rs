@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli,
     config::Config,
+    inherited::Inherited,
     node::{Node, Options},
     process,
     state::StateDir,
@@ -27,7 +28,8 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
     let state = StateDir::hold(&config.node.state_dir)?;
     tracing::info!(state_dir = %state.path().display(), found = state.found(), "state");
     let drain = Duration::from_secs(config.edge.drain_secs);
-    let node = Node::start(config, Arc::new(state), Options { visitors_under: &[], drain }).await?;
+    let node = Node::start(config, Arc::new(state), Options { visitors_under: &[], drain, sockets: Inherited::of_environment() })
+        .await?;
     let ready = node.ready();
     tracing::info!(ready = serde_json::to_string(&ready).unwrap_or_default(), "ready");
     if let Some(fd) = arguments.ready_fd {

@@ -77,6 +77,9 @@ pub const KEYS: &[Key] = &[
         "Where visitors are received over TLS. Agents whose network lets nothing else out are received here too."),
     key!("edge" "trusted_proxies" List Is("[]"),
         "Addresses or ranges of proxies in front of this node, whose X-Forwarded-For is believed. Everyone else's is dropped."),
+    key!("edge" "proxy_protocol" List Is("[]"),
+        "Addresses or ranges of load balancers that pass connections on as they are and say first whose they bring (PROXY protocol, \
+         version 1 or 2). One of theirs that begins otherwise is closed; nobody else's is looked at."),
     key!("edge" "certificates" Toml Is("[]"),
         "Your own certificates, as in [{ cert = \"/etc/ssl/example.pem\", key = \"/etc/ssl/example.key\" }]. \
          Names they do not cover get one from the node's local authority."),

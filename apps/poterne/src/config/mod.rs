@@ -82,6 +82,8 @@ pub struct Edge {
     pub https: Vec<SocketAddr>,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<String>,
+    /// Peers whose connections begin with a PROXY protocol header.
+    pub proxy_protocol: Vec<String>,
     /// Certificates of the operator's own.
     pub certificates: Vec<CertificateFiles>,
     /// Private ranges that direct origins may be in.
@@ -343,8 +345,10 @@ impl Config {
                 "[node] roles: this version runs control and edge in one process; take [\"control\", \"dns\", \"edge\"]",
             );
         }
-        if let Some(range) = self.edge.trusted_proxies.iter().find(|text| range(text).is_none()) {
-            return wrong(&format!("[edge] trusted_proxies: {range:?} is neither an address nor a range such as 10.0.0.0/8"));
+        for (key, ranges) in [("trusted_proxies", &self.edge.trusted_proxies), ("proxy_protocol", &self.edge.proxy_protocol)] {
+            if let Some(range) = ranges.iter().find(|text| range(text).is_none()) {
+                return wrong(&format!("[edge] {key}: {range:?} is neither an address nor a range such as 10.0.0.0/8"));
+            }
         }
         let accounts = self.edge.origins_allowed.iter().filter_map(|allowed| allowed.accounts.as_ref()).flatten();
         if let Some((account, error)) = accounts.filter_map(|id| Some((id, id.parse::<AccountId>().err()?))).next() {

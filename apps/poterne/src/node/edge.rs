@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context as _;
 use axum::Router;
 use http_body_util::BodyExt as _;
+use ipnet::IpNet;
 use poterne_control_api::{ClientIp, OverTls};
 use poterne_edge_http::{
     Body, BodyError, Connection, Limits, Request, Scheme, SocketOf, drain,
@@ -25,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::{bind, config::Config, trust::is_agent_name};
+use crate::{bind, config::Config, inherited::Inherited, trust::is_agent_name};
 
 /// How long a visitor's TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +47,8 @@ pub(super) struct Edge {
     pub limits: Arc<Limits>,
     /// Who is let in.
     pub admission: Arc<Admission>,
+    /// Load balancers that say first whose connections they bring.
+    pub proxies: Arc<[IpNet]>,
     /// Connections finish their requests and close.
     pub drain: CancellationToken,
     /// Connections end now, whatever they carry.
@@ -90,10 +93,10 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         _ => Class::Visitor,
     };
     let acceptor = Acceptor::new(Arc::clone(&certificates), Some(gateway.tls_config()), classify, HANDSHAKE_TIMEOUT);
-    let trusted_proxies = config.edge.trusted_proxies.iter().map(|range| crate::config::range(range)).collect::<Option<Vec<_>>>();
+    let ranges = |texts: &[String]| texts.iter().map(|text| crate::config::range(text)).collect::<Option<Vec<_>>>();
     let pipeline = Pipeline::new(
         poterne_edge_pipeline::Settings {
-            trusted_proxies: trusted_proxies.context("[edge] trusted_proxies")?,
+            trusted_proxies: ranges(&config.edge.trusted_proxies).context("[edge] trusted_proxies")?,
             node_names: names.to_vec(),
             instance,
             ..poterne_edge_pipeline::Settings::default()
@@ -114,6 +117,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         certificates,
         limits: Arc::new(limits(&config.edge)),
         admission: Admission::new(admission, metrics),
+        proxies: ranges(&config.edge.proxy_protocol).context("[edge] proxy_protocol")?.into(),
         drain: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),
@@ -131,8 +135,8 @@ fn limits(edge: &crate::config::Edge) -> Limits {
 }
 
 /// UDP on the port of each TLS listener, for agents whose network lets nothing else out.
-pub(super) fn udp_beside(listeners: &[TcpListener]) -> anyhow::Result<Vec<std::net::UdpSocket>> {
-    listeners.iter().map(|listener| Ok(bind::udp("edge.https", listener.local_addr()?)?)).collect()
+pub(super) fn udp_beside(listeners: &[TcpListener], sockets: &mut Inherited) -> anyhow::Result<Vec<std::net::UdpSocket>> {
+    listeners.iter().map(|listener| Ok(bind::udp("edge.https", listener.local_addr()?, sockets)?)).collect()
 }
 
 /// Hands agents that come by QUIC on a visitors' port to the gateway, until told to stop.
@@ -160,6 +164,7 @@ impl Edge {
         let (admission, stop, tasks) = (Arc::clone(&self.admission), self.drain.clone(), self.tasks.clone());
         self.tasks.spawn(async move {
             listener
+                .behind(Arc::clone(&edge.proxies))
                 .run(admission, stop, tasks, move |arrival| {
                     let edge = Arc::clone(&edge);
                     async move { edge.plain(arrival).await }
@@ -174,6 +179,7 @@ impl Edge {
         let (admission, stop, tasks) = (Arc::clone(&self.admission), self.drain.clone(), self.tasks.clone());
         self.tasks.spawn(async move {
             listener
+                .behind(Arc::clone(&edge.proxies))
                 .run(admission, stop, tasks, move |arrival| {
                     let edge = Arc::clone(&edge);
                     async move { edge.tls(arrival).await }

@@ -40,6 +40,7 @@ use crate::{
     bind::{self, BindError},
     config::{self, Config},
     health,
+    inherited::Inherited,
     ready::Ready,
     state::{self, StateDir},
     trust::{AgentCertificate, Trust},
@@ -58,12 +59,14 @@ const RECORD_PAUSE_MAX: Duration = Duration::from_secs(5);
 const BACKGROUND_STOP: Duration = Duration::from_secs(5);
 
 /// What the caller decides beside the settings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Options {
     /// What the visitors' authority may vouch for when it is made; empty: any name.
     pub visitors_under: &'static [&'static str],
     /// How long requests in flight may take to end when the node stops.
     pub drain: Duration,
+    /// Sockets that were opened for this program.
+    pub sockets: Inherited,
 }
 
 /// A running node.
@@ -83,7 +86,7 @@ pub struct Node {
 
 impl Node {
     /// Starts everything. A port that is taken is a [`BindError`] at the root of the error, and nothing is left running.
-    pub async fn start(mut config: Config, state: Arc<StateDir>, options: Options) -> anyhow::Result<Self> {
+    pub async fn start(mut config: Config, state: Arc<StateDir>, mut options: Options) -> anyhow::Result<Self> {
         let dns_tls = config.dns.listen_tls.iter_mut();
         let all = [&mut config.edge.http, &mut config.edge.https, &mut config.tunnel.listen, &mut config.dns.listen];
         for addresses in all.into_iter().chain(dns_tls) {
@@ -92,21 +95,22 @@ impl Node {
         // Ports first: when one cannot be had, nothing else has begun.
         let mut http = Vec::new();
         for address in &config.edge.http {
-            http.push(bind::listen("edge.http", *address)?);
+            http.push(bind::listen("edge.http", *address, &mut options.sockets)?);
         }
         let mut https = Vec::new();
         for address in &config.edge.https {
-            https.push(bind::listen("edge.https", *address)?);
+            https.push(bind::listen("edge.https", *address, &mut options.sockets)?);
         }
-        let agents_on_https = edge::udp_beside(&https)?;
+        let agents_on_https = edge::udp_beside(&https, &mut options.sockets)?;
         // Links to this node's pages name the port that it has.
         for (address, listener) in config.edge.https.iter_mut().zip(&https) {
             *address = listener.local_addr()?;
         }
         let (dns_bound, dns_tls) = dns::bind(&config)?;
         let mailer = config.mail()?.map(Mailer::new).transpose()?;
-        let api_listener = bind::listen("control.listen", config.control.listen)?;
-        let metrics_listener = bind::listen("control.metrics", config.control.metrics)?;
+        let api_listener = bind::listen("control.listen", config.control.listen, &mut options.sockets)?;
+        let metrics_listener = bind::listen("control.metrics", config.control.metrics, &mut options.sockets)?;
+        options.sockets.warn_of_the_rest();
         let stop = CancellationToken::new();
         // What has begun ends when a later step fails.
         let guard = stop.clone().drop_guard();

@@ -83,24 +83,20 @@ impl Admission {
 
     /// Lets a visitor in, or says why not.
     pub fn admit(self: &Arc<Self>, visitor: IpAddr) -> Result<Permit, Refused> {
+        let mut permit = self.admit_anyone()?;
+        permit.share_of(visitor)?;
+        Ok(permit)
+    }
+
+    /// Lets someone in of whom it is not known yet who it is: a place of all, and nobody's share.
+    pub fn admit_anyone(self: &Arc<Self>) -> Result<Permit, Refused> {
         if self.open.fetch_add(1, Relaxed) >= self.limits.connections_max {
             self.open.fetch_sub(1, Relaxed);
             self.full.inc();
             return Err(Refused::Full(self.limits.connections_max));
         }
-        let prefix = prefix(visitor);
-        let mut shares = self.shard(prefix);
-        let share = shares.entry(prefix).or_insert(0);
-        if *share >= self.limits.connections_per_prefix_max {
-            self.open.fetch_sub(1, Relaxed);
-            self.share.inc();
-            return Err(Refused::Share(self.limits.connections_per_prefix_max));
-        }
-        *share += 1;
-        self.accepted.inc();
         self.gauge.inc();
-        drop(shares);
-        Ok(Permit { admission: Arc::clone(self), prefix })
+        Ok(Permit { admission: Arc::clone(self), prefix: None })
     }
 
     fn shard(&self, prefix: Prefix) -> std::sync::MutexGuard<'_, HashMap<Prefix, usize>> {
@@ -123,7 +119,27 @@ fn prefix(visitor: IpAddr) -> Prefix {
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
-    prefix: Prefix,
+    /// Whose share it counts in; none: nobody's yet.
+    prefix: Option<Prefix>,
+}
+
+impl Permit {
+    /// Counts it in a visitor's share, once, or says that there is nothing left of it; the permit is then good for nothing but being dropped.
+    pub fn share_of(&mut self, visitor: IpAddr) -> Result<(), Refused> {
+        let prefix = prefix(visitor);
+        let admission = &self.admission;
+        let mut shares = admission.shard(prefix);
+        let share = shares.entry(prefix).or_insert(0);
+        if *share >= admission.limits.connections_per_prefix_max {
+            admission.share.inc();
+            return Err(Refused::Share(admission.limits.connections_per_prefix_max));
+        }
+        *share += 1;
+        drop(shares);
+        admission.accepted.inc();
+        self.prefix = Some(prefix);
+        Ok(())
+    }
 }
 
 impl Drop for Permit {
@@ -131,11 +147,12 @@ impl Drop for Permit {
         let admission = &self.admission;
         admission.open.fetch_sub(1, Relaxed);
         admission.gauge.dec();
-        let mut shares = admission.shard(self.prefix);
-        if let Some(share) = shares.get_mut(&self.prefix) {
+        let Some(prefix) = self.prefix else { return };
+        let mut shares = admission.shard(prefix);
+        if let Some(share) = shares.get_mut(&prefix) {
             *share -= 1;
             if *share == 0 {
-                shares.remove(&self.prefix);
+                shares.remove(&prefix);
             }
         }
     }
@@ -169,6 +186,20 @@ mod tests {
         let _first = admission.admit("2001:db8::1".parse().unwrap()).unwrap();
         assert!(admission.admit("2001:db8::2".parse().unwrap()).is_err());
         assert!(admission.admit("2001:db8:0:1::1".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn who_is_known_later_has_a_share_later() {
+        let admission = admission(3, 1);
+        let one = "192.0.2.1".parse().unwrap();
+        let mut permits =
+            [admission.admit_anyone().unwrap(), admission.admit_anyone().unwrap(), admission.admit_anyone().unwrap()];
+        assert_eq!(admission.admit_anyone().unwrap_err(), Refused::Full(3));
+        permits[0].share_of(one).unwrap();
+        assert_eq!(permits[1].share_of(one), Err(Refused::Share(1)));
+        drop(permits);
+        assert!(admission.admit(one).is_ok(), "every place and every share came back");
+        assert!(admission.shares.iter().all(|shard| shard.lock().unwrap().is_empty()));
     }
 
     #[test]

@@ -8,11 +8,15 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::admission::{Admission, Permit};
+use crate::{
+    admission::{Admission, Permit},
+    proxy_protocol::{self, Told},
+};
 
 /// Connections that the kernel keeps for us to accept. The kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -26,6 +30,9 @@ const EXHAUSTED_WAIT: Duration = Duration::from_millis(50);
 /// Bytes that the kernel may hold unsent before the socket stops taking more: bodies wait in the tunnel's windows instead
 /// of in kernel memory that nobody counts, and a lost visitor is noticed sooner.
 const UNSENT_BYTES_MAX: u32 = 256 * 1024;
+
+/// How long a proxy may take to say whose connection it brings. It is the first thing that it sends; the time is that of one lost packet or two.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -43,6 +50,8 @@ pub struct Arrival {
 pub struct Listener {
     inner: TcpListener,
     local: SocketAddr,
+    /// Who says first whose connection it brings.
+    proxies: Arc<[IpNet]>,
 }
 
 impl Listener {
@@ -66,7 +75,14 @@ impl Listener {
         listener.set_nonblocking(true)?;
         let inner = TcpListener::from_std(listener)?;
         let local = inner.local_addr()?;
-        Ok(Self { inner, local })
+        Ok(Self { inner, local, proxies: Arc::default() })
+    }
+
+    /// The same, in front of which these proxies stand: each connection from one of them begins with a PROXY protocol header
+    /// ([`proxy_protocol`]) or is closed. Nobody else's is looked at for one.
+    #[must_use]
+    pub fn behind(self, proxies: Arc<[IpNet]>) -> Self {
+        Self { proxies, ..self }
     }
 
     /// Where it listens.
@@ -81,10 +97,11 @@ impl Listener {
         admission: Arc<Admission>,
         stop: CancellationToken,
         tasks: TaskTracker,
-        serve: impl Fn(Arrival) -> F + Send,
+        serve: impl Fn(Arrival) -> F + Send + Sync + 'static,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
+        let serve = Arc::new(serve);
         let mut in_a_row = 0;
         loop {
             let accepted = tokio::select! {
@@ -93,15 +110,7 @@ impl Listener {
                 accepted = self.inner.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    if let Some((arrival, permit)) = self.admit(stream, peer, &admission) {
-                        let served = serve(arrival);
-                        tasks.spawn(async move {
-                            served.await;
-                            drop(permit);
-                        });
-                    }
-                }
+                Ok((stream, peer)) => self.take(stream, peer, &admission, &tasks, &serve),
                 Err(error) if is_of_the_visitor(&error) => {}
                 Err(error) => {
                     tracing::warn!(listener = %self.local, %error, "cannot accept connections for now; raise nofile if this stays");
@@ -116,13 +125,26 @@ impl Listener {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, admission: &Arc<Admission>) -> Option<(Arrival, Permit)> {
+    /// Serves a connection, or closes it.
+    fn take<F>(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        admission: &Arc<Admission>,
+        tasks: &TaskTracker,
+        serve: &Arc<impl Fn(Arrival) -> F + Send + Sync + 'static>,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let permit = match admission.admit(peer.ip()) {
+        let brought = self.proxies.iter().any(|proxies| proxies.contains(&peer.ip()));
+        // A proxy has no share of its own: what it brings counts in that of whom it names.
+        let permit = if brought { admission.admit_anyone() } else { admission.admit(peer.ip()) };
+        let permit = match permit {
             Ok(permit) => permit,
             Err(refused) => {
                 tracing::debug!(visitor = %peer, listener = %self.local, %refused, "a connection was closed at once");
-                return None;
+                return;
             }
         };
         // Fails only for a socket that is already dead, which the first read will tell.
@@ -130,8 +152,41 @@ impl Listener {
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
         let local = stream.local_addr().unwrap_or(self.local);
         let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-        Some((Arrival { stream, peer, local }, permit))
+        let arrival = Arrival { stream, peer, local };
+        if brought {
+            let serve = Arc::clone(serve);
+            tasks.spawn(async move {
+                if let Some((arrival, permit)) = named(arrival, permit).await {
+                    serve(arrival).await;
+                    drop(permit);
+                }
+            });
+        } else {
+            let served = serve(arrival);
+            tasks.spawn(async move {
+                served.await;
+                drop(permit);
+            });
+        }
     }
+}
+
+/// The connection that a proxy has brought, with the names of its two ends.
+async fn named(mut arrival: Arrival, mut permit: Permit) -> Option<(Arrival, Permit)> {
+    let proxy = arrival.peer;
+    match proxy_protocol::read(&mut arrival.stream, HEADER_TIMEOUT).await {
+        Ok(Told::Own) => {}
+        Ok(Told::From { peer, local }) => (arrival.peer, arrival.local) = (peer, local),
+        Err(error) => {
+            tracing::warn!(%proxy, %error, "a connection of a proxy was closed");
+            return None;
+        }
+    }
+    if let Err(refused) = permit.share_of(arrival.peer.ip()) {
+        tracing::debug!(visitor = %arrival.peer, %proxy, %refused, "a connection was closed at once");
+        return None;
+    }
+    Some((arrival, permit))
 }
 
 /// Errors of one connection that was gone before it was accepted (accept(2)); the next one is accepted at once.
@@ -156,6 +211,41 @@ mod tests {
     async fn a_taken_port_is_refused() {
         let first = Listener::bind(local()).unwrap();
         assert_eq!(Listener::bind(first.local_addr()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_names_the_visitor_and_another_cannot() {
+        let admission = Admission::new(AdmissionLimits { connections_max: 9, connections_per_prefix_max: 1 }, &Metrics::new());
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let serve = |mut arrival: Arrival| async move {
+            let mut first = [0; 5];
+            if arrival.stream.read_exact(&mut first).await.is_ok() {
+                let told = format!("{} {} {}", arrival.peer, arrival.local, first.escape_ascii());
+                arrival.stream.write_all(told.as_bytes()).await.unwrap();
+            }
+        };
+        let told = async |proxies: &str, sent: &str| {
+            let listener = Listener::bind(local()).unwrap().behind(Arc::new([proxies.parse().unwrap()]));
+            let mut visitor = TcpStream::connect(listener.local_addr()).await.unwrap();
+            tokio::spawn(listener.run(Arc::clone(&admission), stop.clone(), tasks.clone(), serve));
+            visitor.write_all(sent.as_bytes()).await.unwrap();
+            let mut told = String::new();
+            let _ = visitor.read_to_string(&mut told).await;
+            told
+        };
+        let header = "PROXY TCP4 192.0.2.1 203.0.113.9 12345 443\r\n";
+        assert_eq!(told("127.0.0.0/8", &format!("{header}hello")).await, "192.0.2.1:12345 203.0.113.9:443 hello");
+        assert_eq!(told("127.0.0.0/8", "hello, without a header").await, "", "a header must come");
+        let stranger = told("10.0.0.0/8", &format!("{header}hello")).await;
+        assert!(stranger.starts_with("127.0.0.1:") && stranger.ends_with(" PROXY"), "{stranger}");
+        // The share is the visitor's, not the proxy's.
+        let mut taken = admission.admit_anyone().unwrap();
+        taken.share_of("192.0.2.1".parse().unwrap()).unwrap();
+        assert_eq!(told("127.0.0.0/8", &format!("{header}hello")).await, "");
+        assert!(
+            told("127.0.0.0/8", &format!("{}hello", header.replace("192.0.2.1", "192.0.2.2"))).await.starts_with("192.0.2.2:")
+        );
+        stop.cancel();
     }
 
     #[tokio::test]
