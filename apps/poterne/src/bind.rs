@@ -186,7 +186,8 @@ mod tests {
         let opened = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = opened.local_addr().unwrap();
         let mut sockets = Inherited::of(opened);
-        assert_eq!(listen("edge.http", address, &mut sockets).unwrap().local_addr().unwrap(), address);
+        let listener = listen("edge.http", address, &mut sockets).unwrap();
+        assert_eq!(listener.local_addr().unwrap(), address);
         assert!(listen("edge.http", address, &mut sockets).unwrap_err().is_taken(), "there was one");
     }
 
