@@ -222,6 +222,9 @@ mod tests {
             if arrival.stream.read_exact(&mut first).await.is_ok() {
                 let told = format!("{} {} {}", arrival.peer, arrival.local, first.escape_ascii());
                 arrival.stream.write_all(told.as_bytes()).await.unwrap();
+                arrival.stream.shutdown().await.unwrap();
+                // A socket that is closed with something unread takes back what it said.
+                while let Ok(1..) = arrival.stream.read(&mut first).await {}
             }
         };
         let told = async |proxies: &str, sent: &str| {
