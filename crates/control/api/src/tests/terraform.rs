@@ -192,7 +192,7 @@ async fn settings_of_a_zone() {
         ("min_tls_version", json!("1.3")),
         ("browser_cache_ttl", json!(3600)),
         ("ciphers", json!(["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"])),
-        ("security_header", json!({ "strict_transport_security": header })),
+        ("security_header", json!({ "strict_transport_security": header.clone() })),
     ] {
         let (path, sent) = (format!("{zone}/settings/{setting}"), json!({ "value": value }));
         let told = client.ask("PATCH", &path, sent.clone()).await;
@@ -200,6 +200,12 @@ async fn settings_of_a_zone() {
         assert_eq!(told.result()["value"], value, "no member more");
         assert_eq!(client.get(&path).await.result()["value"], value);
     }
+    // Of an object it sends the members that were changed.
+    let part = json!({ "value": { "strict_transport_security": { "include_subdomains": false } } });
+    let path = format!("{zone}/settings/security_header");
+    client.ask("PATCH", &path, part).await.result();
+    let header = merged(header, json!({ "include_subdomains": false }));
+    assert_eq!(client.get(&path).await.result()["value"], json!({ "strict_transport_security": header }));
     let soa = json!({ "expire": 604_800, "min_ttl": 1800, "refresh": 10000, "retry": 2400, "rname": "hostmaster.terraform.test", "ttl": 3600 });
     for (method, path, sent) in [
         ("PATCH", "dns_settings", json!({ "flatten_all_cnames": false, "soa": soa })),
