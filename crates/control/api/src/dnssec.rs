@@ -43,7 +43,12 @@ pub(crate) fn routes() -> Routes {
     Routes::of("DNSSEC", about)
         .get(at, show, reads(records, "Show how a zone is signed"))
         .patch(at, change, edits(records, "Sign a zone, or sign it no more").body(changes))
-        .delete(at, delete, edits(records, "Forget a zone's keys").about("Refused while a resolver may rely on them."))
+        .delete(
+            at,
+            delete,
+            edits(records, "Forget a zone's keys")
+                .about("Refused while the zone is to be signed; they go once no resolver can rely on them."),
+        )
         .post(
             roll_at,
             roll,
