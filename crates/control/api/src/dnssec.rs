@@ -58,7 +58,8 @@ pub(crate) fn routes() -> Routes {
 
 shown![DnssecObject];
 
-/// How a zone is signed. Of one that is not, everything but the status is null.
+/// How a zone is signed. Of one that is not, everything but the status is null; the switches always are, being not offered: Terraform takes
+/// a false that is told for one that its user must write down.
 #[derive(Default, Serialize, ToSchema)]
 struct DnssecObject {
     status: &'static str,
@@ -94,9 +95,7 @@ impl From<Option<Dnssec>> for DnssecObject {
             key_tag: Some(*key_tag),
             public_key: Some(BASE64_STANDARD.encode(&dnssec.public_key)),
             modified_on: Some(WireTime(Timestamp::from_micros(dnssec.modified_at))),
-            dnssec_multi_signer: Some(false),
-            dnssec_presigned: Some(false),
-            dnssec_use_nsec3: Some(false),
+            ..Self::default()
         }
     }
 }
