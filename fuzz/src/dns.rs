@@ -14,7 +14,10 @@ use poterne_dns_sign::{
 use poterne_dns_wire::{Record, RecordSets, name, rtype};
 use poterne_feed::Change;
 use poterne_keys::{NodeKey, Purpose};
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
+use poterne_model::{
+    AccountId, Name, TunnelId, ZoneId, ZoneStatus,
+    setting::{DnsSettings, OriginSettings},
+};
 use poterne_snapshot::{
     Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, TransferChunk, ZoneDns, ZoneHead, ZoneKeys,
     transfer::{Outgoing, Peer},
@@ -93,7 +96,15 @@ fn world() -> &'static (Snapshot, Arc<Signer>) {
             soa: DnsSettings::default().soa,
             keys: Some(keys(&node_key)),
         };
-        let head = ZoneHead { id, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns) };
+        let head = ZoneHead {
+            id,
+            account: AccountId::from_bytes([2; 16]),
+            apex,
+            status: ZoneStatus::Active,
+            dns: Some(dns),
+            origin: OriginSettings::default(),
+            http3: true,
+        };
         let edge_addresses = vec!["203.0.113.10".parse().expect("an address"), "2001:db8::10".parse().expect("an address")];
         let node = NodeChunk { edge_addresses, edge_protocols: vec!["h2".into()], ..NodeChunk::default() };
         let mut chunks = vec![(ChunkKey::Node, Chunk::Node(node)), (ChunkKey::Zone(id), Chunk::Zone(head))];

@@ -47,8 +47,9 @@ pub fn bodies(data: &[u8]) {
 
 fn settings(body: &At<'_>) {
     for setting in CATALOGUE {
-        if let Ok(normal) = setting.kind.normalise(body) {
-            assert_eq!(setting.kind.normalise(&At::body(&normal)).as_ref(), Ok(&normal), "{}", setting.id);
+        let before = setting.kind.default_value();
+        if let Ok(normal) = setting.kind.normalise(body, &before) {
+            assert_eq!(setting.kind.normalise(&At::body(&normal), &before).as_ref(), Ok(&normal), "{}", setting.id);
         }
         let _ = read_value(setting.id, body);
     }

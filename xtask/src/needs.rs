@@ -46,13 +46,14 @@ const TREE_PROGRAMS: [(&str, &str); 5] =
     [("nsd", "nsd"), ("ldns-signzone", "ldnsutils"), ("faketime", "faketime"), ("ip", "iproute2"), ("unshare", "util-linux")];
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 26] = [
+pub(crate) const PEERS: [Peer; 28] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
     Peer { name: "python", source: Source::Debian { program: "python3", package: "python3" } },
     Peer { name: "websockets", source: Source::Python { module: "websockets", package: "websockets>=13" } },
     Peer { name: "aiohttp", source: Source::Python { module: "aiohttp", package: "aiohttp>=3.10" } },
+    Peer { name: "aioquic", source: Source::Python { module: "aioquic", package: "aioquic>=1.2" } },
     Peer { name: "aiosmtpd", source: Source::Python { module: "aiosmtpd", package: "aiosmtpd>=1.4.6" } },
     Peer { name: "grpc", source: Source::Python { module: "grpc", package: "grpcio>=1.60" } },
     Peer { name: "cloudflare", source: Source::Python { module: "cloudflare", package: "cloudflare>=5" } },
@@ -67,6 +68,7 @@ pub(crate) const PEERS: [Peer; 26] = [
     Peer { name: "dig", source: Source::Debian { program: "dig", package: "bind9-dnsutils" } },
     Peer { name: "delv", source: Source::Debian { program: "delv", package: "bind9-dnsutils" } },
     Peer { name: "nsd", source: Source::Debian { program: "nsd", package: "nsd" } },
+    Peer { name: "pebble", source: Source::Debian { program: "pebble", package: "pebble" } },
     Peer { name: "unbound", source: Source::Debian { program: "unbound", package: "unbound" } },
     Peer { name: "nsd", source: Source::Debian { program: "nsd", package: "nsd" } },
     Peer { name: "knotd", source: Source::Debian { program: "knotd", package: "knot" } },

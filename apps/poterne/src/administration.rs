@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use poterne_control_app::{
-    App, AppError, Caller, ConfigSource, Leads, Service, Settings, TunnelInfo, notice::Notice, outbox::Told, system_clock,
+    App, AppError, Caller, ConfigSource, Leads, PackShown, Service, Settings, TunnelInfo, notice::Notice, outbox::Told,
+    system_clock,
 };
 use poterne_control_courier::Mailer;
 use poterne_control_scout::check::{self, facts::Here};
@@ -15,7 +16,7 @@ use poterne_tunnel_proto::management::token::Resource;
 
 use crate::{
     admin::{
-        protocol::{Answer, ApiToken, Challenge, Connector, Hidden, Login, Tunnel, User, Verb, Zone},
+        protocol::{Answer, ApiToken, Challenge, Connector, Hidden, Login, Pack, Tunnel, User, Verb, Zone},
         server::Administrator,
     },
     backup,
@@ -76,6 +77,10 @@ impl Administration {
             Verb::ZoneAdd { name } => Answer::Zone(zone(&app.zone_add(OPERATOR, &name).await?)),
             Verb::ZoneActivate { name } => Answer::Zone(zone(&app.zone_activate(OPERATOR, &name).await?)),
             Verb::ZoneList {} => Answer::Zones(app.zone_list(OPERATOR).await?.iter().map(zone).collect()),
+            Verb::ZoneCertificates { name } => {
+                let (found, packs) = app.certificate_packs_named(OPERATOR, &name).await?;
+                Answer::Certificates { zone: zone(&found), packs: packs.iter().map(pack).collect() }
+            }
             Verb::ZoneDelete { name, force } => match app.zone_delete_named(OPERATOR, &name, force).await {
                 Ok(deleted) => Answer::ZoneDeleted { zone: zone(&deleted) },
                 Err(error @ AppError::DsAtParent(_)) => Answer::Doubtful { message: error.to_string() },
@@ -257,6 +262,7 @@ pub(crate) async fn open_app(
         management_hostname: config.management_authority(),
         nodes: 1,
         activate: config.control.activate.iter().map(ToString::to_string).collect(),
+        acme: config.acme_settings(),
         sends_mail: config.mail.smtp.is_some(),
         pages: config.pages(),
     };
@@ -294,6 +300,19 @@ fn zone(zone: &poterne_control_app::Zone) -> Zone {
         name: zone.apex.to_string(),
         status: zone.status.as_str().into(),
         name_servers: zone.name_servers.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn pack(shown: &PackShown) -> Pack {
+    let certificate = shown.certificate.as_ref();
+    Pack {
+        hosts: shown.pack.hosts.iter().map(ToString::to_string).collect(),
+        kind: shown.pack.kind.clone(),
+        status: shown.status.to_owned(),
+        issuer: certificate.map(|one| one.issuer.clone()).or_else(|| shown.authority.clone()),
+        expires_at: certificate.and_then(|one| date(one.not_after)),
+        next_at: shown.pack.due_at.and_then(date),
+        error: shown.course.failure.as_ref().map(|failure| failure.trouble.to_string()),
     }
 }
 

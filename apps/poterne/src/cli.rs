@@ -178,6 +178,14 @@ pub enum ZoneVerb {
         #[allow(missing_docs)]
         admin: Admin,
     },
+    /// Show a zone's certificates: which names have one, until when, and what went wrong
+    Certificates {
+        /// The domain, as in example.org
+        name: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
     /// List the zones
     List {
         #[command(flatten)]

@@ -23,7 +23,7 @@ const TRIES: usize = 64;
 pub struct Ports {
     /// Visitors in clear, TCP.
     pub http: u16,
-    /// Visitors over TLS, TCP; and agents that come there over QUIC, UDP.
+    /// Visitors over TLS, TCP, and over QUIC, UDP; agents come there too.
     pub https: u16,
     /// The name server, UDP and TCP.
     pub dns: u16,

@@ -7,7 +7,7 @@ use poterne_tunnel_agent::terminal::plain;
 
 use poterne_control_scout::check::{Level, Report, Topic};
 
-use crate::admin::protocol::{Answer, ApiToken, Login, Tunnel, User, Zone};
+use crate::admin::protocol::{Answer, ApiToken, Login, Pack, Tunnel, User, Zone};
 
 /// An answer as text; always ends with a line break. `now` is in seconds since the Unix epoch.
 pub fn render(answer: &Answer, now: u64) -> String {
@@ -31,6 +31,16 @@ pub fn render(answer: &Answer, now: u64) -> String {
         },
         Answer::Zones(zones) if zones.is_empty() => "No zone yet. Add one: poterne zone add example.org\n".into(),
         Answer::Zones(zones) => table(["NAME", "STATUS", "ID"], zones.iter().map(zone_row)),
+        Answer::Certificates { zone, packs } if packs.is_empty() => format!(
+            "{} has no certificates of its own{}.\n",
+            zone.name,
+            if zone.status == "active" {
+                ": set `directory` under [acme] in poterne.toml to order some"
+            } else {
+                ": it is not active"
+            }
+        ),
+        Answer::Certificates { packs, .. } => certificates(packs),
         Answer::ZoneDeleted { zone } => format!("Zone {} is gone, with all its records.\n", zone.name),
         // Told before anything is printed.
         Answer::Doubtful { message } => format!("{message}\n"),
@@ -261,6 +271,24 @@ fn ago(secs: u64) -> String {
     }
 }
 
+/// Packs, one a line; what went wrong stands below.
+fn certificates(packs: &[Pack]) -> String {
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let row = |pack: &Pack| {
+        let first = pack.hosts.first().cloned().unwrap_or_default();
+        let names =
+            if pack.hosts.len() > 2 { format!("{first} and {} more", pack.hosts.len() - 1) } else { pack.hosts.join(" ") };
+        [names, pack.kind.clone(), pack.status.clone(), or_dash(&pack.issuer), or_dash(&pack.expires_at), or_dash(&pack.next_at)]
+    };
+    let mut text = table(["NAMES", "KIND", "STATUS", "BY", "UNTIL", "NEXT"], packs.iter().map(row));
+    for pack in packs {
+        if let Some(error) = &pack.error {
+            let _ = writeln!(text, "\n{}: {}", plain(&pack.hosts.join(" ")), plain(error));
+        }
+    }
+    text
+}
+
 /// Columns as wide as their widest cell, two spaces apart.
 fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let rows = rows.map(|row| row.map(|cell| plain(&cell)));
@@ -289,6 +317,25 @@ mod tests {
         assert_eq!(render(&answer, 0), "NAME         STATUS   ID\nexample.org  pending  0123\na.b          active   0123\n");
         assert!(render(&Answer::Zones(vec![]), 0).contains("poterne zone add"));
         assert!(render(&Answer::Tunnels(vec![]), 0).contains("poterne tunnel create"));
+    }
+
+    #[test]
+    fn certificates_say_until_when_and_what_went_wrong() {
+        let pack = |hosts: &[&str], error: Option<&str>| Pack {
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+            kind: "universal".into(),
+            status: "active".into(),
+            issuer: Some("CA".into()),
+            expires_at: Some("2027-01-01T00:00:00Z".into()),
+            next_at: None,
+            error: error.map(str::to_owned),
+        };
+        let packs = vec![pack(&["*.a.b", "a.b"], None), pack(&["x", "y", "z"], Some("no \u{1b}record"))];
+        let text = render(&Answer::Certificates { zone: zone("a.b", "active"), packs }, 0);
+        assert!(text.contains("*.a.b a.b     universal  active  CA  2027-01-01T00:00:00Z  -\n"), "{text}");
+        assert!(text.contains("x and 2 more") && text.ends_with("\nx y z: no \u{fffd}record\n"), "{text}");
+        let none = Answer::Certificates { zone: zone("a.b", "active"), packs: Vec::new() };
+        assert!(render(&none, 0).contains("[acme]"));
     }
 
     #[test]

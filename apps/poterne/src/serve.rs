@@ -20,9 +20,6 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
     process::start_logs("info")?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "poterne starts");
     process::raise_descriptor_limit();
-    for key in config.without_effect() {
-        tracing::warn!("{key} is set and has no effect in this version");
-    }
     let stop = CancellationToken::new();
     process::stop_on_signals(stop.clone())?;
     let state = StateDir::hold(&config.node.state_dir)?;

@@ -32,6 +32,7 @@ pub async fn zone(verb: ZoneVerb) -> anyhow::Result<ExitCode> {
         ZoneVerb::Add { name, admin } => run(Verb::ZoneAdd { name }, admin).await,
         ZoneVerb::Activate { name, admin } => run(Verb::ZoneActivate { name }, admin).await,
         ZoneVerb::Delete { name, force, admin } => zone_delete(name, force, &admin).await,
+        ZoneVerb::Certificates { name, admin } => run(Verb::ZoneCertificates { name }, admin).await,
         ZoneVerb::List { admin } => run(Verb::ZoneList {}, admin).await,
     }
 }

@@ -107,7 +107,7 @@ async fn resolve(target: &Target) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// Whether this machine has the address: the kernel would then send from it to itself. Asking sends nothing.
-fn is_own(address: SocketAddr) -> bool {
+pub fn is_own(address: SocketAddr) -> bool {
     let any: SocketAddr = if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let local = UdpSocket::bind(any).and_then(|socket| {
         socket.connect(address)?;

@@ -1,6 +1,6 @@
 //! Where what a user has written down may lead (design §4, SSRF).
 //!
-//! A webhook's URL, and one day an origin's, is a stranger's word, and this node stands where a stranger does not: beside loopback
+//! A webhook's URL, and where a record leads, is a stranger's word, and this node stands where a stranger does not: beside loopback
 //! services, private networks, and the addresses by which clouds tell machines their secrets. So:
 //!
 //! ```text

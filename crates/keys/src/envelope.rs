@@ -47,6 +47,8 @@ pub enum Purpose {
     CookieSecret,
     /// A secret that is shared with another name server.
     TsigKey,
+    /// An account with a certificate authority.
+    AcmeAccount,
 }
 
 /// Why sealed bytes did not open.
@@ -89,6 +91,7 @@ impl Purpose {
             Self::ZoneKey => "zone-key",
             Self::CookieSecret => "cookie-secret",
             Self::TsigKey => "tsig-key",
+            Self::AcmeAccount => "acme-account",
         }
     }
 }

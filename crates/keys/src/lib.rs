@@ -13,12 +13,14 @@
 #![forbid(unsafe_code)]
 
 mod ca;
+mod certificate_key;
 mod envelope;
 mod es256;
 mod node_key;
 mod secret;
 
 pub use ca::{CaError, CaSpec, Leaf, LocalCa};
+pub use certificate_key::{CertificateKey, CertificateKeyError};
 pub use envelope::{DataKey, EnvelopeError, KeyId, KeyRing, Purpose};
 pub use es256::{SigningKey, es256_verifies};
 pub use node_key::{KeyFileError, NodeKey, read_private_file, write_private_file};

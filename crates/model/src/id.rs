@@ -145,6 +145,8 @@ uuid_ids! {
     RouteId = "route id";
     /// A virtual network: what keeps routes of equal addresses apart.
     VirtualNetworkId = "virtual network id";
+    /// Names that one certificate is for, and then the next.
+    CertificatePackId = "certificate pack id";
 }
 
 hex_ids! {
@@ -190,6 +192,8 @@ hex_ids! {
     NotificationPolicyId = "notification policy id";
     /// What a certificate authority asks to be shown, once.
     ChallengeId = "challenge id";
+    /// A certificate; the one that replaces it has another.
+    CertificateId = "certificate id";
     /// A network that other name servers ask from.
     AclId = "ACL id";
     /// Another name server.

@@ -56,9 +56,10 @@ pub mod zone_life;
 
 pub use entry::{Draft, Entry, EntryError};
 pub use id::{
-    AccessRuleId, AccountId, AclId, AuditId, ChallengeId, ConnectionId, ConnectorId, IdError, ListId, ListItemId,
-    ListOperationId, MembershipId, NoticeId, NotificationPolicyId, PasskeyId, PeerId, PermissionGroupId, PolicyId, RecordId,
-    RouteId, RuleId, RulesetId, SessionId, TokenId, TsigId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
+    AccessRuleId, AccountId, AclId, AuditId, CertificateId, CertificatePackId, ChallengeId, ConnectionId, ConnectorId, IdError,
+    ListId, ListItemId, ListOperationId, MembershipId, NoticeId, NotificationPolicyId, PasskeyId, PeerId, PermissionGroupId,
+    PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TsigId, TunnelId, UserId, VirtualNetworkId, WebhookId,
+    ZoneId,
 };
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};

@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 
 use poterne_feed::Change;
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus};
+use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::OriginSettings};
 use poterne_snapshot::{Chunk, ChunkKey, Lookup, NameChunk, Snapshot, Target, ZoneHead};
 
 const NAMES: u32 = 100_000;
@@ -22,7 +22,15 @@ fn loaded() -> Snapshot {
 fn everything() -> Change {
     let zone = ZoneId::from_bytes([1; 16]);
     let apex = Name::parse("example.com").expect("a name");
-    let head = ZoneHead { id: zone, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: None };
+    let head = ZoneHead {
+        id: zone,
+        account: AccountId::from_bytes([2; 16]),
+        apex,
+        status: ZoneStatus::Active,
+        dns: None,
+        origin: OriginSettings::default(),
+        http3: true,
+    };
     let names = (0..NAMES).map(|number| name_chunk(zone, number, 0));
     let chunks = std::iter::once((ChunkKey::Zone(zone).encode(), Some(Chunk::Zone(head).encode()))).chain(names).collect();
     Change { generation: 1, chunks }

@@ -8,7 +8,10 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use poterne_dns_wire::RecordSets;
-use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus, setting::dns::Soa};
+use poterne_model::{
+    AccountId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus,
+    setting::{OriginSettings, dns::Soa},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod before;
@@ -23,10 +26,16 @@ pub const CHUNK_VERSION: u8 = 1;
 pub const NODE_CHUNK_VERSION: u8 = 4;
 
 /// Version of a zone's head as it is written.
-pub const ZONE_HEAD_VERSION: u8 = 3;
+pub const ZONE_HEAD_VERSION: u8 = 4;
 
 /// Version of a name's chunk as it is written.
 pub const NAME_CHUNK_VERSION: u8 = 2;
+
+/// Version of a certificate's chunk as it is written; none was ever written in the one before.
+pub const CERTIFICATE_CHUNK_VERSION: u8 = 2;
+
+/// Version of the chunk of a challenge that is not shown by a record: those of before knew no other, and read the first version on.
+pub const CHALLENGE_CHUNK_VERSION: u8 = 2;
 
 /// Longest body accepted, in bytes. The largest real one is a tunnel's configuration, which the API bounds at 1 MiB.
 pub const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -44,17 +53,13 @@ pub enum ChunkKey {
     Name(ZoneId, Name),
     /// A tunnel.
     Tunnel(TunnelId),
-    /// A certificate.
-    Certificate(CertificateId),
+    /// A pack's certificate, however often it is renewed.
+    Certificate(CertificatePackId),
     /// What a certificate authority asks to be shown.
     Challenge(ChallengeId),
     /// Who may have a zone whole, or where it comes from.
     Transfer(ZoneId),
 }
-
-/// A certificate, however often it is renewed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CertificateId(pub [u8; 16]);
 
 /// Any chunk with its key's meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +130,10 @@ pub struct ZoneHead {
     /// What the name server says of the zone itself. None until all of its names are here: it answers then that it is not ready, since
     /// a resolver would keep in mind that a name did not exist.
     pub dns: Option<ZoneDns>,
+    /// What the edge obeys on its way to the zone's origins.
+    pub origin: OriginSettings,
+    /// Whether visitors are offered HTTP/3, and may come by it.
+    pub http3: bool,
 }
 
 /// What the name server says of a zone itself.
@@ -241,15 +250,17 @@ pub struct RemoteConfig {
 /// A certificate for visitors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateChunk {
-    /// The certificate.
-    pub id: CertificateId,
+    /// Its pack, which has one at a time.
+    pub id: CertificatePackId,
     /// The names it is for; a wildcard covers one label.
     pub names: Vec<Name>,
     /// DER, leaf first.
     pub chain: Vec<Bytes>,
     /// The private key (PKCS#8 DER), wrapped for the node.
     pub key: Bytes,
-    /// End of validity, seconds since the Unix epoch; of two certificates for a name the later one is used.
+    /// Of two certificates for a name, that of the greater rank is used: what somebody brought before what was ordered by itself.
+    pub rank: u8,
+    /// End of validity, seconds since the Unix epoch; of two certificates of equal rank the later one is used.
     pub not_after: u64,
 }
 
@@ -277,6 +288,32 @@ pub enum Shown {
         /// Its data, one string behind its length (RFC 1035 §3.3.14).
         data: Bytes,
     },
+    /// By a text at a path (RFC 8555 §8.3).
+    Http {
+        /// The host that is asked.
+        host: Name,
+        /// The last segment of the path.
+        token: String,
+        /// What is answered.
+        text: String,
+    },
+    /// In a handshake for `acme-tls/1` (RFC 8737).
+    TlsAlpn {
+        /// The name that is asked for.
+        host: Name,
+        /// What the certificate says in its `acmeIdentifier` extension.
+        digest: [u8; 32],
+    },
+}
+
+impl Shown {
+    /// The name at which it is looked for: the record's owner, or the host.
+    pub fn owner(&self) -> &Name {
+        match self {
+            Self::Txt { owner, .. } => owner,
+            Self::Http { host, .. } | Self::TlsAlpn { host, .. } => host,
+        }
+    }
 }
 
 impl ChallengeChunk {
@@ -289,6 +326,8 @@ impl ChallengeChunk {
     fn is_whole(&self) -> bool {
         match &self.shown {
             Shown::Txt { data, .. } => data.first().is_some_and(|length| usize::from(*length) + 1 == data.len()),
+            Shown::Http { token, .. } => !token.is_empty(),
+            Shown::TlsAlpn { .. } => true,
         }
     }
 }
@@ -337,8 +376,9 @@ impl Chunk {
             Self::Zone(chunk) => encode_as(ZONE_HEAD_VERSION, chunk),
             Self::Name(chunk) => encode_as(NAME_CHUNK_VERSION, chunk),
             Self::Tunnel(chunk) => encode(chunk),
-            Self::Certificate(chunk) => encode(chunk),
-            Self::Challenge(chunk) => encode(chunk),
+            Self::Certificate(chunk) => encode_as(CERTIFICATE_CHUNK_VERSION, chunk),
+            Self::Challenge(chunk) if matches!(chunk.shown, Shown::Txt { .. }) => encode(chunk),
+            Self::Challenge(chunk) => encode_as(CHALLENGE_CHUNK_VERSION, chunk),
             Self::Transfer(chunk) => encode(chunk),
         })
     }
@@ -359,6 +399,7 @@ impl Chunk {
             ChunkKey::Zone(_) => Self::Zone(match bytes.first() {
                 Some(&1) => decode_as::<before::ZoneHead1>(1, bytes)?.into(),
                 Some(&2) => decode_as::<before::ZoneHead2>(2, bytes)?.into(),
+                Some(&3) => decode_as::<before::ZoneHead3>(3, bytes)?.into(),
                 _ => decode_as(ZONE_HEAD_VERSION, bytes)?,
             }),
             ChunkKey::Name(..) => Self::Name(match bytes.first() {
@@ -366,8 +407,11 @@ impl Chunk {
                 _ => decode_as(NAME_CHUNK_VERSION, bytes)?,
             }),
             ChunkKey::Tunnel(_) => Self::Tunnel(decode(bytes)?),
-            ChunkKey::Certificate(_) => Self::Certificate(decode(bytes)?),
-            ChunkKey::Challenge(_) => Self::Challenge(decode(bytes)?),
+            ChunkKey::Certificate(_) => Self::Certificate(decode_as(CERTIFICATE_CHUNK_VERSION, bytes)?),
+            ChunkKey::Challenge(_) => Self::Challenge(match bytes.first() {
+                Some(&CHALLENGE_CHUNK_VERSION) => decode_as(CHALLENGE_CHUNK_VERSION, bytes)?,
+                _ => decode(bytes)?,
+            }),
             ChunkKey::Transfer(_) => Self::Transfer(decode(bytes)?),
         };
         let agrees = match (key, &chunk) {
@@ -419,7 +463,7 @@ mod tests {
             ChunkKey::Zone(zone),
             ChunkKey::Name(zone, Name::parse("*.example.com").unwrap()),
             ChunkKey::Tunnel(id),
-            ChunkKey::Certificate(CertificateId([3; 16])),
+            ChunkKey::Certificate(CertificatePackId::from_bytes([3; 16])),
             ChunkKey::Challenge(ChallengeId::from_bytes([4; 16])),
             ChunkKey::Transfer(zone),
         ] {
@@ -460,7 +504,8 @@ mod tests {
         let (id, account, apex) =
             (ZoneId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), Name::parse("example.com").unwrap());
         let old = before::ZoneHead1 { id, account, apex: apex.clone(), status: ZoneStatus::Active };
-        let head = ZoneHead { id, account, apex: apex.clone(), status: ZoneStatus::Active, dns: None };
+        let origin = OriginSettings::default();
+        let head = ZoneHead { id, account, apex: apex.clone(), status: ZoneStatus::Active, dns: None, origin, http3: true };
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode(&old)).unwrap(), Chunk::Zone(head.clone()));
         let soa = poterne_model::setting::DnsSettings::default().soa;
         let dns = before::ZoneDns2 {
@@ -484,7 +529,12 @@ mod tests {
         let read = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(2, &old)).unwrap(), read);
         dns.keys = Some(ZoneKeys { signed: RecordSets::default(), algorithm: 13, key: Bytes::from_static(b"sealed") });
-        let signed = Chunk::Zone(ZoneHead { dns: Some(dns), ..head });
+        let ZoneHead { status, .. } = head;
+        let old = before::ZoneHead3 { id, account, apex: apex.clone(), status, dns: Some(dns.clone()) };
+        let read = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
+        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(3, &old)).unwrap(), read);
+        let origin = OriginSettings { ssl: poterne_model::setting::SslMode::Strict, read_timeout_secs: 6000, http2: false };
+        let signed = Chunk::Zone(ZoneHead { dns: Some(dns), origin, http3: false, ..head });
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &signed.encode()).unwrap(), signed);
         assert!(!format!("{signed:?}").contains("sealed"));
         let target = Some(Target::Tunnel(TunnelId::from_bytes([7; 16])));
@@ -506,6 +556,19 @@ mod tests {
         for wrong in [&b""[..], b"\x05text", b"\x03text"] {
             assert!(Chunk::decode(&ChunkKey::Challenge(id), &Chunk::Challenge(of(wrong)).encode()).is_err());
         }
+        let host = Name::parse("www.example.com").unwrap();
+        for shown in [
+            Shown::Http { host: host.clone(), token: "t".into(), text: "t.key".into() },
+            Shown::TlsAlpn { host: host.clone(), digest: [7; 32] },
+        ] {
+            let chunk = Chunk::Challenge(ChallengeChunk { shown, ..of(b"\0") });
+            let octets = chunk.encode();
+            assert_eq!(octets[0], CHALLENGE_CHUNK_VERSION, "whoever knows records alone says so");
+            assert_eq!(Chunk::decode(&ChunkKey::Challenge(id), &octets).unwrap(), chunk);
+        }
+        let nameless = Shown::Http { host, token: String::new(), text: String::new() };
+        let nameless = Chunk::Challenge(ChallengeChunk { shown: nameless, ..of(b"\0") });
+        assert!(Chunk::decode(&ChunkKey::Challenge(id), &nameless.encode()).is_err());
         let live = |now_secs| of(b"\0").is_live(now_secs);
         assert!(live(99) && live(u32::MAX) && !live(100) && !live(1000));
     }

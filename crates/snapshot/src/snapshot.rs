@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use poterne_feed::{Change, Key};
-use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId, name};
+use poterne_model::{AccountId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId, name};
 
 use crate::{
-    AccountChunk, CertificateChunk, CertificateId, ChallengeChunk, Chunk, ChunkError, ChunkKey, NodeChunk, Shown, Target,
-    TunnelChunk, Zone, ZoneHead, tree::PageTree,
+    AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, NodeChunk, Shown, Target, TunnelChunk, Zone,
+    ZoneHead, tree::PageTree,
 };
 
 /// What a node obeys: immutable, numbered, complete. Cloning costs a few reference counts.
@@ -22,7 +22,7 @@ pub struct Snapshot {
     shared: PageTree<ZoneId, ()>,
     apexes: PageTree<Name, Apex>,
     tunnels: PageTree<TunnelId, Arc<TunnelChunk>>,
-    certificates: PageTree<CertificateId, Arc<CertificateChunk>>,
+    certificates: PageTree<CertificatePackId, Arc<CertificateChunk>>,
     certificate_names: PageTree<Name, CertificatesOfName>,
     challenges: PageTree<ChallengeId, Arc<ChallengeChunk>>,
     /// Those shown at each owner name, whichever zone they are for.
@@ -36,7 +36,7 @@ struct Apex {
     waiting: BTreeSet<ZoneId>,
 }
 
-/// Certificates for a name and for `*.` and the name, the one valid longest last.
+/// Certificates for a name and for `*.` and the name: by rank, and of equal rank the one valid longest last.
 #[derive(Clone, Default)]
 struct CertificatesOfName {
     exact: Vec<Arc<CertificateChunk>>,
@@ -194,9 +194,38 @@ impl Snapshot {
         exact.or_else(|| self.certificate_names.get(sni.split_once('.')?.1)?.wildcard.last())
     }
 
-    /// The challenges that zones of some account show at an owner name, by id, those too whose time is over. `owner` is in canonical form.
+    /// A pack's certificate.
+    pub fn certificate_of(&self, id: CertificatePackId) -> Option<&Arc<CertificateChunk>> {
+        self.certificates.get(&id)
+    }
+
+    /// The challenges that zones of some account show at an owner name or a host, by id, those too whose time is over. `owner` is in
+    /// canonical form.
     pub fn challenges(&self, owner: &str) -> &[Arc<ChallengeChunk>] {
         self.challenge_owners.get(owner).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// What is answered at the path of a token on a host (RFC 8555 §8.3), by the zone that answers for the host and for its time alone.
+    pub fn http_challenge(&self, host: &str, token: &str, now_secs: u32) -> Option<&str> {
+        self.challenges_of_host(host, now_secs).find_map(|challenge| match &challenge.shown {
+            Shown::Http { token: shown, text, .. } if shown == token => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// What the certificate for `acme-tls/1` says on a host (RFC 8737 §3), as above.
+    pub fn tls_challenge(&self, host: &str, now_secs: u32) -> Option<[u8; 32]> {
+        self.challenges_of_host(host, now_secs).find_map(|challenge| match challenge.shown {
+            Shown::TlsAlpn { digest, .. } => Some(digest),
+            _ => None,
+        })
+    }
+
+    fn challenges_of_host(&self, host: &str, now_secs: u32) -> impl Iterator<Item = &ChallengeChunk> {
+        let all = self.challenges(host);
+        let zone = if all.is_empty() { None } else { self.zone_over(host) }.map(|zone| zone.head());
+        let zone = zone.filter(|zone| zone.status.serves()).map(|zone| zone.id);
+        all.iter().map(|challenge| &**challenge).filter(move |one| Some(one.zone) == zone && one.is_live(now_secs))
     }
 
     /// Whether exactly this chunk is in force.
@@ -406,7 +435,7 @@ impl Snapshot {
     }
 
     fn show(&mut self, challenge: &Arc<ChallengeChunk>) {
-        let Shown::Txt { owner, .. } = &challenge.shown;
+        let owner = challenge.shown.owner();
         let mut shown = self.challenge_owners.get(owner.as_str()).cloned().unwrap_or_default();
         shown.push(Arc::clone(challenge));
         shown.sort_by_key(|challenge| challenge.id);
@@ -414,7 +443,7 @@ impl Snapshot {
     }
 
     fn hide(&mut self, challenge: &ChallengeChunk) {
-        let Shown::Txt { owner, .. } = &challenge.shown;
+        let owner = challenge.shown.owner();
         let Some(mut shown) = self.challenge_owners.remove(owner.as_str()) else { return };
         shown.retain(|other| other.id != challenge.id);
         if !shown.is_empty() {
@@ -428,7 +457,7 @@ impl Snapshot {
             let mut of = self.certificate_names.get(anchor.as_str()).cloned().unwrap_or_default();
             let certificates = if wildcard { &mut of.wildcard } else { &mut of.exact };
             certificates.push(certificate.clone());
-            certificates.sort_by_key(|certificate| (certificate.not_after, certificate.id));
+            certificates.sort_by_key(|certificate| (certificate.rank, certificate.not_after, certificate.id));
             self.certificate_names.insert(anchor, of);
         }
     }

@@ -3,15 +3,23 @@
 use std::{fs, path::Path};
 
 use poterne_feed::Change;
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus};
+use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus, setting::OriginSettings};
 
-use crate::{Applied, Chunk, ChunkKey, Keeper, Lookup, NameChunk, Snapshot, Target, ZoneHead, follow};
+use crate::{Applied, ChallengeChunk, Chunk, ChunkKey, Keeper, Lookup, NameChunk, Shown, Snapshot, Target, ZoneHead, follow};
 
 const ZONE: ZoneId = ZoneId::from_bytes([1; 16]);
 
 fn head(status: ZoneStatus) -> (ChunkKey, Chunk) {
     let apex = Name::parse("example.com").unwrap();
-    let head = ZoneHead { id: ZONE, account: AccountId::from_bytes([2; 16]), apex, status, dns: None };
+    let head = ZoneHead {
+        id: ZONE,
+        account: AccountId::from_bytes([2; 16]),
+        apex,
+        status,
+        dns: None,
+        origin: OriginSettings::default(),
+        http3: true,
+    };
     (ChunkKey::Zone(ZONE), Chunk::Zone(head))
 }
 
@@ -226,7 +234,15 @@ async fn the_node_tells_what_became_of_each_change() {
 fn a_pending_zone_hides_nothing_and_the_most_specific_serving_zone_answers() {
     let own = |id: u8, apex: &str, status| {
         let id = ZoneId::from_bytes([id; 16]);
-        let head = ZoneHead { id, account: AccountId::from_bytes([9; 16]), apex: Name::parse(apex).unwrap(), status, dns: None };
+        let head = ZoneHead {
+            id,
+            account: AccountId::from_bytes([9; 16]),
+            apex: Name::parse(apex).unwrap(),
+            status,
+            dns: None,
+            origin: OriginSettings::default(),
+            http3: true,
+        };
         (ChunkKey::Zone(id), Chunk::Zone(head))
     };
     let first = change(
@@ -257,19 +273,72 @@ fn a_pending_zone_hides_nothing_and_the_most_specific_serving_zone_answers() {
 
 #[test]
 fn of_two_certificates_the_later_serves_and_wildcards_cover_one_label() {
-    use crate::{CertificateChunk, CertificateId};
-    let certificate = |id: u8, names: &[&str], not_after| {
+    use poterne_model::CertificatePackId;
+
+    use crate::CertificateChunk;
+    let ranked = |id: u8, names: &[&str], rank, not_after| {
         let names = names.iter().map(|name| Name::parse(name).unwrap()).collect();
-        let id = CertificateId([id; 16]);
-        let chunk = CertificateChunk { id, names, chain: Vec::new(), key: bytes::Bytes::new(), not_after };
+        let id = CertificatePackId::from_bytes([id; 16]);
+        let chunk = CertificateChunk { id, names, chain: Vec::new(), key: bytes::Bytes::new(), rank, not_after };
         (ChunkKey::Certificate(id), Chunk::Certificate(chunk))
     };
+    let certificate = |id: u8, names: &[&str], not_after| ranked(id, names, 0, not_after);
     let first = change(1, vec![certificate(1, &["example.com", "*.example.com"], 10), certificate(2, &["a.example.com"], 5)]);
     let (_, one) = Snapshot::default().apply(&first).unwrap();
     let (_, two) = one.apply(&change(2, vec![certificate(3, &["*.example.com"], 20)])).unwrap();
-    let id = |snapshot: &Snapshot, sni: &str| snapshot.certificate(sni).map(|certificate| certificate.id.0[0]);
+    let id = |snapshot: &Snapshot, sni: &str| snapshot.certificate(sni).map(|certificate| certificate.id.as_bytes()[0]);
     assert_eq!((id(&one, "a.example.com"), id(&one, "b.example.com"), id(&one, "a.b.example.com")), (Some(2), Some(1), None));
     assert_eq!((id(&two, "b.example.com"), id(&two, "example.com"), id(&one, "b.example.com")), (Some(3), Some(1), Some(1)));
-    let gone = Change { generation: 3, chunks: vec![(ChunkKey::Certificate(CertificateId([3; 16])).encode(), None)] };
+    let gone =
+        Change { generation: 3, chunks: vec![(ChunkKey::Certificate(CertificatePackId::from_bytes([3; 16])).encode(), None)] };
     assert_eq!(id(&two.apply(&gone).unwrap().1, "b.example.com"), Some(1));
+    let (_, brought) = two.apply(&change(3, vec![ranked(4, &["*.example.com"], 3, 7)])).unwrap();
+    assert_eq!(id(&brought, "b.example.com"), Some(4), "what somebody brought is used before what lasts longer");
+}
+
+#[test]
+fn a_host_is_proven_by_its_own_zone_for_its_time() {
+    let shown = |id: u8, zone, host: &str, shown: fn(Name) -> Shown| {
+        let id = ChallengeId::from_bytes([id; 16]);
+        let shown = shown(Name::parse(host).unwrap());
+        (ChunkKey::Challenge(id), Chunk::Challenge(ChallengeChunk { id, zone, expires_at: 100, shown }))
+    };
+    let http: fn(Name) -> Shown = |host| Shown::Http { host, token: "token".into(), text: "token.key".into() };
+    let tls: fn(Name) -> Shown = |host| Shown::TlsAlpn { host, digest: [7; 32] };
+    let stranger = ZoneId::from_bytes([9; 16]);
+    let (account, apex) = (AccountId::from_bytes([8; 16]), Name::parse("www.example.com").unwrap());
+    let waiting = ZoneHead {
+        id: stranger,
+        account,
+        apex,
+        status: ZoneStatus::Pending,
+        dns: None,
+        origin: OriginSettings::default(),
+        http3: true,
+    };
+    let (_, snapshot) = Snapshot::default()
+        .apply(&change(
+            1,
+            vec![
+                head(ZoneStatus::Active),
+                (ChunkKey::Zone(stranger), Chunk::Zone(waiting)),
+                shown(1, ZONE, "www.example.com", http),
+                shown(2, ZONE, "www.example.com", tls),
+                shown(3, stranger, "a.www.example.com", http),
+            ],
+        ))
+        .unwrap();
+    assert_eq!(snapshot.http_challenge("www.example.com", "token", 99), Some("token.key"));
+    for (host, token, now_secs) in [
+        ("www.example.com", "token", 100),
+        ("www.example.com", "toke", 99),
+        ("example.com", "token", 99),
+        ("a.www.example.com", "token", 99),
+    ] {
+        assert_eq!(snapshot.http_challenge(host, token, now_secs), None, "{host} {token}");
+    }
+    assert_eq!(
+        (snapshot.tls_challenge("www.example.com", 99), snapshot.tls_challenge("www.example.com", 100)),
+        (Some([7; 32]), None)
+    );
 }

@@ -208,7 +208,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use poterne_dns_wire::{Record, RecordSets};
-    use poterne_model::{AccountId, TunnelId, ZoneId, ZoneStatus, name};
+    use poterne_model::{AccountId, TunnelId, ZoneId, ZoneStatus, name, setting::OriginSettings};
     use proptest::prelude::*;
 
     use super::*;
@@ -220,6 +220,8 @@ mod tests {
             apex: Name::parse("example.com").unwrap(),
             status: ZoneStatus::Active,
             dns: None,
+            origin: OriginSettings::default(),
+            http3: true,
         })
     }
 

@@ -13,6 +13,7 @@
 //! * [`dig`]: who asks the name server;
 //! * [`network`]: a network of a test's own; [`tree`]: a root, a top-level domain and whatever hangs on it, within one;
 //! * [`name_server`]: other name servers, which share zones with the node;
+//! * [`pebble`]: a certificate authority;
 //! * [`failures`]: what goes wrong beneath a node;
 //! * [`reserved`]: ports for servers that must be told one;
 //! * [`process`]: child processes that end with their owner.
@@ -29,6 +30,7 @@ pub mod name_server;
 pub mod network;
 pub mod node;
 pub mod origin;
+pub mod pebble;
 pub mod peer;
 pub mod postgres;
 pub mod process;

@@ -1,4 +1,4 @@
-//! Local services.
+//! Local services, and origins.
 
 use std::{
     fs,
@@ -19,15 +19,29 @@ use crate::{
 pub struct Nginx {
     /// Where it listens.
     pub url: String,
-    _process: Running,
-    _reserved: Reserved,
+    /// The process.
+    pub process: Running,
+    _reserved: Option<Reserved>,
 }
 
 impl Nginx {
-    /// Serves `dir/www`.
+    /// Serves `dir/www`, as a local service.
     pub fn start(dir: &Path) -> Self {
         let reserved = Reserved::new();
-        let port = reserved.port;
+        let at = format!("127.0.0.1:{}", reserved.port);
+        Self::serve(dir, &at, &format!("listen {at};"), Some(reserved))
+    }
+
+    /// Serves `dir/www` as an origin: at the ports that the world knows, of an address in the test's own network. The certificate and key are
+    /// files.
+    pub fn straight(dir: &Path, address: &str, certificate: &Path, key: &Path) -> Self {
+        let (certificate, key) = (certificate.display(), key.display());
+        let listen =
+            format!("listen {address}:80; listen {address}:443 ssl; ssl_certificate {certificate}; ssl_certificate_key {key};");
+        Self::serve(dir, &format!("{address}:80"), &listen, None)
+    }
+
+    fn serve(dir: &Path, at: &str, listen: &str, reserved: Option<Reserved>) -> Self {
         let www = dir.join("www");
         fs::create_dir_all(&www).unwrap();
         fs::write(www.join("hello"), "Hello, world\n").unwrap();
@@ -38,7 +52,8 @@ impl Nginx {
             events {{ worker_connections 512; }}
             http {{ access_log off; client_max_body_size 0; default_type text/plain;
               client_body_temp_path {d}/b; proxy_temp_path {d}/p; fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
-              server {{ listen 127.0.0.1:{port}; root {d}/www;
+              server {{ {listen} root {d}/www;
+                location = /way {{ return 200 \"$scheme|$ssl_server_name|$connection_requests\"; }}
                 location = /host {{ return 200 \"$host|$http_x_forwarded_proto|$http_cf_connecting_ip\"; }} }} }}"
         );
         let file = dir.join("nginx.conf");
@@ -47,8 +62,8 @@ impl Nginx {
         let mut command = Command::new(nginx);
         command.arg("-c").arg(&file).arg("-p").arg(dir).stdin(Stdio::null()).stderr(Stdio::null());
         let process = Running::start(&mut command);
-        eventually("nginx answers", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Self { url: format!("http://127.0.0.1:{port}"), _process: process, _reserved: reserved }
+        eventually("nginx answers", || TcpStream::connect(at).is_ok());
+        Self { url: format!("http://{at}"), process, _reserved: reserved }
     }
 }
 

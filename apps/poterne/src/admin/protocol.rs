@@ -25,6 +25,9 @@ pub enum Verb {
         name: String,
     },
     ZoneList {},
+    ZoneCertificates {
+        name: String,
+    },
     ZoneDelete {
         name: String,
         force: bool,
@@ -128,6 +131,10 @@ impl std::fmt::Debug for Hidden {
 pub enum Answer {
     Zone(Zone),
     Zones(Vec<Zone>),
+    Certificates {
+        zone: Zone,
+        packs: Vec<Pack>,
+    },
     ZoneDeleted {
         zone: Zone,
     },
@@ -233,6 +240,25 @@ pub struct Zone {
     /// What it should be delegated to; an older node tells none.
     #[serde(default)]
     pub name_servers: Vec<String>,
+}
+
+/// A certificate pack, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pack {
+    /// Its names.
+    pub hosts: Vec<String>,
+    /// `universal`, `total_tls`, `advanced` or `sni_custom`.
+    pub kind: String,
+    /// By the API's word.
+    pub status: String,
+    /// Who issued its certificate, or else who is asked.
+    pub issuer: Option<String>,
+    /// Until when its certificate is good, RFC 3339.
+    pub expires_at: Option<String>,
+    /// When it is ordered, renewed or tried next.
+    pub next_at: Option<String>,
+    /// What went wrong last.
+    pub error: Option<String>,
 }
 
 /// A challenge, as it is shown.
@@ -443,6 +469,7 @@ mod tests {
     async fn requests_and_answers_survive_the_way() {
         let verbs = [
             Verb::ZoneList {},
+            Verb::ZoneCertificates { name: "example.org".into() },
             Verb::ZoneAdd { name: "example.org".into() },
             Verb::TunnelRoute {
                 hostname: "a.example.org".into(),

@@ -48,7 +48,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("tunnel", "The agents' side: where they dial in, and what tunnels are called."),
     ("dns", "The name server: who answers for your zones."),
     ("control", "The control plane: API, store, operator's decisions."),
-    ("acme", "Certificates of a public authority. Not built yet: these keys are read and have no effect."),
+    (
+        "acme",
+        "Certificates of public authorities. Without `directory` none is ordered, and the node's own authority vouches for all names.",
+    ),
     ("mail", "Outgoing mail: invitations, new passwords, and what notification policies ask for. Without `smtp` none is sent."),
 ];
 
@@ -74,7 +77,8 @@ pub const KEYS: &[Key] = &[
     key!("edge" "http" List Is(r#"["[::]:80"]"#),
         "Where visitors are received in clear; [::] is every address, IPv4 and IPv6. Empty: nowhere."),
     key!("edge" "https" List Is(r#"["[::]:443"]"#),
-        "Where visitors are received over TLS. Agents whose network lets nothing else out are received here too."),
+        "Where visitors are received over TLS, by TCP and, for HTTP/3, by UDP. Agents whose network lets nothing else out are \
+         received here too."),
     key!("edge" "trusted_proxies" List Is("[]"),
         "Addresses or ranges of proxies in front of this node, whose X-Forwarded-For is believed. Everyone else's is dropped."),
     key!("edge" "proxy_protocol" List Is("[]"),
@@ -85,7 +89,7 @@ pub const KEYS: &[Key] = &[
          Names they do not cover get one from the node's local authority."),
     key!("edge" "origins_allowed" Toml Is("[]"),
         "Private ranges that webhooks may be called in, and direct origins may be in, as in [{ cidr = \"10.0.0.0/8\" }]; `accounts` \
-         limits that to some accounts. Services behind a tunnel do not need it. This version reaches no origin directly."),
+         limits that to some accounts. Services behind a tunnel do not need it."),
     key!("edge" "connections_max" Number AbsentAsIn("100000"),
         "Visitors' connections at once; one more is closed. Default: three quarters of the descriptors this process may have. \
          Lower it where memory is short."),
@@ -150,9 +154,25 @@ pub const KEYS: &[Key] = &[
     key!("control" "metrics" Text Is(r#""127.0.0.1:8601""#),
         "Where /metrics, /ready and /live are served, in clear and to anyone who reaches it."),
     key!("acme" "directory" Text AbsentAsIn(r#""https://acme-v02.api.letsencrypt.org/directory""#),
-        "The authority's directory."),
-    key!("acme" "email" Text AbsentAsIn(r#""you@example.net""#), "The account's contact."),
-    key!("acme" "ca_file" Text AbsentAsIn(r#""/etc/poterne/acme-ca.pem""#), "What verifies the directory, where the system's store does not."),
+        "The authority's directory (ACME, RFC 8555). Once it is set, every active zone gets certificates for its name, for all names one \
+         label below, and for deeper proxied ones, and they are renewed by themselves. Setting it means that you agree to the authority's terms."),
+    key!("acme" "email" Text AbsentAsIn(r#""you@example.net""#), "Whom the authorities may write to."),
+    key!("acme" "ca_file" Text AbsentAsIn(r#""/etc/poterne/acme-ca.pem""#),
+        "Certificates (PEM) that verify the directory, instead of the system's: for an authority of your own."),
+    key!("acme" "eab_kid" Text AbsentAsIn(r#""kid-1""#),
+        "Name of the key by which the authority knows you, where it gives certificates to its customers alone (external account binding)."),
+    key!("acme" "eab_hmac_key" Text AbsentAsIn(r#""c2VjcmV0""#),
+        "That key, in base64url as the authority gave it; from the environment, POTERNE_ACME_EAB_HMAC_KEY."),
+    key!("acme" "profile" Text AbsentAsIn(r#""shortlived""#),
+        "Which of the authority's profiles is asked for; absent: its default."),
+    key!("acme" "issuers" List Is("[]"),
+        "What CAA records call the authority, as in [\"letsencrypt.org\"], where its directory does not say. Where a zone has CAA records, \
+         the name server adds one that lets the authority issue, to your account alone."),
+    key!("acme" "challenges" List Is(r#"["dns-01", "http-01", "tls-alpn-01"]"#),
+        "How names are proven: the first that can be. A wildcard is by dns-01, whatever stands here. Your own name server shows it."),
+    key!("acme" "others" Toml Is("[]"),
+        "More authorities, asked in their order where the first does not give, as in [{ directory = \"https://acme.example/dir\", eab_kid = \
+         \"kid-1\", eab_hmac_key = \"c2VjcmV0\" }]; ca_file, profile and issuers are as above."),
     key!("mail" "smtp" Text AbsentAsIn(r#""smtps://user@mail.example.net""#),
         "The mail server. smtps:// speaks TLS from the first byte (port 465); smtp:// asks for TLS and writes over nothing else \
          (port 587), but for a server on this machine, which is spoken to in clear (smtp://localhost, port 25). \

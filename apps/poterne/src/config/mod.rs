@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::cli::Sources;
 
+mod acme;
 pub mod file;
 pub mod keys;
 pub mod mail;
@@ -213,6 +214,37 @@ pub struct Acme {
     pub email: Option<String>,
     /// PEM file that verifies the directory.
     pub ca_file: Option<PathBuf>,
+    /// Name of the key that the account is bound to another with.
+    pub eab_kid: Option<String>,
+    /// That key, in base64url.
+    pub eab_hmac_key: Option<Hidden>,
+    /// Which of its profiles is asked for.
+    pub profile: Option<String>,
+    /// What CAA records call it, where its directory does not say.
+    pub issuers: Vec<String>,
+    /// How names are proven, the first that can be.
+    pub challenges: Vec<String>,
+    /// More authorities, asked where the first does not give.
+    pub others: Vec<AcmeAuthority>,
+}
+
+/// One of `[acme] others`; its keys are those of `[acme]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcmeAuthority {
+    /// Directory URL.
+    pub directory: String,
+    /// PEM file that verifies it.
+    pub ca_file: Option<PathBuf>,
+    /// See [`Acme::eab_kid`].
+    pub eab_kid: Option<String>,
+    /// See [`Acme::eab_hmac_key`].
+    pub eab_hmac_key: Option<Hidden>,
+    /// See [`Acme::profile`].
+    pub profile: Option<String>,
+    /// See [`Acme::issuers`].
+    #[serde(default)]
+    pub issuers: Vec<String>,
 }
 
 /// `[mail]`.
@@ -357,6 +389,7 @@ impl Config {
         if let Some(url) = self.control.url.as_deref().filter(|url| !is_origin(url)) {
             return wrong(&format!("[control] url: {url:?} is no address of pages: write one as in https://control.example.net"));
         }
+        acme::check(&self.acme)?;
         mail::check(&self.mail)?;
         if let Some(range) = self.edge.origins_allowed.iter().find(|allowed| range(&allowed.cidr).is_none()) {
             return wrong(&format!(
@@ -476,19 +509,6 @@ impl Config {
             return self.node.public_addresses.clone();
         }
         self.edge.https.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect()
-    }
-
-    /// What is set and has no effect yet: the operator is told rather than left to wonder.
-    pub fn without_effect(&self) -> Vec<&'static str> {
-        let defaults = Self::defaults();
-        let mut keys = Vec::new();
-        let mut tell = |differs: bool, key| {
-            if differs {
-                keys.push(key);
-            }
-        };
-        tell(self.acme != defaults.acme, "[acme]");
-        keys
     }
 }
 
@@ -644,12 +664,5 @@ mod tests {
     fn a_wrong_range_is_named() {
         let error = load("version = 1\n[edge]\ntrusted_proxies = [\"10.0.0.0/40\"]\n", &[], &[]).unwrap_err().to_string();
         assert!(error.contains("10.0.0.0/40") && error.contains("trusted_proxies"), "{error}");
-    }
-
-    #[test]
-    fn what_has_no_effect_yet_is_told() {
-        let config = load("version = 1\n[acme]\nemail = \"me@example.org\"\n", &[], &[]).unwrap();
-        assert_eq!(config.without_effect(), ["[acme]"]);
-        assert!(Config::defaults().without_effect().is_empty());
     }
 }

@@ -10,33 +10,40 @@ use axum::Router;
 use http_body_util::BodyExt as _;
 use ipnet::IpNet;
 use poterne_control_api::{ClientIp, OverTls};
+use poterne_dns_resolver::Resolver;
 use poterne_edge_http::{
     Body, BodyError, Connection, Limits, Request, Scheme, SocketOf, drain,
     serve::{Protocol, serve_connection},
 };
-use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Listener};
+use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Handshakes, Listener};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline};
-use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer};
-use poterne_keys::LocalCa;
+use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer, certificates::Unwrap};
+use poterne_edge_upstream::Origins;
+use poterne_guard::Guard;
+use poterne_keys::{LocalCa, NodeKey, Purpose};
 use poterne_model::Name;
-use poterne_snapshot::SnapshotHandle;
+use poterne_snapshot::{CertificateChunk, SnapshotHandle};
 use poterne_telemetry::Metrics;
 use poterne_tunnel_gateway::Gateway;
-use tokio::net::TcpListener;
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::{bind, config::Config, inherited::Inherited, trust::is_agent_name};
+use super::quic::QuicConfigs;
+use crate::{
+    config::Config,
+    trust::{AgentCertificate, is_agent_name},
+};
 
 /// How long a visitor's TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the last packets to agents may take to leave.
-const GOODBYE: Duration = Duration::from_secs(1);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What serves visitors, shared by all listeners.
 pub(super) struct Edge {
     /// The stages of a request.
     pub pipeline: Arc<Pipeline<Gateway>>,
+    /// The way straight to origins.
+    pub origins: Arc<Origins>,
     /// Where agents that come on 443 go on to.
     pub gateway: Gateway,
     /// Handshakes.
@@ -45,8 +52,12 @@ pub(super) struct Edge {
     pub certificates: Arc<Certificates>,
     /// Bounds of a connection.
     pub limits: Arc<Limits>,
+    /// How QUIC is answered.
+    pub quic: QuicConfigs,
     /// Who is let in.
     pub admission: Arc<Admission>,
+    /// And, over UDP, begins to be.
+    pub handshakes: Arc<Handshakes>,
     /// Load balancers that say first whose connections they bring.
     pub proxies: Arc<[IpNet]>,
     /// Connections finish their requests and close.
@@ -63,16 +74,21 @@ pub(super) struct Parts<'a> {
     pub names: &'a [Name],
     pub snapshot: &'a SnapshotHandle,
     pub gateway: &'a Gateway,
+    /// What agents are answered with.
+    pub agents: Arc<AgentCertificate>,
     pub visitors_ca: &'a Arc<LocalCa>,
+    /// Opens the keys of certificates.
+    pub node_key: &'a NodeKey,
     /// What tells this instance from others, to find requests that go in circles.
     pub instance: String,
     pub api: Router,
+    pub origins: Arc<Origins>,
     pub metrics: &'a Metrics,
 }
 
 /// Puts the visitors' side together; nothing listens yet.
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
-    let Parts { config, names, snapshot, gateway, visitors_ca, instance, api, metrics } = parts;
+    let Parts { config, names, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, metrics } = parts;
     let settings = CertificatesSettings {
         files: config.edge.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect(),
         // A name server is asked over TLS and HTTPS under its name.
@@ -83,7 +99,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
             .chain(config.dns.nameservers.iter().cloned())
             .collect(),
         issuer: Some(Arc::new(LocalIssuer(Arc::clone(visitors_ca)))),
-        unwrap: None,
+        unwrap: Some(unwrap(node_key.clone())),
     };
     let certificates = Arc::new(Certificates::new(snapshot.clone(), settings)?);
     let node_names = names.to_vec();
@@ -94,6 +110,8 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
     };
     let acceptor = Acceptor::new(Arc::clone(&certificates), Some(gateway.tls_config()), classify, HANDSHAKE_TIMEOUT);
     let ranges = |texts: &[String]| texts.iter().map(|text| crate::config::range(text)).collect::<Option<Vec<_>>>();
+    let limits = limits(&config.edge);
+    let quic = QuicConfigs::new(acceptor.quic(Arc::clone(&certificates), Some(super::quic::agents(agents)))?, &limits, config)?;
     let pipeline = Pipeline::new(
         poterne_edge_pipeline::Settings {
             trusted_proxies: ranges(&config.edge.trusted_proxies).context("[edge] trusted_proxies")?,
@@ -103,25 +121,50 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         },
         snapshot.clone(),
         Arc::new(gateway.clone()),
+        Arc::clone(&origins),
         Some(Arc::new(Api(api))),
         metrics,
     );
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    let mut admission = AdmissionLimits::for_files(files);
+    let mut admission = AdmissionLimits::for_files(files());
     admission.connections_max = config.edge.connections_max.unwrap_or(admission.connections_max);
     admission.connections_per_prefix_max = config.edge.connections_per_address_max;
     Ok(Arc::new(Edge {
         pipeline: Arc::new(pipeline),
+        origins,
         gateway: gateway.clone(),
         acceptor: Arc::new(acceptor),
         certificates,
-        limits: Arc::new(limits(&config.edge)),
+        limits: Arc::new(limits),
+        quic,
         admission: Admission::new(admission, metrics),
         proxies: ranges(&config.edge.proxy_protocol).context("[edge] proxy_protocol")?.into(),
+        handshakes: Handshakes::new(Handshakes::MAX, metrics),
         drain: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),
     }))
+}
+
+/// How many files this process may open.
+fn files() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// The way straight to origins.
+pub(super) fn origins(guard: Guard, resolver: Resolver, metrics: &Metrics) -> anyhow::Result<Arc<Origins>> {
+    let roots = poterne_edge_upstream::web_roots();
+    if roots.is_empty() {
+        tracing::warn!(
+            "this machine knows no certificate authority: zones in mode strict are answered 526; install ca-certificates"
+        );
+    }
+    let settings = poterne_edge_upstream::Settings::for_files(files());
+    Ok(Arc::new(Origins::new(settings, roots, guard, Some(resolver), metrics)?))
+}
+
+/// Closes connections to origins that nobody uses, until told to stop.
+pub(super) async fn sweep(edge: Arc<Edge>, stop: CancellationToken) {
+    edge.origins.sweep(stop).await;
 }
 
 /// The defaults, and what the operator chose.
@@ -132,29 +175,6 @@ fn limits(edge: &crate::config::Edge) -> Limits {
         half_closed_served: edge.serve_half_closed,
         ..Limits::default()
     }
-}
-
-/// UDP on the port of each TLS listener, for agents whose network lets nothing else out.
-pub(super) fn udp_beside(listeners: &[TcpListener], sockets: &mut Inherited) -> anyhow::Result<Vec<std::net::UdpSocket>> {
-    listeners.iter().map(|listener| Ok(bind::udp("edge.https", listener.local_addr()?, sockets)?)).collect()
-}
-
-/// Hands agents that come by QUIC on a visitors' port to the gateway, until told to stop.
-///
-/// `index`: of the port among `edge.https`.
-pub(super) async fn accept_agents(index: usize, socket: std::net::UdpSocket, gateway: Gateway, stop: CancellationToken) {
-    let (runtime, config) =
-        (Arc::new(poterne_tunnel_transport::InTurns), gateway.endpoint_config(&format!("edge.https {index}")));
-    let endpoint = match quinn::Endpoint::new(config, Some(gateway.quic_config()), socket, runtime) {
-        Ok(endpoint) => endpoint,
-        Err(error) => return tracing::error!(%error, "agents are not received over QUIC on the visitors' port"),
-    };
-    while let Some(Some(incoming)) = stop.run_until_cancelled(endpoint.accept()).await {
-        gateway.accept_quic(incoming);
-    }
-    // The gateway has closed its connections before this stops; what it said must still leave.
-    endpoint.set_server_config(None);
-    let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
 }
 
 impl Edge {
@@ -200,9 +220,13 @@ impl Edge {
             Ok(Accepted::Agent(arrived)) => self.gateway.accept_tls(arrived.stream, peer),
             // The pipeline tells the node's own names from visitors' hostnames, by the Host field that the name must agree with.
             Ok(Accepted::Visitor(arrived) | Accepted::Node(arrived)) => {
-                let connection = Arc::new(Connection::new(peer, local, Scheme::Https, arrived.sni));
+                // UDP is open beside each of these listeners.
+                let offers_http3 = arrived.sni.as_deref().is_some_and(|name| self.certificates.takes_http3(name));
+                let connection = Connection::new(peer, local, Scheme::Https, arrived.sni).offering_http3(offers_http3);
+                let connection = Arc::new(connection);
                 self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection).await;
             }
+            Ok(Accepted::Authority) => tracing::debug!(%peer, "an authority was shown a challenge"),
             Err(error) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         }
     }
@@ -215,6 +239,16 @@ impl Edge {
         let serving = Box::pin(serve_connection(io, socket, protocol, connection, handler, limits, self.drain.clone()));
         drain::until(self.cut.clone(), serving).await;
     }
+}
+
+/// Opens the keys of the snapshot's certificates, which travel wrapped for the node.
+fn unwrap(key: NodeKey) -> Arc<Unwrap> {
+    Arc::new(move |chunk: &CertificateChunk| {
+        let opened = key.open(Purpose::CertificateKey, chunk.id.as_bytes(), &chunk.key);
+        let secret =
+            opened.inspect_err(|error| tracing::error!(pack = %chunk.id, %error, "a certificate's key does not open")).ok()?;
+        Some(PrivatePkcs8KeyDer::from(secret.expose().to_vec()).into())
+    })
 }
 
 /// Certificates of the node's visitors' authority, by name as they are asked for.

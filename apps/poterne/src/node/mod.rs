@@ -20,6 +20,7 @@ use axum::{Router, extract::ConnectInfo};
 use poterne_control_api::ClientIp;
 use poterne_control_app::{App, Trouble};
 use poterne_control_courier::{Courier, Mailer, webhook};
+use poterne_control_notary::Notary;
 use poterne_control_publish::Publisher;
 use poterne_control_scout::Scout;
 use poterne_control_store::Store;
@@ -49,6 +50,7 @@ use crate::{
 mod agents;
 mod dns;
 mod edge;
+mod quic;
 
 /// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
 const AGENTS_DRAIN: Duration = Duration::from_secs(5);
@@ -101,13 +103,14 @@ impl Node {
         for address in &config.edge.https {
             https.push(bind::listen("edge.https", *address, &mut options.sockets)?);
         }
-        let agents_on_https = edge::udp_beside(&https, &mut options.sockets)?;
+        let udp_on_https = quic::udp_beside(&https, &mut options.sockets)?;
         // Links to this node's pages name the port that it has.
         for (address, listener) in config.edge.https.iter_mut().zip(&https) {
             *address = listener.local_addr()?;
         }
         let (dns_bound, dns_tls) = dns::bind(&config)?;
         let mailer = config.mail()?.map(Mailer::new).transpose()?;
+        let authorities = config.acme_authorities()?;
         let api_listener = bind::listen("control.listen", config.control.listen, &mut options.sockets)?;
         let metrics_listener = bind::listen("control.metrics", config.control.metrics, &mut options.sockets)?;
         options.sockets.warn_of_the_rest();
@@ -135,7 +138,7 @@ impl Node {
             stop.clone(),
         )?;
         let dns_events = node.events.clone();
-        let gateway = Gateway::new(gateway_settings(&config, &trust), agents, snapshot.clone(), node.events, &metrics)?;
+        let gateway = Gateway::new(gateway_settings(&config, &trust), agents.clone(), snapshot.clone(), node.events, &metrics)?;
         config.tunnel.listen = bind_gateway(&gateway, &config.tunnel.listen).await?;
         background.spawn(obey(gateway.clone(), node.commands));
         background.spawn(note_alive(Arc::clone(&state), stop.clone()));
@@ -151,7 +154,8 @@ impl Node {
             management_names: config.management_names(),
             management_keys: vec![app.management_key().into()],
             edge_addresses: config.edge_addresses(),
-            edge_protocols: vec!["h2".to_owned()],
+            // HTTP/3 where there is TLS, and the zone wants it.
+            edge_protocols: ["h3", "h2"].map(str::to_owned).to_vec(),
             nameservers: config.dns.nameservers.clone(),
             // Control's own: the publisher puts it in.
             cookie_secrets: Vec::new(),
@@ -169,7 +173,9 @@ impl Node {
         background.spawn(courier.run(stop.clone()));
         let resolver = Resolver::new(config.resolver(app.guard())?);
         background.spawn(Scout::new(app.clone(), resolver.clone(), &metrics).run(stop.clone()));
-        let eyes = resolver.clone();
+        let orders = !authorities.is_empty();
+        let notary = orders.then(|| Notary::new(app.clone(), resolver.clone(), authorities, &metrics, stop.clone()));
+        let (eyes, resolves) = (resolver.clone(), resolver.clone());
         let reachable = config.edge.https.first().copied().map(bind::reachable);
         let reaches = app.guard();
         let administration = Arc::new(Administration::new(app, &state, reachable, mailer, resolver));
@@ -180,11 +186,15 @@ impl Node {
             names: &names,
             snapshot: &snapshot,
             gateway: &gateway,
+            agents,
             visitors_ca: &trust.visitors_ca,
+            node_key: &trust.node_key,
             instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
             api: api.clone(),
+            origins: edge::origins(reaches.clone(), resolves, &metrics)?,
             metrics: &metrics,
         })?;
+        background.spawn(edge::sweep(Arc::clone(&edge), stop.clone()));
         let mut dns = dns::assemble(&config, &names, &snapshot, &edge, &trust.node_key, (&eyes, dns_events), &metrics);
         let socket = state.join(state::SOCKET);
         let admin = AdminSocket::bind(&socket).with_context(|| {
@@ -224,8 +234,12 @@ impl Node {
         for listener in https {
             edge.serve_https(Listener::from_std(listener.into_std()?)?);
         }
-        for (index, socket) in agents_on_https.into_iter().enumerate() {
-            background.spawn(edge::accept_agents(index, socket, gateway.clone(), stop.clone()));
+        for (index, socket) in udp_on_https.into_iter().enumerate() {
+            edge.serve_quic(index, socket, &background, stop.clone())?;
+        }
+        // Once authorities are answered.
+        if let Some(notary) = notary {
+            background.spawn(notary.run());
         }
         let draining = edge.drain.clone();
         let readiness: health::Readiness = Arc::new(move || if draining.is_cancelled() { Err("draining") } else { Ok(()) });

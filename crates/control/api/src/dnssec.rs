@@ -43,7 +43,12 @@ pub(crate) fn routes() -> Routes {
     Routes::of("DNSSEC", about)
         .get(at, show, reads(records, "Show how a zone is signed"))
         .patch(at, change, edits(records, "Sign a zone, or sign it no more").body(changes))
-        .delete(at, delete, edits(records, "Forget a zone's keys").about("Refused while a resolver may rely on them."))
+        .delete(
+            at,
+            delete,
+            edits(records, "Forget a zone's keys")
+                .about("Refused while the zone is to be signed; they go once no resolver can rely on them."),
+        )
         .post(
             roll_at,
             roll,
@@ -53,7 +58,8 @@ pub(crate) fn routes() -> Routes {
 
 shown![DnssecObject];
 
-/// How a zone is signed. Of one that is not, everything but the status is null.
+/// How a zone is signed. Of one that is not, everything but the status is null; the switches always are, being not offered: Terraform takes
+/// a false that is told for one that its user must write down.
 #[derive(Default, Serialize, ToSchema)]
 struct DnssecObject {
     status: &'static str,
@@ -89,9 +95,7 @@ impl From<Option<Dnssec>> for DnssecObject {
             key_tag: Some(*key_tag),
             public_key: Some(BASE64_STANDARD.encode(&dnssec.public_key)),
             modified_on: Some(WireTime(Timestamp::from_micros(dnssec.modified_at))),
-            dnssec_multi_signer: Some(false),
-            dnssec_presigned: Some(false),
-            dnssec_use_nsec3: Some(false),
+            ..Self::default()
         }
     }
 }

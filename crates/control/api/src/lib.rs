@@ -12,8 +12,10 @@ mod alerting;
 mod answer;
 mod audit;
 mod body;
+mod certificates;
 mod cookie;
 mod credential;
+mod custom_certificates;
 mod dnssec;
 mod door;
 mod features;
@@ -90,6 +92,8 @@ fn v4_routes() -> Routes {
         scans::routes(),
         settings::routes(),
         dnssec::routes(),
+        certificates::routes(),
+        custom_certificates::routes(),
         secondary_dns::routes(),
         rulesets::routes(),
         access_rules::routes(),

@@ -3,6 +3,7 @@
 //! They stand over a zone's records and not among them (edge-behaviour §1.8): no list shows them, no export has them, and no wildcard
 //! gives way to them. A verb that puts one returns once this node shows it, so that whoever asked can tell the authority to look.
 
+use poterne_acme::Method;
 use poterne_control_store::{Challenge, Session, Zone};
 use poterne_keys::random_bytes;
 use poterne_model::{ChallengeId, Name, RecordType, ZoneId, name::ancestors};
@@ -153,7 +154,8 @@ impl App {
             }
         }
         let (id, created_at) = (ChallengeId::from_bytes(random_bytes()), now.as_micros());
-        let challenge = Challenge { id, zone: zone.id, owner, text: text.to_owned(), created_at, expires_at };
+        let (kind, token) = (Method::Dns01.as_str().to_owned(), String::new());
+        let challenge = Challenge { id, zone: zone.id, kind, owner, token, text: text.to_owned(), created_at, expires_at };
         session.insert_challenge(&challenge).await?;
         self.finish(session).await?;
         tracing::info!(zone = %zone.apex, account = %zone.account, owner = %challenge.owner, life_secs, "a challenge is shown");
@@ -161,7 +163,7 @@ impl App {
     }
 
     /// Whether an authority that asks for the owner would be answered from this zone, and from nowhere else.
-    async fn may_be_seen(&self, session: &mut Session, zone: &Zone, owner: &Name) -> Result<(), AppError> {
+    pub(crate) async fn may_be_seen(&self, session: &mut Session, zone: &Zone, owner: &Name) -> Result<(), AppError> {
         let blind = |why: String| Err(AppError::Invalid { what: "challenge", why });
         for record in session.records_at(zone.id, owner.as_str()).await? {
             if record.kind == RecordType::Cname && !is_hidden(&record.settings) {
@@ -188,7 +190,7 @@ fn is_hidden(settings: &str) -> bool {
 }
 
 /// Where a name is proven.
-fn owner(name: &Name) -> Result<Name, AppError> {
+pub(crate) fn owner(name: &Name) -> Result<Name, AppError> {
     let proven = if name.is_wildcard() { name.parent() } else { None };
     let proven = proven.as_ref().unwrap_or(name);
     if proven.as_str().starts_with(PREFIX) {

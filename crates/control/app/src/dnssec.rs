@@ -91,18 +91,23 @@ impl App {
         self.keys_changed(session, caller, &zone, Some(before), keys).await.map(Some)
     }
 
-    /// Forgets a zone's keys.
+    /// Forgets a zone's keys: at once where nobody can have a DS of it in mind, else as soon as nobody can ([`App::tend_zone_keys`]).
     ///
     /// # Errors
-    /// The zone is signed, and a resolver may have a DS of it in mind: it would find nothing that validates.
+    /// The zone is to be signed.
     pub async fn zone_dnssec_delete(&self, caller: &Caller, zone: ZoneId) -> Result<(), AppError> {
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone, Subject::DnsRecords.to_edit()).await?;
         let Some(before) = session.zone_signing(zone.id).await? else { return Ok(()) };
-        if !Keys::kept(&before.keyset)?.set.is_over(self.now_secs()) {
-            let why = "its parent may still show the DS record, or resolvers remember it, and they would find the zone false: set the \
-                       status to \"disabled\" and take the DS away at the registrar; the keys go two days after it is gone";
+        let set = Keys::kept(&before.keyset)?.set;
+        if set.is_wanted() {
+            let why = "its parent may show the DS record, and resolvers would find the zone false: set the status to \"disabled\" and take \
+                       the DS away at the registrar; the keys go two days after it is gone";
             return Err(AppError::InUse { what: "DNSSEC of the zone", name: zone.apex.to_string(), why: why.into() });
+        }
+        // They go by themselves, and a caller that had to come again in two days would not (Terraform forgets what it has destroyed).
+        if !set.is_over(self.now_secs()) {
+            return Ok(());
         }
         session.delete_zone_signing(zone.id).await?;
         self.trace(&mut session, caller, traced(&zone, Some(told(&zone, &before)?), None)).await?;

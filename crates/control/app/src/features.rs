@@ -13,7 +13,7 @@ use poterne_model::{
 use crate::{App, AppError, Caller};
 
 /// Settings of the catalogue that nodes obey.
-const SETTINGS: &[&str] = &[];
+const SETTINGS: &[&str] = &["http3", "origin_max_http_version", "proxy_read_timeout", "ssl"];
 
 /// Phases whose rules nodes obey.
 const PHASES: &[Phase] = &[];

@@ -11,6 +11,7 @@ mod accounts;
 mod agents;
 mod api_tokens;
 mod audit;
+pub mod certificates;
 mod chain;
 mod challenges;
 pub mod configuration;
@@ -59,6 +60,9 @@ mod zones;
 pub use access::{Caller, Identity, Request};
 pub use agents::Agents;
 pub use api_tokens::TokenText;
+pub use certificates::{
+    AcmeCredentials, AcmeSettings, CustomDraft, DuePack, IssuedCertificate, PackDraft, PackShown, ProofsShown, Revocation,
+};
 pub use challenges::{CHALLENGE_LIFE_SECS_MAX, CHALLENGES_OF_NAME_MAX, CHALLENGES_OF_ZONE_MAX};
 pub use copies::{Copied, CopiedRecord, DueCopy, Primary};
 pub use delegation::{DueZone, SeenDelegation};
@@ -73,9 +77,9 @@ pub use management::ManagementToken;
 pub use members::InvitationMade;
 pub use open::{App, Clock, Settings, system_clock};
 pub use poterne_control_store::{
-    Account, ApiToken, AuditEvent, AuditFilter, Challenge, ConfigSource, Configuration, Membership, MembershipStatus, Passkey,
-    Person, RulesetOwner, StatusFilter, TextMatch, TokenOwner, TransferAcl, TransferPeer, Trouble, TsigKey, Tunnel, TunnelFilter,
-    UserSession, Zone, ZoneIncoming, ZoneOrder, ZoneOutgoing,
+    Account, ApiToken, AuditEvent, AuditFilter, Certificate, CertificatePack, Challenge, ConfigSource, Configuration, Membership,
+    MembershipStatus, Passkey, Person, RulesetOwner, StatusFilter, TextMatch, TokenOwner, TransferAcl, TransferPeer, Trouble,
+    TsigKey, Tunnel, TunnelFilter, UserSession, Zone, ZoneIncoming, ZoneOrder, ZoneOutgoing,
 };
 pub use poterne_control_zonefile::import::FILE_OCTETS_MAX as ZONE_FILE_OCTETS_MAX;
 pub use poterne_dns_sign::{Algorithm as DnssecAlgorithm, keyset::Role as DnssecRole, keyset::Status as DnssecStatus};

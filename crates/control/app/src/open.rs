@@ -14,7 +14,8 @@ use poterne_model::{AccountId, Name, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    Agents, AppError, Caller, Live, identity::Remembered, logins, outbox::Outbox, people, quick::Limiter, sign_in::Entrance,
+    AcmeSettings, Agents, AppError, Caller, Live, certificates::ZonesChanged, identity::Remembered, logins, outbox::Outbox,
+    people, quick::Limiter, sign_in::Entrance,
 };
 
 /// Where the time comes from.
@@ -55,6 +56,8 @@ pub struct Settings {
     pub nodes: usize,
     /// Zones put in force without a delegation: names, or `*.` and a suffix.
     pub activate: Vec<String>,
+    /// The authorities that certificates are ordered of, and how names are proven to them.
+    pub acme: AcmeSettings,
     /// Whether mail leaves this node.
     pub sends_mail: bool,
     /// What links in notices begin with, as in `https://node.example.net`; no slash at its end.
@@ -83,6 +86,8 @@ pub(crate) struct Inner {
     pub(crate) outbox: Outbox,
     /// Somebody asked for a look at a zone's delegation.
     pub(crate) zones_due: Notify,
+    /// Zones whose names changed since it was looked at what certificates they need.
+    pub(crate) certificates: ZonesChanged,
     /// Copies of other servers' zones that somebody waits for.
     pub(crate) copies: crate::copies::Copies,
     /// Somebody asked for a scan.
@@ -140,6 +145,7 @@ impl App {
             entrance: Entrance::default(),
             outbox,
             zones_due: Notify::new(),
+            certificates: ZonesChanged::default(),
             copies: crate::copies::Copies::default(),
             scans_due: Notify::new(),
             scans_ended: watch::Sender::new(0),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use poterne_feed::Key;
-use poterne_model::ZoneId;
+use poterne_model::{ZoneId, setting::OriginSettings};
 use poterne_snapshot::{Chunk, ChunkKey, Snapshot, ZoneHead};
 
 use crate::{path::Path, world::World};
@@ -165,12 +165,15 @@ fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, cha
         }
         head
     };
+    // What the edge alone obeys is nothing to a name server.
+    let in_dns = |head: &ZoneHead| ZoneHead { origin: OriginSettings::default(), ..head.clone() };
     // Of a copy it is the other server's.
     let given = wanted.dns.as_ref().map(|dns| dns.serial).filter(|serial| *serial != 0);
     if !names_changed && in_force.is_some_and(|head| *head == with(given.or(before).unwrap_or_default())) {
         return None;
     }
-    Some(with(given.unwrap_or_else(|| next_serial(before, change))))
+    let kept = before.filter(|before| !names_changed && in_force.map(in_dns) == Some(in_dns(&with(*before))));
+    Some(with(given.or(kept).unwrap_or_else(|| next_serial(before, change))))
 }
 
 /// Of the change where that is greater (RFC 1982 §3.2), else the next one; 0 is passed over, since some readers take it for none.
@@ -200,6 +203,30 @@ fn taken(world: &World, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_edge_alone_obeys_leaves_the_serial_number_as_it_is() {
+        let (id, account) = (ZoneId::from_bytes([1; 16]), poterne_model::AccountId::from_bytes([2; 16]));
+        let dns = poterne_snapshot::ZoneDns {
+            serial: 41,
+            name_servers: Vec::new(),
+            ns_ttl_secs: 60,
+            multi_provider: false,
+            flattens_all: false,
+            soa: poterne_model::setting::DnsSettings::default().soa,
+            keys: None,
+        };
+        let (apex, status) = (poterne_model::Name::parse("example.com").unwrap(), poterne_model::ZoneStatus::Active);
+        let in_force = ZoneHead { id, account, apex, status, dns: Some(dns), origin: OriginSettings::default(), http3: true };
+        let mut wanted = in_force.clone();
+        if let Some(dns) = &mut wanted.dns {
+            dns.serial = 0;
+        }
+        assert_eq!(head(&wanted, Some(&in_force), false, 50), None);
+        wanted.origin.read_timeout_secs = 6000;
+        let serial = |names_changed| head(&wanted, Some(&in_force), names_changed, 50).unwrap().dns.unwrap().serial;
+        assert_eq!((serial(false), serial(true)), (41, 50));
+    }
 
     #[test]
     fn serial_numbers_only_go_forward() {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use poterne_acme::caa::Issuer;
 use poterne_control_store::{RecordBrief, RecordLines, StoreError};
 use poterne_model::{Name, ZoneId};
 use poterne_snapshot::NodeChunk;
@@ -26,15 +27,18 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn new(node: NodeChunk) -> Self {
-        Self { world: World::new(node), zone: None, names: Vec::new(), leads: Vec::new() }
+    pub(crate) fn new(node: NodeChunk, issuers: Vec<Issuer>) -> Self {
+        Self { world: World::new(node, issuers), zone: None, names: Vec::new(), leads: Vec::new() }
     }
 
-    /// Accounts, zones, tunnels and challenges, which come before any name.
+    /// Accounts, zones, tunnels, challenges and certificates, which come before any name.
     pub(crate) fn heads(&mut self, news: News) {
         self.world.accounts.extend(news.accounts.into_iter().filter_map(|(id, account)| Some((id, account?))));
         let challenges = news.challenges.into_iter().filter_map(|(id, challenge)| Some((id, challenge?)));
         self.world.challenges.extend(challenges);
+        for (id, certificate) in news.certificates {
+            self.world.put_certificate(id, certificate);
+        }
         self.world.tunnels.extend(news.tunnels.into_iter().filter_map(|(id, tunnel)| Some((id, tunnel?))));
         for (id, zone) in news.zones {
             let Some(zone) = zone else { continue };
@@ -61,8 +65,7 @@ impl Load {
     fn briefs(&mut self, records: &[RecordBrief]) -> Result<(), StoreError> {
         let Some(first) = records.first() else { return Ok(()) };
         let Some(proxies) = self.world.proxies(first.zone) else { return Ok(()) };
-        let domain = self.world.node.tunnel_domain.as_ref();
-        if let Some(read) = Records::of(records, domain, proxies)? {
+        if let Some(read) = Records::of(records, self.world.reading(), proxies)? {
             self.name(first.zone, &first.name, read);
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use poterne_control_app::{App, AppError, Live};
-use poterne_control_store::{Session, Store, StoreError};
+use poterne_control_store::{Session, Store, StoreError, Touched};
 use poterne_feed::{Change, Command};
 use poterne_model::ZoneId;
 use poterne_snapshot::{ChunkKey, NodeChunk, Snapshot, SnapshotHandle};
@@ -186,6 +186,7 @@ impl Publisher {
         self.app.tend_zone_keys().await?;
         self.app.tend_cookie_secrets().await?;
         self.app.expire_challenges().await?;
+        self.app.tend_certificates().await?;
         if self.rounds.is_multiple_of(ROUNDS_OF_ZONE_ENDS) {
             self.app.end_zones().await?;
         }
@@ -205,8 +206,9 @@ impl Publisher {
             match session.touched_since(self.seen, self.limits.touched_max).await? {
                 Some(touched) => {
                     self.forgettable += touched.len();
+                    self.app.zones_changed(touched.iter().filter_map(zone_of));
                     news = read::news(&mut session, world, touched).await?;
-                    if audits {
+                    if audits && !news.begins_anew {
                         audited = Some(self.audit.next(&mut session, world).await?);
                     }
                 }
@@ -214,8 +216,10 @@ impl Publisher {
             }
         }
         let world = match self.world.take() {
-            Some(world) => world,
-            None => {
+            Some(world) if !news.begins_anew => world,
+            _ => {
+                news = News::default();
+                self.app.all_zones_changed();
                 (self.owed, self.forgettable) = (Owed::Everything, FORGET_AFTER);
                 read::everything(&mut session, &self.node).await?
             }
@@ -438,5 +442,13 @@ impl Owed {
                 *self = Self::Everything;
             }
         }
+    }
+}
+
+/// The zone of which something was touched that its certificates may hang on.
+fn zone_of(touched: &Touched) -> Option<ZoneId> {
+    match touched {
+        Touched::Zone(id) | Touched::Names(id) | Touched::Name(id, _) => Some(*id),
+        Touched::Node | Touched::Account(_) | Touched::Tunnel(_) | Touched::Challenge(_) | Touched::Certificate(_) => None,
     }
 }

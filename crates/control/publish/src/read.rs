@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
-use poterne_model::{Name, TunnelId, ZoneId};
+use poterne_model::{Name, TunnelId, ZoneId, setting::OriginSettings};
 use poterne_snapshot::NodeChunk;
 use tokio::sync::mpsc;
 
@@ -17,6 +17,9 @@ use crate::{
 
 /// Records and tunnels read at a time: a text of a megabyte or less.
 const PAGE_ROWS: u32 = 5000;
+
+/// Certificates read at a time: some KiB each.
+const CERTIFICATES: u32 = 500;
 
 /// Pages read while others are taken in.
 const PAGES_AHEAD: usize = 2;
@@ -33,16 +36,23 @@ pub(crate) struct Audit {
 
 /// The world as the session sees it, read page by page. The database makes the next page while the last one is taken in.
 pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Result<World, PublishError> {
-    let mut load = Load::new(NodeChunk { cookie_secrets: cookie_secrets(session).await?, ..node.clone() });
+    let issuers = rows::issuers(session.acme_accounts().await?);
+    let mut load = Load::new(NodeChunk { cookie_secrets: cookie_secrets(session).await?, ..node.clone() }, issuers);
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let mut settings = session.zone_settings_named(rows::DNS_SETTINGS).await?;
+    let [ssl, timeout, version] = OriginSettings::IDS;
+    let (ssl, timeout) = (session.zone_settings_named(ssl).await?, session.zone_settings_named(timeout).await?);
+    let version = session.zone_settings_named(version).await?;
+    let mut http3 = session.zone_settings_named(rows::HTTP3).await?;
     let mut signed = session.signed_heads().await?;
     let mut sharing = session.sharing(None).await?;
     let mut transfers = Vec::new();
     let zones = session.zones(None).await?.into_iter().map(|zone| {
         let dns = rows::dns_settings(settings.remove(&zone.id));
         let (id, signed) = (zone.id, signed.remove(&zone.id));
-        let mut known = rows::zone(zone, dns, signed);
+        let origin = OriginSettings::of([ssl.get(&id), timeout.get(&id), version.get(&id)]);
+        let mut known = rows::zone(zone, dns, origin, signed);
+        known.head.http3 = rows::is_on(http3.remove(&id));
         transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
         (id, Some(known))
     });
@@ -56,6 +66,14 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         after = Some(last.id);
         let tunnels = page.into_iter().map(|details| (details.id, Some(rows::tunnel(details)))).collect();
         load.heads(News { tunnels, ..News::default() });
+    }
+    let mut after = None;
+    loop {
+        let page = session.certificate_page(after, CERTIFICATES).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.certificate.pack);
+        let certificates = page.into_iter().map(|one| (one.certificate.pack, rows::certificate(one))).collect();
+        load.heads(News { certificates, ..News::default() });
     }
     let (pages, mut read) = mpsc::channel::<RecordLines>(PAGES_AHEAD);
     let loading = tokio::task::spawn_blocking(move || {
@@ -84,11 +102,17 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
     let mut names_touched: BTreeMap<ZoneId, Vec<Name>> = BTreeMap::new();
     for what in touched {
         match what {
-            Touched::Node => news.cookie_secrets = Some(cookie_secrets(session).await?),
+            Touched::Node => {
+                news.cookie_secrets = Some(cookie_secrets(session).await?);
+                news.begins_anew |= rows::issuers(session.acme_accounts().await?) != world.issuers;
+            }
             Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
             Touched::Tunnel(id) => news.tunnels.push((id, session.tunnel_details(id).await?.map(rows::tunnel))),
             Touched::Challenge(id) => {
                 news.challenges.push((id, session.challenge(id).await?.and_then(rows::challenge)));
+            }
+            Touched::Certificate(id) => {
+                news.certificates.push((id, session.certificate_in_force(id).await?.and_then(rows::certificate)));
             }
             Touched::Name(zone, name) => names_touched.entry(zone).or_default().push(name),
             Touched::Names(id) => drop(news.whole.insert(id)),
@@ -96,8 +120,13 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                 let zone = match session.zone(id).await? {
                     Some(zone) => {
                         let dns = session.zone_setting(id, rows::DNS_SETTINGS).await?;
+                        let [ssl, timeout, version] = OriginSettings::IDS;
+                        let (ssl, timeout) = (session.zone_setting(id, ssl).await?, session.zone_setting(id, timeout).await?);
+                        let version = session.zone_setting(id, version).await?;
+                        let origin = OriginSettings::of([ssl.as_ref(), timeout.as_ref(), version.as_ref()]);
                         let signed = session.zone_signing(id).await?.map(|signing| signing.head);
-                        let mut known = rows::zone(zone, rows::dns_settings(dns), signed);
+                        let mut known = rows::zone(zone, rows::dns_settings(dns), origin, signed);
+                        known.head.http3 = rows::is_on(session.zone_setting(id, rows::HTTP3).await?);
                         let sharing = session.sharing(Some(id)).await?.remove(&id);
                         news.transfers.push((id, rows::transfer(&mut known, sharing)));
                         Some(known)
@@ -124,7 +153,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
             // A name without records is told of, too.
             let mut found: BTreeMap<Name, Option<Records>> = names.into_iter().map(|name| (name, None)).collect();
             for records in records.chunk_by(|one, other| one.name == other.name) {
-                found.insert(records[0].name.clone(), Records::of(records, world.node.tunnel_domain.as_ref(), proxies)?);
+                found.insert(records[0].name.clone(), Records::of(records, world.reading(), proxies)?);
             }
             news.names.extend(found.into_iter().map(|(name, records)| (zone, name, records)));
         }
@@ -241,7 +270,7 @@ fn names(
     for records in page.chunk_by(|one, other| one.zone == other.zone && one.name == other.name) {
         let Some(first) = records.first() else { continue };
         if let Some(proxies) = proxies(first.zone) {
-            let read = Records::of(records, world.node.tunnel_domain.as_ref(), proxies)?;
+            let read = Records::of(records, world.reading(), proxies)?;
             names.push((first.zone, first.name.clone(), read));
         }
     }

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
-use poterne_control_store::{Account, Challenge, ConfigSource, Configuration, Record, StoreError, Tunnel, Zone};
+use poterne_control_store::{
+    Account, CertificateInForce, Challenge, ConfigSource, Configuration, Record, StoreError, Tunnel, Zone,
+};
 use poterne_dns_wire::RecordSets;
 use poterne_model::{
     AccountId, Name, RecordSet, RecordType, TunnelId,
     chain::{self, ChainError, Destination, Records},
     name::ancestors,
-    setting::DnsSettings,
+    setting::{DnsSettings, OriginSettings},
 };
 use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Shows, Target, TunnelChunk};
 
@@ -35,6 +37,8 @@ pub(crate) struct Intent {
     pub(crate) configurations: Vec<(TunnelId, Configuration)>,
     /// Challenges.
     pub(crate) challenges: Vec<Challenge>,
+    /// Certificates.
+    pub(crate) certificates: Vec<CertificateInForce>,
     /// What all nodes know.
     pub(crate) node: NodeChunk,
 }
@@ -46,10 +50,19 @@ pub(crate) fn compile(intent: &Intent) -> Result<BTreeMap<ChunkKey, Chunk>, Stor
         chunks.insert(ChunkKey::Account(account.id), Chunk::Account(AccountChunk { name: account.name.clone() }));
     }
     for zone in &intent.zones {
-        chunks.insert(ChunkKey::Zone(zone.id), Chunk::Zone(rows::zone(zone.clone(), DnsSettings::default(), None).head));
+        chunks.insert(
+            ChunkKey::Zone(zone.id),
+            Chunk::Zone(rows::zone(zone.clone(), DnsSettings::default(), OriginSettings::default(), None).head),
+        );
     }
     for challenge in intent.challenges.iter().cloned().filter_map(rows::challenge) {
         chunks.insert(ChunkKey::Challenge(challenge.id), Chunk::Challenge(challenge));
+    }
+    for one in &intent.certificates {
+        let serves = intent.zones.iter().any(|zone| zone.id == one.zone && zone.status.serves());
+        if let (true, Some(known)) = (serves, rows::certificate(one.clone())) {
+            chunks.insert(ChunkKey::Certificate(one.certificate.pack), Chunk::Certificate((*known.chunk).clone()));
+        }
     }
     tunnels(intent, &mut chunks);
     let world = World::new(intent)?;

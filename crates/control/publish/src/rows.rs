@@ -2,24 +2,32 @@
 
 use std::{collections::BTreeSet, fmt::Display, sync::Arc};
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use poterne_acme::{Kind, Method, caa::Issuer};
 use poterne_control_store::{
-    Account, Challenge, ConfigSource, RecordBrief, Sharing, SignedHead, StoreError, TransferPeer, TunnelDetails, Zone,
+    Account, AcmeAccount, CertificateInForce, Challenge, ConfigSource, RecordBrief, Sharing, SignedHead, StoreError,
+    TransferPeer, TunnelDetails, Zone,
 };
 use poterne_dns_wire::{KeyName, Record, RecordSets, rtype};
 use poterne_model::{
-    AccountId, ChallengeId, Name, PeerId, Rdata, RecordData, RecordSet, RecordType, Rtype, TunnelId, ZoneId,
+    AccountId, CertificatePackId, ChallengeId, Name, PeerId, Rdata, RecordData, RecordSet, RecordType, Rtype, TunnelId, ZoneId,
     chain::{TUNNEL_SUFFIX, tunnel_of},
     entry::TTL_AUTOMATIC,
-    rdata::Hosts,
-    setting::{DnsSettings, dns::Soa},
+    rdata::{Caa, Hosts},
+    setting::{DnsSettings, OriginSettings, dns::Soa},
 };
 use poterne_snapshot::{
-    AccountChunk, ChallengeChunk, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
+    AccountChunk, CertificateChunk, ChallengeChunk, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk, ZoneDns, ZoneHead,
+    ZoneKeys,
     transfer::{Incoming, Outgoing, Peer, PeerKey, Standing},
 };
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 use serde_json::Value;
+
+/// The setting by which a zone has HTTP/3, on unless it was set.
+pub(crate) const HTTP3: &str = "http3";
 
 /// The name under which a zone's DNS settings are kept.
 pub(crate) const DNS_SETTINGS: &str = "dns_settings";
@@ -59,6 +67,21 @@ pub(crate) struct KnownTunnel {
     pub(crate) chunk: Option<Arc<TunnelChunk>>,
 }
 
+/// A certificate, and whose zone it is of: it is in force while that serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownCertificate {
+    pub(crate) zone: ZoneId,
+    pub(crate) chunk: Arc<CertificateChunk>,
+}
+
+/// What the reading of records needs to know beside them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) tunnel_domain: Option<&'a Name>,
+    /// The authorities that certificates are ordered of.
+    pub(crate) issuers: &'a [Issuer],
+}
+
 /// A zone's head, and whether its names are proxied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KnownZone {
@@ -76,15 +99,18 @@ pub(crate) struct News {
     pub(crate) names: Vec<(ZoneId, Name, Option<Records>)>,
     pub(crate) tunnels: Vec<(TunnelId, Option<KnownTunnel>)>,
     pub(crate) challenges: Vec<(ChallengeId, Option<ChallengeChunk>)>,
+    pub(crate) certificates: Vec<(CertificatePackId, Option<KnownCertificate>)>,
     /// Of zones that came, too.
     pub(crate) transfers: Vec<(ZoneId, Option<TransferChunk>)>,
     /// Zones whose names come after the rest, page by page: so many that they are never held at once.
     pub(crate) whole: BTreeSet<ZoneId>,
+    /// All of it is to be read: others are named in CAA records now, wherever they stand.
+    pub(crate) begins_anew: bool,
 }
 
 impl Records {
     /// Of the records at one name, in the store's order; none of none. `proxies`: whether their zone does.
-    pub(crate) fn of(records: &[RecordBrief], tunnel_domain: Option<&Name>, proxies: bool) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn of(records: &[RecordBrief], reading: Reading<'_>, proxies: bool) -> Result<Option<Self>, StoreError> {
         if records.is_empty() {
             return Ok(None);
         }
@@ -100,16 +126,21 @@ impl Records {
                 shown.extend(wire(record));
             }
         }
+        if proxies {
+            let_issue(&mut shown, reading.issuers);
+        }
         let (sets, left_out) = RecordSets::of(shown);
         if let (Some(first), false) = (records.first(), left_out.is_empty()) {
             tracing::error!(zone = %first.zone, name = %first.name, types = ?left_out, "records are too many or too long to be answered and are left out");
         }
         Ok(Some(match data.as_slice() {
             [] => Self::Plain(sets),
-            [RecordData::Cname(target)] if sets.is_empty() && shows == Shows::Edge => match tunnel_of(target, tunnel_domain) {
-                Some(tunnel) => Self::Tunnel(tunnel),
-                None => Self::Proxied(Box::new(Proxied { shows, data, sets })),
-            },
+            [RecordData::Cname(target)] if sets.is_empty() && shows == Shows::Edge => {
+                match tunnel_of(target, reading.tunnel_domain) {
+                    Some(tunnel) => Self::Tunnel(tunnel),
+                    None => Self::Proxied(Box::new(Proxied { shows, data, sets })),
+                }
+            }
             _ => Self::Proxied(Box::new(Proxied { shows, data, sets })),
         }))
     }
@@ -213,6 +244,21 @@ pub(crate) fn wire(record: &RecordBrief) -> Option<Record> {
     Some(Record { rtype, ttl_secs, flattened, data })
 }
 
+/// Lets the authorities that certificates are ordered of issue where the user's own CAA records say who may (edge-behaviour §1.13). Where
+/// there are none, anybody may, and none are added.
+fn let_issue(shown: &mut Vec<Record>, issuers: &[Issuer]) {
+    let Some(ttl_secs) = shown.iter().find(|record| record.rtype == rtype::CAA).map(|record| record.ttl_secs) else { return };
+    for issuer in issuers {
+        for tag in ["issue", "issuewild"] {
+            let caa = Rdata::Caa(Caa { flags: 0, tag: tag.to_owned(), value: issuer.value() });
+            let data = poterne_dns_wire::rdata(&caa);
+            if !shown.iter().any(|record| record.rtype == rtype::CAA && record.data == data) {
+                shown.push(Record { rtype: rtype::CAA, ttl_secs, flattened: false, data });
+            }
+        }
+    }
+}
+
 /// The settings of a record that the name server heeds.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(default)]
@@ -244,14 +290,54 @@ pub(crate) fn account(account: Account) -> AccountChunk {
 
 /// A challenge, as nodes know it; none where its text is longer than a string of a TXT record can be, which no verb writes.
 pub(crate) fn challenge(challenge: Challenge) -> Option<ChallengeChunk> {
-    let Challenge { id, zone, owner, text, expires_at, .. } = challenge;
-    let data = [&[u8::try_from(text.len()).ok()?][..], text.as_bytes()].concat().into();
+    let Challenge { id, zone, kind, owner, token, text, expires_at, .. } = challenge;
+    let shown = match Method::parse(&kind)? {
+        Method::Dns01 => {
+            let data = [&[u8::try_from(text.len()).ok()?][..], text.as_bytes()].concat().into();
+            Shown::Txt { owner, data }
+        }
+        Method::Http01 => Shown::Http { host: owner, token, text },
+        Method::TlsAlpn01 => {
+            let digest = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+            Shown::TlsAlpn { host: owner, digest: digest.try_into().ok()? }
+        }
+    };
     let expires_at = u64::try_from(expires_at / 1_000_000).unwrap_or_default();
-    Some(ChallengeChunk { id, zone, expires_at, shown: Shown::Txt { owner, data } })
+    Some(ChallengeChunk { id, zone, expires_at, shown })
+}
+
+/// A certificate, as nodes know it; none where its chain does not parse, which is told.
+pub(crate) fn certificate(in_force: CertificateInForce) -> Option<KnownCertificate> {
+    let CertificateInForce { certificate, zone, kind, priority } = in_force;
+    let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect();
+    let told =
+        |error: &dyn Display| tracing::error!(pack = %certificate.pack, %error, "a certificate does not parse: it is not served");
+    let chain = chain.inspect_err(|error| told(error)).ok()?;
+    // Among those that somebody brought, the order is theirs.
+    let place = u8::try_from(priority.clamp(0, 200)).unwrap_or_default();
+    let rank = Kind::parse(&kind)?.rank().saturating_add(place);
+    let chunk = CertificateChunk {
+        id: certificate.pack,
+        names: certificate.hosts,
+        chain: chain.into_iter().map(|der| Bytes::copy_from_slice(&der)).collect(),
+        key: certificate.wrapped.into(),
+        rank,
+        not_after: u64::try_from(certificate.not_after.div_euclid(1_000_000)).unwrap_or_default(),
+    };
+    Some(KnownCertificate { zone, chunk: Arc::new(chunk) })
+}
+
+/// Whom the name servers name in CAA records.
+pub(crate) fn issuers(accounts: Vec<AcmeAccount>) -> Vec<Issuer> {
+    let of = |account: AcmeAccount| {
+        let uri = account.uri;
+        account.issuers.into_iter().map(move |domain| Issuer { domain, account: Some(uri.clone()) })
+    };
+    accounts.into_iter().flat_map(of).collect()
 }
 
 /// A zone, as nodes know it. Its serial number is given when it is published.
-pub(crate) fn zone(zone: Zone, dns: DnsSettings, signed: Option<SignedHead>) -> KnownZone {
+pub(crate) fn zone(zone: Zone, dns: DnsSettings, origin: OriginSettings, signed: Option<SignedHead>) -> KnownZone {
     let Zone { id, account, apex, status, paused, name_servers, .. } = zone;
     let dns = ZoneDns {
         serial: 0,
@@ -262,7 +348,10 @@ pub(crate) fn zone(zone: Zone, dns: DnsSettings, signed: Option<SignedHead>) -> 
         soa: dns.soa,
         keys: signed.and_then(|signed| keys(id, signed)),
     };
-    KnownZone { head: ZoneHead { id, account, apex, status, dns: Some(dns) }, proxies: status.serves() && !paused }
+    KnownZone {
+        head: ZoneHead { id, account, apex, status, dns: Some(dns), origin, http3: true },
+        proxies: status.serves() && !paused,
+    }
 }
 
 /// What a zone gives to other name servers or takes from them; none of most. Of one that is another server's, the start of authority is
@@ -326,6 +415,11 @@ fn keys(zone: ZoneId, head: SignedHead) -> Option<ZoneKeys> {
 /// What a zone set of its DNS; the default where it never did, or what an older version wrote is not understood any more.
 pub(crate) fn dns_settings(value: Option<Value>) -> DnsSettings {
     value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+}
+
+/// Whether a setting that is on by default is on.
+pub(crate) fn is_on(value: Option<Value>) -> bool {
+    value.is_none_or(|value| value != "off")
 }
 
 /// A live tunnel, as nodes know it.

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use poterne_control_store::{
-    Account, AccountKind, Challenge, ConfigSource, Configuration, Record, RecordBrief, Touched, Tunnel, TunnelDetails, Zone,
+    Account, AccountKind, Certificate, CertificateInForce, Challenge, ConfigSource, Configuration, Record, RecordBrief, Touched,
+    Tunnel, TunnelDetails, Zone,
 };
 use poterne_feed::Change;
-use poterne_model::{AccountId, ChallengeId, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
+use poterne_model::{
+    AccountId, CertificateId, CertificatePackId, ChallengeId, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus,
+    setting::{DnsSettings, OriginSettings},
+};
 use poterne_snapshot::{Chunk, ChunkKey, NodeChunk, Snapshot};
 use proptest::prelude::*;
 
@@ -15,7 +19,7 @@ use crate::{
     load::Load,
     path, read,
     reference::{Intent, compile},
-    rows::{self, News, Records},
+    rows::{self, News, Reading, Records},
     world::World,
 };
 
@@ -60,6 +64,11 @@ enum Step {
     },
     /// A challenge goes, or comes if it is not there and its zone is.
     Challenge {
+        zone: usize,
+        number: u8,
+    },
+    /// A certificate goes, or comes if it is not there and its zone is.
+    Certificate {
         zone: usize,
         number: u8,
     },
@@ -119,6 +128,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => zone.clone().prop_map(|zone| Step::Pause { zone }),
         1 => zone.clone().prop_map(|zone| Step::Zone { zone }),
         3 => (zone, 0u8..3).prop_map(|(zone, number)| Step::Challenge { zone, number }),
+        3 => (0..APEXES.len(), 0u8..2).prop_map(|(zone, number)| Step::Certificate { zone, number }),
         3 => (0..TUNNELS).prop_map(|tunnel| Step::Tunnel { tunnel }),
         1 => (0..TUNNELS).prop_map(|tunnel| Step::Secret { tunnel }),
         1 => (0..TUNNELS).prop_map(|tunnel| Step::Configure { tunnel }),
@@ -179,6 +189,7 @@ impl Rows {
             Touched::Name(id, name) => (2, *id.as_bytes(), name.to_string()),
             Touched::Tunnel(id) => (3, *id.as_bytes(), String::new()),
             Touched::Challenge(id) => (4, *id.as_bytes(), String::new()),
+            Touched::Certificate(id) => (5, *id.as_bytes(), String::new()),
             Touched::Names(_) => unreachable!("whether a zone is read as a whole is drawn with the step"),
         });
     }
@@ -199,6 +210,7 @@ impl Rows {
             self.intent.records.retain(|record| record.zone != id);
             // Of which the store tells nobody.
             self.intent.challenges.retain(|challenge| challenge.zone != id);
+            self.intent.certificates.retain(|certificate| certificate.zone != id);
             return;
         }
         // The fourth is the first one's name in another account.
@@ -261,10 +273,43 @@ impl Rows {
         self.intent.challenges.retain(|challenge| challenge.id != id);
         if self.intent.challenges.len() == before && self.zone(zone).is_some() {
             let owner = owner(zone, "_acme-challenge");
-            let (zone, text) = (zone_id(zone), format!("token-{number}"));
-            self.intent.challenges.push(Challenge { id, zone, owner, text, created_at: 0, expires_at: 9_000_000 });
+            let (zone, kind, text) = (zone_id(zone), "dns-01".to_owned(), format!("token-{number}"));
+            self.intent.challenges.push(Challenge {
+                id,
+                zone,
+                kind,
+                owner,
+                token: String::new(),
+                text,
+                created_at: 0,
+                expires_at: 9_000_000,
+            });
         }
         self.touch(&Touched::Challenge(id));
+    }
+
+    fn toggle_certificate(&mut self, zone: usize, number: u8) {
+        let pack = CertificatePackId::from_bytes([u8::try_from(zone).unwrap() * 10 + number; 16]);
+        let before = self.intent.certificates.len();
+        self.intent.certificates.retain(|one| one.certificate.pack != pack);
+        if self.intent.certificates.len() == before && self.zone(zone).is_some() {
+            let certificate = Certificate {
+                id: CertificateId::from_bytes([number; 16]),
+                pack,
+                hosts: vec![owner(zone, "*")],
+                issuer: String::new(),
+                signature: String::new(),
+                chain: "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n".into(),
+                sealed: Vec::new(),
+                wrapped: vec![number],
+                not_before: 0,
+                not_after: 9_000_000,
+                created_at: 0,
+            };
+            let (zone, kind) = (zone_id(zone), "sni_custom".to_owned());
+            self.intent.certificates.push(CertificateInForce { certificate, zone, kind, priority: 1 });
+        }
+        self.touch(&Touched::Certificate(pack));
     }
 
     fn put_record(&mut self, zone: usize, name: Name, data: &Data, proxied: bool) {
@@ -359,6 +404,7 @@ impl Rows {
                 self.touch(&Touched::Tunnel(id));
             }
             Step::Challenge { zone, number } => self.toggle_challenge(*zone, *number),
+            Step::Certificate { zone, number } => self.toggle_certificate(*zone, *number),
             Step::Rename => {
                 self.intent.accounts[0].name.push('x');
                 self.touch(&Touched::Account(account(0)));
@@ -376,7 +422,15 @@ impl Rows {
         let domain = self.intent.node.tunnel_domain.as_ref();
         let proxies = self.proxies(zone);
         let names = records.chunk_by(|one, other| one.name == other.name);
-        names.map(|records| (zone, records[0].name.clone(), Records::of(records, domain, proxies).unwrap())).collect()
+        names
+            .map(|records| {
+                (
+                    zone,
+                    records[0].name.clone(),
+                    Records::of(records, Reading { tunnel_domain: domain, issuers: &[] }, proxies).unwrap(),
+                )
+            })
+            .collect()
     }
 
     fn details(&self, id: TunnelId) -> Option<rows::KnownTunnel> {
@@ -419,6 +473,10 @@ impl Rows {
                 4 => {
                     let found = self.intent.challenges.iter().find(|challenge| challenge.id.as_bytes() == id);
                     news.challenges.push((ChallengeId::from_bytes(*id), found.cloned().and_then(rows::challenge)));
+                }
+                5 => {
+                    let found = self.intent.certificates.iter().find(|one| one.certificate.pack.as_bytes() == id);
+                    news.certificates.push((CertificatePackId::from_bytes(*id), found.cloned().and_then(rows::certificate)));
                 }
                 _ => news.tunnels.push((TunnelId::from_bytes(*id), self.details(TunnelId::from_bytes(*id)))),
             }
@@ -463,13 +521,14 @@ impl Rows {
     }
 
     fn read_anew(&self) -> World {
-        let mut load = Load::new(self.intent.node.clone());
+        let mut load = Load::new(self.intent.node.clone(), Vec::new());
         let intent = &self.intent;
         load.heads(News {
             accounts: intent.accounts.iter().cloned().map(|account| (account.id, Some(rows::account(account)))).collect(),
             zones: intent.zones.iter().cloned().map(|zone| (zone.id, Some(known(zone)))).collect(),
             tunnels: intent.tunnels.iter().map(|tunnel| (tunnel.id, self.details(tunnel.id))).collect(),
             challenges: intent.challenges.iter().cloned().map(|one| (one.id, rows::challenge(one))).collect(),
+            certificates: intent.certificates.iter().cloned().map(|one| (one.certificate.pack, rows::certificate(one))).collect(),
             ..News::default()
         });
         for (zone, name, records) in intent.zones.iter().flat_map(|zone| self.records(zone.id, None)) {
@@ -480,7 +539,7 @@ impl Rows {
 }
 
 fn known(zone: Zone) -> rows::KnownZone {
-    rows::zone(zone, DnsSettings::default(), None)
+    rows::zone(zone, DnsSettings::default(), OriginSettings::default(), None)
 }
 
 /// The serial numbers of zones that have one.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use poterne_control_app::{
-    App, AppError, Caller, ConfigSource, Leads, OriginKeys, QUICK_LIFE, RecordOutcome, Rotation, Service, Settings,
+    AcmeSettings, App, AppError, Caller, ConfigSource, Leads, OriginKeys, QUICK_LIFE, RecordOutcome, Rotation, Service, Settings,
 };
 use poterne_control_store::{Record, Store};
 use poterne_feed::{Command, ControlEnd, Event};
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Publisher;
 
+mod certificates;
 mod challenges;
 mod cookies;
 mod signed;
@@ -47,6 +48,10 @@ fn name(text: &str) -> Name {
 
 impl Node {
     async fn start(dir: &Path) -> Self {
+        Self::start_with(dir, AcmeSettings::default()).await
+    }
+
+    async fn start_with(dir: &Path, acme: AcmeSettings) -> Self {
         let node_key = NodeKey::load_or_create(&dir.join("node.key")).unwrap();
         let store = Store::open(&dir.join("store.sqlite")).await.unwrap();
         let settings = Settings {
@@ -60,6 +65,7 @@ impl Node {
             public_addresses: Vec::new(),
             origins_allowed: Vec::new(),
             management_hostname: None,
+            acme,
             sends_mail: false,
             pages: String::new(),
             activate: vec!["poterne.localhost".into(), "*.test".into()],

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use poterne_model::{Name, TunnelId, ZoneId};
+use poterne_model::{CertificatePackId, Name, TunnelId, ZoneId};
 use poterne_snapshot::ChunkKey;
 
 use crate::{
@@ -62,6 +62,10 @@ impl World {
                 None => drop(self.challenges.remove(&id)),
             }
         }
+        for (id, certificate) in news.certificates {
+            keys.insert(ChunkKey::Certificate(id));
+            self.put_certificate(id, certificate);
+        }
         let touched: Vec<ZoneId> = news.zones.iter().map(|(id, _)| *id).collect();
         for (id, zone) in news.zones {
             let Some(zone) = zone else {
@@ -69,12 +73,19 @@ impl World {
                 // The store let them go with their zone, and touched them not.
                 let gone = self.challenges.extract_if(|_, challenge| challenge.zone == id);
                 keys.extend(gone.map(|(id, _)| ChunkKey::Challenge(id)));
+                let packs: Vec<CertificatePackId> = self.packs_of(id).collect();
+                for pack in packs {
+                    keys.insert(ChunkKey::Certificate(pack));
+                    self.put_certificate(pack, None);
+                }
                 continue;
             };
             if self.proxies(id).is_none() && zone.proxies {
                 changed.below.push(path::path(zone.head.apex.as_str()));
             }
             self.put_zone(id, zone.head, zone.proxies);
+            // They are served while it serves.
+            keys.extend(self.packs_of(id).map(ChunkKey::Certificate));
         }
         keys.extend(touched.into_iter().map(ChunkKey::Transfer));
         for (id, transfer) in news.transfers {

@@ -12,8 +12,9 @@ use std::{
     sync::Arc,
 };
 
+use poterne_acme::caa::Issuer;
 use poterne_model::{
-    AccountId, ChallengeId, Name, RecordSet, TunnelId, ZoneId,
+    AccountId, CertificatePackId, ChallengeId, Name, RecordSet, TunnelId, ZoneId,
     chain::{self, ChainError, Destination, tunnel_of},
 };
 use poterne_snapshot::{
@@ -22,7 +23,7 @@ use poterne_snapshot::{
 
 use crate::{
     path::{self, Path},
-    rows::{KnownTunnel, Records},
+    rows::{KnownCertificate, KnownTunnel, Reading, Records},
 };
 
 /// See the module's page.
@@ -34,6 +35,11 @@ pub(crate) struct World {
     pub(crate) apexes: HashMap<Path, ZoneId>,
     pub(crate) tunnels: HashMap<TunnelId, KnownTunnel>,
     pub(crate) challenges: HashMap<ChallengeId, ChallengeChunk>,
+    pub(crate) certificates: HashMap<CertificatePackId, KnownCertificate>,
+    /// The same by zone.
+    pub(crate) certificates_of: BTreeSet<(ZoneId, CertificatePackId)>,
+    /// Whom CAA records are to let issue, beside those that their users name.
+    pub(crate) issuers: Vec<Issuer>,
     /// What zones give to other name servers, or take from them.
     pub(crate) transfers: HashMap<ZoneId, TransferChunk>,
     pub(crate) leads: BTreeSet<(To, ZoneId, Path)>,
@@ -64,7 +70,7 @@ pub(crate) enum To {
 
 impl World {
     /// With nothing in it but what all nodes know.
-    pub(crate) fn new(node: NodeChunk) -> Self {
+    pub(crate) fn new(node: NodeChunk, issuers: Vec<Issuer>) -> Self {
         let parents = [Some(chain::TUNNEL_SUFFIX), node.tunnel_domain.as_ref().map(Name::as_str)];
         Self {
             tunnel_parents: parents.into_iter().flatten().map(path::path).collect(),
@@ -74,6 +80,9 @@ impl World {
             apexes: HashMap::new(),
             tunnels: HashMap::new(),
             challenges: HashMap::new(),
+            certificates: HashMap::new(),
+            certificates_of: BTreeSet::new(),
+            issuers,
             transfers: HashMap::new(),
             leads: BTreeSet::new(),
             change: 0,
@@ -83,6 +92,35 @@ impl World {
     /// Whether the zone's names are proxied; none where there is no such zone.
     pub(crate) fn proxies(&self, zone: ZoneId) -> Option<bool> {
         self.zones.get(&zone).map(|zone| zone.proxies)
+    }
+
+    /// What records are read with.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading { tunnel_domain: self.node.tunnel_domain.as_ref(), issuers: &self.issuers }
+    }
+
+    /// Puts a pack's certificate, or takes it away.
+    pub(crate) fn put_certificate(&mut self, id: CertificatePackId, certificate: Option<KnownCertificate>) {
+        if let Some(old) = self.certificates.remove(&id) {
+            self.certificates_of.remove(&(old.zone, id));
+        }
+        if let Some(new) = certificate {
+            self.certificates_of.insert((new.zone, id));
+            self.certificates.insert(id, new);
+        }
+    }
+
+    /// The packs of a zone that have a certificate.
+    pub(crate) fn packs_of(&self, zone: ZoneId) -> impl Iterator<Item = CertificatePackId> + '_ {
+        let from = (zone, CertificatePackId::from_bytes([0; 16]));
+        self.certificates_of.range(from..).take_while(move |(of, _)| *of == zone).map(|(_, id)| *id)
+    }
+
+    /// A certificate that is to be served: a zone that waits could be anybody's, and so could what is brought for it.
+    fn served(&self, id: CertificatePackId) -> Option<&KnownCertificate> {
+        let known = self.certificates.get(&id)?;
+        let zone = self.zones.get(&known.zone)?;
+        zone.head.status.serves().then_some(known)
     }
 
     /// Puts a zone's head; a zone that was not there begins without names. Whether it proxies does not change while it has names.
@@ -200,7 +238,7 @@ impl World {
             ChunkKey::Zone(id) => self.zones.contains_key(id),
             ChunkKey::Name(id, name) => self.records(*id, name).is_some(),
             ChunkKey::Tunnel(id) => self.tunnels.get(id).is_some_and(|tunnel| tunnel.chunk.is_some()),
-            ChunkKey::Certificate(_) => false,
+            ChunkKey::Certificate(id) => self.served(*id).is_some(),
             ChunkKey::Challenge(id) => self.challenges.contains_key(id),
             ChunkKey::Transfer(id) => self.zones.contains_key(id) && self.transfers.contains_key(id),
         }
@@ -219,7 +257,7 @@ impl World {
                 Chunk::Name(self.name_chunk(zone, &absolute, || name.clone(), records))
             }
             ChunkKey::Tunnel(id) => Chunk::Tunnel((**self.tunnels.get(id)?.chunk.as_ref()?).clone()),
-            ChunkKey::Certificate(_) => return None,
+            ChunkKey::Certificate(id) => Chunk::Certificate((*self.served(*id)?.chunk).clone()),
             ChunkKey::Challenge(id) => Chunk::Challenge(self.challenges.get(id)?.clone()),
             ChunkKey::Transfer(id) => Chunk::Transfer(self.transfers.get(id).filter(|_| self.zones.contains_key(id))?.clone()),
         })
@@ -232,12 +270,24 @@ impl World {
         let alive = self.tunnels.iter().filter(|(_, tunnel)| tunnel.chunk.is_some());
         let tunnels = alive.map(|(id, _)| ChunkKey::Tunnel(*id));
         let challenges = self.challenges.keys().map(|id| ChunkKey::Challenge(*id));
+        let served = self.certificates.keys().filter(|id| self.served(**id).is_some());
+        let certificates = served.map(|id| ChunkKey::Certificate(*id));
         let transfers = self.transfers.keys().map(|id| ChunkKey::Transfer(*id));
-        std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels).chain(challenges).chain(transfers)
+        let heads = std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels);
+        heads.chain(challenges).chain(certificates).chain(transfers)
     }
 
-    /// Lets go of tunnels that the snapshot holds word for word, and holds the snapshot's: configurations are then in memory once.
+    /// Lets go of tunnels and certificates that the snapshot holds word for word, and holds the snapshot's: configurations and chains are
+    /// then in memory once.
     pub(crate) fn share(&mut self, snapshot: &Snapshot) {
+        for (id, certificate) in &mut self.certificates {
+            if let Some(theirs) = snapshot.certificate_of(*id)
+                && !Arc::ptr_eq(&certificate.chunk, theirs)
+                && certificate.chunk == *theirs
+            {
+                certificate.chunk = theirs.clone();
+            }
+        }
         for (id, tunnel) in &mut self.tunnels {
             if let (Some(own), Some(theirs)) = (&mut tunnel.chunk, snapshot.tunnel(*id))
                 && !Arc::ptr_eq(own, theirs)

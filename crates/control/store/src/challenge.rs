@@ -9,16 +9,20 @@ use crate::{
     touched::Touched,
 };
 
-/// A TXT record that stands over a zone for a while.
+/// What stands over a zone for a while, so that a certificate authority sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
     /// Its id.
     pub id: ChallengeId,
     /// The zone it is for.
     pub zone: ZoneId,
-    /// Its owner, `_acme-challenge.` included.
+    /// How it is shown, as the protocol calls it: `dns-01`, `http-01`, `tls-alpn-01`.
+    pub kind: String,
+    /// The TXT record's owner, `_acme-challenge.` included; otherwise the host.
     pub owner: Name,
-    /// What it says, at most 255 octets of ASCII.
+    /// The last segment of the path, of `http-01`; else empty.
+    pub token: String,
+    /// What is shown, at most 255 octets of ASCII: the record's text, the path's, or the digest in base64url.
     pub text: String,
     /// Since when.
     pub created_at: Micros,
@@ -29,7 +33,8 @@ pub struct Challenge {
 impl Session {
     /// Keeps one.
     pub async fn insert_challenge(&mut self, challenge: &Challenge) -> Result<(), StoreError> {
-        let statement = "INSERT INTO challenge (id, zone, owner, text, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)";
+        let statement = "INSERT INTO challenge (id, zone, owner, text, created_at, expires_at, kind, token)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         query(statement)
             .bind(challenge.id.to_string())
             .bind(challenge.zone.to_string())
@@ -37,6 +42,8 @@ impl Session {
             .bind(challenge.text.as_str())
             .bind(challenge.created_at)
             .bind(challenge.expires_at)
+            .bind(challenge.kind.as_str())
+            .bind(challenge.token.as_str())
             .execute(self.connection())
             .await?;
         self.touch(&Touched::Challenge(challenge.id)).await
@@ -85,6 +92,8 @@ fn challenge(row: &Row) -> Result<Challenge, StoreError> {
         id: parsed(row, "id")?,
         zone: parsed(row, "zone")?,
         owner: parsed(row, "owner")?,
+        kind: cell(row, "kind")?,
+        token: cell(row, "token")?,
         text: cell(row, "text")?,
         created_at: cell(row, "created_at")?,
         expires_at: cell(row, "expires_at")?,

@@ -11,8 +11,11 @@
 
 mod access_rule;
 mod account;
+mod acme_account;
 mod api_token;
 mod audit;
+mod certificate;
+mod certificate_pack;
 mod challenge;
 mod connection;
 mod cookie_secret;
@@ -53,8 +56,11 @@ mod zone_signing;
 mod zone_watch;
 
 pub use account::{Account, AccountKind};
+pub use acme_account::AcmeAccount;
 pub use api_token::{ApiToken, TokenOwner};
 pub use audit::{Actor, AuditEvent, AuditFilter};
+pub use certificate::{Certificate, CertificateInForce};
+pub use certificate_pack::CertificatePack;
 pub use challenge::Challenge;
 pub use cookie_secret::CookieSecret;
 pub use error::{StoreError, Trouble};

@@ -157,6 +157,7 @@ macro_rules! on_both {
     };
 }
 
+mod certificates;
 mod listed;
 mod many;
 mod notices;

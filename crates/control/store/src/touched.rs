@@ -3,7 +3,7 @@
 //! Whatever writes a row that nodes obey says so, in the same transaction, under the number that its commit will take. Said twice, the
 //! later number stays: the table is as long as the number of things that ever changed since publish last forgot.
 
-use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId};
+use poterne_model::{AccountId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId};
 
 use crate::{
     Session, StoreError,
@@ -28,6 +28,8 @@ pub enum Touched {
     Tunnel(TunnelId),
     /// A challenge.
     Challenge(ChallengeId),
+    /// A pack's certificate: another one, or none.
+    Certificate(CertificatePackId),
 }
 
 impl Session {
@@ -40,6 +42,7 @@ impl Session {
             Touched::Names(id) => ("names", id.to_string(), ""),
             Touched::Tunnel(id) => ("tunnel", id.to_string(), ""),
             Touched::Challenge(id) => ("challenge", id.to_string(), ""),
+            Touched::Certificate(id) => ("certificate", id.to_string(), ""),
         };
         let statement = "INSERT INTO touched (kind, id, name, change) VALUES ($1, $2, $3, $4)
             ON CONFLICT (kind, id, name) DO UPDATE SET change = excluded.change";
@@ -92,6 +95,7 @@ fn touched(row: &Row) -> Result<Touched, StoreError> {
         "names" => Touched::Names(parse(id, "touched zone")?),
         "tunnel" => Touched::Tunnel(parse(id, "touched tunnel")?),
         "challenge" => Touched::Challenge(parse(id, "touched challenge")?),
+        "certificate" => Touched::Certificate(parse(id, "touched certificate")?),
         other => return Err(StoreError::Damaged { what: "touched", why: format!("kind {other:?} is not known") }),
     })
 }

@@ -17,6 +17,8 @@ pub struct ListObject {
     pub id: ListId,
     pub name: String,
     pub kind: ListKind,
+    /// Absent where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// How many items it has.
     pub num_items: u64,
@@ -152,5 +154,6 @@ mod tests {
         };
         let told = serde_json::to_value(ListObject::new(list, 3, 1)).unwrap();
         assert_eq!((&told["num_items"], &told["num_referencing_filters"], &told["kind"]), (&json!(3), &json!(1), &json!("ip")));
+        assert_eq!(told.get("description"), None, "nobody wrote one");
     }
 }

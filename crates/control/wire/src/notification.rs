@@ -40,7 +40,7 @@ impl From<Webhook> for WebhookObject {
     }
 }
 
-/// A policy.
+/// A policy. What its user left out is absent.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "each is documented in `PolicyDraft`")]
@@ -48,26 +48,30 @@ impl From<Webhook> for WebhookObject {
 pub struct PolicyObject {
     pub id: NotificationPolicyId,
     pub name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
     pub description: String,
     pub enabled: bool,
     pub alert_type: AlertType,
     pub mechanisms: MechanismsObject,
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Vec<String>>))]
+    #[serde(skip_serializing_if = "Filters::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Vec<String>>, required = false))]
     pub filters: Filters,
     pub created: WireTime,
     pub modified: WireTime,
 }
 
-/// To whom notices go.
+/// To whom notices go. A mechanism that names nobody is absent, and so is PagerDuty always.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "each is documented in `Mechanisms`")]
 pub struct MechanismsObject {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
     pub email: Vec<MailMechanism>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
     pub webhooks: Vec<WebhookMechanism>,
-    /// Never any.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>, max_items = 0))]
-    pub pagerduty: [(); 0],
 }
 
 /// An address.
@@ -92,7 +96,6 @@ impl From<NotificationPolicy> for PolicyObject {
         let mechanisms = MechanismsObject {
             email: text.mechanisms.email.into_iter().map(|id| MailMechanism { id }).collect(),
             webhooks: text.mechanisms.webhooks.into_iter().map(|id| WebhookMechanism { id }).collect(),
-            pagerduty: [],
         };
         Self {
             id,
@@ -191,7 +194,19 @@ mod tests {
             assert_eq!(told[key], body[key], "{key}");
         }
         assert_eq!(told["mechanisms"]["webhooks"], body["mechanisms"]["webhooks"]);
-        assert_eq!((&told["mechanisms"]["pagerduty"], &told["created"]), (&json!([]), &json!("2027-01-15T08:00:00.000000Z")));
+        assert_eq!(told["created"], "2027-01-15T08:00:00.000000Z");
+    }
+
+    #[test]
+    fn what_a_policy_was_not_given_is_absent() {
+        let body = json!({ "name": "t", "alert_type": "tunnel_health_event", "enabled": true,
+            "mechanisms": { "email": [{ "id": "a@example.com" }] } });
+        let text = PolicyDraft::read(&At::body(&body), None).unwrap();
+        let (id, now) = (NotificationPolicyId::from_bytes([1; 16]), Timestamp::from_secs(1_800_000_000));
+        let told =
+            serde_json::to_value(PolicyObject::from(NotificationPolicy { id, text, created_at: now, modified_at: now })).unwrap();
+        assert_eq!(told["mechanisms"], body["mechanisms"]);
+        assert_eq!((told.get("filters"), told.get("description")), (None, None));
     }
 
     #[test]

@@ -11,7 +11,10 @@ use poterne_dns_sign::{
 use poterne_dns_wire::{Record, RecordSets, name, rtype};
 use poterne_feed::Change;
 use poterne_keys::{NodeKey, Purpose};
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::DnsSettings};
+use poterne_model::{
+    AccountId, Name, TunnelId, ZoneId, ZoneStatus,
+    setting::{DnsSettings, OriginSettings},
+};
 use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneDns, ZoneHead, ZoneKeys};
 
 const NAMES: u32 = 100_000;
@@ -46,7 +49,15 @@ fn loaded_with(keys: Option<ZoneKeys>) -> Snapshot {
         soa: DnsSettings::default().soa,
         keys,
     };
-    let head = ZoneHead { id: zone, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns) };
+    let head = ZoneHead {
+        id: zone,
+        account: AccountId::from_bytes([2; 16]),
+        apex,
+        status: ZoneStatus::Active,
+        dns: Some(dns),
+        origin: OriginSettings::default(),
+        http3: true,
+    };
     let node = NodeChunk { edge_addresses: vec!["203.0.113.10".parse().unwrap()], ..NodeChunk::default() };
     let mut chunks = vec![(ChunkKey::Node, Chunk::Node(node)), (ChunkKey::Zone(zone), Chunk::Zone(head))];
     let mut put = |name: String, chunk| chunks.push((ChunkKey::Name(zone, Name::parse(&name).unwrap()), Chunk::Name(chunk)));

@@ -126,6 +126,14 @@ pub(crate) enum Owner<'a> {
     Apex(&'a Name),
 }
 
+/// What of the edges' ways is told: hints of these families, and whether HTTP/3 is among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ways {
+    pub(crate) ipv4: bool,
+    pub(crate) ipv6: bool,
+    pub(crate) http3: bool,
+}
+
 /// What they say.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Data<'a> {
@@ -137,8 +145,8 @@ pub(crate) enum Data<'a> {
     Edge,
     /// Addresses found at another provider: [`Plan::elsewhere`].
     Elsewhere,
-    /// How to reach the edges over HTTP, with hints of these families.
-    Service { ipv4: bool, ipv6: bool },
+    /// How to reach the edges over HTTP.
+    Service(Ways),
     /// The zone's start of authority.
     Soa(&'a ZoneHead, &'a ZoneDns),
     /// Challenges, and the user's own TXT records beside them.
@@ -396,7 +404,8 @@ impl<'a> Walk<'a> {
                 if !(ipv4 || ipv6) || self.snapshot.node().edge_protocols.is_empty() {
                     return self.no_data(place);
                 }
-                self.put(Section::Answer, place.owner, rtype::HTTPS, EDGE_TTL_SECS, Data::Service { ipv4, ipv6 });
+                let service = Ways { ipv4, ipv6, http3: place.zone.head().http3 };
+                self.put(Section::Answer, place.owner, rtype::HTTPS, EDGE_TTL_SECS, Data::Service(service));
                 None
             }
             _ => self.set_or_nothing(place, &chunk.sets),

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::{
     Rcode,
     edns::{self, OptReply},
-    plan::{self, Data, Item, Owner, Plan, Section},
+    plan::{self, Data, Item, Owner, Plan, Section, Ways},
     query::{HEADER, Header, Query},
     sign::More,
 };
@@ -167,8 +167,8 @@ impl<'o, 'q> Writer<'o, 'q> {
                 Some(set) => self.set(item, &set, turn),
                 None => 0,
             },
-            Data::Service { ipv4, ipv6 } => {
-                self.records(item, std::iter::once(()), |writer, ()| service(node, ipv4, ipv6, &mut |piece| writer.put(piece)))
+            Data::Service(told) => {
+                self.records(item, std::iter::once(()), |writer, ()| service(node, told, &mut |piece| writer.put(piece)))
             }
             Data::Soa(head, dns) => self.records(item, std::iter::once(()), |writer, ()| {
                 let (mname, rname, numbers) = soa(head, dns, &node.nameservers);
@@ -359,10 +359,12 @@ pub(crate) fn edge_addresses(node: &NodeChunk, rtype: u16, turn: u32) -> impl It
 
 /// The data of the HTTPS record of proxied names, in pieces (RFC 9460 §2.2): priority 1, the name itself, parameters in the order of
 /// their keys.
-pub(crate) fn service(node: &NodeChunk, ipv4: bool, ipv6: bool, put: &mut dyn FnMut(&[u8])) {
+pub(crate) fn service(node: &NodeChunk, told: Ways, put: &mut dyn FnMut(&[u8])) {
+    let Ways { ipv4, ipv6, http3 } = told;
     let number = |length: usize| u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
     put(&[0, 1, 0]);
-    let ids = || node.edge_protocols.iter().filter_map(|id| Some((u8::try_from(id.len()).ok()?, id)));
+    let spoken = || node.edge_protocols.iter().filter(move |id| http3 || *id != "h3");
+    let ids = || spoken().filter_map(|id| Some((u8::try_from(id.len()).ok()?, id)));
     put(&1u16.to_be_bytes());
     put(&number(ids().map(|(length, _)| usize::from(length) + 1).sum()));
     for (length, id) in ids() {

@@ -15,7 +15,10 @@ use std::{
 
 use poterne_dns_wire::{Record, RecordSets, name, rtype};
 use poterne_feed::Change;
-use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, setting::DnsSettings};
+use poterne_model::{
+    AccountId, Name, ZoneId, ZoneStatus,
+    setting::{DnsSettings, OriginSettings},
+};
 use poterne_snapshot::{Chunk, ChunkKey, NameChunk, SnapshotHandle, ZoneDns, ZoneHead};
 use poterne_telemetry::Metrics;
 use rustls_pki_types::{PrivateKeyDer, ServerName};
@@ -39,7 +42,15 @@ fn snapshot() -> SnapshotHandle {
         keys: None,
     };
     let apex = Name::parse("example.com").unwrap();
-    let head = ZoneHead { id, account: AccountId::from_bytes([2; 16]), apex, status: ZoneStatus::Active, dns: Some(dns) };
+    let head = ZoneHead {
+        id,
+        account: AccountId::from_bytes([2; 16]),
+        apex,
+        status: ZoneStatus::Active,
+        dns: Some(dns),
+        origin: OriginSettings::default(),
+        http3: true,
+    };
     let named = |owner: &str, records: Vec<(u16, Vec<u8>)>| {
         let record = |(rtype, data)| Record { rtype, ttl_secs: 60, flattened: false, data };
         let sets = RecordSets::of(records.into_iter().map(record).collect()).0;

@@ -170,6 +170,11 @@ impl KeySet {
         }
     }
 
+    /// Whether the zone is to be signed.
+    pub const fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// Whether the keys may go: nobody can have a DS in mind that names one.
     pub fn is_over(&self, now: i64) -> bool {
         !self.wanted && self.none_since.is_some_and(|since| now >= since + DS_TTL_SECS_MAX)

@@ -46,6 +46,8 @@ pub const IXFR: u16 = 251;
 pub const AXFR: u16 = 252;
 /// Anything (RFC 8482).
 pub const ANY: u16 = 255;
+/// Certification authority authorization (RFC 8659).
+pub const CAA: u16 = 257;
 
 /// The class of the internet.
 pub const CLASS_IN: u16 = 1;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body as _;
 
-use crate::{http1::uplink::Taker, http2::body::Incoming};
+use crate::{http1::uplink::Taker, http2::body::Incoming, http3::upload::Incoming as Incoming3};
 
 /// One piece of a body.
 pub type Frame = http_body::Frame<Bytes>;
@@ -33,6 +33,8 @@ enum Inner {
     Full(Option<Bytes>),
     Http1(Taker),
     Http2(Incoming),
+    /// Apart, since it is larger than all the others, and each request is moved with room for it.
+    Http3(Box<Incoming3>),
     Flow(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>),
 }
 
@@ -62,6 +64,10 @@ impl Body {
         Self(Inner::Http2(body))
     }
 
+    pub(crate) fn http3(body: Incoming3) -> Self {
+        Self(Inner::Http3(Box::new(body)))
+    }
+
     /// The next piece; none after the last.
     pub async fn frame(&mut self) -> Option<Result<Frame, BodyError>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await
@@ -78,6 +84,7 @@ impl http_body::Body for Body {
             Inner::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Inner::Http1(body) => Pin::new(body).poll_frame(cx),
             Inner::Http2(body) => Pin::new(body).poll_frame(cx),
+            Inner::Http3(body) => Pin::new(body).poll_frame(cx),
             Inner::Flow(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -88,6 +95,7 @@ impl http_body::Body for Body {
             Inner::Full(bytes) => bytes.is_none(),
             Inner::Http1(body) => body.is_end_stream(),
             Inner::Http2(body) => body.is_end_stream(),
+            Inner::Http3(body) => body.is_end_stream(),
             Inner::Flow(body) => body.is_end_stream(),
         }
     }
@@ -98,6 +106,7 @@ impl http_body::Body for Body {
             Inner::Full(bytes) => http_body::SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Inner::Http1(body) => body.size_hint(),
             Inner::Http2(body) => body.size_hint(),
+            Inner::Http3(body) => body.size_hint(),
             Inner::Flow(body) => body.size_hint(),
         }
     }
@@ -114,7 +123,7 @@ impl std::fmt::Debug for Body {
         f.write_str(match self.0 {
             Inner::Empty => "Body(empty)",
             Inner::Full(_) => "Body(full)",
-            Inner::Http1(_) | Inner::Http2(_) => "Body(visitor)",
+            Inner::Http1(_) | Inner::Http2(_) | Inner::Http3(_) => "Body(visitor)",
             Inner::Flow(_) => "Body(flow)",
         })
     }

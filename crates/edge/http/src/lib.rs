@@ -1,6 +1,6 @@
 //! One request and response vocabulary, whatever framed it.
 //!
-//! A visitor's HTTP/1.1 or HTTP/2 is parsed here and nowhere else; the pipeline and the upstreams see [`Request`], [`Response`]
+//! A visitor's HTTP/1.1, 2 or 3 is parsed here and nowhere else; the pipeline and the upstreams see [`Request`], [`Response`]
 //! and [`Body`], which say nothing about the codec underneath. No type of that codec crosses this crate's border, so it can be
 //! replaced without touching a stage.
 //!
@@ -11,7 +11,8 @@
 //! * [`strict`], [`fields`]: what a head and trailers may say, so that no origin reads a request otherwise than we did; pure;
 //! * [`http1`]: our own codec, and the task around it;
 //! * `http2`: the `h2` crate, and the task around it;
-//! * [`serve`]: which of them frames an accepted connection, and what answers.
+//! * [`http3`]: our own frames over QUIC's streams, and the task around them; `multiplexed` is what both have in common;
+//! * [`serve`]: which of the former two frames an accepted connection, and what answers.
 #![forbid(unsafe_code)]
 
 mod alarm;
@@ -21,7 +22,9 @@ pub mod drain;
 pub mod fields;
 pub mod http1;
 mod http2;
+pub mod http3;
 pub mod limits;
+mod multiplexed;
 pub mod pieces;
 pub mod request;
 pub mod serve;

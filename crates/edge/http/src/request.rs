@@ -44,6 +44,8 @@ pub struct Connection {
     pub sni: Option<Box<str>>,
     /// `peer`'s address as a field value, written once for all requests of the connection.
     pub peer_value: HeaderValue,
+    /// Whether visitors of this name may come by HTTP/3 to the same port, and are told so.
+    pub offers_http3: bool,
 }
 
 impl Connection {
@@ -51,7 +53,12 @@ impl Connection {
     pub fn new(peer: SocketAddr, local: SocketAddr, scheme: Scheme, sni: Option<Box<str>>) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let peer_value = HeaderValue::try_from(peer.ip().to_string()).expect("an address is visible ASCII");
-        Self { peer, local, scheme, sni, peer_value }
+        Self { peer, local, scheme, sni, peer_value, offers_http3: false }
+    }
+
+    /// The same, offering HTTP/3 or not.
+    pub fn offering_http3(self, offers_http3: bool) -> Self {
+        Self { offers_http3, ..self }
     }
 }
 
@@ -63,7 +70,7 @@ pub enum Kind {
     /// A WebSocket opening handshake. The request body yields nothing until the response is answered with 101; from then on it
     /// is the visitor's raw bytes (RFC 6455 frames), and the response's body goes to the visitor raw.
     ///
-    /// The head is as it came: `Connection` and `Upgrade` are in it (but for HTTP/2, which has neither), and whoever sends it on removes
+    /// The head is as it came: `Connection` and `Upgrade` are in it (but for HTTP/2 and 3, which have neither), and whoever sends it on removes
     /// them with the fields that `Connection` names (RFC 9110 §7.6.1). The `Sec-WebSocket-*` fields are in it.
     WebSocket,
 }

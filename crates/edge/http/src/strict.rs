@@ -3,6 +3,7 @@
 //! These rules exist so that the origin cannot read a request otherwise than the edge did (edge-behaviour §5.8 and §5.9); the
 //! ones about bytes on the wire are in [`crate::http1`]. Each field is looked at once, as it is parsed: [`Facts`].
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
 use crate::{Kind, Limits};
@@ -193,6 +194,36 @@ pub(crate) fn facts(headers: &HeaderMap) -> Facts {
     facts
 }
 
+/// A WebSocket by extended CONNECT (RFC 8441 §5, RFC 9220 §3): the stream is the WebSocket, and the handshake's key and its answer fall
+/// away. The service still wants a key.
+pub(crate) fn open_websocket(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(Refusal::WebSocketVersion);
+    }
+    headers.insert(header::SEC_WEBSOCKET_KEY, websocket_key());
+    Ok(())
+}
+
+/// A key as RFC 6455 §4.1 wants one: it keeps caches from answering, and is no secret.
+fn websocket_key() -> HeaderValue {
+    let mut nonce = [0; 16];
+    // Without entropy the key is a constant, which only a cache that answers WebSocket openings would mind.
+    let _ = getrandom::fill(&mut nonce);
+    HeaderValue::try_from(BASE64.encode(nonce)).unwrap_or_else(|_| HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="))
+}
+
+/// Makes one field of a visitor's cookies, which HTTP/2 and 3 may send apart: nobody else expects several (RFC 9113 §8.2.3, RFC 9114 §4.2.1).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let parts: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // Each part was a value, and so is what stands between them.
+    if let Ok(joined) = HeaderValue::try_from(parts.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
 /// RFC 9112 §3.2: origin-form, absolute-form, or `*` for OPTIONS.
 fn check_target(method: &Method, uri: &Uri, limits: &Limits) -> Result<(), Refusal> {
     let Some(path) = uri.path_and_query() else { return Err(Refusal::Malformed("the target is no path")) };
@@ -306,6 +337,16 @@ mod tests {
         for twice in ["authorization", "range", "content-type"] {
             assert_eq!(judge("GET", "/", &[("host", "a.test"), (twice, "a"), (twice, "b")]), BAD, "{twice}");
         }
+    }
+
+    #[test]
+    fn cookies_that_were_sent_apart_are_one_field() {
+        let mut headers = HeaderMap::new();
+        for part in ["a=b", "c=d; e=f", "g"] {
+            headers.append(header::COOKIE, HeaderValue::from_static(part));
+            join_cookies(&mut headers);
+        }
+        assert_eq!(headers.get_all(header::COOKIE).iter().collect::<Vec<_>>(), ["a=b; c=d; e=f; g"]);
     }
 
     #[test]

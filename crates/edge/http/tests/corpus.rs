@@ -18,3 +18,8 @@ fn replay(target: &str, check: fn(&[u8])) {
 fn http1_inputs_hold() {
     replay("http1", edge_http::http1);
 }
+
+#[test]
+fn http3_inputs_hold() {
+    replay("http3", edge_http::http3);
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::StatusCode;
 use poterne_edge_http::Refusal;
-use poterne_edge_upstream::UpstreamError;
+use poterne_edge_upstream::{OriginError, UpstreamError};
 use poterne_model::TunnelId;
 
 /// Why a request is answered by the edge itself. Its text is the log's; what the visitor reads is in `pages`.
@@ -34,9 +34,6 @@ pub enum Failure {
     /// The record's chain leads nowhere. Culprit: the zone's owner.
     #[error("the CNAME chain of this host loops or is too long")]
     BrokenChain,
-    /// The record leads to an address or a name outside. Culprit: the zone's owner, until direct origins are built.
-    #[error("direct origins are not served by this version: lead the host to a tunnel")]
-    DirectOrigin,
     /// The record leads to a tunnel that is not there, or not the zone's account's. Culprit: the zone's owner.
     #[error("tunnel {0} does not exist in the zone's account")]
     UnknownTunnel(TunnelId),
@@ -49,7 +46,7 @@ pub enum Failure {
     /// The upstream says so.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// The response cannot be framed. Culprit: the local service.
+    /// The response cannot be framed. Culprit: the local service, or the origin.
     #[error("the response is not valid: {0}")]
     InvalidResponse(&'static str),
 }
@@ -65,6 +62,8 @@ pub(crate) enum Culprit {
     Agent,
     /// The service behind the agent.
     LocalService,
+    /// The server that is reached without a tunnel.
+    Origin,
 }
 
 impl fmt::Display for Culprit {
@@ -74,6 +73,7 @@ impl fmt::Display for Culprit {
             Self::Owner => "owner",
             Self::Agent => "agent",
             Self::LocalService => "local service",
+            Self::Origin => "origin",
         })
     }
 }
@@ -94,7 +94,7 @@ fn status(code: u16) -> StatusCode {
 
 impl Failure {
     pub(crate) fn verdict(&self) -> Verdict {
-        use Culprit::{Agent, LocalService, Owner, Visitor};
+        use Culprit::{Agent, LocalService, Origin, Owner, Visitor};
         let (status_code, code, culprit) = match self {
             Self::Refused(refusal) => (refusal.status().as_u16(), refusal.status().as_u16(), Visitor),
             Self::BadHost => (400, 400, Visitor),
@@ -105,7 +105,7 @@ impl Failure {
             Self::BrokenChain => (403, 1000, Owner),
             Self::Loop => (508, 1000, Owner),
             Self::NoReserved => (404, 404, Visitor),
-            Self::DirectOrigin | Self::UnknownTunnel(_) => (530, 1016, Owner),
+            Self::UnknownTunnel(_) => (530, 1016, Owner),
             Self::InvalidResponse(_) => (520, 520, LocalService),
             Self::Upstream(error) => match error {
                 UpstreamError::UnknownTunnel(_) => (530, 1016, Owner),
@@ -118,6 +118,19 @@ impl Failure {
                 UpstreamError::Timeout(_) => (524, 524, LocalService),
                 // Whoever left does not read it; whoever broke the framing should.
                 UpstreamError::Visitor(_) => (400, 400, Visitor),
+                UpstreamError::Origin(error) => match error {
+                    OriginError::Own(_) | OriginError::Circle(_) => (403, 1000, Owner),
+                    OriginError::Prohibited(_) => (403, 1002, Owner),
+                    OriginError::Unresolved { .. } => (530, 1016, Owner),
+                    OriginError::TooManyConnections(_) => (503, 1200, Origin),
+                    OriginError::Invalid(..) => (520, 520, Origin),
+                    OriginError::Refused(_) => (521, 521, Origin),
+                    OriginError::ConnectTimeout(..) | OriginError::Unacknowledged(_) => (522, 522, Origin),
+                    OriginError::Unreachable(..) => (523, 523, Origin),
+                    OriginError::Slow(..) => (524, 524, Origin),
+                    OriginError::Handshake(..) => (525, 525, Origin),
+                    OriginError::Certificate(..) => (526, 526, Origin),
+                },
             },
         };
         Verdict { status: status(status_code), code, culprit }

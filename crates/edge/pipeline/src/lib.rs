@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! visitor → edge/http → Pipeline::handle ─┬─ name ──── which host is meant, canonically
+//!                                         ├─ challenge  what an authority wants to be shown
 //!                                         ├─ management  agents' own service, by whoever's token opens it
 //!                                         ├─ reserved ─ /cdn-cgi/ is the edge's own
-//!                                         ├─ route ──── snapshot: host → tunnel, or why not
+//!                                         ├─ route ──── snapshot: host → tunnel or origin, or why not
 //!                                         ├─ request ── fields the origin should and should not see
-//!                                         ├─ upstream ─ the tunnel
+//!                                         ├─ upstream ─ the tunnel, or straight to the origin
 //!                                         └─ response ─ fields the visitor should and should not see
 //!                  anything that fails → errors (one place: code, status, page, gRPC)
 //! ```
@@ -15,6 +16,7 @@
 //! alone orders them. Bodies are never looked into.
 #![forbid(unsafe_code)]
 
+mod challenge;
 mod errors;
 mod hop;
 mod log;

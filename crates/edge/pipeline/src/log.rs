@@ -3,7 +3,7 @@
 use http::StatusCode;
 use poterne_telemetry::{Counter, Metrics};
 
-use crate::{errors::Failure, ray::RayId, route::Route};
+use crate::{errors::Failure, ray::RayId, route::Of};
 
 /// Counters of the pipeline: plain atomics, made once.
 #[derive(Debug)]
@@ -32,28 +32,26 @@ impl Counters {
 }
 
 /// One line per request, at debug.
-pub(crate) fn access(ray: &RayId, host: &str, method: &http::Method, route: Option<&Route>, status: StatusCode) {
-    let tunnel = route.map(|route| &route.tunnel);
+pub(crate) fn access(ray: &RayId, host: &str, method: &http::Method, of: &Of, status: StatusCode) {
     tracing::debug!(
         %ray,
         host,
         %method,
         status = status.as_u16(),
-        zone = tunnel.and_then(|t| t.zone).map(tracing::field::display),
-        account = tunnel.map(|t| tracing::field::display(t.account)),
-        tunnel = tunnel.map(|t| tracing::field::display(t.tunnel)),
+        zone = of.zone.map(tracing::field::display),
+        account = %of.account,
+        tunnel = of.tunnel.map(tracing::field::display),
         "request"
     );
 }
 
 /// One line per error, naming whose it is. What a visitor did wrong alone is no operator's concern: debug.
-pub(crate) fn failure(ray: &RayId, host: &str, visitor: &str, route: Option<&Route>, failure: &Failure) {
+pub(crate) fn failure(ray: &RayId, host: &str, visitor: &str, of: Option<&Of>, failure: &Failure) {
     let verdict = failure.verdict();
     let (status, code, culprit) = (verdict.status.as_u16(), verdict.code, verdict.culprit);
-    let tunnel = route.map(|route| &route.tunnel);
-    let zone = tunnel.and_then(|t| t.zone).map(tracing::field::display);
-    let account = tunnel.map(|t| tracing::field::display(t.account));
-    let tunnel = tunnel.map(|t| tracing::field::display(t.tunnel));
+    let zone = of.and_then(|of| of.zone).map(tracing::field::display);
+    let account = of.map(|of| tracing::field::display(of.account));
+    let tunnel = of.and_then(|of| of.tunnel).map(tracing::field::display);
     if culprit == crate::errors::Culprit::Visitor {
         tracing::debug!(%ray, host, visitor, status, code, %culprit, zone, account, tunnel, error = %failure, "request failed");
     } else {

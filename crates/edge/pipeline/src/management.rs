@@ -104,7 +104,7 @@ pub(crate) fn route(snapshot: &Snapshot, uri: &Uri, scheme: Scheme, now: u64) ->
     }
     let target = PathAndQuery::try_from(target).map_err(|_| Denied::Token(TokenError::Form))?;
     let route = TunnelRoute { tunnel: id, zone: None, account: tunnel.account, connector };
-    Ok((Route { tunnel: route, quick: tunnel.quick }, Uri::from(target)))
+    Ok((Route::through(route, tunnel.quick), Uri::from(target)))
 }
 
 #[cfg(test)]
@@ -117,6 +117,7 @@ mod tests {
     use poterne_tunnel_proto::management::token::{Actor, Claims, Resource, Tunnel};
 
     use super::*;
+    use crate::route::Way;
 
     const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
     const TUNNEL: TunnelId = TunnelId::from_bytes([2; 16]);
@@ -168,16 +169,20 @@ mod tests {
         }
     }
 
+    fn through(connector: Option<ConnectorId>) -> Way {
+        Way::Tunnel(TunnelRoute { tunnel: TUNNEL, zone: None, account: ACCOUNT, connector })
+    }
+
     #[test]
     fn a_good_token_leads_to_its_tunnel_and_only_what_was_checked_goes_on() {
         let edge = edge();
         let token = edge.token(|_| {});
         let (route, uri) = edge.ask(&format!("https://management.test/logs?x=1&access_token={token}&y"), NOW).unwrap();
-        assert_eq!((route.tunnel.tunnel, route.tunnel.account, route.tunnel.connector), (TUNNEL, ACCOUNT, None));
+        assert_eq!(route.way, through(None));
         assert_eq!(uri.to_string(), format!("/logs?access_token={token}"));
         let connector = "3d539f97-cd3a-4d8e-833b-65e9099c7a8d";
         let (route, uri) = edge.ask(&format!("/ping?connector_id={connector}&access_token={token}"), NOW + 3629).unwrap();
-        assert_eq!(route.tunnel.connector.unwrap().to_string(), connector);
+        assert_eq!(route.way, through(Some(connector.parse().unwrap())));
         assert_eq!(uri.to_string(), format!("/ping?access_token={token}&connector_id={connector}"));
     }
 

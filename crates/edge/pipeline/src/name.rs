@@ -14,6 +14,8 @@ pub(crate) struct Host {
     pub(crate) name: Box<str>,
     /// The same with the visitor's port, unless it is the scheme's own.
     pub(crate) value: HeaderValue,
+    /// The port that the visitor says, or the scheme's own.
+    pub(crate) port: u16,
 }
 
 /// Reads `:authority`, or the target's authority, or `Host`: [`poterne_edge_http::strict`] made sure that they agree.
@@ -38,7 +40,7 @@ pub(crate) fn host(head: &Parts, scheme: Scheme) -> Result<Host, Failure> {
         (None, _) => HeaderValue::from_str(&name).map_err(|_| Failure::BadHost)?,
         (Some(port), _) => HeaderValue::try_from(format!("{name}:{port}")).map_err(|_| Failure::BadHost)?,
     };
-    Ok(Host { name: name.into(), value })
+    Ok(Host { name: name.into(), value, port: port.unwrap_or(scheme.default_port()) })
 }
 
 /// Whether this is the name, a colon and a port as numbers are written.
@@ -112,6 +114,16 @@ mod tests {
         assert_eq!(of("/", Some("10.test")), pair("10.test", "10.test"));
         assert_eq!(of("/", Some("a.test:")), pair("a.test", "a.test"));
         assert_eq!(of("https://b.TEST/x", None), pair("b.test", "b.test"));
+    }
+
+    #[test]
+    fn a_host_says_a_port_or_means_the_schemes_own() {
+        let port = |host: &str, scheme| {
+            let head = http::Request::builder().header("host", host).body(()).unwrap().into_parts().0;
+            super::host(&head, scheme).unwrap().port
+        };
+        assert_eq!((port("a.test", Scheme::Http), port("a.test:", Scheme::Https)), (80, 443));
+        assert_eq!((port("a.test:8443", Scheme::Https), port("a.test:443", Scheme::Http)), (8443, 443));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     ray::RayId,
     response::sign,
 };
-use poterne_edge_upstream::UpstreamError;
+use poterne_edge_upstream::{OriginError, UpstreamError};
 
 /// Longest text of an agent shown on a page, in characters.
 const DETAIL_CHARS_MAX: usize = 500;
@@ -153,16 +153,6 @@ fn words(failure: &Failure, language: Language) -> (&'static str, &'static str) 
                 "S'il est à vous, corrigez les enregistrements CNAME : ils bouclent, ou la chaîne est trop longue.",
             ),
         ),
-        Failure::DirectOrigin => (
-            (
-                "This site's server cannot be reached directly",
-                "Direct origins are not served by this version: lead the name to a tunnel.",
-            ),
-            (
-                "Le serveur de ce site ne peut pas être joint directement",
-                "Cette version ne sert pas d'origine directe : menez le nom à un tunnel.",
-            ),
-        ),
         Failure::UnknownTunnel(_) | Failure::Upstream(UpstreamError::UnknownTunnel(_)) => (
             (
                 "The tunnel of this site does not exist",
@@ -229,6 +219,7 @@ fn words(failure: &Failure, language: Language) -> (&'static str, &'static str) 
                 "Réessayez plus tard. Si le site est à vous, voyez ce que son service attend.",
             ),
         ),
+        Failure::Upstream(UpstreamError::Origin(error)) => origin_words(error),
         Failure::Upstream(UpstreamError::Visitor(_)) => {
             (("The request was cut off", "Send it again."), ("La requête a été interrompue", "Envoyez-la de nouveau."))
         }
@@ -240,6 +231,122 @@ fn words(failure: &Failure, language: Language) -> (&'static str, &'static str) 
 }
 
 type Words = (&'static str, &'static str);
+
+/// What is wrong with an origin, without saying where it is (edge-behaviour §2.4).
+fn origin_words(error: &OriginError) -> (Words, Words) {
+    match error {
+        OriginError::Own(_) | OriginError::Circle(_) => (
+            (
+                "This name leads back to where it came from",
+                "If it is yours, correct its records: they lead to this edge itself, or round in circles.",
+            ),
+            (
+                "Ce nom ramène à son point de départ",
+                "S'il est à vous, corrigez ses enregistrements : ils mènent à cette périphérie même, ou tournent en rond.",
+            ),
+        ),
+        OriginError::Prohibited(_) => (
+            (
+                "This name leads to an address that is not reached from here",
+                "If it is yours, give it a public address, lead it to a tunnel, or ask the node's operator to allow the address.",
+            ),
+            (
+                "Ce nom mène à une adresse qui n'est pas jointe d'ici",
+                "S'il est à vous, donnez-lui une adresse publique, menez-le à un tunnel, ou faites autoriser l'adresse par l'exploitant.",
+            ),
+        ),
+        OriginError::Unresolved { .. } => (
+            (
+                "The name of the site's server has no address",
+                "Try again in a moment. If the site is yours, check the name that its CNAME record leads to.",
+            ),
+            (
+                "Le nom du serveur du site n'a pas d'adresse",
+                "Réessayez dans un instant. Si le site est à vous, vérifiez le nom auquel mène son enregistrement CNAME.",
+            ),
+        ),
+        OriginError::TooManyConnections(_) => (
+            (
+                "Too many requests wait for the site's server",
+                "Try again in a moment. If the site is yours, its server answers too slowly for what is asked of it.",
+            ),
+            (
+                "Trop de requêtes attendent le serveur du site",
+                "Réessayez dans un instant. Si le site est à vous, son serveur répond trop lentement pour ce qui lui est demandé.",
+            ),
+        ),
+        OriginError::Invalid(..) => (
+            (
+                "The site's server gave an answer that makes no sense",
+                "Try again in a moment. If the site is yours, look at its server's log.",
+            ),
+            (
+                "Le serveur du site a donné une réponse incompréhensible",
+                "Réessayez dans un instant. Si le site est à vous, voyez le journal de son serveur.",
+            ),
+        ),
+        OriginError::Refused(_) => (
+            (
+                "The site's server refuses connections",
+                "Try again in a moment. If the site is yours, check that its web server runs and that no firewall keeps this edge out.",
+            ),
+            (
+                "Le serveur du site refuse les connexions",
+                "Réessayez dans un instant. Si le site est à vous, vérifiez que son serveur web tourne et qu'aucun pare-feu n'écarte cette périphérie.",
+            ),
+        ),
+        OriginError::ConnectTimeout(..) | OriginError::Unacknowledged(_) => (
+            (
+                "The site's server does not answer",
+                "Try again in a moment. If the site is yours, check its address, and that no firewall drops what this edge sends.",
+            ),
+            (
+                "Le serveur du site ne répond pas",
+                "Réessayez dans un instant. Si le site est à vous, vérifiez son adresse, et qu'aucun pare-feu ne rejette les envois de cette périphérie.",
+            ),
+        ),
+        OriginError::Unreachable(..) => (
+            (
+                "The site's server cannot be reached",
+                "Try again later. If the site is yours, check the address in its records: no network leads there.",
+            ),
+            (
+                "Le serveur du site est injoignable",
+                "Réessayez plus tard. Si le site est à vous, vérifiez l'adresse dans ses enregistrements : aucun réseau n'y mène.",
+            ),
+        ),
+        OriginError::Slow(..) => (
+            (
+                "The site's server took too long to answer",
+                "Try again later. If the site is yours, look at what its server is waiting for.",
+            ),
+            (
+                "Le serveur du site a mis trop de temps à répondre",
+                "Réessayez plus tard. Si le site est à vous, voyez ce que son serveur attend.",
+            ),
+        ),
+        OriginError::Handshake(..) => (
+            (
+                "There is no secure connection to the site's server",
+                "If the site is yours, check that its server speaks TLS on this port and for this name, or choose another SSL mode.",
+            ),
+            (
+                "Il n'y a pas de connexion sûre avec le serveur du site",
+                "Si le site est à vous, vérifiez que son serveur parle TLS sur ce port et pour ce nom, ou choisissez un autre mode SSL.",
+            ),
+        ),
+        OriginError::Certificate(..) => (
+            (
+                "The certificate of the site's server is not valid",
+                "If the site is yours, give its server a certificate in force for this name, or choose another SSL mode than strict.",
+            ),
+            (
+                "Le certificat du serveur du site n'est pas valable",
+                "Si le site est à vous, donnez à son serveur un certificat en vigueur pour ce nom, ou choisissez un autre mode SSL que strict.",
+            ),
+        ),
+    }
+}
 
 fn refusal_words(refusal: Refusal) -> (Words, Words) {
     match refusal {
@@ -421,14 +528,43 @@ mod tests {
         assert!(text.contains(r#""detail":"<script>\"x\"""#), "{text}");
     }
 
+    #[tokio::test]
+    async fn no_page_says_where_an_origin_is() {
+        let (at, why) = (|| "192.0.2.66:443".to_owned(), || "192.0.2.66 is down".to_owned());
+        let errors = [
+            OriginError::Own("192.0.2.66".parse().unwrap()),
+            OriginError::Unresolved { name: poterne_model::Name::parse("origin.secret.test").unwrap(), why: why() },
+            OriginError::TooManyConnections(64),
+            OriginError::Invalid(at(), why()),
+            OriginError::Refused(at()),
+            OriginError::ConnectTimeout(at(), 10),
+            OriginError::Unacknowledged(at()),
+            OriginError::Unreachable(at(), why()),
+            OriginError::Slow(at(), why()),
+            OriginError::Handshake(at(), why()),
+            OriginError::Certificate(at(), why()),
+        ];
+        let codes = [1000, 1016, 1200, 520, 521, 522, 522, 523, 524, 525, 526];
+        for (error, code) in errors.into_iter().zip(codes) {
+            let failure = Failure::from(UpstreamError::from(error));
+            assert!(words(&failure, Language::English).0.is_ascii());
+            assert_eq!(failure.verdict().code, code);
+            for accept in ["text/html", "application/json", "*/*"] {
+                for language in ["fr", "en"] {
+                    let (head, text) = answer(&failure, &[("accept", accept), ("accept-language", language)]).await;
+                    assert_eq!(head.headers["cf-error-type"], code.to_string());
+                    assert!(!text.contains("192.0.2.66") && !text.contains("secret"), "{text}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn every_english_word_fits_a_field() {
         for refusal in [Refusal::Slow, Refusal::Method, Refusal::HeadTooLarge, Refusal::Malformed("x")] {
             assert!(words(&Failure::Refused(refusal), Language::English).0.is_ascii());
         }
-        for failure in
-            [Failure::NoZone, Failure::Loop, Failure::BadHost, Failure::NoReserved, Failure::DirectOrigin, no_connector()]
-        {
+        for failure in [Failure::NoZone, Failure::Loop, Failure::BadHost, Failure::NoReserved, no_connector()] {
             assert!(words(&failure, Language::English).0.is_ascii());
         }
     }

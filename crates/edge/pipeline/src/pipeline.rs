@@ -11,12 +11,13 @@ use std::{
 use http::{HeaderMap, HeaderValue, Uri, header};
 use ipnet::IpNet;
 use poterne_edge_http::{Connection, Handler, Kind, Refusal, Request, Response};
-use poterne_edge_upstream::Tunnels;
+use poterne_edge_upstream::{Origins, Tunnels};
 use poterne_model::Name;
 use poterne_snapshot::SnapshotHandle;
 use poterne_telemetry::Metrics;
 
 use crate::{
+    challenge,
     errors::Failure,
     log::{self, Counters},
     management,
@@ -24,7 +25,7 @@ use crate::{
     pages::{self, Subject},
     ray::{RayId, Site},
     request, reserved, response,
-    route::{self, Route},
+    route::{self, Of, Route, Routed, Way},
 };
 
 /// What the operator chose.
@@ -61,6 +62,7 @@ pub struct Pipeline<T> {
     node_names: Vec<Name>,
     snapshot: SnapshotHandle,
     tunnels: Arc<T>,
+    origins: Arc<Origins>,
     node: Option<Arc<dyn NodeService>>,
     dns: OnceLock<Arc<dyn NodeService>>,
     counters: Counters,
@@ -70,7 +72,7 @@ pub struct Pipeline<T> {
 enum Next {
     Answer(Response),
     Node(Arc<dyn NodeService>),
-    Tunnel(Route),
+    Route(Route),
     /// To an agent itself, with this target.
     Agent(Route, Uri),
 }
@@ -81,6 +83,7 @@ impl<T: Tunnels> Pipeline<T> {
         settings: Settings,
         snapshot: SnapshotHandle,
         tunnels: Arc<T>,
+        origins: Arc<Origins>,
         node: Option<Arc<dyn NodeService>>,
         metrics: &Metrics,
     ) -> Self {
@@ -94,6 +97,7 @@ impl<T: Tunnels> Pipeline<T> {
             node_names: settings.node_names,
             snapshot,
             tunnels,
+            origins,
             node,
             dns: OnceLock::new(),
             counters: Counters::new(metrics),
@@ -111,6 +115,9 @@ impl<T: Tunnels> Pipeline<T> {
     /// The stages that decide where a request goes. Nothing here waits.
     fn decide(&self, request: &Request, host: &Host, visitor: Visitor<'_>) -> Result<Next, Failure> {
         let snapshot = self.snapshot.load();
+        if let Some(answer) = challenge::answer(&snapshot, &host.name, request) {
+            return Ok(Next::Answer(answer));
+        }
         if snapshot.node().management_names.iter().any(|name| name.as_str() == &*host.name) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
             return Ok(match management::route(&snapshot, request.uri(), visitor.connection.scheme, now) {
@@ -125,7 +132,7 @@ impl<T: Tunnels> Pipeline<T> {
             let node = self.dns_of(request).or(self.node.as_ref()).ok_or(Failure::NoHost)?;
             return Ok(Next::Node(Arc::clone(node)));
         }
-        let route = match route::route(&snapshot, &host.name, visitor.connection) {
+        let routed = match route::route(&snapshot, host, visitor.connection) {
             Err(failure @ (Failure::NoZone | Failure::NoHost | Failure::ZonePending)) => {
                 let is_server = snapshot.node().nameservers.iter().any(|name| name.as_str() == &*host.name);
                 let dns = self.dns_of(request).filter(|_| is_server).ok_or(failure)?;
@@ -140,7 +147,10 @@ impl<T: Tunnels> Pipeline<T> {
         if request::is_loop(request.headers(), &self.loop_token) {
             return Err(Failure::Loop);
         }
-        Ok(Next::Tunnel(route))
+        Ok(match routed {
+            Routed::To(route) => Next::Route(route),
+            Routed::InClear => Next::Answer(reserved::to_clear(&host.name, request.uri())),
+        })
     }
 
     /// Who answers a question that the request holds, where it is asked at the place for questions.
@@ -154,18 +164,10 @@ impl<T: Tunnels> Pipeline<T> {
 
     /// The last stage before the visitor when something failed: counts it, writes it down, and makes the page.
     #[cold]
-    fn fail(
-        &self,
-        failure: &Failure,
-        ray: &RayId,
-        host: &str,
-        visitor: &str,
-        route: Option<&Route>,
-        asked: &HeaderMap,
-    ) -> Response {
+    fn fail(&self, failure: &Failure, ray: &RayId, host: &str, visitor: &str, of: Option<&Of>, asked: &HeaderMap) -> Response {
         self.counters.failed();
         self.counters.answered(failure.verdict().status);
-        log::failure(ray, host, visitor, route, failure);
+        log::failure(ray, host, visitor, of, failure);
         pages::page(failure, asked, &Subject { ray, host, visitor })
     }
 }
@@ -189,7 +191,7 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         };
 
         let route = match self.decide(&request, &host, visitor) {
-            Ok(Next::Tunnel(route)) => route,
+            Ok(Next::Route(route)) => route,
             Ok(Next::Agent(route, target)) => {
                 *request.uri_mut() = target;
                 route
@@ -201,21 +203,31 @@ impl<T: Tunnels> Handler for Pipeline<T> {
 
         let version = request.version();
         let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
-        let Host { name, value } = host;
+        let Host { name, value, .. } = host;
+        let offer = connection.offers_http3.then(|| response::http3_offer(&value));
+        let Route { way, of } = route;
         request::prepare(&mut request, value, &connection, restored, &ray, &self.loop_token);
 
-        let sent = self.tunnels.send(route.tunnel, request).await.map_err(Failure::from);
-        match sent.and_then(|answer| response::check(&answer, kind, version).map(|()| answer)) {
+        let sent = match way {
+            Way::Tunnel(tunnel) => self.tunnels.send(tunnel, request).await,
+            Way::Origin(origin) => Box::pin(self.origins.send(*origin, request)).await,
+        };
+        let sent = sent.map_err(Failure::from);
+        let mut answer = match sent.and_then(|answer| response::check(&answer, kind, version).map(|()| answer)) {
             Ok(mut answer) => {
-                response::finish(&mut answer, &ray, route.quick);
+                response::finish(&mut answer, &ray, of.quick);
                 self.counters.answered(answer.status());
                 if let Some(method) = method {
-                    log::access(&ray, &name, &method, Some(&route), answer.status());
+                    log::access(&ray, &name, &method, &of, answer.status());
                 }
                 answer
             }
-            Err(failure) => self.fail(&failure, &ray, &name, &visitor.text(), Some(&route), &asked.fields()),
+            Err(failure) => self.fail(&failure, &ray, &name, &visitor.text(), Some(&of), &asked.fields()),
+        };
+        if let Some(offer) = offer {
+            answer.headers_mut().insert(header::ALT_SVC, offer);
         }
+        answer
     }
 
     fn refuse(&self, connection: &Connection, head: Option<&http::request::Parts>, refusal: Refusal) -> Response {

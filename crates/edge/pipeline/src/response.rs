@@ -5,6 +5,9 @@ use poterne_edge_http::{Body, Kind, Response, strict::parse_length};
 
 use crate::{errors::Failure, hop, ray::RayId, request::CF_RAY};
 
+/// How long a visitor may keep in mind that it can come by HTTP/3, in seconds.
+const HTTP3_AGE: &str = "86400";
+const HTTP3_443: HeaderValue = HeaderValue::from_static(r#"h3=":443"; ma=86400"#);
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const POTERNE: HeaderValue = HeaderValue::from_static("poterne");
 
@@ -69,10 +72,19 @@ pub(crate) fn sign(headers: &mut HeaderMap, ray: &RayId) {
     headers.insert(CF_RAY, ray.value());
 }
 
+/// The field that offers HTTP/3 (RFC 7838 §3), on the port that the visitor named: where that is mapped to one of ours, its own is the one
+/// that leads here.
+pub(crate) fn http3_offer(host: &HeaderValue) -> HeaderValue {
+    let port = host.as_bytes().iter().rposition(|byte| *byte == b':').and_then(|at| host.to_str().ok()?.get(at + 1..));
+    let Some(port) = port.filter(|port| *port != "443") else { return HTTP3_443 };
+    HeaderValue::try_from(format!(r#"h3=":{port}"; ma={HTTP3_AGE}"#)).unwrap_or(HTTP3_443)
+}
+
 /// `Trailer` stays: it tells the visitor which trailers to expect (RFC 9110 §6.6.2).
 fn is_dropped(name: &HeaderName) -> bool {
     match *name {
-        header::TRANSFER_ENCODING | header::UPGRADE | header::TE | header::PROXY_AUTHENTICATE => true,
+        // What an origin offers is not what the edge does.
+        header::TRANSFER_ENCODING | header::UPGRADE | header::TE | header::PROXY_AUTHENTICATE | header::ALT_SVC => true,
         _ => {
             let name = name.as_str();
             match name.as_bytes().first() {
@@ -107,6 +119,7 @@ mod tests {
             "x-hop",
             "transfer-encoding",
             "upgrade",
+            "alt-svc",
             "cf-int-cloudflared-tracing",
             "cf-cloudflared-x",
             "x-accel-redirect",
@@ -128,6 +141,17 @@ mod tests {
         assert_eq!(response.headers()["x-robots-tag"], "noindex");
         assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
         assert!(response.headers().contains_key("trailer"));
+    }
+
+    #[test]
+    fn http3_is_offered_on_the_port_that_was_named() {
+        for (host, offer) in [
+            ("a.test", r#"h3=":443"; ma=86400"#),
+            ("a.test:443", r#"h3=":443"; ma=86400"#),
+            ("a.test:10443", r#"h3=":10443"; ma=86400"#),
+        ] {
+            assert_eq!(http3_offer(&HeaderValue::from_static(host)), offer);
+        }
     }
 
     #[test]

@@ -1,29 +1,67 @@
 //! Where a host leads, by the snapshot in force.
 
-use poterne_edge_http::Connection;
-use poterne_edge_upstream::TunnelRoute;
-use poterne_snapshot::{Lookup, Snapshot, Target};
+use std::time::Duration;
 
-use crate::errors::Failure;
+use poterne_edge_http::{Connection, Scheme};
+use poterne_edge_upstream::{OriginRoute, Place, TunnelRoute, leg};
+use poterne_model::{AccountId, TunnelId, ZoneId, setting::SslMode};
+use poterne_snapshot::{Lookup, Snapshot, Target, ZoneHead};
 
-/// A host that leads through a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use crate::{errors::Failure, name::Host};
+
+/// What becomes of a request for a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Routed {
+    /// It goes on.
+    To(Route),
+    /// The zone is served in clear alone, and the visitor came over TLS.
+    InClear,
+}
+
+/// Where a host leads, and what every line about it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
-    pub(crate) tunnel: TunnelRoute,
+    pub(crate) way: Way,
+    pub(crate) of: Of,
+}
+
+/// How.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Through a tunnel.
+    Tunnel(TunnelRoute),
+    /// Straight to an origin.
+    Origin(Box<OriginRoute>),
+}
+
+/// Whose it is, for logs, and what its answers bear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Of {
+    pub(crate) zone: Option<ZoneId>,
+    pub(crate) account: AccountId,
+    pub(crate) tunnel: Option<TunnelId>,
     /// Whether the tunnel is a quick one, whose pages no search engine should keep.
     pub(crate) quick: bool,
 }
 
-/// Asks the snapshot. Copies a few ids; holds nothing of it.
-pub(crate) fn route(snapshot: &Snapshot, host: &str, connection: &Connection) -> Result<Route, Failure> {
-    let (zone, target) = match snapshot.route(host) {
+impl Route {
+    /// Through a tunnel.
+    pub(crate) fn through(tunnel: TunnelRoute, quick: bool) -> Self {
+        let TunnelRoute { tunnel: id, zone, account, .. } = tunnel;
+        Self { way: Way::Tunnel(tunnel), of: Of { zone, account, tunnel: Some(id), quick } }
+    }
+}
+
+/// Asks the snapshot. Holds nothing of it.
+pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection) -> Result<Routed, Failure> {
+    let (zone, target) = match snapshot.route(&host.name) {
         Lookup::Route { zone, target } => (zone, target),
         Lookup::ZoneNotServing(_) => return Err(Failure::ZonePending),
         Lookup::NoHost(_) => return Err(Failure::NoHost),
         Lookup::NoZone => return Err(Failure::NoZone),
     };
     // RFC 9110 §7.4 and edge-behaviour §5.9: a connection made for one zone does not carry another's requests.
-    if let Some(sni) = connection.sni.as_deref().filter(|sni| *sni != host) {
+    if let Some(sni) = connection.sni.as_deref().filter(|sni| *sni != &*host.name) {
         let of_sni = match snapshot.route(sni) {
             Lookup::Route { zone, .. } | Lookup::NoHost(zone) => Some(zone.id),
             Lookup::ZoneNotServing(_) | Lookup::NoZone => None,
@@ -32,10 +70,16 @@ pub(crate) fn route(snapshot: &Snapshot, host: &str, connection: &Connection) ->
             return Err(Failure::Misdirected);
         }
     }
+    if zone.origin.ssl == SslMode::Off && connection.scheme == Scheme::Https {
+        return Ok(Routed::InClear);
+    }
     let tunnel = match target {
         Target::Tunnel(tunnel) => tunnel,
         Target::UnknownTunnel(tunnel) => return Err(Failure::UnknownTunnel(tunnel)),
-        Target::Origin(_) | Target::OriginName(_) => return Err(Failure::DirectOrigin),
+        Target::Origin(addresses) => {
+            return Ok(Routed::To(straight(zone, host, connection, Place::Addresses(addresses))));
+        }
+        Target::OriginName(name) => return Ok(Routed::To(straight(zone, host, connection, Place::Name(name)))),
         Target::Broken => return Err(Failure::BrokenChain),
     };
     // The tunnel may be gone, or another account's, between two generations; the gateway would say the same.
@@ -43,5 +87,20 @@ pub(crate) fn route(snapshot: &Snapshot, host: &str, connection: &Connection) ->
         return Err(Failure::UnknownTunnel(tunnel));
     };
     let tunnel = TunnelRoute { tunnel, zone: Some(zone.id), account: zone.account, connector: None };
-    Ok(Route { tunnel, quick: chunk.quick })
+    Ok(Routed::To(Route::through(tunnel, chunk.quick)))
+}
+
+fn straight(zone: &ZoneHead, host: &Host, connection: &Connection, place: Place) -> Route {
+    // Where both agree, no router has moved the port, and nobody has merely said one.
+    let port = Some(connection.local.port()).filter(|port| *port == host.port);
+    let way = Way::Origin(Box::new(OriginRoute {
+        zone: zone.id,
+        account: zone.account,
+        host: (&*host.name).into(),
+        place,
+        leg: leg(zone.origin.ssl, connection.scheme, port),
+        http2: zone.origin.http2,
+        read_timeout: Duration::from_secs(zone.origin.read_timeout_secs.into()),
+    }));
+    Route { way, of: Of { zone: Some(zone.id), account: zone.account, tunnel: None, quick: false } }
 }

@@ -6,13 +6,20 @@ use std::sync::{Arc, Mutex};
 use http::HeaderMap;
 use poterne_edge_http::{Body, Connection, Kind, Limits, Protocol, Request, Response, Scheme, serve_connection};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Settings};
-use poterne_edge_upstream::{TunnelRoute, Tunnels, UpstreamError};
+use poterne_edge_upstream::{Origins, TunnelRoute, Tunnels, UpstreamError};
 use poterne_feed::Change;
+use poterne_guard::Guard;
 use poterne_keys::{NodeKey, SigningKey};
-use poterne_model::{AccountId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus};
-use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, SnapshotHandle, Target, TunnelChunk, ZoneHead};
+use poterne_model::{
+    AccountId, ChallengeId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus,
+    setting::{OriginSettings, SslMode},
+};
+use poterne_snapshot::{
+    ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Shown, SnapshotHandle, Target, TunnelChunk, ZoneHead,
+};
 use poterne_telemetry::Metrics;
 use poterne_tunnel_proto::management::token::{Actor, Claims, Resource, Tunnel};
+use rustls::RootCertStore;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -73,10 +80,16 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
         nameservers: vec![name("ns1.example.net"), name("ns1.waiting.test"), name("ns1.site.test")],
         ..NodeChunk::default()
     };
-    let zone = |id: u8, apex: &str, status| {
+    let head = |id: u8, apex: &str, status, origin| {
         let id = ZoneId::from_bytes([id; 16]);
-        (ChunkKey::Zone(id), Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status, dns: None }))
+        (
+            ChunkKey::Zone(id),
+            Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status, dns: None, origin, http3: true }),
+        )
     };
+    let zone = |id, apex: &str, status| head(id, apex, status, OriginSettings::default());
+    let in_clear =
+        |id, apex: &str| head(id, apex, ZoneStatus::Active, OriginSettings { ssl: SslMode::Off, ..OriginSettings::default() });
     let host = |host: &str, target| {
         (ChunkKey::Name(ZoneId::from_bytes([1; 16]), name(host)), Chunk::Name(NameChunk::leading_to(target)))
     };
@@ -88,11 +101,18 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
         (ChunkKey::Node, Chunk::Node(node)),
         zone(1, "site.test", ZoneStatus::Active),
         zone(2, "waiting.test", ZoneStatus::Pending),
+        in_clear(3, "clear.test"),
         host("site.test", Target::Tunnel(TUNNEL)),
         host("*.site.test", Target::Tunnel(TUNNEL)),
         host("quick.site.test", Target::Tunnel(QUICK)),
         host("gone.site.test", Target::UnknownTunnel(GONE)),
-        host("direct.site.test", Target::Origin(vec!["192.0.2.1".parse().unwrap()])),
+        host("documented.site.test", Target::Origin(vec!["192.0.2.1".parse().unwrap()])),
+        host("own.site.test", Target::Origin(vec!["9.9.9.9".parse().unwrap()])),
+        host("named.site.test", Target::OriginName(name("origin.example"))),
+        (
+            ChunkKey::Name(ZoneId::from_bytes([3; 16]), name("clear.test")),
+            Chunk::Name(NameChunk::leading_to(Target::Tunnel(TUNNEL))),
+        ),
         host("round.site.test", Target::Broken),
         tunnel(TUNNEL, false),
         tunnel(QUICK, true),
@@ -106,7 +126,15 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
 struct Edge {
     pretend: Arc<Pretend>,
     pipeline: Arc<Pipeline<Pretend>>,
+    snapshot: SnapshotHandle,
     key: SigningKey,
+}
+
+/// The real way, which leads nowhere here.
+fn origins() -> Arc<Origins> {
+    let guard = Guard { allowed: Vec::new(), own: vec!["9.9.9.9".parse().unwrap()] };
+    let settings = poterne_edge_upstream::Settings::for_files(1024);
+    Arc::new(Origins::new(settings, RootCertStore::empty(), guard, None, &Metrics::new()).unwrap())
 }
 
 fn edge() -> Edge {
@@ -114,8 +142,9 @@ fn edge() -> Edge {
     let settings = Settings { node_names: vec![name("node.test")], instance: "one".into(), ..Settings::default() };
     let node: Arc<dyn NodeService> = Arc::new(Says("the node"));
     let key = SigningKey::derive(&NodeKey::generate(), "test");
-    let pipeline = Arc::new(Pipeline::new(settings, snapshot(&key), Arc::clone(&pretend), Some(node), &Metrics::new()));
-    Edge { pretend, pipeline, key }
+    let snapshot = snapshot(&key);
+    let pipeline = Pipeline::new(settings, snapshot.clone(), Arc::clone(&pretend), origins(), Some(node), &Metrics::new());
+    Edge { pretend, pipeline: Arc::new(pipeline), snapshot, key }
 }
 
 impl Edge {
@@ -124,7 +153,8 @@ impl Edge {
         let visitor = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         let scheme = if sni.is_some() { Scheme::Https } else { Scheme::Http };
-        let connection = Arc::new(Connection::new(peer, stream.local_addr().unwrap(), scheme, sni.map(Into::into)));
+        let connection = Connection::new(peer, stream.local_addr().unwrap(), scheme, sni.map(Into::into));
+        let connection = Arc::new(connection.offering_http3(sni.is_some()));
         let (pipeline, limits) = (Arc::clone(&self.pipeline), Arc::new(Limits::default()));
         tokio::spawn(serve_connection(
             stream,
@@ -183,6 +213,19 @@ async fn a_request_reaches_its_tunnel_with_the_edges_words() {
 }
 
 #[tokio::test]
+async fn http3_is_offered_over_tls_with_errors_too() {
+    let edge = edge();
+    for path in ["/", "/down"] {
+        let ask = |host: &str| format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let told = edge.ask(Some("site.test"), &ask("site.test")).await;
+        assert!(told.contains("alt-svc: h3=\":443\"; ma=86400\r\n"), "{told}");
+        let told = edge.ask(Some("site.test"), &ask("site.test:8443")).await;
+        assert!(told.contains("alt-svc: h3=\":8443\"; ma=86400\r\n"), "{told}");
+        assert!(!edge.get("site.test", path).await.contains("alt-svc"), "in clear");
+    }
+}
+
+#[tokio::test]
 async fn every_dead_end_has_its_page() {
     let edge = edge();
     for (host, path, status, code) in [
@@ -192,7 +235,9 @@ async fn every_dead_end_has_its_page() {
         ("[::1]:80", "/", 403, 1003),
         ("a..b", "/", 400, 400),
         ("gone.site.test", "/", 530, 1016),
-        ("direct.site.test", "/", 530, 1016),
+        ("documented.site.test", "/", 403, 1002),
+        ("own.site.test", "/", 403, 1000),
+        ("named.site.test", "/", 530, 1016),
         ("round.site.test", "/", 403, 1000),
         ("site.test", "/down", 530, 1033),
         ("site.test", "/broken", 502, 502),
@@ -247,6 +292,17 @@ async fn a_connection_for_one_zone_carries_no_other() {
     let request = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
     assert!(edge.ask(Some("site.test"), &request("www.site.test")).await.starts_with("HTTP/1.1 200 "));
     assert!(edge.ask(Some("other.example"), &request("site.test")).await.starts_with("HTTP/1.1 421 "));
+}
+
+#[tokio::test]
+async fn who_comes_over_tls_to_a_zone_in_clear_is_sent_there() {
+    let edge = edge();
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: clear.test\r\n\r\n");
+    let answer = edge.ask(Some("clear.test"), &request("/a?b=c")).await;
+    assert!(answer.starts_with("HTTP/1.1 302 ") && answer.contains("location: http://clear.test/a?b=c\r\n"), "{answer}");
+    assert!(edge.ask(Some("clear.test"), &request("/cdn-cgi/trace")).await.starts_with("HTTP/1.1 200 "));
+    assert!(edge.pretend.last.lock().unwrap().is_none());
+    assert!(edge.get("clear.test", "/").await.ends_with("hello"));
 }
 
 #[tokio::test]
@@ -318,4 +374,42 @@ async fn a_management_request_goes_to_the_agent_that_its_token_names() {
     let in_clear = edge.get("management.node.test", &format!("/ping?access_token={token}")).await;
     assert!(in_clear.starts_with("HTTP/1.1 403 "), "{in_clear}");
     assert!(edge.pretend.last.lock().unwrap().is_none(), "no agent saw any of these");
+}
+
+#[tokio::test]
+async fn an_authority_finds_its_token_and_nothing_else() {
+    let edge = edge();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let challenge = |id: u8, zone: u8, host: &str, expires_at| {
+        let id = ChallengeId::from_bytes([id; 16]);
+        let shown = Shown::Http { host: name(host), token: "token".into(), text: "token.key".into() };
+        let chunk = ChallengeChunk { id, zone: ZoneId::from_bytes([zone; 16]), expires_at, shown };
+        (ChunkKey::Challenge(id).encode(), Some(Chunk::Challenge(chunk).encode()))
+    };
+    let chunks = vec![
+        challenge(1, 1, "www.site.test", now + 600),
+        challenge(2, 1, "over.site.test", now - 1),
+        challenge(3, 2, "www.waiting.test", now + 600),
+        challenge(4, 2, "app.site.test", now + 600),
+    ];
+    edge.snapshot.apply(&Change { generation: 2, chunks }).unwrap();
+    const PATH: &str = "/.well-known/acme-challenge/token";
+    let told = edge.get("www.site.test", PATH).await;
+    assert!(told.starts_with("HTTP/1.1 200 ") && told.ends_with("\r\n\r\ntoken.key"), "{told}");
+    assert!(told.contains("content-type: application/octet-stream\r\n"), "{told}");
+    let is_answered = async |host: &str, path: &str| edge.get(host, path).await.contains("token.key");
+    assert!(is_answered("WWW.site.test.", PATH).await);
+    for (host, path) in [
+        ("www.site.test", "/.well-known/acme-challenge/toke"),
+        ("www.site.test", "/.well-known/acme-challenge/token/"),
+        ("www.site.test", "/.well-known/acme-challenge/"),
+        ("site.test", PATH),
+        ("over.site.test", PATH),
+        ("www.waiting.test", PATH),
+        ("app.site.test", PATH),
+    ] {
+        assert!(!is_answered(host, path).await, "{host}{path}");
+    }
+    // What is no challenge of ours is its owner's.
+    assert!(edge.get("site.test", PATH).await.ends_with("hello"));
 }

@@ -1,13 +1,21 @@
 //! The handshake of one connection. The name is read before anything is answered, since it tells who is meant.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use poterne_edge_http::Protocol;
-use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use rustls::{
+    ServerConfig,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 
-use crate::Certificates;
+use crate::{Certificates, challenge};
 
 /// Whom a name means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +46,8 @@ pub enum Accepted<IO> {
     Agent(Arrived<IO>),
     /// A client of the node.
     Node(Arrived<IO>),
+    /// An authority, which has seen what it came for.
+    Authority,
 }
 
 /// Why a handshake came to nothing. Culprit: the peer, or nobody.
@@ -56,6 +66,7 @@ type Classify = dyn Fn(Option<&str>) -> Class + Send + Sync;
 
 /// Does handshakes.
 pub struct Acceptor {
+    certificates: Arc<Certificates>,
     visitors: Arc<ServerConfig>,
     agents: Option<Arc<ServerConfig>>,
     classify: Box<Classify>,
@@ -70,7 +81,13 @@ impl Acceptor {
         classify: impl Fn(Option<&str>) -> Class + Send + Sync + 'static,
         timeout: Duration,
     ) -> Self {
-        Self { visitors: visitors(certificates), agents, classify: Box::new(classify), timeout }
+        let visitors = visitors(Arc::clone(&certificates));
+        Self { certificates, visitors, agents, classify: Box::new(classify), timeout }
+    }
+
+    /// What makes sessions resumable, of both transports.
+    pub(crate) fn ticketer(&self) -> Arc<dyn rustls::server::ProducesTickets> {
+        self.visitors.ticketer.clone()
     }
 
     /// One handshake.
@@ -88,6 +105,10 @@ impl Acceptor {
     async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(&self, io: IO) -> io::Result<Accepted<IO>> {
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), io).await?;
         let sni: Option<Box<str>> = start.client_hello().server_name().map(|name| name.to_ascii_lowercase().into());
+        // RFC 8737 §3: nobody else offers this, nor anything beside it.
+        if start.client_hello().alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == challenge::PROTOCOL)) {
+            return self.show(start, sni.as_deref()).await;
+        }
         let class = (self.classify)(sni.as_deref());
         let config = match (&self.agents, class) {
             (Some(agents), Class::Agent) => agents.clone(),
@@ -105,22 +126,51 @@ impl Acceptor {
             Class::Visitor => Accepted::Visitor(arrived),
         })
     }
+
+    /// Shows a challenge, and hangs up: that connection is good for nothing else.
+    async fn show<IO: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        start: StartHandshake<IO>,
+        sni: Option<&str>,
+    ) -> io::Result<Accepted<IO>> {
+        let key = sni.and_then(|name| self.certificates.challenge(name, SystemTime::now()));
+        let config = Arc::new(with_resolver(Arc::new(Only(key)), vec![challenge::PROTOCOL.to_vec()]));
+        let mut stream = start.into_stream(config).await?;
+        // It has what it wants: whether it hears the goodbye is its own affair.
+        let _ = stream.shutdown().await;
+        Ok(Accepted::Authority)
+    }
+}
+
+/// One certificate, whatever is asked for; none: an alert.
+#[derive(Debug)]
+struct Only(Option<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Only {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.clone()
+    }
 }
 
 fn visitors(certificates: Arc<Certificates>) -> Arc<ServerConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .expect("the provider has suites for both versions")
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let mut config = with_resolver(certificates, vec![b"h2".to_vec(), b"http/1.1".to_vec()]);
     match rustls::crypto::aws_lc_rs::Ticketer::new() {
         // Without tickets, visitors only pay a whole handshake each time.
         Ok(ticketer) => config.ticketer = ticketer,
         Err(error) => tracing::warn!(%error, "TLS sessions cannot be resumed: no randomness for tickets"),
     }
     Arc::new(config)
+}
+
+fn with_resolver(certificates: Arc<dyn ResolvesServerCert>, protocols: Vec<Vec<u8>>) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .expect("the provider has suites for both versions")
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = protocols;
+    config
 }
 
 #[cfg(test)]

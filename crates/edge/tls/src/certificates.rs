@@ -3,17 +3,20 @@
 //! In this order: the operator's files, certificates of the snapshot, and the local authority, which issues on the spot for names of
 //! zones that serve and for the node's own. A name that none of them answers for gets an alert: there is no default certificate, so
 //! that scanning an address tells nothing of who lives there.
+//!
+//! The snapshot is asked at each handshake, and what it has is kept ready for as long as it has exactly that: a certificate that was renewed
+//! or taken away is so at once, and connections that are there stay.
 
 use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-use poterne_model::Name;
-use poterne_snapshot::{CertificateChunk, Lookup, SnapshotHandle};
+use poterne_model::{CertificatePackId, Name};
+use poterne_snapshot::{CertificateChunk, Lookup, Snapshot, SnapshotHandle};
 use rustls::{
     crypto::CryptoProvider,
     server::{ClientHello, ResolvesServerCert},
@@ -21,8 +24,11 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-/// Issued certificates kept ready; a few KiB each.
+use crate::challenge;
+
+/// Certificates kept ready, issued here and of the snapshot each; a few KiB apiece.
 const ISSUED_MAX: usize = 10_000;
+const SERVED_MAX: usize = 10_000;
 
 /// A certificate made on the spot.
 pub struct Issued {
@@ -100,12 +106,20 @@ pub struct Certificates {
     issuer: Option<Arc<dyn Issuer>>,
     unwrap: Option<Arc<Unwrap>>,
     issued: quick_cache::sync::Cache<Box<str>, Arc<Made>>,
+    served: quick_cache::sync::Cache<CertificatePackId, Arc<Served>>,
     provider: Arc<CryptoProvider>,
 }
 
+/// Issued here.
 struct Made {
     key: Arc<CertifiedKey>,
-    renew_after: Option<SystemTime>,
+    renew_after: SystemTime,
+}
+
+/// Of the snapshot, and from which chunk.
+struct Served {
+    chunk: Arc<CertificateChunk>,
+    key: Arc<CertifiedKey>,
 }
 
 impl Certificates {
@@ -129,6 +143,7 @@ impl Certificates {
             issuer: settings.issuer,
             unwrap: settings.unwrap,
             issued: quick_cache::sync::Cache::new(ISSUED_MAX),
+            served: quick_cache::sync::Cache::new(SERVED_MAX),
             provider,
         })
     }
@@ -140,30 +155,53 @@ impl Certificates {
         if let Some(key) = from_file {
             return Some(key.clone());
         }
+        let snapshot = self.snapshot.load();
+        if let Some(key) = snapshot.certificate(name).and_then(|chunk| self.serve(name, chunk)) {
+            return Some(key);
+        }
         let now = SystemTime::now();
-        if let Some(made) = self.issued.get(name)
-            && made.renew_after.is_none_or(|at| now < at)
-        {
+        if let Some(made) = self.issued.get(name).filter(|made| now < made.renew_after) {
             return Some(made.key.clone());
         }
-        let made = Arc::new(self.make(name)?);
+        let made = Arc::new(self.make(&snapshot, name)?);
         self.issued.insert(name.into(), made.clone());
         Some(made.key.clone())
     }
 
-    fn make(&self, name: &str) -> Option<Made> {
-        let snapshot = self.snapshot.load();
-        if let (Some(chunk), Some(unwrap)) = (snapshot.certificate(name), &self.unwrap) {
-            let chain = chunk.chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-            let key = CertifiedKey::from_der(chain, unwrap(chunk)?, &self.provider);
-            return key.inspect_err(|error| tracing::error!(name, %error, "a certificate of the snapshot is unusable")).ok().map(
-                |key| {
-                    // Looked up again each hour, so that a renewed one is noticed.
-                    let renew_after = Some(SystemTime::now() + std::time::Duration::from_secs(3600));
-                    Made { key: Arc::new(key), renew_after }
-                },
-            );
+    /// Whether visitors of this name may come by HTTP/3: its zone says so, or it is no zone's.
+    pub fn takes_http3(&self, name: &str) -> bool {
+        match self.snapshot.load().route(name) {
+            Lookup::Route { zone, .. } | Lookup::NoHost(zone) | Lookup::ZoneNotServing(zone) => zone.http3,
+            Lookup::NoZone => true,
         }
+    }
+
+    /// What proves a name to an authority (RFC 8737): a certificate that says nothing but that it was asked for. None: no authority is being
+    /// shown anything of that name.
+    pub fn challenge(&self, name: &str, now: SystemTime) -> Option<Arc<CertifiedKey>> {
+        // Modulo 2^32, as it is compared.
+        let secs = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() % (1 << 32);
+        let digest = self.snapshot.load().tls_challenge(name, u32::try_from(secs).ok()?)?;
+        let made = challenge::certificate(name, &digest, &self.provider);
+        made.inspect_err(|error| tracing::error!(name, error, "a certificate for a challenge could not be made"))
+            .ok()
+            .map(Arc::new)
+    }
+
+    fn serve(&self, name: &str, chunk: &Arc<CertificateChunk>) -> Option<Arc<CertifiedKey>> {
+        let unwrap = self.unwrap.as_ref()?;
+        if let Some(served) = self.served.get(&chunk.id).filter(|served| Arc::ptr_eq(&served.chunk, chunk)) {
+            return Some(served.key.clone());
+        }
+        let chain = chunk.chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+        let key = CertifiedKey::from_der(chain, unwrap(chunk)?, &self.provider);
+        let key = key.inspect_err(|error| tracing::error!(name, %error, "a certificate of the snapshot is unusable")).ok()?;
+        let served = Arc::new(Served { chunk: chunk.clone(), key: Arc::new(key) });
+        self.served.insert(chunk.id, served.clone());
+        Some(served.key.clone())
+    }
+
+    fn make(&self, snapshot: &Snapshot, name: &str) -> Option<Made> {
         let ours = self.node_names.iter().any(|node| node.as_str() == name)
             || matches!(snapshot.route(name), Lookup::Route { .. } | Lookup::NoHost(_));
         if !ours {
@@ -174,7 +212,7 @@ impl Certificates {
             issued.inspect_err(|error| tracing::error!(name, error, "the local authority cannot issue a certificate")).ok()?;
         let key = CertifiedKey::from_der(issued.chain, issued.key, &self.provider);
         let key = key.inspect_err(|error| tracing::error!(name, %error, "an issued certificate is unusable")).ok()?;
-        Some(Made { key: Arc::new(key), renew_after: Some(issued.renew_after) })
+        Some(Made { key: Arc::new(key), renew_after: issued.renew_after })
     }
 }
 
@@ -190,6 +228,7 @@ impl std::fmt::Debug for Certificates {
         f.debug_struct("Certificates")
             .field("files", &self.files.len())
             .field("issued", &self.issued.len())
+            .field("served", &self.served.len())
             .finish_non_exhaustive()
     }
 }

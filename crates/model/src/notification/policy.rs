@@ -18,8 +18,8 @@ pub const RECIPIENTS_MAX: usize = 50;
 const VALUES_MAX: usize = 100;
 const VALUE_CHARS_MAX: usize = 255;
 
-/// By key, the values of which an event has one.
-pub type Filters = BTreeMap<String, BTreeSet<String>>;
+/// By key, the values of which an event has one, each once and in the order in which they were written.
+pub type Filters = BTreeMap<String, Vec<String>>;
 
 /// To whom notices go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,8 @@ impl PolicyDraft {
         Schema::object(members).named(if is_new { "NewNotificationPolicy" } else { "NotificationPolicyChanges" }).example(example)
     }
 
-    /// From the body of a POST; or of a PUT, where `before` is what was, and stays where the body is silent.
+    /// From the body of a POST; or of a PUT, where `before` is what was, and stays where the body is silent. Null takes away what may be
+    /// left out.
     ///
     /// # Errors
     /// The first member that is wrong.
@@ -104,9 +105,10 @@ impl PolicyDraft {
             (Some(at), _) => at.boolean()?,
             (None, before) => before.is_none_or(|before| before.enabled),
         };
+        let kept = |name: &str| before.filter(|_| body.value.get(name).is_none());
         let description = match body.member("description") {
             Some(at) => at.text(DESCRIPTION_CHARS_MAX)?.to_owned(),
-            None => before.map_or_else(String::new, |before| before.description.clone()),
+            None => kept("description").map_or_else(String::new, |before| before.description.clone()),
         };
         if let Some(at) = body.member("alert_interval").filter(|at| at.value != "") {
             return Err(at.wrong("nothing is told twice here: leave it out"));
@@ -115,17 +117,17 @@ impl PolicyDraft {
             (None, Some(before)) => before.mechanisms.clone(),
             _ => mechanisms(&body.required("mechanisms")?)?,
         };
-        let kept = || before.filter(|before| before.alert_type == alert_type).map(|before| before.filters.clone());
-        let filters = match body.member("filters") {
-            Some(at) => filters(&at, alert_type.filters())?,
-            None => kept().unwrap_or_default(),
+        let filters = match (body.member("filters"), kept("filters")) {
+            (Some(at), _) => filters(&at, alert_type.filters())?,
+            (None, Some(before)) if before.alert_type == alert_type => before.filters.clone(),
+            (None, _) => Filters::new(),
         };
         Ok(Self { name, description, enabled, alert_type, filters, mechanisms })
     }
 
     /// Whether it tells of an event of its kind with these facts.
     pub fn takes(&self, facts: &Facts<'_>) -> bool {
-        let holds = |(key, values): (&String, &BTreeSet<String>)| facts.value(key).is_some_and(|value| values.contains(&value));
+        let holds = |(key, values): (&String, &Vec<String>)| facts.value(key).is_some_and(|value| values.contains(&value));
         self.enabled && self.filters.iter().all(holds)
     }
 }
@@ -158,14 +160,16 @@ fn filters(at: &At<'_>, options: &[FilterOption]) -> Result<Filters, ShapeError>
     let mut filters = Filters::new();
     for option in options {
         let Some(list) = at.member(option.key) else { continue };
-        let mut values = BTreeSet::new();
+        let mut values: Vec<String> = Vec::new();
         for item in list.items(VALUES_MAX)? {
             let text = item.text(VALUE_CHARS_MAX)?;
             if !option.values.is_empty() && !option.values.iter().any(|(word, _)| *word == text) {
                 let words: Vec<_> = option.values.iter().map(|(word, _)| *word).collect();
                 return Err(item.wrong(format_args!("write one of {}", words.join(", "))));
             }
-            values.insert(text.to_owned());
+            if !values.iter().any(|value| value == text) {
+                values.push(text.to_owned());
+            }
         }
         if !values.is_empty() {
             filters.insert(option.key.to_owned(), values);
@@ -212,6 +216,17 @@ mod tests {
         let other = json!({ "alert_type": "poterne_token_event" });
         let after = PolicyDraft::read(&At::body(&other), Some(&before)).unwrap();
         assert!(after.filters.is_empty(), "filters of another kind of event would never hold");
+        let null = json!({ "description": null, "filters": null });
+        let before = PolicyDraft { description: "told".into(), ..before };
+        let after = PolicyDraft::read(&At::body(&null), Some(&before)).unwrap();
+        assert_eq!(after, PolicyDraft { description: String::new(), filters: Filters::new(), ..before });
+    }
+
+    #[test]
+    fn the_values_of_a_filter_stand_once_and_as_they_were_written() {
+        let mut body = body();
+        body["filters"] = json!({ "tunnel_name": ["home", "away", "home"] });
+        assert_eq!(read(&body).unwrap().filters["tunnel_name"], ["home", "away"]);
     }
 
     #[test]

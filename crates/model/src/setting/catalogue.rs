@@ -126,7 +126,7 @@ mod tests {
     fn every_default_is_a_value_in_normal_form() {
         for setting in CATALOGUE {
             let value = setting.kind.default_value();
-            assert_eq!(setting.kind.normalise(&At::body(&value)), Ok(value.clone()), "{}", setting.id);
+            assert_eq!(setting.kind.normalise(&At::body(&value), &value), Ok(value.clone()), "{}", setting.id);
             assert_eq!(find(setting.id).unwrap().id, setting.id, "each id stands once");
         }
     }

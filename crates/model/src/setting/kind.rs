@@ -89,17 +89,20 @@ impl Kind {
             Self::Word { default, .. } => default.into(),
             Self::Number { default, .. } | Self::Step { default, .. } => default.into(),
             Self::Ciphers => json!([]),
-            Self::SecurityHeader => json!({ "strict_transport_security": hsts(&At::body(&Value::Null), &Value::Null) }),
+            Self::SecurityHeader => json!({ "strict_transport_security": {
+                "enabled": false, "max_age": 0, "include_subdomains": false, "preload": false, "nosniff": false,
+            } }),
             Self::Enabled => json!({ "enabled": false }),
             Self::Switch => false.into(),
         }
     }
 
-    /// The value in the form it is kept and told in.
+    /// The value in the form it is kept and told in; of one with several members those that are not given stay as they were `before`,
+    /// in that form.
     ///
     /// # Errors
     /// It is none of this kind; says what is.
-    pub fn normalise(&self, at: &At<'_>) -> Result<Value, ShapeError> {
+    pub fn normalise(&self, at: &At<'_>, before: &Value) -> Result<Value, ShapeError> {
         match self {
             // Terraform's older line writes versions as numbers.
             Self::Word { words, .. } => match at.value {
@@ -125,11 +128,16 @@ impl Kind {
             Self::SecurityHeader => {
                 let given = at.required("strict_transport_security")?;
                 given.only(&["enabled", "max_age", "include_subdomains", "preload", "nosniff"])?;
+                let mut after = before["strict_transport_security"].clone();
                 for key in ["enabled", "include_subdomains", "preload", "nosniff"] {
-                    given.member(key).map(|member| member.boolean()).transpose()?;
+                    if let Some(member) = given.member(key) {
+                        after[key] = member.boolean()?.into();
+                    }
                 }
-                let age = given.member("max_age").map(|age| age.integer(0..=HSTS_AGE_MAX)).transpose()?;
-                Ok(json!({ "strict_transport_security": hsts(&given, &age.unwrap_or(0).into()) }))
+                if let Some(age) = given.member("max_age") {
+                    after["max_age"] = age.integer(0..=HSTS_AGE_MAX)?.into();
+                }
+                Ok(json!({ "strict_transport_security": after }))
             }
             Self::Enabled => {
                 at.only(&["enabled"])?;
@@ -140,24 +148,12 @@ impl Kind {
     }
 }
 
-/// All five members; those not given are off.
-fn hsts(given: &At<'_>, max_age: &Value) -> Value {
-    let on = |key: &str| given.member(key).is_some_and(|member| member.value == &Value::Bool(true));
-    json!({
-        "enabled": on("enabled"),
-        "max_age": max_age.as_i64().unwrap_or(0),
-        "include_subdomains": on("include_subdomains"),
-        "preload": on("preload"),
-        "nosniff": on("nosniff"),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(kind: Kind, value: Value) -> Result<Value, String> {
-        kind.normalise(&At::new(&value, "/value")).map_err(|error| error.why)
+        kind.normalise(&At::new(&value, "/value"), &kind.default_value()).map_err(|error| error.why)
     }
 
     #[test]
@@ -190,7 +186,15 @@ mod tests {
         let value = json!({"strict_transport_security": {"enabled": true, "max_age": 86400, "preload": null}});
         let whole = json!({"strict_transport_security":
             {"enabled": true, "max_age": 86400, "include_subdomains": false, "preload": false, "nosniff": false}});
-        assert_eq!(read(Kind::SecurityHeader, value), Ok(whole));
+        assert_eq!(read(Kind::SecurityHeader, value), Ok(whole.clone()));
+        // Terraform sends what its user changed.
+        let part = json!({"strict_transport_security": {"include_subdomains": true}});
+        let after = Kind::SecurityHeader.normalise(&At::body(&part), &whole).unwrap();
+        assert_eq!(
+            after,
+            json!({"strict_transport_security":
+            {"enabled": true, "max_age": 86400, "include_subdomains": true, "preload": false, "nosniff": false}})
+        );
         for wrong in [json!({}), json!("on"), json!({"strict_transport_security": {"enabled": "on"}})] {
             assert!(read(Kind::SecurityHeader, wrong).is_err());
         }

@@ -8,6 +8,7 @@
 //! * [`catalogue`]: every setting by id;
 //! * [`zone`]: a zone's own values over the catalogue, and development mode, which ends by itself;
 //! * [`dns`]: the settings of a zone's DNS (api-v4 §5);
+//! * [`origin`]: what of them concerns origins;
 //! * [`normalization`]: what is done to a URL before rules see it;
 //! * [`managed`]: fields that are added or removed by name alone.
 
@@ -16,12 +17,14 @@ pub mod dns;
 pub mod kind;
 pub mod managed;
 pub mod normalization;
+pub mod origin;
 pub mod zone;
 
 pub use catalogue::{Setting, find};
 pub use dns::DnsSettings;
 pub use managed::ManagedHeaders;
 pub use normalization::UrlNormalization;
+pub use origin::{OriginSettings, SslMode};
 pub use zone::{Change, DevelopmentMode, SettingView, ZoneSettings};
 
 use crate::ShapeError;

@@ -85,8 +85,8 @@ impl ZoneSettings {
     /// There is no such setting, or the value is none of it.
     pub fn set(&mut self, id: &str, given: &At<'_>, now: Timestamp) -> Result<Option<Change>, SettingError> {
         let setting = find(id)?;
-        let new = setting.kind.normalise(given).map_err(|error| SettingError::Value { id: setting.id, error })?;
         let old = self.get(setting, now).value;
+        let new = setting.kind.normalise(given, &old).map_err(|error| SettingError::Value { id: setting.id, error })?;
         let renewed = setting.id == DEVELOPMENT && new == "on";
         if old == new && !renewed {
             return Ok(None);
@@ -217,8 +217,9 @@ mod tests {
         fn what_was_accepted_is_accepted_again_unchanged(index in 0..CATALOGUE.len(), text in "[a-z_0-9]{0,8}", number: i64) {
             for value in [json!(text), json!(number), json!(true), json!([text]), json!({"enabled": true}), Value::Null] {
                 let kind = CATALOGUE[index].kind;
-                if let Ok(normal) = kind.normalise(&At::body(&value)) {
-                    prop_assert_eq!(kind.normalise(&At::body(&normal)), Ok(normal.clone()));
+                let default = kind.default_value();
+                if let Ok(normal) = kind.normalise(&At::body(&value), &default) {
+                    prop_assert_eq!(kind.normalise(&At::body(&normal), &default), Ok(normal.clone()));
                 }
             }
         }

@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, setting::dns::Soa};
+use poterne_model::{
+    AccountId, Name, ZoneId, ZoneStatus,
+    setting::{OriginSettings, dns::Soa},
+};
 use serde::Deserialize;
 
 use super::{NameChunk, NodeChunk, Shows, Target, ZoneDns, ZoneHead};
@@ -56,6 +59,17 @@ pub(super) struct ZoneHead2 {
     pub(super) dns: Option<ZoneDns2>,
 }
 
+/// [`ZoneHead`] without what the edge obeys.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct ZoneHead3 {
+    pub(super) id: ZoneId,
+    pub(super) account: AccountId,
+    pub(super) apex: Name,
+    pub(super) status: ZoneStatus,
+    pub(super) dns: Option<ZoneDns>,
+}
+
 /// [`ZoneDns`] without keys.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -99,7 +113,7 @@ impl From<NodeChunk3> for NodeChunk {
 impl From<ZoneHead1> for ZoneHead {
     fn from(old: ZoneHead1) -> Self {
         let ZoneHead1 { id, account, apex, status } = old;
-        Self { id, account, apex, status, dns: None }
+        Self { id, account, apex, status, dns: None, origin: OriginSettings::default(), http3: true }
     }
 }
 
@@ -110,6 +124,13 @@ impl From<ZoneHead2> for ZoneHead {
             ZoneDns { serial, name_servers, ns_ttl_secs, multi_provider, flattens_all, soa, keys: None }
         });
         Self { dns, ..old.first.into() }
+    }
+}
+
+impl From<ZoneHead3> for ZoneHead {
+    fn from(old: ZoneHead3) -> Self {
+        let ZoneHead3 { id, account, apex, status, dns } = old;
+        Self { id, account, apex, status, dns, origin: OriginSettings::default(), http3: true }
     }
 }
 

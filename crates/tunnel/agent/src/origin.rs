@@ -2,11 +2,11 @@
 //!
 //! * [`connect`]: addresses, happy eyeballs, TCP options, Unix sockets;
 //! * [`tls`]: who the service must prove to be;
-//! * [`http1`]: one HTTP/1.1 connection;
 //! * [`pool`]: idle connections, kept per rule.
+//!
+//! HTTP/1.1 itself is `poterne_origin`'s.
 
 pub(crate) mod connect;
-pub(crate) mod http1;
 pub(crate) mod pool;
 pub(crate) mod tls;
 
@@ -16,11 +16,21 @@ use std::{
     task::{Context, Poll},
 };
 
+use poterne_origin::Rules;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::client::TlsStream;
+
+/// What a local service may answer. A head may be twice as long as a visitor's answer may have it (edge-behaviour §2.9), since interim
+/// answers count, too, and may have as many fields as a head on a QUIC stream has room for, less what is ours. It is the operator's own,
+/// and nobody stands between it and us: home-made services are forgiven their line ends.
+pub(crate) const RULES: Rules =
+    Rules { head_bytes_max: 128 * 1024, fields_max: poterne_tunnel_proto::stream::METADATA_MAX - 24, forgiving: true };
+
+/// An HTTP/1.1 connection to one.
+pub(crate) type Http1 = poterne_origin::Http1<OriginIo, pool::RequestBody>;
 
 /// A connected local service.
 #[derive(Debug)]

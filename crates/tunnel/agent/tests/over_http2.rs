@@ -265,10 +265,13 @@ async fn the_words_of_an_edge_that_goes_away_are_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_served_a_crowd_is_renewed() {
     let (release, released) = tokio::sync::watch::channel(false);
+    let arrived = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = arrived.clone();
     let address = service(move |mut stream| {
-        let mut released = released.clone();
+        let (mut released, counted) = (released.clone(), counted.clone());
         async move {
             read_head(&mut stream).await;
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             released.wait_for(|released| *released).await.unwrap();
             stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
         }
@@ -290,6 +293,13 @@ async fn a_connection_that_served_a_crowd_is_renewed() {
         crowded = soon("room for a stream", crowded.ready()).await.unwrap();
         crowd.push(crowded.send_request(request, true).unwrap().0);
     }
+    // All at once: a crowd that is answered while it comes is none.
+    soon("the crowd", async {
+        while arrived.load(std::sync::atomic::Ordering::SeqCst) < 600 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     release.send(true).unwrap();
     for answer in crowd {
         assert_eq!(soon("an answer", answer).await.unwrap().status(), 204);

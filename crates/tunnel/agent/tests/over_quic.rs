@@ -460,6 +460,8 @@ async fn a_connection_that_served_a_crowd_is_renewed_once_all_have_gone() {
         crowd.push((send, recv));
     }
     let goodbyes = || edge.told.goodbyes.load(Ordering::SeqCst);
+    // Streams are taken in their order: once this one is answered, all of them were there at once.
+    assert_eq!(fetch(&crowded, "https://a.example/").await.unwrap().0, 204);
     let last = crowd.pop().unwrap();
     drop(crowd);
     // One of them is left: the connection stays, however calm it is.

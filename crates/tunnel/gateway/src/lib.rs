@@ -138,12 +138,7 @@ impl Gateway {
         self.0.tls.clone()
     }
 
-    /// QUIC for agents that come on another endpoint.
-    pub fn quic_config(&self) -> quinn::ServerConfig {
-        self.0.quic.ordinary.clone()
-    }
-
-    /// How another endpoint for agents is set up. `name` tells it from this process's other endpoints and is the same after a restart:
+    /// How another endpoint that agents come to is set up. `name` tells it from this process's other endpoints and is the same after a restart:
     /// were their reset keys one, an endpoint would give away the token of a connection at its neighbour (RFC 9000 §21.11).
     pub fn endpoint_config(&self, name: &str) -> quinn::EndpointConfig {
         listen::endpoint_config(&self.0.settings.reset_key, name)
@@ -160,9 +155,10 @@ impl Gateway {
         }
     }
 
-    /// Takes over an agent's connection attempt that another endpoint received.
-    pub fn accept_quic(&self, incoming: quinn::Incoming) {
-        quic::accept(&self.0, incoming);
+    /// Takes over an agent's connection that another endpoint accepted, its handshake done: it asked for [`ALPN`]. Of what was set for it there,
+    /// the windows become an agent's; its idle timeout is the agent's own, which is the shorter one.
+    pub fn accept_quic(&self, connection: quinn::Connection) {
+        quic::take_over(&self.0, connection);
     }
 
     /// The connectors of a tunnel, with their live connections.

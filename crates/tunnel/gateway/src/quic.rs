@@ -63,7 +63,7 @@ fn transport(settings: &Settings, route: Route) -> quinn::TransportConfig {
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(settings.stream_window.into())
         .receive_window(settings.connection_window.into())
-        .send_window(u64::from(settings.stream_window) * 8)
+        .send_window(send_window(settings))
         .datagram_receive_buffer_size(Some(DATAGRAM_BYTES_MAX))
         .datagram_send_buffer_size(DATAGRAM_BYTES_MAX)
         .mtu_discovery_config(Some(route.discovery()));
@@ -91,6 +91,22 @@ pub(crate) fn accept(inner: &Arc<Inner>, incoming: quinn::Incoming) {
         }
         Answer::Refuse => incoming.refuse(),
     }
+}
+
+/// A connection whose handshake was another endpoint's. Its address is proved by that.
+pub(crate) fn take_over(inner: &Arc<Inner>, connection: quinn::Connection) {
+    let Answer::Admit(ticket) = inner.door.attempt(connection.remote_address().ip(), true) else {
+        return connection.close(0u32.into(), b"too many newcomers");
+    };
+    let settings = &inner.settings;
+    connection.set_receive_window(settings.connection_window.into());
+    connection.set_send_window(send_window(settings));
+    let inner = inner.clone();
+    inner.clone().tasks.spawn(run(inner, connection, ticket));
+}
+
+fn send_window(settings: &Settings) -> u64 {
+    u64::from(settings.stream_window) * 8
 }
 
 async fn handshake(inner: &Inner, incoming: quinn::Incoming) -> Option<quinn::Connection> {

@@ -355,7 +355,7 @@ fn server(program: &str) -> PathBuf {
 impl Drop for Tree {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for file in ["root/nsd.log", "top/nsd.log", "top/com", "old/nsd.log", "unbound.log"] {
+            for file in ["top/com", "unbound.log"] {
                 eprintln!("== {file}\n{}", fs::read_to_string(self.dir.path().join(file)).unwrap_or_default());
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -24,6 +24,7 @@ pub struct Served<'z> {
 pub struct Nsd {
     addresses: Vec<&'static str>,
     process: Running,
+    log: PathBuf,
 }
 
 impl Nsd {
@@ -50,7 +51,7 @@ impl Nsd {
         let mut command = Command::new(server("nsd"));
         // What goes wrong before its log is open is told on stderr.
         command.args(["-d", "-c"]).arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
-        let nsd = Self { addresses, process: Running::start(&mut command) };
+        let nsd = Self { addresses, process: Running::start(&mut command), log: dir.join("nsd.log") };
         for Served { apex, .. } in zones {
             nsd.wait_for(apex, 1);
         }
@@ -70,6 +71,16 @@ impl Nsd {
                 let soa = dig(address, &apex, "SOA", &["+short", "+tries=1", "+time=1"]);
                 soa.split(' ').nth(2) == Some(serial.to_string().as_str())
             });
+        }
+    }
+}
+
+impl Drop for Nsd {
+    /// What it said, where it is why a test failed.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("== {}\n{log}", self.log.display());
         }
     }
 }

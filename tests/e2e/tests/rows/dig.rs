@@ -42,7 +42,7 @@ fn the_origin_is_hidden() {
         assert_eq!(answer(&node, name, "A"), [EDGE], "{name}");
         assert!(answer(&node, name, "AAAA").is_empty(), "the node has no IPv6 address");
         let service = answer(&node, name, "HTTPS");
-        assert!(service.len() == 1 && service[0].contains("alpn=\"h2\"") && service[0].contains(EDGE), "{service:?}");
+        assert!(service.len() == 1 && service[0].contains("alpn=\"h3,h2\"") && service[0].contains(EDGE), "{service:?}");
         let kinds = [
             "A",
             "AAAA",

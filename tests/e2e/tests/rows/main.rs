@@ -40,12 +40,16 @@ macro_rules! alone {
 }
 
 mod aiohttp;
+mod aioquic;
+mod aioquic_grpc;
 mod aiosmtpd;
 mod certbot;
 mod cloudflare;
 mod cloudflare_curl_dig_tree_unbound;
 mod curl;
+mod curl_dig_pebble;
 mod curl_nginx;
+mod curl_nginx_tree;
 mod delv;
 mod delv_dig_tree_unbound;
 mod dig;
@@ -63,6 +67,7 @@ mod kdig;
 mod lexicon;
 mod octodns;
 mod ours;
+mod pebble_python;
 mod postgres;
 mod python;
 mod schemathesis_validator;

@@ -10,9 +10,11 @@ async fn what_is_only_stored_says_so() {
     let zone = client.zone("example.com").await;
     let told = client.get(&format!("{zone}/poterne/features")).await;
     let of_zone = told.result().as_array().unwrap();
-    for (id, kind) in [("ssl", "setting"), ("http_ratelimit", "phase"), ("access_rules", "object")] {
+    assert!(of_zone.contains(&json!({ "id": "ssl", "type": "setting", "in_force": true })));
+    for (id, kind) in [("brotli", "setting"), ("http_ratelimit", "phase"), ("access_rules", "object")] {
         assert!(of_zone.contains(&json!({ "id": id, "type": kind, "in_force": false })), "{id}");
     }
+    assert!(of_zone.contains(&json!({ "id": "http3", "type": "setting", "in_force": true })));
     assert!(of_zone.iter().all(|feature| feature["id"] != "http_request_redirect"), "an account's phase");
     let told = client.get(&format!("/accounts/{}/poterne/features", client.account)).await;
     let of_account = told.result().as_array().unwrap();

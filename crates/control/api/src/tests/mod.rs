@@ -6,6 +6,7 @@ mod alerting;
 mod audit;
 mod authenticator;
 mod browser;
+mod certificates;
 mod dnssec;
 mod door;
 mod external_dns;

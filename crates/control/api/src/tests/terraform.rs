@@ -192,7 +192,7 @@ async fn settings_of_a_zone() {
         ("min_tls_version", json!("1.3")),
         ("browser_cache_ttl", json!(3600)),
         ("ciphers", json!(["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"])),
-        ("security_header", json!({ "strict_transport_security": header })),
+        ("security_header", json!({ "strict_transport_security": header.clone() })),
     ] {
         let (path, sent) = (format!("{zone}/settings/{setting}"), json!({ "value": value }));
         let told = client.ask("PATCH", &path, sent.clone()).await;
@@ -200,6 +200,12 @@ async fn settings_of_a_zone() {
         assert_eq!(told.result()["value"], value, "no member more");
         assert_eq!(client.get(&path).await.result()["value"], value);
     }
+    // Of an object it sends the members that were changed.
+    let part = json!({ "value": { "strict_transport_security": { "include_subdomains": false } } });
+    let path = format!("{zone}/settings/security_header");
+    client.ask("PATCH", &path, part).await.result();
+    let header = merged(header, json!({ "include_subdomains": false }));
+    assert_eq!(client.get(&path).await.result()["value"], json!({ "strict_transport_security": header }));
     let soa = json!({ "expire": 604_800, "min_ttl": 1800, "refresh": 10000, "retry": 2400, "rname": "hostmaster.terraform.test", "ttl": 3600 });
     for (method, path, sent) in [
         ("PATCH", "dns_settings", json!({ "flatten_all_cnames": false, "soa": soa })),
@@ -298,6 +304,8 @@ async fn rulesets_lists_and_access_rules() {
     let lists = format!("/accounts/{}/rules/lists", client.account);
     let made = client.ask("POST", &lists, json!({ "description": "", "kind": "ip", "name": "offices" })).await;
     let list = format!("{lists}/{}", made.result()["id"].as_str().unwrap());
+    // It writes a description always, and takes an empty one that is told for one that nobody wrote down.
+    assert!(client.get(&list).await.result().get("description").is_none());
     let operation = client
         .ask("PUT", &format!("{list}/items"), json!([{ "comment": "one", "ip": "192.0.2.0/24" }, { "ip": "2001:db8::/32" }]))
         .await;
@@ -358,4 +366,18 @@ async fn tokens_come_back_in_the_order_and_with_the_text_that_they_were_written_
         reads_back(told.result(), &token("renamed"), &[]);
         tokens.gone(&path).await;
     }
+}
+
+#[tokio::test]
+async fn a_notification_policy_is_told_with_the_ways_that_were_written() {
+    let client = client().await;
+    let base = format!("/accounts/{}/alerting/v3", client.account);
+    let hook = json!({ "name": "pager", "secret": "a-secret-of-some-length", "url": "https://hooks.example.org/x" });
+    let hook = client.ask("POST", &format!("{base}/destinations/webhooks"), hook).await.result()["id"].clone();
+    let mechanisms = json!({ "webhooks": [{ "id": hook }] });
+    let policy = json!({ "alert_type": "tunnel_health_event", "enabled": true, "mechanisms": mechanisms, "name": "tunnels" });
+    let made = client.ask("POST", &format!("{base}/policies"), policy).await;
+    let told = client.get(&format!("{base}/policies/{}", made.result()["id"].as_str().unwrap())).await;
+    assert_eq!(told.result()["mechanisms"], mechanisms, "no way more: an empty one is not one that was left out");
+    assert!(["filters", "description"].iter().all(|unset| told.result().get(unset).is_none()), "{}", told.body);
 }

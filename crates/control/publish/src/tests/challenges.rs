@@ -16,6 +16,7 @@ impl Node {
         let mut texts: Vec<String> = live
             .map(|challenge| match &challenge.shown {
                 Shown::Txt { data, .. } => String::from_utf8(data[1..].to_vec()).unwrap(),
+                other => panic!("{other:?} is no record"),
             })
             .collect();
         texts.sort();

@@ -66,7 +66,9 @@ async fn challenges_are_told_of_and_go_with_their_zone(engine: Engine) {
     let challenge = |number: u8, owner: &str, expires_at| Challenge {
         id: ChallengeId::from_bytes([number; 16]),
         zone: ZONE,
+        kind: "dns-01".into(),
         owner: Name::parse(owner).unwrap(),
+        token: String::new(),
         text: format!("token-{number}"),
         created_at: 1,
         expires_at,

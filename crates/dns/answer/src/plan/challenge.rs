@@ -41,8 +41,9 @@ impl<'a> Texts<'a> {
 
     fn live(self) -> impl Iterator<Item = (usize, &'a [u8])> {
         let live = self.all.iter().enumerate().filter(move |(_, one)| one.zone == self.zone && one.is_live(self.now_secs));
-        live.map(|(at, one)| match &one.shown {
-            Shown::Txt { data, .. } => (at, &**data),
+        live.filter_map(|(at, one)| match &one.shown {
+            Shown::Txt { data, .. } => Some((at, &**data)),
+            Shown::Http { .. } | Shown::TlsAlpn { .. } => None,
         })
     }
 

@@ -35,7 +35,7 @@ impl Canonical {
                 IpAddr::V6(address) => canonical.record(&address.octets()),
             }),
             Data::Elsewhere => apart.elsewhere.and_then(|sets| sets.get(item.rtype)).iter().for_each(|set| canonical.set(set)),
-            Data::Service { ipv4, ipv6 } => canonical.made(|put| service(node, ipv4, ipv6, put)),
+            Data::Service(told) => canonical.made(|put| service(node, told, put)),
             Data::Soa(head, dns) => canonical.made(|put| {
                 let (mname, rname, numbers) = soa(head, dns, &node.nameservers);
                 put(&mname);

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use poterne_dns_wire::{Record, RecordSets};
 use poterne_feed::Change;
 use poterne_model::{
-    AccountId, ChallengeId, Name, Rdata, Rtype, TunnelId, ZoneId, ZoneStatus, rdata::Hosts, setting::DnsSettings,
+    AccountId, ChallengeId, Name, Rdata, Rtype, TunnelId, ZoneId, ZoneStatus,
+    rdata::Hosts,
+    setting::{DnsSettings, OriginSettings},
 };
 use poterne_snapshot::{
     ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Shown, Shows, Snapshot, Target, ZoneDns, ZoneHead,
@@ -39,7 +41,7 @@ impl World {
     pub(super) fn new() -> Self {
         let node = NodeChunk {
             edge_addresses: ["203.0.113.10", "203.0.113.11", "2001:db8::10", "2001:db8::11"].map(|a| a.parse().unwrap()).to_vec(),
-            edge_protocols: vec!["h2".into()],
+            edge_protocols: vec!["h3".into(), "h2".into()],
             tunnel_domain: Some(name("tunnels.example.com")),
             ..NodeChunk::default()
         };
@@ -60,7 +62,15 @@ impl World {
             keys: None,
         };
         let account = AccountId::from_bytes([account; 16]);
-        let head = ZoneHead { id, account, apex: name(apex), status: ZoneStatus::Active, dns: Some(dns) };
+        let head = ZoneHead {
+            id,
+            account,
+            apex: name(apex),
+            status: ZoneStatus::Active,
+            dns: Some(dns),
+            origin: OriginSettings::default(),
+            http3: true,
+        };
         let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| Line::of(line, &head.apex)).collect();
         self.zones.push((head, lines));
         self

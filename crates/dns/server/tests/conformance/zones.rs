@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use poterne_dns_wire::{Record, RecordSets};
-use poterne_model::{AccountId, Name, Rdata, Rtype, TunnelId, ZoneId, ZoneStatus, rdata::Hosts, setting::DnsSettings};
+use poterne_model::{
+    AccountId, Name, Rdata, Rtype, TunnelId, ZoneId, ZoneStatus,
+    rdata::Hosts,
+    setting::{DnsSettings, OriginSettings},
+};
 use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Shows, Target, ZoneDns, ZoneHead};
 
 use crate::dnssec::Keys;
@@ -141,7 +145,15 @@ impl World {
                 keys: None,
             };
             let (id, account) = (ZoneId::from_bytes([number; 16]), AccountId::from_bytes([zone.account; 16]));
-            let mut head = ZoneHead { id, account, apex: name(zone.apex), status: ZoneStatus::Active, dns: Some(dns) };
+            let mut head = ZoneHead {
+                id,
+                account,
+                apex: name(zone.apex),
+                status: ZoneStatus::Active,
+                dns: Some(dns),
+                origin: OriginSettings::default(),
+                http3: true,
+            };
             if zone.is_signed {
                 keys.put(&mut head, now_secs);
             }

@@ -8,17 +8,16 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, ext::Protocol, server::SendResponse};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{Method, header, request::Parts};
 use http_body::Body as _;
 use tokio::time::{Sleep, sleep};
 
 use super::body::Incoming;
 use crate::{
-    Body, BodyError, Handler, Kind, Limits, Request, Response, date,
-    fields::{belongs_to_heads, drop_forbidden},
+    Body, BodyError, Handler, Kind, Limits, Request, Response,
+    multiplexed::{Opening, Rest},
     serve::{Shared, mark},
     strict::{self, Refusal},
 };
@@ -74,22 +73,12 @@ fn judge(head: &mut Parts, limits: &Limits) -> Result<(Kind, Option<u64>), Refus
     }
     let facts = strict::facts(&head.headers);
     let kind = facts.judge(&head.method, &head.uri, head.version, head.headers.get(header::HOST), limits)?;
+    strict::join_cookies(&mut head.headers);
     if !websocket {
         return Ok((kind, facts.length));
     }
-    if head.headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(Refusal::WebSocketVersion);
-    }
-    head.headers.insert(header::SEC_WEBSOCKET_KEY, key());
+    strict::open_websocket(&mut head.headers)?;
     Ok((Kind::WebSocket, None))
-}
-
-/// A key as RFC 6455 §4.1 wants one: it keeps caches from answering, and is no secret.
-fn key() -> HeaderValue {
-    let mut nonce = [0; 16];
-    // Without entropy the key is a constant, which only a cache that answers WebSocket openings would mind.
-    let _ = getrandom::fill(&mut nonce);
-    HeaderValue::try_from(BASE64.encode(nonce)).unwrap_or_else(|_| HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="))
 }
 
 /// Waits for the answer. None: the visitor reset the stream.
@@ -109,29 +98,7 @@ async fn answer(
     websocket: bool,
     patience: Option<Duration>,
 ) -> Result<(), SendError> {
-    let (mut head, body) = response.into_parts();
-    let mut ends = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    match head.status {
-        StatusCode::SWITCHING_PROTOCOLS if websocket => {
-            head.status = StatusCode::OK;
-            head.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
-            head.headers.remove(header::CONTENT_LENGTH);
-        }
-        // The pipeline never lets one through.
-        status if status.is_informational() => head.status = StatusCode::BAD_GATEWAY,
-        // Nor this: any of these opens the WebSocket, to what is none (RFC 8441 §5).
-        status if websocket && status.is_success() => {
-            head.status = StatusCode::BAD_GATEWAY;
-            ends |= body.is_end_stream();
-        }
-        _ => {
-            ends |= body.is_end_stream();
-            if let Some(length) = body.size_hint().exact().filter(|_| !ends) {
-                head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
-            }
-        }
-    }
-    head.headers.entry(header::DATE).or_insert_with(date::now);
+    let Opening { head, body, ends } = Opening::of(response, head_only, websocket);
     let stream = match respond.send_response(http::Response::from_parts(head, ()), ends) {
         Ok(stream) => stream,
         Err(error) => {
@@ -162,21 +129,6 @@ struct Sending {
     /// How long the visitor may take nothing.
     patience: Option<Duration>,
     stalled: Option<Pin<Box<Sleep>>>,
-}
-
-/// What comes after the piece in hand.
-enum Rest {
-    More,
-    Failed(BodyError),
-    Trailers(HeaderMap),
-    Nothing,
-}
-
-/// The end of an answer with these trailers, as far as they may come after a body: those of one connection are no field of HTTP/2
-/// (RFC 9113 §8.2.2), and the visitor would take the whole answer for malformed.
-fn ending(mut trailers: HeaderMap) -> Rest {
-    drop_forbidden(&mut trailers, belongs_to_heads);
-    if trailers.is_empty() { Rest::Nothing } else { Rest::Trailers(trailers) }
 }
 
 impl Sending {
@@ -215,7 +167,7 @@ impl Sending {
             Some(Err(error)) => self.rest = Rest::Failed(error),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => self.held = Some(data).filter(|data| !data.is_empty()),
-                Err(frame) => self.rest = frame.into_trailers().map_or(Rest::More, ending),
+                Err(frame) => self.rest = frame.into_trailers().map_or(Rest::More, Rest::ending),
             },
         }
         Poll::Ready(())

@@ -60,6 +60,7 @@ async fn connect(
         Accepted::Visitor(a) => (Class::Visitor, a.protocol, a.sni),
         Accepted::Agent(a) => (Class::Agent, a.protocol, a.sni),
         Accepted::Node(a) => (Class::Node, a.protocol, a.sni),
+        Accepted::Authority => panic!("nobody asks for a challenge"),
     });
     (connected.is_ok(), accepted)
 }

@@ -11,12 +11,13 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::http1::Http1;
+use super::Http1;
 use crate::side::{Incoming, Part, SideError};
 
 /// What the visitor sends, as either protocol to the service wants it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum RequestBody {
+    #[default]
     Empty,
     Whole(Option<Bytes>),
     Stream(Incoming),
@@ -73,7 +74,7 @@ impl Pool {
     }
 
     /// A usable idle connection, if there is one.
-    pub(crate) async fn take(&self, server_name: Option<&str>, now: Instant) -> Option<Box<Http1>> {
+    pub(crate) fn take(&self, server_name: Option<&str>, now: Instant) -> Option<Box<Http1>> {
         loop {
             let mut idle = {
                 let mut idle = self.lock();
@@ -81,7 +82,7 @@ impl Pool {
                 idle.remove(at)?
             };
             let fresh = now.saturating_duration_since(idle.since) < self.idle_time;
-            if fresh && idle.connection.is_silent().await {
+            if fresh && idle.connection.is_silent() {
                 idle.connection.reused = true;
                 return Some(idle.connection);
             }
@@ -132,13 +133,14 @@ mod tests {
     };
 
     use super::*;
-    use crate::origin::{OriginIo, http1::Outgoing};
+    use crate::origin::{OriginIo, RULES};
+    use poterne_origin::{Outgoing, Patience};
 
     /// A connection that has served one request, and the service's end of it.
     async fn served(listener: &TcpListener) -> (Box<Http1>, TcpStream) {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut service, _) = listener.accept().await.unwrap();
-        let mut connection = Box::new(Http1::new(OriginIo::Tcp(stream)));
+        let mut connection = Box::new(Http1::new(OriginIo::Tcp(stream), RULES));
         let answering = tokio::spawn(async move {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -149,7 +151,14 @@ mod tests {
         });
         let head = Bytes::from_static(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         connection
-            .send(Outgoing { head, method: Method::GET, body: RequestBody::Empty, length: None, expects: false })
+            .send(Outgoing {
+                head,
+                method: Method::GET,
+                body: RequestBody::Empty,
+                length: None,
+                expects: false,
+                patience: Patience::default(),
+            })
             .await
             .unwrap();
         while poll_fn(|cx| connection.poll_frame(cx)).await.is_some() {}
@@ -163,11 +172,11 @@ mod tests {
         let now = Instant::now();
         let (connection, _service) = served(&listener).await;
         pool.put(connection, None, now);
-        assert!(pool.take(Some("other.example"), now).await.is_none(), "made for another name");
-        let connection = pool.take(None, now + Duration::from_secs(89)).await.unwrap();
+        assert!(pool.take(Some("other.example"), now).is_none(), "made for another name");
+        let connection = pool.take(None, now + Duration::from_secs(89)).unwrap();
         assert!(connection.reused);
         pool.put(connection, None, now);
-        assert!(pool.take(None, now + Duration::from_secs(90)).await.is_none(), "too old");
+        assert!(pool.take(None, now + Duration::from_secs(90)).is_none(), "too old");
     }
 
     #[tokio::test]
@@ -199,6 +208,6 @@ mod tests {
         // The kernel tells when the end arrived; the pool then finds it by itself.
         let probe = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         drop(probe);
-        assert!(pool.take(None, Instant::now()).await.is_none());
+        assert!(pool.take(None, Instant::now()).is_none());
     }
 }

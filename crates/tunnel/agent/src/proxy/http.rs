@@ -1,6 +1,6 @@
 //! HTTP and WebSocket services.
 //!
-//! The request's own task drives the service's connection (see [`crate::origin::http1`]); head and first body bytes go back in one
+//! The request's own task drives the service's connection (see [`poterne_origin::connection`]); head and first body bytes go back in one
 //! write; a body that breaks off resets the stream, so that the visitor never takes it for whole.
 
 use std::{
@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ur
 use http_body::{Body, Frame};
 use hyper::{body::Incoming as OriginBody, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use poterne_origin::{Fault, Outgoing, Patience, encode_request};
 use poterne_tunnel_proto::{h2::Source, metadata::AgentRequest, stream::ConnectionType};
 use rustls::pki_types::ServerName;
 use tokio::{net::UnixStream, time::timeout};
@@ -25,11 +26,7 @@ use tokio_rustls::TlsConnector;
 use super::{About, flow, unreachable};
 use crate::{
     Shared,
-    origin::{
-        OriginIo, connect,
-        http1::{self, Fault, Http1, Outgoing, head::encode_request},
-        pool::RequestBody,
-    },
+    origin::{Http1, OriginIo, RULES, connect, pool::RequestBody},
     rules::{HttpTarget, Reach},
     side::{Answer, Incoming},
 };
@@ -221,9 +218,10 @@ async fn exchange(
     let head = encode_request(&parts);
     let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let expects = parts.headers.contains_key(header::EXPECT);
-    let kept = if websocket { None } else { service.pool.take(server_name, Instant::now()).await };
+    let kept = if websocket { None } else { service.pool.take(server_name, Instant::now()) };
     if let Some(mut connection) = kept {
-        let outgoing = Outgoing { head: head.clone(), method: parts.method.clone(), body, length, expects };
+        let (head, method) = (head.clone(), parts.method.clone());
+        let outgoing = Outgoing { head, method, body, length, expects, patience: Patience::default() };
         match connection.send(outgoing).await {
             Ok(answer) => return Ok(answered(connection, answer)),
             Err(error) => body = error.again(parts.method.is_idempotent())?,
@@ -231,7 +229,7 @@ async fn exchange(
     }
     match Box::pin(connect(service, server_name, websocket)).await? {
         Connected::Http1(mut connection) => {
-            let outgoing = Outgoing { head, method: parts.method, body, length, expects };
+            let outgoing = Outgoing { head, method: parts.method, body, length, expects, patience: Patience::default() };
             let answer = connection.send(outgoing).await.map_err(|error| error.fault)?;
             Ok(answered(connection, answer))
         }
@@ -242,7 +240,7 @@ async fn exchange(
     }
 }
 
-fn answered(connection: Box<Http1>, answer: http1::head::Answer) -> (Link, Response<()>) {
+fn answered(connection: Box<Http1>, answer: poterne_origin::Answer) -> (Link, Response<()>) {
     let mut response = Response::new(());
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
@@ -312,7 +310,7 @@ async fn connect(service: &HttpTarget, server_name: Option<&str>, websocket: boo
         }
     };
     if !is_http2 {
-        return Ok(Connected::Http1(Box::new(Http1::new(io))));
+        return Ok(Connected::Http1(Box::new(Http1::new(io, RULES))));
     }
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(1024 * 1024)

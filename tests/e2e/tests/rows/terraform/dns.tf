@@ -192,7 +192,7 @@ resource "cloudflare_zone_dns_settings" "site" {
     min_ttl = 1800
     mname   = null
     refresh = 10000
-    retry   = 2400
+    retry   = var.later ? 3600 : 2400
     rname   = "hostmaster.terraform.test"
     ttl     = 3600
   }

@@ -125,7 +125,7 @@ fn a_zone_with_records_and_settings() {
     assert_eq!(terraform.value("mail"), json!(["mx1.example.org", "mx2.example.org"]));
     let records = |query: &str| terraform.get(&format!("/zones/{zone}/dns_records?per_page=100&{query}"));
     let made = records("");
-    assert_eq!(made.as_array().unwrap().len(), 16, "{made}");
+    assert_eq!(made.as_array().unwrap().len(), 15, "{made}");
     let www = records("name=www.terraform.test")[0].clone();
     assert_eq!(
         (&www["comment"], &www["tags"], &www["proxied"]),
@@ -134,7 +134,7 @@ fn a_zone_with_records_and_settings() {
 
     terraform.apply(true);
     let changed = records("");
-    assert_eq!(changed.as_array().unwrap().len(), 16, "{changed}");
+    assert_eq!(changed.as_array().unwrap().len(), 15, "{changed}");
     let www_now = records("name=www.terraform.test")[0].clone();
     assert_eq!((&www_now["comment"], &www_now["tags"]), (&Value::Null, &json!(["owner:web", "team:net"])));
     assert_eq!(www_now["id"], www["id"], "changed, not made anew");

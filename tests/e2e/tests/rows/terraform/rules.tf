@@ -29,10 +29,11 @@ resource "cloudflare_list" "systems" {
 }
 
 resource "cloudflare_list" "hosts" {
-  account_id = var.account
-  kind       = "hostname"
-  name       = "hosts"
-  items      = [{ hostname = { url_hostname = "host.example.org" } }]
+  account_id  = var.account
+  kind        = "hostname"
+  name        = "hosts"
+  description = var.later ? null : "hosts"
+  items       = [{ hostname = { url_hostname = "host.example.org" } }]
 }
 
 resource "cloudflare_list" "moved" {

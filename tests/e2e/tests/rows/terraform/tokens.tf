@@ -52,6 +52,18 @@ resource "cloudflare_notification_policy" "tunnels" {
   }
 }
 
+resource "cloudflare_notification_policy" "named" {
+  account_id  = var.account
+  name        = "named"
+  description = var.later ? null : "of these alone"
+  alert_type  = "tunnel_health_event"
+  enabled     = true
+  filters     = var.later ? null : { tunnel_name = ["home", "away"] }
+  mechanisms = {
+    webhooks = [{ id = cloudflare_notification_policy_webhooks.pager.id }]
+  }
+}
+
 data "cloudflare_accounts" "all" {}
 
 data "cloudflare_ip_ranges" "all" {}

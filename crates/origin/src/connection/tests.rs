@@ -5,38 +5,58 @@ use tokio::{
 
 use super::*;
 
-/// A connection and the service's end of it.
-async fn pair() -> (Http1, TcpStream) {
+const RULES: Rules = Rules { head_bytes_max: 128 * 1024, fields_max: 1_000, forgiving: true };
+
+/// What a visitor sends.
+#[derive(Debug, Default)]
+enum Sent {
+    #[default]
+    Empty,
+    Whole(Option<Bytes>),
+    /// It has not ended, and nothing comes.
+    Endless,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
+            Self::Endless => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Empty | Self::Whole(None))
+    }
+}
+
+type Connection = Http1<TcpStream, Sent>;
+
+/// A connection and the server's end of it.
+async fn pair() -> (Connection, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (stream, service) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    (Http1::new(OriginIo::Tcp(stream.unwrap())), service.unwrap().0)
+    (Http1::new(stream.unwrap(), RULES), service.unwrap().0)
 }
 
-fn outgoing(method: Method, body: RequestBody, length: Option<u64>) -> Outgoing {
-    Outgoing { head: Bytes::from_static(b"X / HTTP/1.1\r\nHost: x\r\n\r\n"), method, body, length, expects: false }
+fn outgoing(method: Method, body: Sent, length: Option<u64>) -> Outgoing<Sent> {
+    let head = Bytes::from_static(b"X / HTTP/1.1\r\nHost: x\r\n\r\n");
+    Outgoing { head, method, body, length, expects: false, patience: Patience::default() }
 }
 
-fn get() -> Outgoing {
-    outgoing(Method::GET, RequestBody::Empty, None)
+fn get() -> Outgoing<Sent> {
+    outgoing(Method::GET, Sent::Empty, None)
 }
 
-fn whole(text: &'static str) -> RequestBody {
-    RequestBody::Whole(Some(Bytes::from_static(text.as_bytes())))
+fn whole(text: &'static str) -> Sent {
+    Sent::Whole(Some(Bytes::from_static(text.as_bytes())))
 }
 
-/// A request body that has not ended, and its visitor.
-async fn endless() -> (h2::SendStream<Bytes>, crate::side::Incoming) {
-    let (ours, theirs) = tokio::io::duplex(1024);
-    let (client, server) = tokio::join!(h2::client::handshake(ours), h2::server::handshake(theirs));
-    let ((mut client, driver), mut server) = (client.unwrap(), server.unwrap());
-    tokio::spawn(driver);
-    let (_, sending) = client.send_request(http::Request::post("https://x/").body(()).unwrap(), false).unwrap();
-    let (request, _respond) = server.accept().await.unwrap().unwrap();
-    tokio::spawn(async move { while server.accept().await.is_some() {} });
-    (sending, crate::side::Incoming::Http2 { recv: request.into_body(), data_ended: false })
-}
-
-async fn body(connection: &mut Http1) -> Result<Vec<u8>, Fault> {
+async fn body(connection: &mut Connection) -> Result<Vec<u8>, Fault> {
     let mut all = Vec::new();
     while let Some(frame) = poll_fn(|cx| connection.poll_frame(cx)).await {
         all.extend_from_slice(&frame?.into_data().unwrap_or_default());
@@ -63,7 +83,7 @@ async fn one_request_follows_another() {
         assert_eq!(body(&mut connection).await.unwrap(), b"ok");
         assert!(connection.is_reusable());
         heard(&mut service, "\r\n\r\n").await;
-        assert!(connection.is_silent().await);
+        assert!(connection.is_silent());
     }
 }
 
@@ -94,12 +114,10 @@ async fn interim_answers_are_dropped_and_bounded() {
 #[tokio::test]
 async fn an_early_answer_is_heard_while_the_body_waits() {
     let (mut connection, mut service) = pair().await;
-    let (mut visitor, incoming) = endless().await;
     service.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await.unwrap();
-    let answer = connection.send(outgoing(Method::POST, RequestBody::Stream(incoming), None)).await.unwrap();
+    let answer = connection.send(outgoing(Method::POST, Sent::Endless, None)).await.unwrap();
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(!connection.is_reusable(), "the request was not sent whole");
-    visitor.send_data(Bytes::new(), true).unwrap();
 }
 
 #[tokio::test]
@@ -151,9 +169,8 @@ async fn what_is_left_over_or_unasked_ends_the_connection() {
     assert!(connection.is_reusable());
     heard(&mut service, "\r\n\r\n").await;
     service.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n").await.unwrap();
-    let OriginIo::Tcp(stream) = &connection.io else { panic!() };
-    stream.readable().await.unwrap();
-    assert!(!connection.is_silent().await);
+    connection.io.readable().await.unwrap();
+    assert!(!connection.is_silent());
 }
 
 #[tokio::test]
@@ -191,6 +208,47 @@ async fn only_what_may_be_repeated_is() {
     assert!(seen.again(true).is_err());
     let unsent = SendError { unsent: true, ..gone().await };
     assert!(unsent.again(false).is_ok());
-    let touched = SendError { body: None, ..gone().await };
+    let touched = SendError { touched: true, ..gone().await };
     assert!(touched.again(true).is_err());
+}
+
+#[tokio::test]
+async fn who_is_silent_is_waited_for_so_long_and_no_longer() {
+    let patience = Patience { write: Some(Duration::from_secs(30)), answer: Some(Duration::from_secs(100)) };
+    let (mut connection, mut service) = pair().await;
+    // What was sent before is answered, and time begins anew with the next request.
+    service.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    connection.send(Outgoing { patience, ..get() }).await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(99)).await;
+    let begun = Instant::now();
+    let silent = connection.send(Outgoing { patience, ..get() }).await.unwrap_err();
+    assert!(matches!(silent.fault, Fault::Silent(limit) if limit == Duration::from_secs(100)), "{:?}", silent.fault);
+    assert_eq!(begun.elapsed().as_secs(), 100);
+    assert!(!silent.may_repeat(true), "it lives, and may be at work");
+}
+
+#[tokio::test]
+async fn who_takes_nothing_is_not_taken_for_one_who_thinks() {
+    let patience = Patience { write: Some(Duration::from_secs(30)), answer: Some(Duration::from_secs(100)) };
+    let (mut connection, _service) = pair().await;
+    let much = Sent::Whole(Some(Bytes::from(vec![b'x'; 64 << 20])));
+    tokio::time::pause();
+    let begun = Instant::now();
+    let stalled = connection.send(Outgoing { patience, ..outgoing(Method::PUT, much, Some(64 << 20)) }).await.unwrap_err();
+    assert!(matches!(stalled.fault, Fault::Stalled(_)), "{:?}", stalled.fault);
+    assert!((30..100).contains(&begun.elapsed().as_secs()));
+}
+
+#[tokio::test]
+async fn a_visitor_who_takes_its_time_is_not_the_servers_fault() {
+    let patience = Patience { write: Some(Duration::from_secs(30)), answer: Some(Duration::from_secs(100)) };
+    let (mut connection, mut service) = pair().await;
+    tokio::time::pause();
+    let (answer, ()) =
+        tokio::join!(connection.send(Outgoing { patience, ..outgoing(Method::PUT, Sent::Endless, None) }), async {
+            tokio::time::sleep(Duration::from_secs(1_000)).await;
+            service.write_all(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        });
+    assert_eq!(answer.unwrap().status, StatusCode::REQUEST_TIMEOUT);
 }

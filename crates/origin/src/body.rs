@@ -10,7 +10,7 @@ const TRAILER_BYTES_MAX: usize = 64 * 1024;
 
 /// How an answer's body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub enum Framing {
     /// After this many more bytes.
     Length(u64),
     /// By itself.
@@ -21,23 +21,31 @@ pub(crate) enum Framing {
 
 /// Where in a chunked body the next byte belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Chunked {
+pub enum Chunked {
+    /// In a chunk's line.
     Size,
+    /// In a chunk's data, of which so many bytes are left.
     Data(u64),
     /// The line end after a chunk's data.
     DataEnd,
+    /// In the trailer section.
     Trailers,
+    /// Nowhere any more.
     Ended,
 }
 
-/// A body that is not framed as it says. Culprit: the local service.
+/// A body that is not framed as it says. Culprit: the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the service's chunked body is malformed: {0}")]
-pub(crate) struct BodyFault(&'static str);
+#[error("its chunked body is malformed: {0}")]
+pub struct BodyFault(&'static str);
+
+/// A line that ends as only some readers take it (edge-behaviour §5.8).
+const BARE_LF: BodyFault = BodyFault("a line in it ends in LF alone");
 
 /// What the bytes so far amount to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub enum Piece {
+    /// Data.
     Data(Bytes),
     /// The end, perhaps with trailers.
     End(Option<HeaderMap>),
@@ -47,23 +55,26 @@ pub(crate) enum Piece {
 
 impl Framing {
     /// A chunked body from its beginning.
-    pub(crate) const fn chunked() -> Self {
+    pub const fn chunked() -> Self {
         Self::Chunked(Chunked::Size)
     }
 
     /// Whether nothing is left of the body.
-    pub(crate) const fn is_ended(&self) -> bool {
+    pub const fn is_ended(&self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(Chunked::Ended))
     }
 
-    /// Takes the next piece off `buf`.
-    pub(crate) fn decode(&mut self, buf: &mut BytesMut) -> Result<Piece, BodyFault> {
+    /// Takes the next piece off `buf`. `forgiving`: as [`crate::Rules::forgiving`].
+    ///
+    /// # Errors
+    /// What the bytes say is no body of this framing.
+    pub fn decode(&mut self, buf: &mut BytesMut, forgiving: bool) -> Result<Piece, BodyFault> {
         match self {
             Self::Length(0) => Ok(Piece::End(None)),
             Self::Length(left) => Ok(take(buf, left)),
             Self::UntilClose if buf.is_empty() => Ok(Piece::Wait),
             Self::UntilClose => Ok(Piece::Data(buf.split().freeze())),
-            Self::Chunked(at) => at.decode(buf),
+            Self::Chunked(at) => at.decode(buf, forgiving),
         }
     }
 }
@@ -79,22 +90,22 @@ fn take(buf: &mut BytesMut, left: &mut u64) -> Piece {
 }
 
 impl Chunked {
-    fn decode(&mut self, buf: &mut BytesMut) -> Result<Piece, BodyFault> {
+    fn decode(&mut self, buf: &mut BytesMut, forgiving: bool) -> Result<Piece, BodyFault> {
         loop {
             match self {
-                Self::Size => match line(buf, CHUNK_LINE_BYTES_MAX, "a chunk line is too long")? {
+                Self::Size => match line(buf, CHUNK_LINE_BYTES_MAX, "a chunk line is too long", forgiving)? {
                     None => return Ok(Piece::Wait),
-                    Some(line) => *self = size(&line)?,
+                    Some(line) => *self = size(&line, forgiving)?,
                 },
                 Self::Data(0) => *self = Self::DataEnd,
                 Self::Data(left) => return Ok(take(buf, left)),
-                Self::DataEnd => match line(buf, 1, "a chunk is longer than its size")? {
+                Self::DataEnd => match line(buf, 1, "a chunk is longer than its size", forgiving)? {
                     None => return Ok(Piece::Wait),
                     Some(line) if line.is_empty() => *self = Self::Size,
                     Some(_) => return Err(BodyFault("a chunk is longer than its size")),
                 },
                 Self::Trailers => {
-                    let Some(trailers) = trailers(buf)? else { return Ok(Piece::Wait) };
+                    let Some(trailers) = trailers(buf, forgiving)? else { return Ok(Piece::Wait) };
                     *self = Self::Ended;
                     return Ok(Piece::End((!trailers.is_empty()).then_some(trailers)));
                 }
@@ -105,23 +116,27 @@ impl Chunked {
 }
 
 /// A line without its end, taken off; none while it is incomplete.
-fn line(buf: &mut BytesMut, max: usize, too_long: &'static str) -> Result<Option<Bytes>, BodyFault> {
+fn line(buf: &mut BytesMut, max: usize, too_long: &'static str, forgiving: bool) -> Result<Option<Bytes>, BodyFault> {
     match memchr::memchr(b'\n', buf) {
         None if buf.len() > max => Err(BodyFault(too_long)),
         None => Ok(None),
         Some(end) => {
             let mut line = buf.split_to(end + 1).freeze();
-            line.truncate(if line[..end].ends_with(b"\r") { end - 1 } else { end });
+            let is_whole = line[..end].ends_with(b"\r");
+            if !is_whole && !forgiving {
+                return Err(BARE_LF);
+            }
+            line.truncate(if is_whole { end - 1 } else { end });
             if line.len() > max { Err(BodyFault(too_long)) } else { Ok(Some(line)) }
         }
     }
 }
 
 /// RFC 9112 §7.1: 1 to 16 hexadecimal digits, then perhaps extensions, which are dropped.
-fn size(line: &[u8]) -> Result<Chunked, BodyFault> {
+fn size(line: &[u8], forgiving: bool) -> Result<Chunked, BodyFault> {
     let wrong = BodyFault("a chunk size is no hexadecimal number");
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let extensions = line[digits..].trim_ascii_start();
+    let extensions = if forgiving { line[digits..].trim_ascii_start() } else { &line[digits..] };
     if !(1..=16).contains(&digits) || !matches!(extensions.first(), None | Some(b';')) {
         return Err(wrong);
     }
@@ -133,14 +148,18 @@ fn size(line: &[u8]) -> Result<Chunked, BodyFault> {
 }
 
 /// The trailer section up to its empty line (RFC 9112 §7.1.2). Fields about framing or routing have no meaning there.
-fn trailers(buf: &mut BytesMut) -> Result<Option<HeaderMap>, BodyFault> {
+fn trailers(buf: &mut BytesMut, forgiving: bool) -> Result<Option<HeaderMap>, BodyFault> {
     let wrong = BodyFault("a trailer is malformed");
     let mut end = 0;
     loop {
         let Some(newline) = memchr::memchr(b'\n', &buf[end..]) else {
             return if buf.len() > TRAILER_BYTES_MAX { Err(BodyFault("the trailers are too long")) } else { Ok(None) };
         };
-        let is_last = matches!(&buf[end..end + newline], b"" | b"\r");
+        let line = &buf[end..end + newline];
+        if !forgiving && !line.ends_with(b"\r") {
+            return Err(BARE_LF);
+        }
+        let is_last = matches!(line, b"" | b"\r");
         end += newline + 1;
         if is_last {
             break;
@@ -168,15 +187,15 @@ fn is_forbidden(name: &HeaderName) -> bool {
 }
 
 /// The line before a chunk's data.
-pub(crate) fn chunk_line(len: usize) -> Bytes {
+pub fn chunk_line(len: usize) -> Bytes {
     Bytes::from(format!("{len:x}\r\n"))
 }
 
 /// What ends a chunk's data.
-pub(crate) const CHUNK_END: Bytes = Bytes::from_static(b"\r\n");
+pub const CHUNK_END: Bytes = Bytes::from_static(b"\r\n");
 
 /// The end of a chunked body.
-pub(crate) fn last_chunk(trailers: Option<&HeaderMap>) -> Bytes {
+pub fn last_chunk(trailers: Option<&HeaderMap>) -> Bytes {
     let Some(trailers) = trailers else { return Bytes::from_static(b"0\r\n\r\n") };
     let mut out = BytesMut::from("0\r\n");
     for (name, value) in trailers.iter().filter(|(name, _)| !is_forbidden(name)) {
@@ -190,7 +209,7 @@ pub(crate) fn last_chunk(trailers: Option<&HeaderMap>) -> Bytes {
 }
 
 /// Removes the first `len` bytes of a queue of buffers.
-pub(crate) fn advance(queue: &mut std::collections::VecDeque<Bytes>, mut len: usize) {
+pub fn advance(queue: &mut std::collections::VecDeque<Bytes>, mut len: usize) {
     while let Some(first) = queue.front_mut() {
         if first.len() > len {
             first.advance(len);
@@ -211,12 +230,16 @@ mod tests {
     type Read = (Vec<u8>, Option<HeaderMap>, usize);
 
     /// The whole body and its trailers, read in pieces of `cut` bytes; none if it does not end.
-    fn read(mut framing: Framing, bytes: &[u8], cut: usize) -> Result<Option<Read>, BodyFault> {
+    fn read(framing: Framing, bytes: &[u8], cut: usize) -> Result<Option<Read>, BodyFault> {
+        read_by(framing, bytes, cut, true)
+    }
+
+    fn read_by(mut framing: Framing, bytes: &[u8], cut: usize, forgiving: bool) -> Result<Option<Read>, BodyFault> {
         let mut buf = BytesMut::new();
         let mut body = Vec::new();
         let mut rest = bytes;
         loop {
-            match framing.decode(&mut buf)? {
+            match framing.decode(&mut buf, forgiving)? {
                 Piece::Data(data) => body.extend_from_slice(&data),
                 Piece::End(trailers) => return Ok(Some((body, trailers, buf.len() + rest.len()))),
                 Piece::Wait if rest.is_empty() => return Ok(None),
@@ -247,6 +270,19 @@ mod tests {
     }
 
     #[test]
+    fn who_does_not_forgive_wants_whole_line_ends_and_no_spaces() {
+        let text = b"5;a=b\r\nhello\r\n0\r\nX-T: 1\r\n\r\nnext";
+        let (body, trailers, left) = read_by(Framing::chunked(), text, 3, false).unwrap().unwrap();
+        assert_eq!((&body[..], trailers.unwrap().len(), left), (&b"hello"[..], 1, 4));
+        for wrong in
+            ["5\nhello\r\n0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5 \r\nhello\r\n0\r\n\r\n", "0\r\nX-T: 1\n\r\n", "0\r\n\n"]
+        {
+            assert!(read_by(Framing::chunked(), wrong.as_bytes(), 2, false).is_err(), "{wrong:?}");
+            assert!(read_by(Framing::chunked(), wrong.as_bytes(), 2, true).is_ok_and(|read| read.is_some()), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn odd_chunks_are_refused() {
         for wrong in ["0x5\r\n", "+5\r\n", "5 5\r\n", "\r\n", "12345678901234567\r\n", "5\r\nhello!\r\n", "0\r\nno colon\r\n\r\n"]
         {
@@ -270,8 +306,8 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 1usize..50) {
-            let _ = read(Framing::chunked(), &bytes, cut);
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 1usize..50, forgiving in any::<bool>()) {
+            let _ = read_by(Framing::chunked(), &bytes, cut, forgiving);
         }
 
         #[test]

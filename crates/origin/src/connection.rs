@@ -1,45 +1,39 @@
-//! An HTTP/1.1 connection to a local service, driven by whoever uses it.
+//! One HTTP/1.1 connection to a server, driven by whoever uses it.
 //!
 //! The task of a request owns the connection while it needs it and polls it while it waits: a request costs no wake-up of another
-//! task and no channel, an idle connection costs no task at all. Both directions move at once, since a service may answer before
+//! task and no channel, an idle connection costs no task at all. Both directions move at once, since a server may answer before
 //! it has read the whole request; what it says then is passed on, and the connection is not used again.
-//!
-//! * [`head`], [`body`]: bytes to meaning and back, pure.
-
-pub(crate) mod body;
-pub(crate) mod head;
 
 use std::{
     collections::VecDeque,
+    fmt::Display,
     future::poll_fn,
     io::{self, IoSlice},
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
-use http_body::{Body as _, Frame};
+use http_body::{Body, Frame};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 use tokio_util::io::poll_read_buf;
 
-use self::{
+use crate::{
     body::{BodyFault, CHUNK_END, Framing, Piece, advance, chunk_line, last_chunk},
-    head::{Answer, HeadError, take_answer},
+    head::{Answer, HeadError, Rules, take_answer},
 };
-use super::{OriginIo, pool::RequestBody};
-use crate::side::SideError;
 
-/// First read from a service, in bytes; doubled while reads come back full, so that only bulk grows it.
+/// First read from a server, in bytes; doubled while reads come back full, so that only bulk grows it.
 const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
-/// Interim answers (1xx) before the answer itself. A service that asks for the body and shows progress sends a handful.
+/// Interim answers (1xx) before the answer itself. A server that asks for the body and shows progress sends a handful.
 const INTERIM_MAX: usize = 16;
-/// How long a service may think about `Expect: 100-continue`; many never answer it. The stock agent's value.
+/// How long a server may think about `Expect: 100-continue`; many never answer it. The stock agent's value.
 const CONTINUE_AFTER: Duration = Duration::from_secs(1);
 /// Buffers given to one system call; pieces of a body are as long as the packets they came in.
 const SLICES_MAX: usize = 64;
@@ -48,87 +42,138 @@ const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
 /// Why there is no answer, or not all of it.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
-    #[error("the service closed the connection before its answer")]
+pub enum Fault {
+    /// Without a byte of one. Culprit: the server.
+    #[error("it closed the connection before its answer")]
     ClosedBefore,
-    #[error("the service closed the connection within its answer")]
+    /// In the middle of one. Culprit: the server.
+    #[error("it closed the connection within its answer")]
     ClosedWithin,
+    /// The connection broke.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// No answer that has one meaning. Culprit: the server.
     #[error(transparent)]
     Head(#[from] HeadError),
+    /// No body that has one meaning. Culprit: the server.
     #[error(transparent)]
     Body(#[from] BodyFault),
-    #[error("the service sent more than {INTERIM_MAX} interim answers")]
+    /// More interim answers than anybody needs. Culprit: the server.
+    #[error("it sent more than {INTERIM_MAX} interim answers")]
     Interim,
+    /// The request's body broke off. Culprit: the visitor.
     #[error("the visitor's request ended early: {0}")]
-    Visitor(SideError),
+    Visitor(String),
+    /// The request's body is of another length than its head says. Culprit: the visitor.
     #[error("the visitor's request body is not as long as it said")]
     Length,
+    /// The whole request was sent, and no answer came for so long ([`Patience::answer`]). Culprit: the server.
+    #[error("it did not answer within {} seconds", .0.as_secs())]
+    Silent(Duration),
+    /// It took nothing of the request for so long ([`Patience::write`]). Culprit: the server.
+    #[error("it took nothing of the request for {} seconds", .0.as_secs())]
+    Stalled(Duration),
+}
+
+/// How long a server is waited for; none: as long as the connection lives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// While it takes nothing of what there is to be sent.
+    pub write: Option<Duration>,
+    /// From the request's end to the head of the answer.
+    pub answer: Option<Duration>,
 }
 
 /// A request that got no answer.
 #[derive(Debug)]
-pub(crate) struct SendError {
-    pub(crate) fault: Fault,
-    /// The request's body, if nothing was taken of it.
-    pub(crate) body: Option<RequestBody>,
+pub struct SendError<B> {
+    /// Why.
+    pub fault: Fault,
+    /// The request's body, or what is left of it.
+    pub body: B,
+    /// Something was taken of the body.
+    pub touched: bool,
     /// Not a byte of the request was written.
-    pub(crate) unsent: bool,
+    pub unsent: bool,
     /// A byte of an answer was seen.
-    pub(crate) answered: bool,
+    pub answered: bool,
 }
 
-impl SendError {
-    /// The body to send once more on another connection (design invariant 5): the connection died, no byte of an answer was seen,
-    /// nothing of the body was taken, and the request may be repeated or never left.
-    pub(crate) fn again(self, idempotent: bool) -> Result<RequestBody, Fault> {
+impl<B> SendError<B> {
+    /// Whether the request may be sent once more on another connection, as far as its body allows (design invariant 5): the connection
+    /// died, no byte of an answer was seen, and the request may be repeated or never left.
+    pub fn may_repeat(&self, idempotent: bool) -> bool {
         let died = matches!(self.fault, Fault::ClosedBefore | Fault::Io(_));
-        match self.body {
-            Some(body) if died && !self.answered && (self.unsent || idempotent) => Ok(body),
-            _ => Err(self.fault),
-        }
+        died && !self.answered && (self.unsent || idempotent)
+    }
+
+    /// The body to send once more, where nothing of it was taken.
+    ///
+    /// # Errors
+    /// It may not be sent again.
+    pub fn again(self, idempotent: bool) -> Result<B, Fault> {
+        if self.may_repeat(idempotent) && !self.touched { Ok(self.body) } else { Err(self.fault) }
     }
 }
 
-/// What is sent: see [`head::encode_request`].
+/// What is sent: see [`crate::encode_request`].
 #[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) head: Bytes,
-    pub(crate) method: Method,
-    pub(crate) body: RequestBody,
+pub struct Outgoing<B> {
+    /// The head, as it goes over the wire.
+    pub head: Bytes,
+    /// Its method, which says how the answer ends.
+    pub method: Method,
+    /// The body.
+    pub body: B,
     /// Of the body, if the head says it; otherwise the body is chunked.
-    pub(crate) length: Option<u64>,
-    /// The head says `Expect: 100-continue`: the body waits for the service's word (RFC 9110 §10.1.1).
-    pub(crate) expects: bool,
+    pub length: Option<u64>,
+    /// The head says `Expect: 100-continue`: the body waits for the server's word (RFC 9110 §10.1.1).
+    pub expects: bool,
+    /// How long the server is waited for.
+    pub patience: Patience,
 }
 
 /// One connection.
 #[derive(Debug)]
-pub(crate) struct Http1 {
-    io: OriginIo,
+pub struct Http1<IO, B> {
+    io: IO,
+    rules: Rules,
     /// Received and not handed on yet.
     received: BytesMut,
     read_bytes: usize,
     /// Of the answer under way.
     framing: Framing,
     keep_alive: bool,
-    upload: Upload,
-    /// Came out of the pool: the service may have closed it meanwhile.
-    pub(crate) reused: bool,
+    upload: Upload<B>,
+    /// Wakes whoever has waited long enough; made with the first request that does not wait for ever.
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// Came out of a pool: the server may have closed it meanwhile.
+    pub reused: bool,
 }
 
 /// A request on its way out.
 #[derive(Debug)]
-struct Upload {
+struct Upload<B> {
     queue: VecDeque<Bytes>,
     /// Bytes in the queue.
     queued: usize,
-    body: RequestBody,
+    body: B,
     length: Option<u64>,
     stage: Stage,
-    written: bool,
+    /// Bytes that went out.
+    written: u64,
     body_touched: bool,
+}
+
+/// What an exchange waits for: time begins anew with each change of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// The server to take more; so much has gone.
+    Write(u64),
+    /// The visitor, who has limits of its own.
+    Visitor,
+    /// The answer.
+    Answer,
 }
 
 #[derive(Debug)]
@@ -144,32 +189,43 @@ enum Stage {
     Failed,
 }
 
-impl Http1 {
-    pub(crate) fn new(io: OriginIo) -> Self {
+impl<IO, B> Http1<IO, B>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    B: Body<Data = Bytes, Error: Display> + Default + Unpin,
+{
+    /// A connection that has carried nothing yet.
+    pub fn new(io: IO, rules: Rules) -> Self {
         let upload = Upload {
             queue: VecDeque::new(),
             queued: 0,
-            body: RequestBody::Empty,
+            body: B::default(),
             length: None,
             stage: Stage::Done,
-            written: false,
+            written: 0,
             body_touched: false,
         };
         Self {
             io,
+            rules,
             received: BytesMut::new(),
             read_bytes: READ_BYTES_MIN,
             framing: Framing::Length(0),
             keep_alive: true,
             upload,
+            alarm: None,
             reused: false,
         }
     }
 
     /// Sends, and waits for the head of the answer; interim ones are dropped.
-    pub(crate) async fn send(&mut self, request: Outgoing) -> Result<Answer, SendError> {
-        let Outgoing { head, method, body, length, expects } = request;
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn send(&mut self, request: Outgoing<B>) -> Result<Answer, SendError<B>> {
+        let Outgoing { head, method, body, length, expects, patience } = request;
         self.upload.begin(head, body, length, expects);
+        let mut waiting = Waiting::Visitor;
         if self.reused {
             // Before anything is taken of the body: a connection that died in the pool shows here, and then the body is whole.
             let head = poll_fn(|cx| self.upload.poll_write(cx, &mut self.io)).await;
@@ -186,11 +242,11 @@ impl Http1 {
                     (Poll::Ready(answer), _) => return Poll::Ready(answer),
                     // What was waited for may have been said just now.
                     (Poll::Pending, Poll::Pending) if interim > seen => {}
-                    // The service does not read any more. It may have said why; else its silence tells.
+                    // The server does not read any more. It may have said why; else its silence tells.
                     (Poll::Pending, Poll::Ready(Err(fault @ (Fault::Visitor(_) | Fault::Length)))) => {
                         return Poll::Ready(Err(fault));
                     }
-                    (Poll::Pending, _) => return Poll::Pending,
+                    (Poll::Pending, _) => return self.poll_patience(cx, patience, &mut waiting).map(Err),
                 }
             }
         })
@@ -208,9 +264,26 @@ impl Http1 {
         }
     }
 
+    /// Ready once the server has been waited for long enough.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, patience: Patience, waiting: &mut Waiting) -> Poll<Fault> {
+        let now_waiting = self.upload.waiting();
+        let (limit, fault): (_, fn(Duration) -> Fault) = match now_waiting {
+            Waiting::Write(_) => (patience.write, Fault::Stalled),
+            Waiting::Visitor => (None, Fault::Silent),
+            Waiting::Answer => (patience.answer, Fault::Silent),
+        };
+        let changed = std::mem::replace(waiting, now_waiting) != now_waiting;
+        let Some(limit) = limit else { return Poll::Pending };
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if changed {
+            alarm.as_mut().reset(Instant::now() + limit);
+        }
+        alarm.as_mut().poll(cx).map(|()| fault(limit))
+    }
+
     fn poll_answer(&mut self, cx: &mut Context<'_>, method: &Method, interim: &mut usize) -> Poll<Result<Answer, Fault>> {
         loop {
-            match take_answer(&mut self.received, method)? {
+            match take_answer(&mut self.received, method, &self.rules)? {
                 Some(answer) if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS => {
                     *interim += 1;
                     if answer.status == StatusCode::CONTINUE {
@@ -244,11 +317,11 @@ impl Http1 {
     }
 
     /// The next frame of the answer's body; none after its end.
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        // A request that cannot be sent to its end is the service's choice by now: it has answered.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        // A request that cannot be sent to its end is the server's choice by now: it has answered.
         let _ = self.upload.poll(cx, &mut self.io);
         loop {
-            match self.framing.decode(&mut self.received) {
+            match self.framing.decode(&mut self.received, self.rules.forgiving) {
                 Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(Piece::End(trailers)) => return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
                 Ok(Piece::Wait) => {}
@@ -267,12 +340,21 @@ impl Http1 {
     }
 
     /// Whether the answer has no more body.
-    pub(crate) fn is_end_stream(&self) -> bool {
+    pub fn is_end_stream(&self) -> bool {
         self.framing.is_ended()
     }
 
+    /// How many more bytes of body come, where that is known.
+    pub fn body_left(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Length(left) => Some(left),
+            _ if self.framing.is_ended() => Some(0),
+            _ => None,
+        }
+    }
+
     /// Does `work` while the request's body goes on.
-    pub(crate) async fn during<F: Future>(&mut self, work: F) -> F::Output {
+    pub async fn during<F: Future>(&mut self, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|cx| {
             let worked = work.as_mut().poll(cx);
@@ -285,30 +367,35 @@ impl Http1 {
     }
 
     /// After `101`: the bare connection, and what was already read from it.
-    pub(crate) fn into_upgraded(self) -> (OriginIo, Bytes) {
+    pub fn into_upgraded(self) -> (IO, Bytes) {
         (self.io, self.received.freeze())
     }
 
     /// Whether another request may follow: the answer was framed and read, nothing is left over, and the request was sent whole
     /// (edge-behaviour §5.8).
-    pub(crate) fn is_reusable(&self) -> bool {
+    pub fn is_reusable(&self) -> bool {
         self.keep_alive && self.framing.is_ended() && self.received.is_empty() && matches!(self.upload.stage, Stage::Done)
     }
 
+    /// Whether all of the request is out, or nothing more of it can be.
+    pub fn is_sent(&self) -> bool {
+        matches!(self.upload.stage, Stage::Done | Stage::Failed)
+    }
+
     /// Whether an idle connection is still open and silent.
-    pub(crate) async fn is_silent(&mut self) -> bool {
-        poll_fn(|cx| {
-            let mut byte = [0];
-            let read = Pin::new(&mut self.io).poll_read(cx, &mut ReadBuf::new(&mut byte));
-            // An end, an error, or an answer to nothing.
-            Poll::Ready(read.is_pending())
-        })
-        .await
+    pub fn is_silent(&mut self) -> bool {
+        let mut byte = [0];
+        let read = Pin::new(&mut self.io).poll_read(&mut Context::from_waker(Waker::noop()), &mut ReadBuf::new(&mut byte));
+        // An end, an error, or an answer to nothing.
+        read.is_pending()
     }
 }
 
-impl Upload {
-    fn begin(&mut self, head: Bytes, body: RequestBody, length: Option<u64>, expects: bool) {
+impl<B> Upload<B>
+where
+    B: Body<Data = Bytes, Error: Display> + Default + Unpin,
+{
+    fn begin(&mut self, head: Bytes, body: B, length: Option<u64>, expects: bool) {
         self.queued = head.len();
         self.queue.clear();
         self.queue.push_back(head);
@@ -317,23 +404,33 @@ impl Upload {
             true => Stage::Expecting(Box::pin(sleep(CONTINUE_AFTER))),
             false => Stage::Flowing,
         };
-        (self.body, self.length, self.written, self.body_touched) = (body, length, false, false);
+        (self.body, self.length, self.written, self.body_touched) = (body, length, 0, false);
     }
 
-    /// The service wants the body.
+    /// The server wants the body.
     fn go_on(&mut self) {
         if matches!(self.stage, Stage::Expecting(_)) {
             self.stage = Stage::Flowing;
         }
     }
 
-    fn failed(&mut self, fault: Fault, answered: bool) -> SendError {
-        let body = (!self.body_touched).then(|| std::mem::replace(&mut self.body, RequestBody::Empty));
-        SendError { fault, body, unsent: !self.written, answered }
+    fn failed(&mut self, fault: Fault, answered: bool) -> SendError<B> {
+        let body = std::mem::take(&mut self.body);
+        SendError { fault, body, touched: self.body_touched, unsent: self.written == 0, answered }
+    }
+
+    /// What is waited for while no answer comes.
+    fn waiting(&self) -> Waiting {
+        match self.stage {
+            Stage::Done | Stage::Failed => Waiting::Answer,
+            _ if !self.queue.is_empty() => Waiting::Write(self.written),
+            Stage::Expecting(_) | Stage::Flowing => Waiting::Visitor,
+            Stage::Flushing => Waiting::Write(self.written),
+        }
     }
 
     /// Sends as much as can be sent now; ready once all is out, or nothing more can be.
-    fn poll(&mut self, cx: &mut Context<'_>, io: &mut OriginIo) -> Poll<Result<(), Fault>> {
+    fn poll<IO: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, io: &mut IO) -> Poll<Result<(), Fault>> {
         if matches!(self.stage, Stage::Done | Stage::Failed) {
             return Poll::Ready(Ok(()));
         }
@@ -346,7 +443,7 @@ impl Upload {
         polled
     }
 
-    fn poll_out(&mut self, cx: &mut Context<'_>, io: &mut OriginIo) -> Poll<Result<(), Fault>> {
+    fn poll_out<IO: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, io: &mut IO) -> Poll<Result<(), Fault>> {
         if let Stage::Expecting(in_vain) = &mut self.stage {
             if in_vain.as_mut().poll(cx).is_pending() {
                 ready!(self.poll_write(cx, io))?;
@@ -378,7 +475,7 @@ impl Upload {
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => break Poll::Pending,
-                Poll::Ready(Some(Err(error))) => return Err(Fault::Visitor(error)),
+                Poll::Ready(Some(Err(error))) => return Err(Fault::Visitor(error.to_string())),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
                         gathered += data.len();
@@ -420,7 +517,7 @@ impl Upload {
     }
 
     /// Writes the queue.
-    fn poll_write(&mut self, cx: &mut Context<'_>, io: &mut OriginIo) -> Poll<io::Result<()>> {
+    fn poll_write<IO: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, io: &mut IO) -> Poll<io::Result<()>> {
         while !self.queue.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
@@ -431,10 +528,10 @@ impl Upload {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => {
                     self.queued -= written;
+                    self.written += written as u64;
                     advance(&mut self.queue, written);
                 }
             }
-            self.written = true;
         }
         Poll::Ready(Ok(()))
     }

@@ -1,67 +1,86 @@
-//! Heads of HTTP/1.1 messages between agent and local service. Pure.
+//! Heads of HTTP/1.1 messages to and from a server. Pure.
 //!
-//! A service is the operator's own, and still the answer must have one meaning: what frames itself twice, or in a way that only some
-//! readers accept, is refused (RFC 9112 §6.3; edge-behaviour §5.8). A bare LF ends a line here, as RFC 9112 §2.2 allows: home-made
-//! services send it, and nobody stands between them and us.
+//! An answer must have one meaning, whoever's the server is: what frames itself twice, or in a way that only some readers accept, is
+//! refused (RFC 9112 §6.3; edge-behaviour §5.8). Where [`Rules`] forgive, a bare LF ends a line, as RFC 9112 §2.2 allows: home-made
+//! services send it.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
 
 use super::body::Framing;
 
-/// Longest head of an answer, in bytes; beyond it the service is answered for with 502.
-///
-/// Twice what edge-behaviour §2.9 lets a visitor's answer have, since interim answers count, too.
-pub(crate) const HEAD_BYTES_MAX: usize = 128 * 1024;
-
-/// Most fields in it: as many as a head on a QUIC stream has room for, less what is ours.
-const FIELDS_MAX: usize = poterne_tunnel_proto::stream::METADATA_MAX - 24;
+/// What an answer may be, by who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Longest head of an answer, in bytes. What waits of one is never more than that and a read.
+    pub head_bytes_max: usize,
+    /// Most fields in it.
+    pub fields_max: usize,
+    /// Whether a bare LF ends a line, and spaces may follow a chunk's size.
+    pub forgiving: bool,
+}
 
 /// What every answer begins with.
 const PREFIX: &[u8] = b"HTTP/1.";
 
-/// Why an answer cannot be used. Culprit: the local service.
+/// Why an answer cannot be used. Culprit: the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HeadError {
-    #[error("the service's answer does not begin with an HTTP/1.1 status line; does it speak TLS, or no HTTP at all?")]
+pub enum HeadError {
+    /// No status line.
+    #[error("its answer does not begin with an HTTP/1.1 status line; does it speak TLS, or no HTTP at all?")]
     StatusLine,
-    #[error("a header line of the service's answer is malformed")]
+    /// No field line.
+    #[error("a header line of its answer is malformed")]
     Field,
-    #[error("the head of the service's answer exceeds {HEAD_BYTES_MAX} bytes")]
-    TooLarge,
-    #[error("the head of the service's answer has more than {FIELDS_MAX} fields")]
-    TooMany,
-    #[error("the service sent both Transfer-Encoding and Content-Length")]
+    /// A line that ends as only some readers take it.
+    #[error("a header line of its answer ends in LF alone")]
+    BareLf,
+    /// More than [`Rules::head_bytes_max`].
+    #[error("the head of its answer exceeds {0} bytes")]
+    TooLarge(usize),
+    /// More than [`Rules::fields_max`].
+    #[error("the head of its answer has more than {0} fields")]
+    TooMany(usize),
+    /// Two framings.
+    #[error("it sent both Transfer-Encoding and Content-Length")]
     TwoLengths,
-    #[error("the service sent a Content-Length that is no number, or several that differ")]
+    /// No length.
+    #[error("it sent a Content-Length that is no number, or several that differ")]
     Length,
-    #[error("the service sent a Transfer-Encoding other than chunked, or sent one in HTTP/1.0")]
+    /// No encoding.
+    #[error("it sent a Transfer-Encoding other than chunked, or sent one in HTTP/1.0")]
     Encoding,
 }
 
 /// An answer's head, its framing already understood.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
     /// As sent, hop-by-hop fields included.
-    pub(crate) headers: HeaderMap,
-    pub(crate) framing: Framing,
-    /// The service keeps the connection open after this answer.
-    pub(crate) keep_alive: bool,
+    pub headers: HeaderMap,
+    /// How its body ends.
+    pub framing: Framing,
+    /// The server keeps the connection open after this answer.
+    pub keep_alive: bool,
 }
 
-/// Reads the head at the start of `buf` and removes it from there; none while it is incomplete.
-pub(crate) fn take_answer(buf: &mut BytesMut, method: &Method) -> Result<Option<Answer>, HeadError> {
+/// Reads the head at the start of `buf`, of an answer to `method`, and removes it from there; none while it is incomplete.
+///
+/// # Errors
+/// It cannot become an answer that the rules let through.
+pub fn take_answer(buf: &mut BytesMut, method: &Method, rules: &Rules) -> Result<Option<Answer>, HeadError> {
     // What is no HTTP is told at once: it may say no more, and wait for us.
     let known = buf.len().min(PREFIX.len());
     if buf[..known] != PREFIX[..known] {
         return Err(HeadError::StatusLine);
     }
-    let Some(end) = end_of_head(buf) else {
-        return if buf.len() > HEAD_BYTES_MAX { Err(HeadError::TooLarge) } else { Ok(None) };
+    let too_large = HeadError::TooLarge(rules.head_bytes_max);
+    let Some(end) = end_of_head(buf, rules.forgiving)? else {
+        return if buf.len() > rules.head_bytes_max { Err(too_large) } else { Ok(None) };
     };
-    if end > HEAD_BYTES_MAX {
-        return Err(HeadError::TooLarge);
+    if end > rules.head_bytes_max {
+        return Err(too_large);
     }
     // All values share this one buffer.
     let head = buf.split_to(end).freeze();
@@ -72,12 +91,12 @@ pub(crate) fn take_answer(buf: &mut BytesMut, method: &Method) -> Result<Option<
         let colon = line.iter().position(|byte| *byte == b':').ok_or(HeadError::Field)?;
         // A name with a space before the colon, or a folded line, is no token (RFC 9112 §5.1 and §5.2).
         let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| HeadError::Field)?;
-        let value = line[colon + 1..].trim_ascii();
+        let value = trim(&line[colon + 1..]);
         let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(|_| HeadError::Field)?;
-        if headers.len() == FIELDS_MAX {
-            return Err(HeadError::TooMany);
+        if headers.len() >= rules.fields_max {
+            return Err(HeadError::TooMany(rules.fields_max));
         }
-        headers.try_append(name, value).map_err(|_| HeadError::TooLarge)?;
+        headers.try_append(name, value).map_err(|_| too_large)?;
     }
     let framing = framing(status, is_http_10, &headers, method)?;
     let says = |token: &str| has_token(&headers, &header::CONNECTION, token);
@@ -89,17 +108,29 @@ pub(crate) fn take_answer(buf: &mut BytesMut, method: &Method) -> Result<Option<
 }
 
 /// Where the empty line ends.
-fn end_of_head(buf: &[u8]) -> Option<usize> {
+fn end_of_head(buf: &[u8], forgiving: bool) -> Result<Option<usize>, HeadError> {
     let mut at = 0;
     while let Some(newline) = memchr::memchr(b'\n', &buf[at..]) {
-        let next = at + newline + 1;
-        match buf[next..] {
-            [b'\n', ..] => return Some(next + 1),
-            [b'\r', b'\n', ..] => return Some(next + 2),
-            _ => at = next,
+        let line = at + newline;
+        if !forgiving && !buf[..line].ends_with(b"\r") {
+            return Err(HeadError::BareLf);
+        }
+        at = line + 1;
+        match buf[at..] {
+            [b'\n', ..] if forgiving => return Ok(Some(at + 1)),
+            [b'\r', b'\n', ..] => return Ok(Some(at + 2)),
+            _ => {}
         }
     }
-    None
+    Ok(None)
+}
+
+/// Without the spaces and tabs around it, and nothing else (RFC 9110 §5.5).
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// The lines of a complete head, without their ends, up to the empty one.
@@ -171,8 +202,8 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     })
 }
 
-/// A request's head as the service reads it. Names are written `Like-This`, as the stock agent does: some services compare them.
-pub(crate) fn encode_request(head: &request::Parts) -> Bytes {
+/// A request's head as the server reads it. Names are written `Like-This`, as the stock agent does: some services compare them.
+pub fn encode_request(head: &request::Parts) -> Bytes {
     let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let mut out = BytesMut::with_capacity(head.method.as_str().len() + target.len() + fields + 16);
@@ -204,8 +235,11 @@ mod tests {
 
     use super::*;
 
+    const FORGIVING: Rules = Rules { head_bytes_max: 128 * 1024, fields_max: 1_000, forgiving: true };
+    const STRICT: Rules = Rules { forgiving: false, ..FORGIVING };
+
     fn answer(text: &str) -> Result<Option<Answer>, HeadError> {
-        take_answer(&mut text.as_bytes().into(), &Method::GET)
+        take_answer(&mut text.as_bytes().into(), &Method::GET, &FORGIVING)
     }
 
     fn framed(text: &str) -> Framing {
@@ -215,7 +249,7 @@ mod tests {
     #[test]
     fn a_head_is_taken_off_and_its_body_left() {
         let mut buf = BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A:  b c \r\n\r\nok");
-        let answer = take_answer(&mut buf, &Method::GET).unwrap().unwrap();
+        let answer = take_answer(&mut buf, &Method::GET, &STRICT).unwrap().unwrap();
         assert_eq!((answer.status, answer.framing, answer.keep_alive), (StatusCode::OK, Framing::Length(2), true));
         assert_eq!(answer.headers["x-a"], "b c");
         assert_eq!(&buf[..], b"ok");
@@ -226,11 +260,11 @@ mod tests {
         for text in ["", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\nX: y\r\n", "HTTP/1.1 200 OK\r\nX: y\r\n\r"] {
             assert!(answer(text).unwrap().is_none(), "{text:?}");
         }
-        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(HEAD_BYTES_MAX));
-        assert_eq!(answer(&endless).unwrap_err(), HeadError::TooLarge);
+        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(FORGIVING.head_bytes_max));
+        assert_eq!(answer(&endless).unwrap_err(), HeadError::TooLarge(FORGIVING.head_bytes_max));
         let many = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(count));
-        assert_eq!(answer(&many(FIELDS_MAX)).unwrap().unwrap().headers.len(), 1_000);
-        assert_eq!(answer(&many(FIELDS_MAX + 1)).unwrap_err(), HeadError::TooMany);
+        assert_eq!(answer(&many(1_000)).unwrap().unwrap().headers.len(), 1_000);
+        assert_eq!(answer(&many(1_001)).unwrap_err(), HeadError::TooMany(1_000));
     }
 
     #[test]
@@ -240,7 +274,7 @@ mod tests {
         assert_eq!(framed("HTTP/1.1 200 OK\n\n"), Framing::UntilClose);
         assert_eq!(framed("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"), Framing::Length(0));
         assert_eq!(framed("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"), Framing::Length(0));
-        let head = take_answer(&mut "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".as_bytes().into(), &Method::HEAD);
+        let head = take_answer(&mut "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".as_bytes().into(), &Method::HEAD, &STRICT);
         assert_eq!(head.unwrap().unwrap().framing, Framing::Length(0));
         for (text, error) in [
             ("Content-Length: 5\r\nTransfer-Encoding: chunked", HeadError::TwoLengths),
@@ -252,6 +286,8 @@ mod tests {
             ("Transfer-Encoding: gzip, chunked", HeadError::Encoding),
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", HeadError::Encoding),
             ("Transfer-Encoding : chunked", HeadError::Field),
+            ("Transfer-Encoding: \u{b}chunked", HeadError::Field),
+            ("Transfer-Encoding: chunked\u{c}", HeadError::Field),
             ("X: a\r\n b", HeadError::Field),
             ("X: a\u{0}", HeadError::Field),
             ("no colon", HeadError::Field),
@@ -259,6 +295,15 @@ mod tests {
             assert_eq!(answer(&format!("HTTP/1.1 200 OK\r\n{text}\r\n\r\n")).unwrap_err(), error, "{text:?}");
         }
         assert_eq!(answer("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap_err(), HeadError::Encoding);
+    }
+
+    #[test]
+    fn who_does_not_forgive_wants_whole_line_ends() {
+        let strict = |text: &str| take_answer(&mut text.as_bytes().into(), &Method::GET, &STRICT);
+        assert!(strict("HTTP/1.1 200 OK\r\nX: y\r\n\r\n").unwrap().is_some());
+        for text in ["HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\r\nX: y\n\r\n", "HTTP/1.1 200 OK\r\nX: y\r\n\n"] {
+            assert_eq!(strict(text).unwrap_err(), HeadError::BareLf, "{text:?}");
+        }
     }
 
     #[test]
@@ -293,11 +338,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = take_answer(&mut BytesMut::from(&bytes[..]), &Method::GET);
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), forgiving in any::<bool>()) {
+            let rules = Rules { forgiving, ..STRICT };
+            let _ = take_answer(&mut BytesMut::from(&bytes[..]), &Method::GET, &rules);
             let mut after = b"HTTP/1.1 200 OK\r\n".to_vec();
             after.extend_from_slice(&bytes);
-            let _ = take_answer(&mut BytesMut::from(&after[..]), &Method::GET);
+            let _ = take_answer(&mut BytesMut::from(&after[..]), &Method::GET, &rules);
         }
     }
 }

@@ -1,0 +1,181 @@
+//! Certificates and challenges of the snapshot, in real handshakes over an in-memory pipe.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class};
+use poterne_feed::Change;
+use poterne_model::{AccountId, CertificatePackId, ChallengeId, Name, ZoneId, ZoneStatus, setting::OriginSettings};
+use poterne_snapshot::{CertificateChunk, ChallengeChunk, Chunk, ChunkKey, Shown, SnapshotHandle, ZoneHead};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+
+const ZONE: ZoneId = ZoneId::from_bytes([1; 16]);
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+/// Takes whatever it is shown: what it was is looked at afterwards.
+#[derive(Debug)]
+struct Trusting;
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+struct World {
+    handle: SnapshotHandle,
+    acceptor: Acceptor,
+}
+
+impl World {
+    fn new() -> Self {
+        let handle = SnapshotHandle::empty();
+        let unwrap: Arc<poterne_edge_tls::certificates::Unwrap> =
+            Arc::new(|chunk: &CertificateChunk| Some(PrivatePkcs8KeyDer::from(chunk.key.to_vec()).into()));
+        let settings = CertificatesSettings { unwrap: Some(unwrap), ..CertificatesSettings::default() };
+        let certificates = Arc::new(Certificates::new(handle.clone(), settings).unwrap());
+        let acceptor = Acceptor::new(certificates, None, |_| Class::Visitor, Duration::from_secs(10));
+        let world = Self { handle, acceptor };
+        let (account, apex) = (AccountId::from_bytes([2; 16]), name("example.com"));
+        let head = ZoneHead {
+            id: ZONE,
+            account,
+            apex,
+            status: ZoneStatus::Active,
+            dns: None,
+            origin: OriginSettings::default(),
+            http3: true,
+        };
+        world.apply(ChunkKey::Zone(ZONE), Some(Chunk::Zone(head)));
+        world
+    }
+
+    fn apply(&self, key: ChunkKey, chunk: Option<Chunk>) {
+        let generation = self.handle.load().generation() + 1;
+        let chunks = vec![(key.encode(), chunk.map(|chunk| chunk.encode()))];
+        self.handle.apply(&Change { generation, chunks }).unwrap();
+    }
+
+    /// A pack's certificate from now on; what it is.
+    fn certify(&self, pack: u8, hosts: &[&str]) -> Vec<u8> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        let id = CertificatePackId::from_bytes([pack; 16]);
+        let chunk = CertificateChunk {
+            id,
+            names: hosts.iter().map(|host| name(host)).collect(),
+            chain: vec![Bytes::copy_from_slice(certificate.der())],
+            key: key.serialize_der().into(),
+            rank: 0,
+            not_after: u64::from(u32::MAX),
+        };
+        self.apply(ChunkKey::Certificate(id), Some(Chunk::Certificate(chunk)));
+        certificate.der().to_vec()
+    }
+
+    /// What a client is shown, and whether it was taken for an authority; none: an alert.
+    async fn shown(&self, host: &str, alpn: &[&[u8]]) -> Option<(Vec<u8>, bool)> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Trusting))
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let to = ServerName::try_from(host.to_owned()).unwrap();
+        let (connected, accepted) = tokio::join!(connector.connect(to, client), self.acceptor.accept(server));
+        let (connected, accepted) = (connected.ok()?, accepted.ok()?);
+        let (_, session) = connected.get_ref();
+        let leaf = session.peer_certificates()?.first()?.to_vec();
+        Some((leaf, matches!(accepted, Accepted::Authority)))
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_another_as_soon_as_the_snapshot_has_it() {
+    let world = World::new();
+    assert_eq!(world.shown("www.example.com", &[]).await, None, "there is nothing, and nobody issues");
+    let first = world.certify(1, &["example.com", "*.example.com"]);
+    for host in ["www.example.com", "example.com", "WWW.example.com"] {
+        assert_eq!(world.shown(host, &[b"h2"]).await, Some((first.clone(), false)), "{host}");
+    }
+    assert_eq!(world.shown("a.b.example.com", &[]).await, None);
+    let second = world.certify(1, &["example.com", "*.example.com"]);
+    assert_ne!(first, second);
+    assert_eq!(world.shown("www.example.com", &[]).await, Some((second.clone(), false)), "the next visitor has the next one");
+    let deep = world.certify(2, &["a.b.example.com"]);
+    assert_eq!(world.shown("a.b.example.com", &[]).await, Some((deep, false)));
+    world.apply(ChunkKey::Certificate(CertificatePackId::from_bytes([1; 16])), None);
+    assert_eq!(world.shown("www.example.com", &[]).await, None, "what is taken away is not served on");
+}
+
+#[tokio::test]
+async fn an_authority_is_shown_the_challenge_and_nothing_else() {
+    let world = World::new();
+    let certificate = world.certify(1, &["example.com"]);
+    let (id, digest) = (ChallengeId::from_bytes([5; 16]), [7; 32]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let challenge = |expires_at| {
+        let shown = Shown::TlsAlpn { host: name("example.com"), digest };
+        Chunk::Challenge(ChallengeChunk { id, zone: ZONE, expires_at, shown })
+    };
+    assert_eq!(world.shown("example.com", &[b"acme-tls/1"]).await, None, "nothing is asked");
+    world.apply(ChunkKey::Challenge(id), Some(challenge(now + 600)));
+    let (shown, is_authority) = world.shown("example.com", &[b"acme-tls/1"]).await.unwrap();
+    assert!(is_authority);
+    let (_, parsed) = x509_parser::parse_x509_certificate(&shown).unwrap();
+    // RFC 8737 §3: critical, and the digest as an octet string.
+    let extension = parsed.iter_extensions().find(|extension| extension.oid.to_id_string() == "1.3.6.1.5.5.7.1.31").unwrap();
+    assert!(extension.critical);
+    assert_eq!(extension.value, [&[4, 32][..], &digest].concat());
+    let names = parsed.subject_alternative_name().unwrap().unwrap();
+    assert_eq!(names.value.general_names.len(), 1);
+    assert_eq!(world.shown("example.com", &[b"h2"]).await, Some((certificate, false)), "visitors see nothing of it");
+    assert_eq!(world.shown("www.example.com", &[b"acme-tls/1"]).await, None);
+    world.apply(ChunkKey::Challenge(id), Some(challenge(now - 1)));
+    assert_eq!(world.shown("example.com", &[b"acme-tls/1"]).await, None, "its time is over");
+}

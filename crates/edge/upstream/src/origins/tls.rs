@@ -1,0 +1,199 @@
+//! TLS towards origins: what is asked of their certificates, and sessions that are taken up again, a zone's own.
+
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
+
+use poterne_origin::AnyCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        Resumption, VerifierBuilderError, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::Certificate;
+use crate::OriginError;
+
+/// Sessions of a zone's origins that are remembered, for each of the two ways of looking at certificates.
+const SESSIONS_MAX: usize = 256;
+
+/// TLS could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// rustls refused the parts.
+    #[error("cannot prepare TLS towards origins: {0}")]
+    Tls(#[from] rustls::Error),
+    /// webpki refused the roots.
+    #[error("cannot prepare the verification of origins' certificates: {0}")]
+    Verifier(#[from] VerifierBuilderError),
+}
+
+/// What all zones have in common.
+#[derive(Debug)]
+pub(super) struct Clients {
+    any: ClientConfig,
+    /// None: nobody is known who could vouch for a certificate, and none is accepted.
+    verified: Option<(ClientConfig, Arc<WebPkiServerVerifier>)>,
+}
+
+impl Clients {
+    /// `roots`: who vouches for origins' certificates.
+    pub(super) fn new(roots: RootCertStore) -> Result<Self, SetupError> {
+        let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
+        let client = |verifier: Arc<dyn ServerCertVerifier>| {
+            let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+            let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            Ok::<_, SetupError>(config)
+        };
+        let mut verified = None;
+        if !roots.is_empty() {
+            let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+            verified = Some((client(Arc::<WebPkiServerVerifier>::clone(&authorities))?, authorities));
+        }
+        Ok(Self { any: client(Arc::new(AnyCertificate(Arc::clone(&provider))))?, verified })
+    }
+}
+
+/// A zone's clients: a session that one zone began is never taken up by another, nor one of unverified certificates by a verified one.
+#[derive(Debug, Default)]
+pub(super) struct ZoneTls {
+    any: OnceLock<Arc<ClientConfig>>,
+    verified: OnceLock<Arc<ClientConfig>>,
+}
+
+/// Whom a certificate may be for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Named {
+    /// The visitor's host: what is asked for (SNI).
+    pub(super) host: Arc<str>,
+    /// The name that the record leads to, which will do as well.
+    pub(super) target: Option<Arc<str>>,
+    /// What is asked of it.
+    pub(super) certificate: Certificate,
+    /// Whether HTTP/2 is offered.
+    pub(super) http2: bool,
+}
+
+/// Makes a connection a TLS connection.
+///
+/// # Errors
+/// The handshake fails, or the certificate is not accepted.
+pub(super) async fn handshake(
+    clients: &Clients,
+    zone: &ZoneTls,
+    named: &Named,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, Refused> {
+    let own = |config: &ClientConfig| {
+        let mut config = config.clone();
+        config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+        Arc::new(config)
+    };
+    let mut config = match named.certificate {
+        Certificate::Any => Arc::clone(zone.any.get_or_init(|| own(&clients.any))),
+        Certificate::Verified => {
+            let none = || Refused::Certificate("this node knows no certificate authority; install ca-certificates".to_owned());
+            let (config, authorities) = clients.verified.as_ref().ok_or_else(none)?;
+            let config = zone.verified.get_or_init(|| own(config));
+            match named.target.as_deref().and_then(|target| ServerName::try_from(target.to_owned()).ok()) {
+                None => Arc::clone(config),
+                // Sessions are taken up with the same verifier alone: these never are.
+                Some(target) => {
+                    let mut config = ClientConfig::clone(config);
+                    let either = EitherName { authorities: Arc::clone(authorities), target };
+                    config.dangerous().set_certificate_verifier(Arc::new(either));
+                    Arc::new(config)
+                }
+            }
+        }
+    };
+    if !named.http2 {
+        // Where a WebSocket is to be, or the zone wants no HTTP/2. Sessions are the same.
+        Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+    }
+    let name = ServerName::try_from(named.host.to_string())
+        .map_err(|_| Refused::Handshake(format!("{:?} cannot be a TLS server name", named.host)))?;
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| Refused::of(&error, named.certificate))
+}
+
+/// Why there is no TLS.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Handshake(String),
+    Certificate(String),
+}
+
+impl Refused {
+    fn of(error: &io::Error, asked: Certificate) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(why)) if asked == Certificate::Verified => Self::Certificate(why.to_string()),
+            Some(error) => Self::Handshake(error.to_string()),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => Self::Handshake("it closed the connection".to_owned()),
+            None => Self::Handshake(error.to_string()),
+        }
+    }
+
+    /// As it is told, of an origin.
+    pub(super) fn at(self, origin: impl ToString) -> OriginError {
+        match self {
+            Self::Handshake(why) => OriginError::Handshake(origin.to_string(), why),
+            Self::Certificate(why) => OriginError::Certificate(origin.to_string(), why),
+        }
+    }
+}
+
+/// Accepts a certificate for the host asked for, or for the name that its record leads to (edge-behaviour §2.7).
+#[derive(Debug)]
+struct EitherName {
+    authorities: Arc<WebPkiServerVerifier>,
+    target: ServerName<'static>,
+}
+
+impl ServerCertVerifier for EitherName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        host: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        use CertificateError::{NotValidForName, NotValidForNameContext};
+        match self.authorities.verify_server_cert(certificate, chain, host, ocsp, now) {
+            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+                self.authorities.verify_server_cert(certificate, chain, &self.target, ocsp, now)
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
+}

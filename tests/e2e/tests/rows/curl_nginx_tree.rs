@@ -1,0 +1,150 @@
+//! Straight to a server at an address of its own, at the ports that the world knows: an nginx, without an agent.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use poterne_e2e::{Api, Curl, Nginx, Node, eventually, tree::OLD};
+use poterne_keys::{CaSpec, LocalCa};
+use serde_json::json;
+
+alone!(a_record_leads_straight_to_its_origin, what_is_wrong_with_an_origin_is_told);
+
+const HOST: &str = "www.site.test";
+const ORIGIN: &str = "127.0.0.2";
+
+/// A node whose accounts may reach loopback, a zone, and a way to its verbs.
+struct Site {
+    node: Node,
+    api: Api,
+    zone: String,
+}
+
+impl Site {
+    fn new() -> Self {
+        let node = Node::bare(&["edge.origins_allowed=[{ cidr = \"127.0.0.0/8\" }]".to_owned()]);
+        let api = Api::of(&node);
+        let zone = api.zone(&node, "site.test");
+        Self { node, api, zone }
+    }
+
+    fn record(&self, kind: &str, name: &str, content: &str) {
+        let record = json!({ "type": kind, "name": name, "content": content, "proxied": true });
+        self.api.done("POST", &format!("{}/dns_records", self.zone), &record);
+    }
+
+    fn set(&self, id: &str, value: &str) {
+        self.api.done("PATCH", &format!("{}/settings/{id}", self.zone), &json!({ "value": value }));
+    }
+
+    fn http(&self, host: &str, path: &str) -> Curl {
+        Curl::http(&self.node, host, path)
+    }
+
+    fn https(&self, host: &str, path: &str) -> Curl {
+        Curl::https(&self.node, host, path)
+    }
+}
+
+/// A certificate that an authority of its own vouches for, which nobody else knows; certificate and key, as files.
+fn certificate(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let ca = LocalCa::generate(&CaSpec { name: "nobody knows".to_owned(), permitted: Vec::new() }, SystemTime::now()).unwrap();
+    let leaf = ca.issue(&[name.to_owned()], SystemTime::now(), None).unwrap();
+    let pem = |label: &str, der: &[u8]| {
+        // OpenSSL reads no longer lines.
+        let lines: String = der.chunks(48).map(|bytes| STANDARD.encode(bytes) + "\n").collect();
+        format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
+    };
+    let (chain, key) = (dir.join("origin.pem"), dir.join("origin.key"));
+    fs::write(&chain, leaf.chain.iter().map(|der| pem("CERTIFICATE", der)).collect::<String>()).unwrap();
+    fs::write(&key, pem("PRIVATE KEY", leaf.key.secret_der())).unwrap();
+    (chain, key)
+}
+
+fn a_record_leads_straight_to_its_origin() {
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, key) = certificate(dir.path(), HOST);
+    let _nginx = Nginx::straight(dir.path(), ORIGIN, &chain, &key);
+    let site = Site::new();
+    site.record("A", "www", ORIGIN);
+    eventually("the record is in force", || site.http(HOST, "/hello").run().status == 200);
+
+    // As the visitor comes, so the origin is spoken to; and it sees who comes.
+    assert_eq!(site.http(HOST, "/hello").run().text(), "Hello, world\n");
+    let seen = |curl: Curl| curl.with(&["-H", "CF-Connecting-IP: 192.0.2.1", "-H", "X-Forwarded-Proto: gopher"]).run().text();
+    assert_eq!(seen(site.http(HOST, "/host")), format!("{HOST}|http|127.0.0.1"));
+    assert_eq!(seen(site.https(HOST, "/host")), format!("{HOST}|https|127.0.0.1"));
+    assert!(site.http(HOST, "/way").run().text().starts_with("http||"));
+    for version in ["--http1.1", "--http2"] {
+        assert!(site.https(HOST, "/way").with(&[version]).run().text().starts_with(&format!("https|{HOST}|")), "{version}");
+    }
+
+    // Connections are used again: by visitors who have nothing else in common.
+    let requests = |curl: Curl| curl.run().text().rsplit('|').next().unwrap().parse::<u32>().unwrap();
+    let before = requests(site.https(HOST, "/way"));
+    assert_eq!(requests(site.https(HOST, "/way")), before + 1);
+    assert_eq!(site.https(HOST, "/hello").with(&["--head"]).run().status, 200);
+    assert_eq!(site.https(HOST, "/absent").run().status, 404);
+    assert_eq!(requests(site.https(HOST, "/way")), before + 4);
+
+    for curl in [site.http(HOST, "/big"), site.https(HOST, "/big").with(&["--http2"])] {
+        let big = curl.run();
+        assert_eq!((big.status, big.body.len()), (200, 16 << 20));
+        assert!(big.body.iter().all(|byte| *byte == 7));
+    }
+    let upload = dir.path().join("www/big");
+    assert_eq!(site.https(HOST, "/hello").with(&["-T", upload.to_str().unwrap()]).run().status, 405);
+
+    // The zone's mode.
+    site.set("ssl", "strict");
+    eventually("nobody vouches for the certificate", || site.https(HOST, "/hello").run().is_error(526, 526));
+    assert_eq!(site.http(HOST, "/hello").run().status, 200, "as the visitor comes");
+    site.set("ssl", "origin_pull");
+    eventually("TLS whatever the visitor does", || site.http(HOST, "/hello").run().is_error(526, 526));
+    site.set("ssl", "flexible");
+    eventually("in clear whatever the visitor does", || site.https(HOST, "/way").run().text().starts_with("http||"));
+    site.set("ssl", "off");
+    eventually("visitors are sent to HTTP", || {
+        let answer = site.https(HOST, "/hello?x").with(&["--verbose"]).run();
+        answer.status == 302 && answer.told.contains(&format!("location: http://{HOST}/hello?x"))
+    });
+    assert_eq!(site.http(HOST, "/hello").run().status, 200);
+}
+
+fn what_is_wrong_with_an_origin_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, key) = certificate(dir.path(), HOST);
+    let mut nginx = Nginx::straight(dir.path(), ORIGIN, &chain, &key);
+    let site = Site::new();
+    site.record("A", "www", ORIGIN);
+    site.record("A", "nobody", "127.0.0.3");
+    // An address of this machine that nobody allowed, and a name that no resolver here knows.
+    site.record("A", "own", OLD[0].v4);
+    site.record("CNAME", "named", "origin.example.org");
+    eventually("the records are in force", || site.http("named.site.test", "/").run().status == 530);
+    assert_eq!(site.http(HOST, "/hello").run().status, 200);
+    for (host, status, code) in [("nobody.site.test", 521, 521), ("own.site.test", 403, 1000), ("named.site.test", 530, 1016)] {
+        for curl in [site.http(host, "/"), site.https(host, "/").with(&["--http2"])] {
+            let answer = curl.run();
+            assert!(answer.is_error(status, code), "{host}: {answer:?}");
+            assert!(!answer.text().contains("127.0.0.3") && !answer.text().contains(OLD[0].v4), "{answer:?}");
+        }
+    }
+    // The page's Ray id finds the one line that explains it.
+    let page = site.http("nobody.site.test", "/").with(&["-H", "Accept-Language: fr"]).run().text();
+    assert!(page.starts_with("Erreur 521: Le serveur du site refuse les connexions\n"), "{page}");
+    let ray = page.lines().find_map(|line| line.strip_prefix("Ray: ")).unwrap().to_owned();
+    let log = site.node.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(&ray)).collect();
+    assert!(matches!(lines[..], [line] if line.contains("127.0.0.3:80") && line.contains("nobody.site.test")), "{lines:?}");
+
+    // An origin that was restarted, and one that is gone.
+    nginx.process.kill();
+    drop(nginx);
+    assert!(site.http(HOST, "/hello").run().is_error(521, 521));
+    let _nginx = Nginx::straight(dir.path(), ORIGIN, &chain, &key);
+    assert_eq!(site.http(HOST, "/hello").run().status, 200);
+}
