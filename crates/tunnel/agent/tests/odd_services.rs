@@ -131,7 +131,9 @@ async fn a_service_that_ignores_the_expectation_gets_the_body_all_the_same() {
 async fn an_early_refusal_is_passed_on_whole_though_the_service_resets() {
     let (_edge, connection) = in_front_of(|mut stream| async move {
         read_head(&mut stream).await;
-        // Less than a receiver takes unread: what is still with the sender when it resets, its kernel throws away.
+        // What is still with the sender when it resets, its kernel throws away: so less than a receiver takes unread, and nothing held
+        // back until the head is acknowledged (Nagle's algorithm).
+        stream.set_nodelay(true).unwrap();
         let body = vec![b'n'; 30_000];
         stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 30000\r\n\r\n").await.unwrap();
         stream.write_all(&body).await.unwrap();
