@@ -46,7 +46,7 @@ const TREE_PROGRAMS: [(&str, &str); 5] =
     [("nsd", "nsd"), ("ldns-signzone", "ldnsutils"), ("faketime", "faketime"), ("ip", "iproute2"), ("unshare", "util-linux")];
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 28] = [
+pub(crate) const PEERS: [Peer; 31] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
@@ -67,13 +67,16 @@ pub(crate) const PEERS: [Peer; 28] = [
     },
     Peer { name: "dig", source: Source::Debian { program: "dig", package: "bind9-dnsutils" } },
     Peer { name: "delv", source: Source::Debian { program: "delv", package: "bind9-dnsutils" } },
-    Peer { name: "nsd", source: Source::Debian { program: "nsd", package: "nsd" } },
     Peer { name: "pebble", source: Source::Debian { program: "pebble", package: "pebble" } },
     Peer { name: "unbound", source: Source::Debian { program: "unbound", package: "unbound" } },
     Peer { name: "nsd", source: Source::Debian { program: "nsd", package: "nsd" } },
     Peer { name: "knotd", source: Source::Debian { program: "knotd", package: "knot" } },
     Peer { name: "kdig", source: Source::Debian { program: "kdig", package: "knot-dnsutils" } },
     Peer { name: "dnsperf", source: Source::Debian { program: "dnsperf", package: "dnsperf" } },
+    Peer { name: "h2load", source: Source::Debian { program: "h2load", package: "nghttp2-client" } },
+    Peer { name: "slowhttptest", source: Source::Debian { program: "slowhttptest", package: "slowhttptest" } },
+    Peer { name: "sslscan", source: Source::Debian { program: "sslscan", package: "sslscan" } },
+    Peer { name: "testssl", source: Source::Debian { program: "testssl", package: "testssl.sh" } },
     Peer { name: TREE, source: Source::Tree(&TREE_PROGRAMS) },
     Peer { name: "zonemaster", source: Source::Debian { program: "zonemaster-cli", package: "zonemaster-cli" } },
     // Debian's npm brings node.
