@@ -9,6 +9,7 @@ pub mod model;
 pub mod origin;
 pub mod proto;
 pub mod rpc;
+pub mod rules;
 pub mod transfer;
 pub mod tsig;
 pub mod wire;
