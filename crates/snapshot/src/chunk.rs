@@ -12,6 +12,7 @@ use poterne_model::{
     AccountId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus,
     setting::{OriginSettings, dns::Soa},
 };
+use poterne_rules::ZoneRules;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod before;
@@ -59,6 +60,8 @@ pub enum ChunkKey {
     Challenge(ChallengeId),
     /// Who may have a zone whole, or where it comes from.
     Transfer(ZoneId),
+    /// What a zone's rules make of requests.
+    Rules(ZoneId),
 }
 
 /// Any chunk with its key's meaning.
@@ -80,6 +83,8 @@ pub enum Chunk {
     Challenge(ChallengeChunk),
     /// See [`TransferChunk`].
     Transfer(TransferChunk),
+    /// See [`ZoneRules`].
+    Rules(ZoneRules),
 }
 
 /// What every node of this instance must know about itself and its siblings.
@@ -380,6 +385,7 @@ impl Chunk {
             Self::Challenge(chunk) if matches!(chunk.shown, Shown::Txt { .. }) => encode(chunk),
             Self::Challenge(chunk) => encode_as(CHALLENGE_CHUNK_VERSION, chunk),
             Self::Transfer(chunk) => encode(chunk),
+            Self::Rules(chunk) => encode(chunk),
         })
     }
 
@@ -413,6 +419,7 @@ impl Chunk {
                 _ => decode(bytes)?,
             }),
             ChunkKey::Transfer(_) => Self::Transfer(decode(bytes)?),
+            ChunkKey::Rules(_) => Self::Rules(decode(bytes)?),
         };
         let agrees = match (key, &chunk) {
             (ChunkKey::Zone(id), Self::Zone(head)) => head.id == *id,
@@ -466,6 +473,7 @@ mod tests {
             ChunkKey::Certificate(CertificatePackId::from_bytes([3; 16])),
             ChunkKey::Challenge(ChallengeId::from_bytes([4; 16])),
             ChunkKey::Transfer(zone),
+            ChunkKey::Rules(zone),
         ] {
             assert_eq!(ChunkKey::decode(&key.encode()).unwrap(), key);
         }
