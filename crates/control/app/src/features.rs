@@ -15,11 +15,11 @@ use crate::{App, AppError, Caller};
 /// Settings of the catalogue that nodes obey.
 const SETTINGS: &[&str] = &["http3", "origin_max_http_version", "proxy_read_timeout", "ssl"];
 
-/// Phases whose rules nodes obey.
-const PHASES: &[Phase] = &[];
+/// Phases whose rules nodes obey, where they are a zone's; of an account's they obey none.
+const PHASES: &[Phase] = poterne_rules::definition::PHASES;
 
 /// Other stored objects that are obeyed: a hold by the control plane itself.
-const OBJECTS: &[&str] = &["hold"];
+const OBJECTS: &[&str] = &["hold", "url_normalization"];
 
 /// The other stored objects of a zone.
 const OBJECTS_OF_ZONE: &[&str] = &["access_rules", "dns_settings", "hold", "managed_headers", "url_normalization"];
@@ -57,7 +57,8 @@ impl App {
 
 fn phases(scope: Scope) -> impl Iterator<Item = Feature> {
     let offered = move |phase: &&Phase| Phase::find(phase.as_str(), scope).is_ok();
-    let feature = |phase: &Phase| Feature { kind: "phase", id: phase.as_str(), in_force: PHASES.contains(phase) };
+    let in_force = move |phase: &Phase| scope == Scope::Zone && PHASES.contains(phase);
+    let feature = move |phase: &Phase| Feature { kind: "phase", id: phase.as_str(), in_force: in_force(phase) };
     Phase::ALL.iter().filter(offered).map(feature)
 }
 

@@ -17,7 +17,7 @@ pub(crate) type Chunks = Vec<(Key, Option<Bytes>)>;
 
 /// Of these keys alone: what is not in force as it should be. Names come after what they lead to, and the heads of their zones last.
 pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterator<Item = &'a ChunkKey>) -> Chunks {
-    let (mut chunks, mut names, mut transfers) = (Chunks::new(), Chunks::new(), Chunks::new());
+    let (mut chunks, mut names, mut in_zones) = (Chunks::new(), Chunks::new(), Chunks::new());
     let mut zones = BTreeMap::new();
     for key in keys {
         match key {
@@ -30,13 +30,13 @@ pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterato
                     names.push(chunk);
                 }
             }
-            ChunkKey::Transfer(_) => transfers.extend(of_key(world, snapshot, key)),
+            ChunkKey::Transfer(_) | ChunkKey::Rules(_) => in_zones.extend(of_key(world, snapshot, key)),
             _ => chunks.extend(of_key(world, snapshot, key)),
         }
     }
     let mut all = heads(world, snapshot, zones.into_iter(), chunks, names);
     // They stand in their zones.
-    all.extend(transfers);
+    all.extend(in_zones);
     all
 }
 
@@ -51,14 +51,14 @@ pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
             .map(|(name, chunk)| (ChunkKey::Name(*id, name).encode(), chunk.map(|chunk| Chunk::Name(chunk).encode())));
         names.extend(encoded);
     }
-    let is_transfer = |key: &ChunkKey| matches!(key, ChunkKey::Transfer(_));
-    let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)) && !is_transfer(key));
+    let stands_in_zone = |key: &ChunkKey| matches!(key, ChunkKey::Transfer(_) | ChunkKey::Rules(_));
+    let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)) && !stands_in_zone(key));
     let others = others.filter_map(|key| of_key(world, snapshot, &key));
     // A zone takes its names with it.
     let gone = snapshot.head_keys().filter(|key| !world.wants(key)).map(|key| (key.encode(), None));
     let mut all = heads(world, snapshot, zones.into_iter(), others.chain(gone).collect(), names);
-    let transfers = world.head_keys().filter(is_transfer);
-    all.extend(transfers.filter_map(|key| of_key(world, snapshot, &key)));
+    let in_zones = world.head_keys().filter(stands_in_zone);
+    all.extend(in_zones.filter_map(|key| of_key(world, snapshot, &key)));
     all
 }
 
@@ -195,7 +195,9 @@ fn of_key(world: &World, snapshot: &Snapshot, key: &ChunkKey) -> Option<(Key, Op
 fn taken(world: &World, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {
     match key {
         // A zone takes its names with it.
-        ChunkKey::Name(zone, _) | ChunkKey::Transfer(zone) if !world.wants(&ChunkKey::Zone(*zone)) => None,
+        ChunkKey::Name(zone, _) | ChunkKey::Transfer(zone) | ChunkKey::Rules(zone) if !world.wants(&ChunkKey::Zone(*zone)) => {
+            None
+        }
         key => Some((key.encode(), None)),
     }
 }

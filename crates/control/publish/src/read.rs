@@ -46,7 +46,9 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     let mut http3 = session.zone_settings_named(rows::HTTP3).await?;
     let mut signed = session.signed_heads().await?;
     let mut sharing = session.sharing(None).await?;
-    let mut transfers = Vec::new();
+    let mut normalizations = session.zone_settings_named(rows::NORMALIZATION).await?;
+    let mut entry_points = session.zone_entry_points(None).await?;
+    let (mut transfers, mut rules) = (Vec::new(), Vec::new());
     let zones = session.zones(None).await?.into_iter().map(|zone| {
         let dns = rows::dns_settings(settings.remove(&zone.id));
         let (id, signed) = (zone.id, signed.remove(&zone.id));
@@ -54,11 +56,12 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         let mut known = rows::zone(zone, dns, origin, signed);
         known.head.http3 = rows::is_on(http3.remove(&id));
         transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
+        rules.push((id, rows::rules(normalizations.remove(&id), entry_points.remove(&id))));
         (id, Some(known))
     });
     let zones = zones.collect();
     let challenges = session.challenges(None).await?.into_iter().map(|one| (one.id, rows::challenge(one))).collect();
-    load.heads(News { accounts, zones, transfers, challenges, ..News::default() });
+    load.heads(News { accounts, zones, transfers, rules, challenges, ..News::default() });
     let mut after = None;
     loop {
         let page = session.tunnel_page(after, PAGE_ROWS).await?;
@@ -129,6 +132,9 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                         known.head.http3 = rows::is_on(session.zone_setting(id, rows::HTTP3).await?);
                         let sharing = session.sharing(Some(id)).await?.remove(&id);
                         news.transfers.push((id, rows::transfer(&mut known, sharing)));
+                        let normalization = session.zone_setting(id, rows::NORMALIZATION).await?;
+                        let entry_points = session.zone_entry_points(Some(id)).await?.remove(&id);
+                        news.rules.push((id, rows::rules(normalization, entry_points)));
                         Some(known)
                     }
                     None => None,

@@ -15,8 +15,10 @@ use poterne_model::{
     chain::{TUNNEL_SUFFIX, tunnel_of},
     entry::TTL_AUTOMATIC,
     rdata::{Caa, Hosts},
+    ruleset::Ruleset,
     setting::{DnsSettings, OriginSettings, dns::Soa},
 };
+use poterne_rules::ZoneRules;
 use poterne_snapshot::{
     AccountChunk, CertificateChunk, ChallengeChunk, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk, ZoneDns, ZoneHead,
     ZoneKeys,
@@ -31,6 +33,9 @@ pub(crate) const HTTP3: &str = "http3";
 
 /// The name under which a zone's DNS settings are kept.
 pub(crate) const DNS_SETTINGS: &str = "dns_settings";
+
+/// The name under which a zone's URL normalization is kept.
+pub(crate) const NORMALIZATION: &str = "url_normalization";
 
 /// What an automatic TTL is answered as, in seconds (edge-behaviour §1.4).
 const TTL_AUTOMATIC_SECS: u32 = 300;
@@ -102,6 +107,8 @@ pub(crate) struct News {
     pub(crate) certificates: Vec<(CertificatePackId, Option<KnownCertificate>)>,
     /// Of zones that came, too.
     pub(crate) transfers: Vec<(ZoneId, Option<TransferChunk>)>,
+    /// Of zones that came, too.
+    pub(crate) rules: Vec<(ZoneId, Option<ZoneRules>)>,
     /// Zones whose names come after the rest, page by page: so many that they are never held at once.
     pub(crate) whole: BTreeSet<ZoneId>,
     /// All of it is to be read: others are named in CAA records now, wherever they stand.
@@ -400,6 +407,13 @@ pub(crate) fn transfer(known: &mut KnownZone, sharing: Option<Sharing>) -> Optio
     });
     let chunk = TransferChunk { outgoing, incoming };
     (chunk != TransferChunk::default()).then_some(chunk)
+}
+
+/// What a zone's rules make of requests; none where that is what they make of those of any zone.
+pub(crate) fn rules(normalization: Option<Value>, entry_points: Option<Vec<Ruleset>>) -> Option<ZoneRules> {
+    let normalization = normalization.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+    let rules = ZoneRules::of(normalization, &entry_points.unwrap_or_default());
+    (rules != ZoneRules::default()).then_some(rules)
 }
 
 /// What a zone is signed with; none where it does not parse, which is told: the zone is then answered unsigned, and validators find it
