@@ -6,6 +6,7 @@
 //!                                         ├─ management  agents' own service, by whoever's token opens it
 //!                                         ├─ reserved ─ /cdn-cgi/ is the edge's own
 //!                                         ├─ route ──── snapshot: host → tunnel or origin, or why not
+//!                                         ├─ rules ──── what the zone's rules make of it, and later of its answer
 //!                                         ├─ request ── fields the origin should and should not see
 //!                                         ├─ upstream ─ the tunnel, or straight to the origin
 //!                                         └─ response ─ fields the visitor should and should not see
@@ -29,6 +30,7 @@ mod request;
 mod reserved;
 mod response;
 mod route;
+mod rules;
 
 pub use errors::Failure;
 pub use pipeline::{NodeFuture, NodeService, Pipeline, Settings};

@@ -26,6 +26,7 @@ use crate::{
     ray::{RayId, Site},
     request, reserved, response,
     route::{self, Of, Route, Routed, Way},
+    rules::{self, Went},
 };
 
 /// What the operator chose.
@@ -190,11 +191,20 @@ impl<T: Tunnels> Handler for Pipeline<T> {
             Err(failure) => return self.fail(&failure, &ray, "", &visitor.text(), None, &asked.fields()),
         };
 
-        let route = match self.decide(&request, &host, visitor) {
-            Ok(Next::Route(route)) => route,
+        let (route, mut after) = match self.decide(&request, &host, visitor) {
+            Ok(Next::Route(mut route)) => {
+                let of = rules::Of { host: &host, connection: &connection, visitor: visitor.address(), ray: &ray };
+                match rules::before(&mut request, &mut route, of) {
+                    Ok(Went::On(after)) => (route, after),
+                    Ok(Went::Answered(answer)) => return self.answered(answer, &ray),
+                    Err(failure) => {
+                        return self.fail(&failure, &ray, &host.name, &visitor.text(), Some(&route.of), &asked.fields());
+                    }
+                }
+            }
             Ok(Next::Agent(route, target)) => {
                 *request.uri_mut() = target;
-                route
+                (route, rules::After::default())
             }
             Ok(Next::Node(node)) => return self.answered(node.handle(request).await, &ray),
             Ok(Next::Answer(answer)) => return self.answered(answer, &ray),
@@ -205,8 +215,10 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
         let Host { name, value, .. } = host;
         let offer = connection.offers_http3.then(|| response::http3_offer(&value));
-        let Route { way, of } = route;
+        let Route { way, of, .. } = route;
+        let value = after.host_header.take().unwrap_or(value);
         request::prepare(&mut request, value, &connection, restored, &ray, &self.loop_token);
+        after.prepare(&mut request);
 
         let sent = match way {
             Way::Tunnel(tunnel) => self.tunnels.send(tunnel, request).await,
@@ -216,6 +228,7 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         let mut answer = match sent.and_then(|answer| response::check(&answer, kind, version).map(|()| answer)) {
             Ok(mut answer) => {
                 response::finish(&mut answer, &ray, of.quick);
+                after.finish(&mut answer);
                 self.counters.answered(answer.status());
                 if let Some(method) = method {
                     log::access(&ray, &name, &method, &of, answer.status());
@@ -258,7 +271,11 @@ struct Visitor<'a> {
 impl Visitor<'_> {
     /// The address as text: for pages and logs.
     fn text(&self) -> String {
-        self.restored.unwrap_or_else(|| self.connection.peer.ip()).to_string()
+        self.address().to_string()
+    }
+
+    fn address(&self) -> IpAddr {
+        self.restored.unwrap_or_else(|| self.connection.peer.ip())
     }
 }
 

@@ -1,11 +1,11 @@
 //! Where a host leads, by the snapshot in force.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use poterne_edge_http::{Connection, Scheme};
 use poterne_edge_upstream::{OriginRoute, Place, TunnelRoute, leg};
 use poterne_model::{AccountId, TunnelId, ZoneId, setting::SslMode};
-use poterne_snapshot::{Lookup, Snapshot, Target, ZoneHead};
+use poterne_snapshot::{Lookup, RulesInForce, Snapshot, Target, ZoneHead};
 
 use crate::{errors::Failure, name::Host};
 
@@ -23,6 +23,10 @@ pub(crate) enum Routed {
 pub(crate) struct Route {
     pub(crate) way: Way,
     pub(crate) of: Of,
+    /// The zone's mode, which its rules may change for a request.
+    pub(crate) mode: SslMode,
+    /// What the zone's rules make of requests, where it has any.
+    pub(crate) rules: Option<Arc<RulesInForce>>,
 }
 
 /// How.
@@ -48,14 +52,23 @@ impl Route {
     /// Through a tunnel.
     pub(crate) fn through(tunnel: TunnelRoute, quick: bool) -> Self {
         let TunnelRoute { tunnel: id, zone, account, .. } = tunnel;
-        Self { way: Way::Tunnel(tunnel), of: Of { zone, account, tunnel: Some(id), quick } }
+        let of = Of { zone, account, tunnel: Some(id), quick };
+        Self { way: Way::Tunnel(tunnel), of, mode: SslMode::Full, rules: None }
+    }
+
+    /// Has the origin spoken to in another mode than the zone's.
+    pub(crate) fn speak(&mut self, mode: SslMode, host: &Host, connection: &Connection) {
+        self.mode = mode;
+        if let Way::Origin(origin) = &mut self.way {
+            origin.leg = leg(mode, connection.scheme, port(host, connection));
+        }
     }
 }
 
 /// Asks the snapshot. Holds nothing of it.
 pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection) -> Result<Routed, Failure> {
-    let (zone, target) = match snapshot.route(&host.name) {
-        Lookup::Route { zone, target } => (zone, target),
+    let (zone, target, rules) = match snapshot.route(&host.name) {
+        Lookup::Route { zone, target, rules } => (zone, target, rules.cloned()),
         Lookup::ZoneNotServing(_) => return Err(Failure::ZonePending),
         Lookup::NoHost(_) => return Err(Failure::NoHost),
         Lookup::NoZone => return Err(Failure::NoZone),
@@ -70,16 +83,17 @@ pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection) -
             return Err(Failure::Misdirected);
         }
     }
-    if zone.origin.ssl == SslMode::Off && connection.scheme == Scheme::Https {
+    // Rules may say otherwise for some of its requests, and are asked first.
+    if zone.origin.ssl == SslMode::Off && connection.scheme == Scheme::Https && rules.is_none() {
         return Ok(Routed::InClear);
     }
     let tunnel = match target {
         Target::Tunnel(tunnel) => tunnel,
         Target::UnknownTunnel(tunnel) => return Err(Failure::UnknownTunnel(tunnel)),
         Target::Origin(addresses) => {
-            return Ok(Routed::To(straight(zone, host, connection, Place::Addresses(addresses))));
+            return Ok(Routed::To(straight(zone, rules, host, connection, Place::Addresses(addresses))));
         }
-        Target::OriginName(name) => return Ok(Routed::To(straight(zone, host, connection, Place::Name(name)))),
+        Target::OriginName(name) => return Ok(Routed::To(straight(zone, rules, host, connection, Place::Name(name)))),
         Target::Broken => return Err(Failure::BrokenChain),
     };
     // The tunnel may be gone, or another account's, between two generations; the gateway would say the same.
@@ -87,20 +101,24 @@ pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection) -
         return Err(Failure::UnknownTunnel(tunnel));
     };
     let tunnel = TunnelRoute { tunnel, zone: Some(zone.id), account: zone.account, connector: None };
-    Ok(Routed::To(Route::through(tunnel, chunk.quick)))
+    Ok(Routed::To(Route { mode: zone.origin.ssl, rules, ..Route::through(tunnel, chunk.quick) }))
 }
 
-fn straight(zone: &ZoneHead, host: &Host, connection: &Connection, place: Place) -> Route {
-    // Where both agree, no router has moved the port, and nobody has merely said one.
-    let port = Some(connection.local.port()).filter(|port| *port == host.port);
+/// The visitor's port. Where both agree, no router has moved it, and nobody has merely said one.
+fn port(host: &Host, connection: &Connection) -> Option<u16> {
+    Some(connection.local.port()).filter(|port| *port == host.port)
+}
+
+fn straight(zone: &ZoneHead, rules: Option<Arc<RulesInForce>>, host: &Host, connection: &Connection, place: Place) -> Route {
     let way = Way::Origin(Box::new(OriginRoute {
         zone: zone.id,
         account: zone.account,
         host: (&*host.name).into(),
         place,
-        leg: leg(zone.origin.ssl, connection.scheme, port),
+        leg: leg(zone.origin.ssl, connection.scheme, port(host, connection)),
         http2: zone.origin.http2,
         read_timeout: Duration::from_secs(zone.origin.read_timeout_secs.into()),
     }));
-    Route { way, of: Of { zone: Some(zone.id), account: zone.account, tunnel: None, quick: false } }
+    let of = Of { zone: Some(zone.id), account: zone.account, tunnel: None, quick: false };
+    Route { way, of, mode: zone.origin.ssl, rules }
 }

@@ -26,6 +26,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[path = "pipeline/rules.rs"]
+mod rules;
+
 const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
 const TUNNEL: TunnelId = TunnelId::from_bytes([2; 16]);
 const QUICK: TunnelId = TunnelId::from_bytes([3; 16]);
