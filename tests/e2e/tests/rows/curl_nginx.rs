@@ -1,8 +1,9 @@
 //! The everyday pair.
 
-use poterne_e2e::{Agent, Curl, Kind, Nginx, Node, eventually};
+use poterne_e2e::{Agent, Api, Curl, Kind, Nginx, Node, eventually};
+use serde_json::{Value, json};
 
-columns!(pages_and_bodies);
+columns!(pages_and_bodies, rules_act_when_they_are_saved);
 
 fn pages_and_bodies(kind: Kind) {
     let dir = tempfile::tempdir().unwrap();
@@ -32,4 +33,54 @@ fn pages_and_bodies(kind: Kind) {
     eventually("the loss is noticed", || node.get("/hello").is_error(530, 1033));
     let _agent = Agent::connect(&node, kind);
     assert_eq!(node.get("/hello").status, 200);
+}
+
+/// No pause anywhere: what a call has answered is obeyed.
+fn rules_act_when_they_are_saved(kind: Kind) {
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(dir.path());
+    let node = Node::leading_to(&nginx.url);
+    let _agent = Agent::connect(&node, kind);
+    let api = Api::of(&node);
+    let phase = |phase: &str| format!("/zones/{}/rulesets/phases/{phase}/entrypoint", node.text("zone_id"));
+    let rule = |action: &str, expression: &str, parameters: Value| json!({ "rules": [{ "action": action, "expression": expression, "action_parameters": parameters }] });
+    let put = |name: &str, body: &Value| api.done("PUT", &phase(name), body);
+    let ask = |path: &str, options: &[&str]| Curl::http(&node, &node.hostname, path).with(options).run();
+    assert_eq!(ask("/old/hello", &[]).status, 404);
+
+    let rewrite = json!({ "uri": { "path": { "expression": "regex_replace(http.request.uri.path, \"^/old/\", \"/\")" } } });
+    put("http_request_transform", &rule("rewrite", "starts_with(http.request.uri.path, \"/old/\")", rewrite));
+    assert_eq!((ask("/old/hello", &[]).status, ask("/old/hello", &[]).text().as_str()), (200, "Hello, world\n"));
+    assert_eq!(ask("/old/../%6Fld//hello", &["--path-as-is"]).status, 200, "rules see the normal form, and so does the service");
+
+    put("http_request_origin", &rule("route", "true", json!({ "host_header": "inner.test" })));
+    let fields = json!({ "headers": { "X-Forwarded-Proto": { "operation": "set", "expression": "http.request.headers[\"x-kind\"][0]" } } });
+    put("http_request_late_transform", &rule("rewrite", "true", fields));
+    assert_eq!(ask("/host", &["-H", "X-Kind: gopher"]).text(), "inner.test|gopher|127.0.0.1");
+
+    let fields = json!({ "headers": {
+        "X-Status": { "operation": "set", "expression": "http.response.code" }, "Last-Modified": { "operation": "remove" } } });
+    put("http_response_headers_transform", &rule("rewrite", "http.request.uri.path eq \"/hello\"", fields));
+    let told = ask("/hello", &["--include"]).text();
+    assert!(told.contains("x-status: 200") && !told.to_lowercase().contains("last-modified"), "{told}");
+
+    let target = json!({ "from_value": { "status_code": 308, "preserve_query_string": true,
+        "target_url": { "expression": "concat(\"https://\", http.host, \"/hello\")" } } });
+    put("http_request_dynamic_redirect", &rule("redirect", "http.request.uri.path eq \"/moved\"", target));
+    let told = ask("/moved?a=1", &["--include"]);
+    assert_eq!(told.status, 308);
+    assert!(told.text().contains(&format!("location: https://{}/hello?a=1\r\n", node.hostname)), "{}", told.text());
+
+    put(
+        "http_request_firewall_custom",
+        &rule("block", "http.user_agent contains \"curl\" and ip.src in {127.0.0.0/8}", json!({})),
+    );
+    assert!(ask("/hello", &[]).is_error(403, 1020), "{:?}", ask("/hello", &[]));
+    assert_eq!(ask("/hello", &["-A", "friend"]).status, 200);
+    let bad =
+        api.ask("PUT", &phase("http_request_firewall_custom"), &rule("block", "http.user_agnt eq \"x\"", json!({}))).unwrap();
+    assert_eq!((bad.status, bad.codes()), (400, vec![20127]), "{}", bad.body);
+    assert!(ask("/hello", &[]).is_error(403, 1020), "what was in force stays");
+    put("http_request_firewall_custom", &json!({ "rules": [] }));
+    assert_eq!(ask("/hello", &[]).status, 200);
 }
