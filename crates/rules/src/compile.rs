@@ -1,6 +1,6 @@
 //! From an expression's text to its program: read and checked in one pass, from left to right (edge-behaviour §4.2).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use memchr::memmem;
 use regex::bytes::{Regex, RegexBuilder};
@@ -10,7 +10,7 @@ use crate::{
     fields::{self, Known, Map},
     program::{Comparison, Order, Term, Test},
     scan::{Parsed, Scan},
-    sets::{Addresses, Numbers},
+    sets::{Addresses, Lists, Numbers},
     value::{Scalar, Type, Value},
     wildcard::Wildcard,
 };
@@ -43,7 +43,7 @@ pub enum Moment {
 pub struct Lacking {
     /// Fields that are known and not filled here.
     pub fields: Vec<String>,
-    /// Lists of the account.
+    /// Lists that are not there, are not of addresses, or have too many of them.
     pub lists: Vec<String>,
 }
 
@@ -60,8 +60,8 @@ impl Lacking {
 }
 
 /// A condition, and what it asks for in vain.
-pub(crate) fn condition(text: &str, moment: Moment) -> Parsed<(Test, Lacking, usize)> {
-    let mut compiler = Compiler::begin(text, moment)?;
+pub(crate) fn condition(text: &str, moment: Moment, lists: &Lists) -> Parsed<(Test, Lacking, usize)> {
+    let mut compiler = Compiler::begin(text, moment, lists)?;
     let operand = compiler.expression()?;
     compiler.end()?;
     let (test, each) = compiler.into_test(operand)?;
@@ -72,8 +72,8 @@ pub(crate) fn condition(text: &str, moment: Moment) -> Parsed<(Test, Lacking, us
 }
 
 /// An expression that is a value, written as a text.
-pub(crate) fn value(text: &str, moment: Moment) -> Parsed<(Term, Lacking, usize)> {
-    let mut compiler = Compiler::begin(text, moment)?;
+pub(crate) fn value(text: &str, moment: Moment, lists: &Lists) -> Parsed<(Term, Lacking, usize)> {
+    let mut compiler = Compiler::begin(text, moment, lists)?;
     let operand = compiler.expression()?;
     compiler.end()?;
     let term = match operand.what {
@@ -97,6 +97,7 @@ pub(crate) fn value(text: &str, moment: Moment) -> Parsed<(Term, Lacking, usize)
 struct Compiler<'t> {
     scan: Scan<'t>,
     moment: Moment,
+    lists: &'t Lists,
     depth: usize,
     regexes: usize,
     /// Whether `regex_replace` or `wildcard_replace` came.
@@ -138,13 +139,13 @@ impl Argument {
 }
 
 impl<'t> Compiler<'t> {
-    fn begin(text: &'t str, moment: Moment) -> Parsed<Self> {
+    fn begin(text: &'t str, moment: Moment, lists: &'t Lists) -> Parsed<Self> {
         let characters = text.chars().count();
         if characters > EXPRESSION_CHARS_MAX {
             let why = format!("the expression has {characters} characters: at most {EXPRESSION_CHARS_MAX} are taken");
             return Err(ExpressionError::new(text, 0, 1, why));
         }
-        Ok(Self { scan: Scan::new(text), moment, depth: 0, regexes: 0, replaces: false, lacking: Lacking::default() })
+        Ok(Self { scan: Scan::new(text), moment, lists, depth: 0, regexes: 0, replaces: false, lacking: Lacking::default() })
     }
 
     fn end(&mut self) -> Parsed<()> {
@@ -575,7 +576,7 @@ impl<'t> Compiler<'t> {
             }
             Type::One(Scalar::Ip) => {
                 let ranges: Vec<(IpAddr, IpAddr)> = self.elements(Scan::addresses)?;
-                Ok(Comparison::IpIn(Box::new(Addresses::of(ranges))))
+                Ok(Comparison::IpIn(Arc::new(Addresses::of(ranges))))
             }
             other => self.scan.wrong(from, format!("in looks for a text, a number or an address, and this is {other}")),
         }
@@ -614,6 +615,9 @@ impl<'t> Compiler<'t> {
         }
         if !matches!(kind, Type::One(Scalar::Text | Scalar::Int | Scalar::Ip)) {
             return self.scan.wrong(from, format!("in looks for a text, a number or an address, and this is {kind}"));
+        }
+        if let (Type::One(Scalar::Ip), Some(addresses)) = (kind, self.lists.get(name)) {
+            return Ok(Comparison::IpIn(Arc::clone(addresses)));
         }
         if !self.lacking.lists.iter().any(|known| known == name) {
             self.lacking.lists.push(name.to_owned());

@@ -3,17 +3,20 @@
 //! What travels is what edges obey and nothing else: rules that are off, and those that this node keeps without obeying them, stay behind.
 //! [`read`] is asked when a rule is saved, too: whatever an edge would refuse is refused there.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use poterne_model::{
-    Name, RuleId,
-    ruleset::{Action, Phase, RuleBody, Ruleset},
+    Name, Network, RuleId,
+    ruleset::{Action, Phase, Rule, RuleBody, Ruleset},
     setting::{SslMode, UrlNormalization},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Computed, Condition, ExpressionError, Lacking, Moment};
+use crate::{
+    Computed, Condition, ExpressionError, Lacking, Moment,
+    sets::{self, Addresses, Lists},
+};
 
 /// The phases whose rules edges obey, in their order, where they are a zone's.
 pub const PHASES: &[Phase] = &[
@@ -30,7 +33,10 @@ pub const PHASES: &[Phase] = &[
 pub const REGEXES_PER_RULESET_MAX: usize = 64;
 
 /// Most bytes of a ruleset's rules, as JSON: those of all phases fit into one chunk.
-pub const RULESET_BYTES_MAX: usize = 512 * 1024;
+pub const RULESET_BYTES_MAX: usize = 256 * 1024;
+
+/// Most networks in all lists together that a zone's rules name; a list beyond it is not there for them.
+pub const NETWORKS_MAX: usize = 50_000;
 
 /// What edges obey of a zone's rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +45,23 @@ pub struct ZoneRules {
     pub normalization: UrlNormalization,
     /// Phase by phase in [`PHASES`]' order, and within one in the ruleset's.
     pub rules: Vec<Definition>,
+    /// The account's lists of addresses that they name.
+    pub lists: Vec<AddressList>,
+}
+
+/// A list of addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressList {
+    /// As rules name it, without `$`.
+    pub name: String,
+    /// What is in it.
+    pub networks: Vec<Network>,
+}
+
+impl AddressList {
+    fn addresses(&self) -> Addresses {
+        Addresses::of(self.networks.iter().filter_map(|network| sets::network(network.address(), network.bits())))
+    }
 }
 
 /// A rule.
@@ -195,7 +218,11 @@ pub const fn moment(phase: Phase) -> Moment {
 /// # Errors
 /// An expression is wrong.
 pub fn read(phase: Phase, body: &RuleBody) -> Result<Reading, Wrong> {
-    let mut reader = Reader { moment: moment(phase), lacking: Lacking::default(), regexes: 0 };
+    read_with(phase, body, &Lists::new())
+}
+
+fn read_with(phase: Phase, body: &RuleBody, lists: &Lists) -> Result<Reading, Wrong> {
+    let mut reader = Reader { moment: moment(phase), lists, lacking: Lacking::default(), regexes: 0 };
     reader.condition("/expression", &body.expression, reader.moment)?;
     let empty = Map::new();
     let parameters = body.action_parameters.as_ref().unwrap_or(&empty);
@@ -223,24 +250,55 @@ pub fn read(phase: Phase, body: &RuleBody) -> Result<Reading, Wrong> {
 }
 
 impl ZoneRules {
-    /// What edges obey of a zone's entry points, in whatever order they come. Rules that no edge would take were refused when they were
-    /// saved; one that an older version let in is left out.
-    pub fn of(normalization: UrlNormalization, entry_points: &[Ruleset]) -> Self {
-        let mut rules = Vec::new();
-        for phase in PHASES {
-            let of_phase = entry_points.iter().filter(|ruleset| ruleset.phase == *phase).flat_map(|ruleset| &ruleset.rules);
-            for rule in of_phase.filter(|rule| rule.body.enabled) {
-                if let Ok(Reading { act: Ok(act), .. }) = read(*phase, &rule.body) {
-                    rules.push(Definition { id: rule.id, phase: *phase, expression: rule.body.expression.clone(), act });
-                }
-            }
-        }
-        Self { normalization, rules }
+    /// What edges obey of a zone's entry points, in whatever order they come, with those lists of the account that they name
+    /// ([`ZoneRules::lists_of`]). Rules that no edge would take were refused when they were saved; one that an older version let in is left
+    /// out.
+    pub fn of(normalization: UrlNormalization, entry_points: &[Ruleset], lists: Vec<AddressList>) -> Self {
+        let mut room = NETWORKS_MAX;
+        let mut fits = |list: &AddressList| {
+            let left = room.checked_sub(list.networks.len());
+            room = left.unwrap_or(room);
+            left.is_some()
+        };
+        let lists: Vec<AddressList> = lists.into_iter().filter(|list| fits(list)).collect();
+        let addresses = addresses_of(&lists);
+        let rules = readings(entry_points, &addresses).filter_map(|(phase, rule, reading)| {
+            let (id, expression, act) = (rule.id, rule.body.expression.clone(), reading.act.ok()?);
+            Some(Definition { id, phase, expression, act })
+        });
+        let rules = rules.collect();
+        Self { normalization, rules, lists }
+    }
+
+    /// The names of the lists that rules of a zone's entry points ask for.
+    pub fn lists_of(entry_points: &[Ruleset]) -> BTreeSet<String> {
+        let lists = |reading: Reading| match reading.act {
+            Err(Unobeyed::Lacking(lacking)) if lacking.fields.is_empty() => lacking.lists,
+            _ => Vec::new(),
+        };
+        let none = Lists::new();
+        let names = readings(entry_points, &none).flat_map(|(_, _, reading)| lists(reading));
+        names.collect()
     }
 }
 
-struct Reader {
+/// By their names.
+pub(crate) fn addresses_of(lists: &[AddressList]) -> Lists {
+    lists.iter().map(|list| (list.name.clone(), Arc::new(list.addresses()))).collect()
+}
+
+/// The rules that are on, in the phases' order.
+fn readings<'r>(entry_points: &'r [Ruleset], lists: &Lists) -> impl Iterator<Item = (Phase, &'r Rule, Reading)> {
+    let of_phase = |phase: Phase| entry_points.iter().filter(move |ruleset| ruleset.phase == phase);
+    let rules =
+        PHASES.iter().flat_map(move |phase| of_phase(*phase).flat_map(|ruleset| &ruleset.rules).map(|rule| (*phase, rule)));
+    let rules = rules.filter(|(_, rule)| rule.body.enabled);
+    rules.filter_map(move |(phase, rule)| Some((phase, rule, read_with(phase, &rule.body, lists).ok()?)))
+}
+
+struct Reader<'l> {
     moment: Moment,
+    lists: &'l Lists,
     lacking: Lacking,
     regexes: usize,
 }
@@ -260,9 +318,9 @@ fn number(value: Option<&Value>) -> Option<u16> {
     u16::try_from(number).ok()
 }
 
-impl Reader {
+impl Reader<'_> {
     fn condition(&mut self, pointer: &str, expression: &str, moment: Moment) -> Result<(), Wrong> {
-        let condition = Condition::compile(expression, moment);
+        let condition = Condition::with_lists(expression, moment, self.lists);
         let condition = condition.map_err(|error| Wrong { pointer: pointer.to_owned(), error })?;
         self.regexes += condition.regexes();
         self.lacking.add(condition.lacking().clone());
@@ -270,7 +328,7 @@ impl Reader {
     }
 
     fn computed(&mut self, pointer: String, expression: &str) -> Result<(), Wrong> {
-        let computed = Computed::compile(expression, self.moment).map_err(|error| Wrong { pointer, error })?;
+        let computed = Computed::with_lists(expression, self.moment, self.lists).map_err(|error| Wrong { pointer, error })?;
         self.regexes += computed.regexes();
         self.lacking.add(computed.lacking().clone());
         Ok(())

@@ -36,7 +36,7 @@ mod wildcard;
 pub mod zone;
 
 pub use compile::{Lacking, Moment};
-pub use definition::{Act, Change, Definition, Payload, Reading, Unobeyed, ZoneRules, read};
+pub use definition::{Act, AddressList, Change, Definition, Payload, Reading, Unobeyed, ZoneRules, read};
 pub use error::ExpressionError;
 pub use evaluate::Spent;
 pub use facts::{Answer, Facts};
@@ -45,6 +45,7 @@ pub use zone::{Outcome, Program};
 use crate::{
     evaluate::Evaluation,
     program::{Term, Test},
+    sets::Lists,
     value::Value,
 };
 
@@ -62,7 +63,11 @@ impl Condition {
     /// # Errors
     /// It is none; says what is wrong, and where.
     pub fn compile(text: &str, moment: Moment) -> Result<Self, ExpressionError> {
-        let (test, lacking, regexes) = compile::condition(text, moment)?;
+        Self::with_lists(text, moment, &Lists::new())
+    }
+
+    pub(crate) fn with_lists(text: &str, moment: Moment, lists: &Lists) -> Result<Self, ExpressionError> {
+        let (test, lacking, regexes) = compile::condition(text, moment, lists)?;
         Ok(Self { test, lacking, regexes })
     }
 
@@ -99,7 +104,11 @@ impl Computed {
     /// # Errors
     /// It is none; says what is wrong, and where.
     pub fn compile(text: &str, moment: Moment) -> Result<Self, ExpressionError> {
-        let (term, lacking, regexes) = compile::value(text, moment)?;
+        Self::with_lists(text, moment, &Lists::new())
+    }
+
+    pub(crate) fn with_lists(text: &str, moment: Moment, lists: &Lists) -> Result<Self, ExpressionError> {
+        let (term, lacking, regexes) = compile::value(text, moment, lists)?;
         Ok(Self { term, lacking, regexes })
     }
 

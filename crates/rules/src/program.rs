@@ -1,6 +1,6 @@
 //! Expressions as they are evaluated: checked, and with everything prepared that does not depend on the request.
 
-use std::{cmp::Ordering, net::IpAddr};
+use std::{cmp::Ordering, net::IpAddr, sync::Arc};
 
 use memchr::memmem;
 use regex::bytes::Regex;
@@ -87,7 +87,7 @@ pub(crate) enum Comparison {
     /// In order.
     TextIn(Vec<Box<[u8]>>),
     Ip(Order, IpAddr),
-    IpIn(Box<Addresses>),
+    IpIn(Arc<Addresses>),
     /// In a list of the account, of which this node knows nothing.
     InList,
 }

@@ -15,6 +15,7 @@ use poterne_model::{
 use crate::{
     Computed, Condition, ExpressionError, Facts, Spent, ZoneRules,
     definition::{self, Act, Change, Definition, PHASES, Payload, Response},
+    sets::Lists,
     url::{self, PathError},
 };
 
@@ -184,9 +185,10 @@ impl Program {
     pub fn compile(rules: &ZoneRules) -> (Self, Vec<(RuleId, ExpressionError)>) {
         let mut program = Self { normalization: rules.normalization, phases: Default::default() };
         let mut refused = Vec::new();
+        let lists = definition::addresses_of(&rules.lists);
         for definition in &rules.rules {
             let Some(place) = PHASES.iter().position(|phase| *phase == definition.phase) else { continue };
-            match ready(definition) {
+            match ready(definition, &lists) {
                 Ok(rule) => program.phases[place].push(rule),
                 Err(error) => refused.push((definition.id, error)),
             }
@@ -386,12 +388,12 @@ fn written_query(text: &Text, facts: &Facts<'_>) -> Result<String, TroubleKind> 
     if query.len() <= TARGET_BYTES_MAX { Ok(query) } else { Err(TroubleKind::Length) }
 }
 
-fn ready(definition: &Definition) -> Result<Rule, ExpressionError> {
+fn ready(definition: &Definition, lists: &Lists) -> Result<Rule, ExpressionError> {
     let moment = definition::moment(definition.phase);
     let text = |payload: &Payload| {
         Ok(match payload {
             Payload::Value(text) => Text::Value(text.clone().into_bytes()),
-            Payload::Expression(expression) => Text::Computed(Box::new(Computed::compile(expression, moment)?)),
+            Payload::Expression(expression) => Text::Computed(Box::new(Computed::with_lists(expression, moment, lists)?)),
         })
     };
     let act = match &definition.act {
@@ -425,5 +427,5 @@ fn ready(definition: &Definition) -> Result<Rule, ExpressionError> {
         Act::Skip => Ready::Skip,
         Act::Log => Ready::Log,
     };
-    Ok(Rule { id: definition.id, when: Condition::compile(&definition.expression, moment)?, act })
+    Ok(Rule { id: definition.id, when: Condition::with_lists(&definition.expression, moment, lists)?, act })
 }

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
-use poterne_model::{Name, TunnelId, ZoneId, setting::OriginSettings};
+use poterne_model::{AccountId, Name, TunnelId, ZoneId, ruleset::Ruleset, setting::OriginSettings};
+use poterne_rules::{AddressList, ZoneRules, definition::NETWORKS_MAX};
 use poterne_snapshot::NodeChunk;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -48,7 +50,7 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     let mut sharing = session.sharing(None).await?;
     let mut normalizations = session.zone_settings_named(rows::NORMALIZATION).await?;
     let mut entry_points = session.zone_entry_points(None).await?;
-    let (mut transfers, mut rules) = (Vec::new(), Vec::new());
+    let (mut transfers, mut ruled) = (Vec::new(), Vec::new());
     let zones = session.zones(None).await?.into_iter().map(|zone| {
         let dns = rows::dns_settings(settings.remove(&zone.id));
         let (id, signed) = (zone.id, signed.remove(&zone.id));
@@ -56,10 +58,14 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         let mut known = rows::zone(zone, dns, origin, signed);
         known.head.http3 = rows::is_on(http3.remove(&id));
         transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
-        rules.push((id, rows::rules(normalizations.remove(&id), entry_points.remove(&id))));
+        ruled.push((id, known.head.account, normalizations.remove(&id), entry_points.remove(&id)));
         (id, Some(known))
     });
     let zones = zones.collect();
+    let mut rules = Vec::new();
+    for (id, account, normalization, entry_points) in ruled {
+        rules.push((id, self::rules(session, account, normalization, entry_points).await?));
+    }
     let challenges = session.challenges(None).await?.into_iter().map(|one| (one.id, rows::challenge(one))).collect();
     load.heads(News { accounts, zones, transfers, rules, challenges, ..News::default() });
     let mut after = None;
@@ -134,7 +140,8 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                         news.transfers.push((id, rows::transfer(&mut known, sharing)));
                         let normalization = session.zone_setting(id, rows::NORMALIZATION).await?;
                         let entry_points = session.zone_entry_points(Some(id)).await?.remove(&id);
-                        news.rules.push((id, rows::rules(normalization, entry_points)));
+                        let rules = self::rules(session, known.head.account, normalization, entry_points).await?;
+                        news.rules.push((id, rules));
                         Some(known)
                     }
                     None => None,
@@ -165,6 +172,25 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
         }
     }
     Ok(news)
+}
+
+/// What a zone's rules make of requests, with the lists that they look into.
+async fn rules(
+    session: &mut Session,
+    account: AccountId,
+    normalization: Option<Value>,
+    entry_points: Option<Vec<Ruleset>>,
+) -> Result<Option<ZoneRules>, StoreError> {
+    let entry_points = entry_points.unwrap_or_default();
+    let mut lists = Vec::new();
+    for name in ZoneRules::lists_of(&entry_points) {
+        // One more than there is room for, so that a list is in force whole or not at all.
+        let most = u32::try_from(NETWORKS_MAX + 1).unwrap_or(u32::MAX);
+        if let Some(networks) = session.addresses_of_list(account, &name, most).await? {
+            lists.push(AddressList { name, networks });
+        }
+    }
+    Ok(rows::rules(normalization, &entry_points, lists))
 }
 
 /// A zone that is new, or begins or ends to proxy, and has no more names than a page holds, comes with them: what one verb changes of it

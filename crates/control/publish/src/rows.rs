@@ -18,7 +18,7 @@ use poterne_model::{
     ruleset::Ruleset,
     setting::{DnsSettings, OriginSettings, dns::Soa},
 };
-use poterne_rules::ZoneRules;
+use poterne_rules::{AddressList, ZoneRules};
 use poterne_snapshot::{
     AccountChunk, CertificateChunk, ChallengeChunk, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk, ZoneDns, ZoneHead,
     ZoneKeys,
@@ -410,9 +410,9 @@ pub(crate) fn transfer(known: &mut KnownZone, sharing: Option<Sharing>) -> Optio
 }
 
 /// What a zone's rules make of requests; none where that is what they make of those of any zone.
-pub(crate) fn rules(normalization: Option<Value>, entry_points: Option<Vec<Ruleset>>) -> Option<ZoneRules> {
+pub(crate) fn rules(normalization: Option<Value>, entry_points: &[Ruleset], lists: Vec<AddressList>) -> Option<ZoneRules> {
     let normalization = normalization.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
-    let rules = ZoneRules::of(normalization, &entry_points.unwrap_or_default());
+    let rules = ZoneRules::of(normalization, entry_points, lists);
     (rules != ZoneRules::default()).then_some(rules)
 }
 

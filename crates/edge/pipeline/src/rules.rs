@@ -73,7 +73,7 @@ pub(crate) fn before(request: &mut Request, route: &mut Route, of: Of<'_>) -> Re
     let Some(rules) = route.rules.take() else {
         if let std::borrow::Cow::Owned(path) = default_path(request.uri().path()).map_err(Failure::BadPath)? {
             let target = request.uri().query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
-            aim(request, &target);
+            aim(request, &target)?;
         }
         return Ok(Went::On(After::default()));
     };
@@ -154,16 +154,20 @@ pub(crate) fn before(request: &mut Request, route: &mut Route, of: Of<'_>) -> Re
         })
     });
     if let Some(target) = target {
-        aim(request, &target);
+        aim(request, &target)?;
     }
     Ok(Went::On(After { host_header, fields, answer }))
 }
 
-/// Another target, which rules have written or put in normal form.
-fn aim(request: &mut Request, target: &str) {
+/// Another target, which rules have written or put in normal form. The edge's own path is nobody's to reach that way.
+fn aim(request: &mut Request, target: &str) -> Result<(), Failure> {
+    if reserved::is_reserved(target.split('?').next().unwrap_or_default()) {
+        return Err(Failure::NoReserved);
+    }
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.path_and_query = uri::PathAndQuery::try_from(target).ok().or(parts.path_and_query);
     *request.uri_mut() = uri::Uri::from_parts(parts).unwrap_or_default();
+    Ok(())
 }
 
 fn redirect(status: u16, location: HeaderValue) -> Response {

@@ -8,7 +8,7 @@ use poterne_model::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Answer, definition, definition::Unobeyed};
+use crate::{AddressList, Answer, definition, definition::Unobeyed};
 
 fn ruleset(phase: Phase, rules: &Value) -> Ruleset {
     let rules = RuleDraft::read_list(&At::body(&json!({ "rules": rules })), phase, Kind::Zone).unwrap().unwrap();
@@ -27,7 +27,7 @@ fn rule(action: &str, expression: &str, parameters: Value) -> Value {
 
 fn program(rulesets: &[(Phase, Value)]) -> Program {
     let rulesets: Vec<Ruleset> = rulesets.iter().map(|(phase, rules)| ruleset(*phase, rules)).collect();
-    compiled(&ZoneRules::of(UrlNormalization::default(), &rulesets))
+    compiled(&ZoneRules::of(UrlNormalization::default(), &rulesets, Vec::new()))
 }
 
 fn compiled(rules: &ZoneRules) -> Program {
@@ -179,7 +179,7 @@ fn the_scope_of_normalization_says_what_the_origin_gets() {
         let normalization = UrlNormalization::read(&At::body(&json!({ "type": kind, "scope": scope }))).unwrap();
         let block =
             ruleset(Phase::FirewallCustom, &json!([{ "action": "block", "expression": "http.request.uri.path eq \"/admin\"" }]));
-        compiled(&ZoneRules::of(normalization, &[block]))
+        compiled(&ZoneRules::of(normalization, &[block], Vec::new()))
     };
     let (both, incoming) = (of("both", "cloudflare"), of("incoming", "rfc3986"));
     for path in ["/%61dmin", "/x/../admin", "/./admin"] {
@@ -359,4 +359,35 @@ fn whatever_is_saved_is_read_and_what_is_not_obeyed_says_why() {
     ] {
         assert_eq!(read(phase, rule).unwrap_err().pointer, pointer);
     }
+}
+
+#[test]
+fn rules_look_into_lists_of_addresses_as_far_as_there_is_room() {
+    let rules = ruleset(
+        Phase::FirewallCustom,
+        &json!([
+            rule("skip", "ip.src in $offices", json!({ "ruleset": "current" })),
+            { "action": "block", "expression": "ip.src in $bad or http.host in $hosts" },
+            { "action": "block", "expression": "ip.src in $bad", "enabled": false },
+            { "action": "block", "expression": "not ip.src in $bad" },
+        ]),
+    );
+    let asked_for = ZoneRules::lists_of(std::slice::from_ref(&rules));
+    assert_eq!(asked_for.iter().map(String::as_str).collect::<Vec<_>>(), ["bad", "hosts", "offices"]);
+    let list = |name: &str, networks: &[&str]| AddressList {
+        name: name.into(),
+        networks: networks.iter().map(|network| network.parse().unwrap()).collect(),
+    };
+    let of = |lists| ZoneRules::of(UrlNormalization::default(), std::slice::from_ref(&rules), lists);
+    assert_eq!(of(Vec::new()).rules, [], "nobody is blocked for want of a list");
+    let known = of(vec![list("offices", &["198.51.100.0/24"]), list("bad", &["192.0.2.0/24", "2001:db8::/32"])]);
+    assert_eq!(known.rules.len(), 2, "a list of hosts is none of addresses");
+    assert!(matches!(asked(&compiled(&known), "/", ""), Outcome::Goes(_)), "the visitor is in the list");
+    let known = of(vec![list("offices", &["192.0.2.7/32"]), list("bad", &[])]);
+    assert!(matches!(asked(&compiled(&known), "/", ""), Outcome::Goes(_)), "skipped");
+    let known = of(vec![list("bad", &["203.0.113.0/24"])]);
+    assert!(matches!(asked(&compiled(&known), "/", ""), Outcome::Blocked { .. }));
+    let mut huge = list("bad", &["203.0.113.0/24"]);
+    huge.networks = vec![huge.networks[0]; definition::NETWORKS_MAX + 1];
+    assert_eq!(of(vec![huge]), ZoneRules::default());
 }

@@ -53,6 +53,9 @@ async fn paths_are_put_in_normal_form_without_any_rule() {
         assert!(edge.get("site.test", asked).await.starts_with("HTTP/1.1 200 "), "{asked}");
         assert_eq!(seen(&edge).1, sent);
     }
+    for asked in ["/a/../cdn-cgi/trace", "//cdn-cgi/x"] {
+        assert!(edge.get("site.test", asked).await.starts_with("HTTP/1.1 404 "), "{asked}");
+    }
     for asked in ["/100%", "/a%00"] {
         assert!(edge.get("site.test", asked).await.starts_with("HTTP/1.1 400 "), "{asked}");
         assert!(edge.pretend.last.lock().unwrap().is_none());
@@ -63,7 +66,7 @@ async fn paths_are_put_in_normal_form_without_any_rule() {
 async fn the_origin_may_want_the_path_as_it_came() {
     let normalization = UrlNormalization { scope: NormalizationScope::Incoming, ..UrlNormalization::default() };
     let block = (Phase::FirewallCustom, "http.request.uri.path eq \"/admin\"", Act::Block(None));
-    let edge = ruled_in(1, ZoneRules { normalization, rules: definitions(vec![block]) });
+    let edge = ruled_in(1, ZoneRules { normalization, rules: definitions(vec![block]), ..ZoneRules::default() });
     edge.get("site.test", "/x/..//a").await;
     assert_eq!(seen(&edge).1, "/x/..//a");
     assert!(edge.get("site.test", "/x/..//admin").await.starts_with("HTTP/1.1 403 "));
