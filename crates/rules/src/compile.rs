@@ -64,7 +64,7 @@ pub(crate) fn condition(text: &str, moment: Moment, lists: &Lists) -> Parsed<(Te
     let mut compiler = Compiler::begin(text, moment, lists)?;
     let operand = compiler.expression()?;
     compiler.end()?;
-    let (test, each) = compiler.into_test(operand)?;
+    let (test, each) = compiler.as_condition(operand)?;
     match each {
         Some(_) => compiler.scan.wrong(0, "this is true or false for each item of a list: write any(…) or all(…) around it"),
         None => Ok((test, compiler.lacking, compiler.regexes)),
@@ -194,12 +194,12 @@ impl<'t> Compiler<'t> {
             return Ok(first);
         }
         let at = first.at;
-        let (test, mut each) = self.into_test(first)?;
+        let (test, mut each) = self.as_condition(first)?;
         let mut parts = vec![test];
         loop {
             let next = operand(self)?;
             let from = next.at;
-            let (test, of) = self.into_test(next)?;
+            let (test, of) = self.as_condition(next)?;
             if each != of {
                 return self.scan.wrong(from, "what is said of each item of a list goes together with what is said of the same list alone: write any(…) or all(…) around each");
             }
@@ -224,7 +224,7 @@ impl<'t> Compiler<'t> {
         let at = self.scan.at;
         if self.scan.eat_word("not") || self.scan.eat("!") {
             let inner = self.deeper(Self::unary)?;
-            let (test, each) = self.into_test(inner)?;
+            let (test, each) = self.as_condition(inner)?;
             return Ok(Operand { at, what: What::Test(Test::Not(Box::new(test)), each) });
         }
         if self.scan.eat("(") {
@@ -236,7 +236,7 @@ impl<'t> Compiler<'t> {
     }
 
     /// As a condition; with the list of whose items it is one.
-    fn into_test(&self, operand: Operand) -> Parsed<(Test, Option<String>)> {
+    fn as_condition(&self, operand: Operand) -> Parsed<(Test, Option<String>)> {
         let argument = match operand.what {
             What::Test(test, each) => return Ok((test, each)),
             What::Term(argument) => argument,
@@ -281,7 +281,7 @@ impl<'t> Compiler<'t> {
                 self.scan.skip();
                 if self.scan.eat("(") {
                     let inner = self.deeper(Self::expression)?;
-                    let (test, each) = self.into_test(inner)?;
+                    let (test, each) = self.as_condition(inner)?;
                     self.scan.expect(")", &format!("at the end of {word}(…)"))?;
                     if each.is_none() {
                         return self

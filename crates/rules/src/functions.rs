@@ -359,10 +359,10 @@ fn looked_up(text: &[u8], path: &[Step]) -> Option<serde_json::Value> {
 /// A message, a separator of so many bytes, ten digits of time, `-`, and a MAC in base64 over message and time (edge-behaviour §4.5).
 /// None: it is not of that form.
 fn is_timed_hmac_valid(key: &hmac::Key, text: &[u8], ttl_secs: i64, now: i64, separator: usize, url_safe: bool) -> Option<bool> {
-    // The MAC may have `-` in it where it is URL-safe: the time is what stands 10 digits before the first `-` that has them.
-    let dash = memchr::memchr_iter(b'-', text)
+    // The message and a URL-safe MAC may have `-` in them: meant is the last that stands between ten digits and what may be a MAC.
+    let mut dashes = memchr::memchr_iter(b'-', text)
         .filter(|at| *at >= 10 + separator && text[at - 10..*at].iter().all(u8::is_ascii_digit) && text.len() - at > 43);
-    let dash = dash.last()?;
+    let dash = dashes.next_back()?;
     let (message, time, mac) = (&text[..dash - 10 - separator], &text[dash - 10..dash], &text[dash + 1..]);
     let mac = if url_safe { URL_SAFE.decode(mac).ok()? } else { STANDARD.decode(&*url::percent_decoded(mac)).ok()? };
     let made_at: i64 = std::str::from_utf8(time).ok()?.parse().ok()?;
@@ -397,7 +397,7 @@ mod tests {
     fn tokens_are_valid_for_their_time() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
         let mac = hmac::sign(&key, b"/file.zip1800000000");
-        let (standard, safe) = (general_purpose::STANDARD.encode(&mac), general_purpose::URL_SAFE_NO_PAD.encode(&mac));
+        let (standard, safe) = (general_purpose::STANDARD.encode(mac), general_purpose::URL_SAFE_NO_PAD.encode(mac));
         let token = format!("/file.zip?v=1800000000-{}", standard.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"));
         let is = |token: &str, now, url_safe| is_timed_hmac_valid(&key, token.as_bytes(), 100, now, 3, url_safe).unwrap_or(false);
         assert!(is(&token, 1_800_000_050, false));

@@ -123,7 +123,7 @@ fn push_escape(out: &mut Vec<u8>, byte: u8) {
 
 /// A rule's path as it may stand in a target: whatever has no place there is escaped; escapes stay.
 pub(crate) fn path_of(text: &[u8]) -> String {
-    written(text, |byte| is_path_byte(byte))
+    written(text, is_path_byte)
 }
 
 /// A rule's query, likewise (RFC 3986 §3.4); browsers send `|`, `[` and the like raw, and they stay.

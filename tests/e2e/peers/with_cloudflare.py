@@ -229,18 +229,19 @@ def rules():
         "action_parameters": {"from_value": {"status_code": 301, "target_url": target, "preserve_query_string": True}},
     }
     made = phases.update("http_request_dynamic_redirect", zone_id=zone, rules=[redirect])
-    same((made.kind, made.version, made.rules[0].ref, made.rules[0].action), ("zone", "1", "moved", "redirect"))
+    # The SDK hands rulesets on as they came.
+    rule = made["rules"][0]
+    same((made["kind"], made["version"], rule["ref"], rule["action"]), ("zone", "1", "moved", "redirect"))
     same(visit("/moved/HERE?a=1"), (301, "https://example.com/moved/here?a=1"))
     block = {"action": "block", "expression": 'http.request.uri.path wildcard "/private/*"'}
     firewall = phases.update("http_request_firewall_custom", zone_id=zone, rules=[block])
     same(visit("/PRIVATE/x")[0], 403)
     with refused(cloudflare.BadRequestError, 400, 20127):
         phases.update("http_request_firewall_custom", zone_id=zone, rules=[{**block, "expression": "http.hst eq 1"}])
-    SDK.rulesets.rules.edit(
-        firewall.rules[0].id, ruleset_id=firewall.id, zone_id=zone, **block, enabled=False
-    )
+    blocks = firewall["rules"][0]["id"]
+    SDK.rulesets.rules.edit(blocks, ruleset_id=firewall["id"], zone_id=zone, **block, enabled=False)
     same(visit("/private/x")[0], 530)
-    SDK.rulesets.delete(made.id, zone_id=zone)
+    SDK.rulesets.delete(made["id"], zone_id=zone)
     same(visit("/moved/HERE")[0], 530)
 
 

@@ -53,10 +53,13 @@ fn rules_act_when_they_are_saved(kind: Kind) {
     assert_eq!((ask("/old/hello", &[]).status, ask("/old/hello", &[]).text().as_str()), (200, "Hello, world\n"));
     assert_eq!(ask("/old/../%6Fld//hello", &["--path-as-is"]).status, 200, "rules see the normal form, and so does the service");
 
-    put("http_request_origin", &rule("route", "true", json!({ "host_header": "inner.test" })));
+    // The agent's ingress rules see the name that the rule gives.
+    node.route("inner.poterne.localhost", &nginx.url);
+    put("http_request_origin", &rule("route", "true", json!({ "host_header": "inner.poterne.localhost" })));
+    eventually("the agent knows the name", || ask("/host", &[]).status == 200);
     let fields = json!({ "headers": { "X-Forwarded-Proto": { "operation": "set", "expression": "http.request.headers[\"x-kind\"][0]" } } });
     put("http_request_late_transform", &rule("rewrite", "true", fields));
-    assert_eq!(ask("/host", &["-H", "X-Kind: gopher"]).text(), "inner.test|gopher|127.0.0.1");
+    assert_eq!(ask("/host", &["-H", "X-Kind: gopher"]).text(), "inner.poterne.localhost|gopher|127.0.0.1");
 
     let fields = json!({ "headers": {
         "X-Status": { "operation": "set", "expression": "http.response.code" }, "Last-Modified": { "operation": "remove" } } });
