@@ -134,6 +134,10 @@ pub const SOCKET: &str = "admin.sock";
 pub const CA: &str = "ca.pem";
 /// The visitors' authority alone: what a browser should import.
 pub const VISITORS_CA: &str = "visitors-ca.pem";
+/// The authority that vouches for the edge towards origins: what an origin lets in.
+pub const ORIGIN_PULL_CA: &str = "origin-pull-ca.pem";
+/// The authority that vouches for origins.
+pub const ORIGIN_CA: &str = "origin-ca.pem";
 /// The snapshot's directory.
 pub const SNAPSHOT: &str = "snapshot";
 

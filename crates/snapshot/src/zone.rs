@@ -208,7 +208,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use poterne_dns_wire::{Record, RecordSets};
-    use poterne_model::{AccountId, TunnelId, ZoneId, ZoneStatus, name, setting::OriginSettings};
+    use poterne_model::{
+        AccountId, TunnelId, ZoneId, ZoneStatus, name,
+        setting::{EdgeSettings, OriginSettings},
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -221,7 +224,8 @@ mod tests {
             status: ZoneStatus::Active,
             dns: None,
             origin: OriginSettings::default(),
-            http3: true,
+            edge: EdgeSettings::default(),
+            client: None,
         })
     }
 

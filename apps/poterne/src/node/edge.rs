@@ -29,10 +29,10 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use super::quic::QuicConfigs;
+use super::{origin_pulls::OriginPulls, quic::QuicConfigs};
 use crate::{
     config::Config,
-    trust::{AgentCertificate, is_agent_name},
+    trust::{AgentCertificate, Trust, is_agent_name},
 };
 
 /// How long a visitor's TLS handshake may take.
@@ -151,15 +151,30 @@ fn files() -> u64 {
 }
 
 /// The way straight to origins.
-pub(super) fn origins(guard: Guard, resolver: Resolver, metrics: &Metrics) -> anyhow::Result<Arc<Origins>> {
-    let roots = poterne_edge_upstream::web_roots();
+pub(super) fn origins(
+    guard: Guard,
+    resolver: Resolver,
+    snapshot: &SnapshotHandle,
+    trust: &Trust,
+    metrics: &Metrics,
+) -> anyhow::Result<Arc<Origins>> {
+    let mut roots = poterne_edge_upstream::web_roots();
     if roots.is_empty() {
         tracing::warn!(
             "this machine knows no certificate authority: zones in mode strict are answered 526; install ca-certificates"
         );
     }
+    roots.add(trust.origin_ca.certificate().clone()).context("the authority for origins")?;
     let settings = poterne_edge_upstream::Settings::for_files(files());
-    Ok(Arc::new(Origins::new(settings, roots, guard, Some(resolver), metrics)?))
+    let pulls = OriginPulls::new(snapshot.clone(), Arc::clone(&trust.origin_pull_ca), trust.node_key.clone());
+    let snapshot = snapshot.clone();
+    let is_revoked = move |serial: &[u8]| {
+        let snapshot = snapshot.load();
+        let revoked = &snapshot.node().revoked_origin_certificates;
+        revoked.binary_search_by(|known| known.as_slice().cmp(serial)).is_ok()
+    };
+    let origins = Origins::new(settings, roots, guard, Some(resolver), metrics)?;
+    Ok(Arc::new(origins.identified_by(Arc::new(pulls)).revoking(Arc::new(is_revoked))))
 }
 
 /// Closes connections to origins that nobody uses, until told to stop.

@@ -18,7 +18,7 @@ use std::{
 use anyhow::Context as _;
 use axum::{Router, extract::ConnectInfo};
 use poterne_control_api::ClientIp;
-use poterne_control_app::{App, Trouble};
+use poterne_control_app::{App, OriginAuthorities, Trouble};
 use poterne_control_courier::{Courier, Mailer, webhook};
 use poterne_control_notary::Notary;
 use poterne_control_publish::Publisher;
@@ -50,6 +50,7 @@ use crate::{
 mod agents;
 mod dns;
 mod edge;
+mod origin_pulls;
 mod quic;
 
 /// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
@@ -159,10 +160,15 @@ impl Node {
             nameservers: config.dns.nameservers.clone(),
             // Control's own: the publisher puts it in.
             cookie_secrets: Vec::new(),
+            revoked_origin_certificates: Vec::new(),
         };
         let publisher =
             Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
         app.tell_in(&metrics);
+        app.certify_origins_by(OriginAuthorities {
+            origins: Arc::clone(&trust.origin_ca),
+            pulls: Arc::clone(&trust.origin_pull_ca),
+        });
         app.wait_for(publisher.live());
         app.ask_agents(Arc::new(agents::Connected(gateway.clone())));
         background.spawn(record(app.clone(), control.events, stop.clone()));
@@ -191,7 +197,7 @@ impl Node {
             node_key: &trust.node_key,
             instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
             api: api.clone(),
-            origins: edge::origins(reaches.clone(), resolves, &metrics)?,
+            origins: edge::origins(reaches.clone(), resolves, &snapshot, &trust, &metrics)?,
             metrics: &metrics,
         })?;
         background.spawn(edge::sweep(Arc::clone(&edge), stop.clone()));

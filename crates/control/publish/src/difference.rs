@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use poterne_feed::Key;
-use poterne_model::{ZoneId, setting::OriginSettings};
+use poterne_model::{
+    ZoneId,
+    setting::{EdgeSettings, OriginSettings},
+};
 use poterne_snapshot::{Chunk, ChunkKey, Snapshot, ZoneHead};
 
 use crate::{path::Path, world::World};
@@ -166,7 +169,11 @@ fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, cha
         head
     };
     // What the edge alone obeys is nothing to a name server.
-    let in_dns = |head: &ZoneHead| ZoneHead { origin: OriginSettings::default(), ..head.clone() };
+    let in_dns = |head: &ZoneHead| {
+        // Which protocols the edges speak is told by HTTPS records (RFC 9460).
+        let edge = EdgeSettings { http2: head.edge.http2, http3: head.edge.http3, ..EdgeSettings::default() };
+        ZoneHead { origin: OriginSettings::default(), edge, client: None, ..head.clone() }
+    };
     // Of a copy it is the other server's.
     let given = wanted.dns.as_ref().map(|dns| dns.serial).filter(|serial| *serial != 0);
     if !names_changed && in_force.is_some_and(|head| *head == with(given.or(before).unwrap_or_default())) {
@@ -217,7 +224,16 @@ mod tests {
             keys: None,
         };
         let (apex, status) = (poterne_model::Name::parse("example.com").unwrap(), poterne_model::ZoneStatus::Active);
-        let in_force = ZoneHead { id, account, apex, status, dns: Some(dns), origin: OriginSettings::default(), http3: true };
+        let in_force = ZoneHead {
+            id,
+            account,
+            apex,
+            status,
+            dns: Some(dns),
+            origin: OriginSettings::default(),
+            edge: EdgeSettings::default(),
+            client: None,
+        };
         let mut wanted = in_force.clone();
         if let Some(dns) = &mut wanted.dns {
             dns.serial = 0;
@@ -226,6 +242,11 @@ mod tests {
         wanted.origin.read_timeout_secs = 6000;
         let serial = |names_changed| head(&wanted, Some(&in_force), names_changed, 50).unwrap().dns.unwrap().serial;
         assert_eq!((serial(false), serial(true)), (41, 50));
+        wanted.edge = EdgeSettings { always_use_https: true, ..EdgeSettings::default() };
+        let serial = |wanted: &ZoneHead| head(wanted, Some(&in_force), false, 50).unwrap().dns.unwrap().serial;
+        assert_eq!(serial(&wanted), 41);
+        wanted.edge.http2 = false;
+        assert_eq!(serial(&wanted), 50, "the name server answers otherwise");
     }
 
     #[test]

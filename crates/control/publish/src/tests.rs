@@ -28,6 +28,7 @@ use crate::Publisher;
 mod certificates;
 mod challenges;
 mod cookies;
+mod edge;
 mod signed;
 
 const OPERATOR: Caller = Caller::Operator;

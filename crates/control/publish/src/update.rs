@@ -37,6 +37,10 @@ impl World {
             self.node.cookie_secrets = secrets;
             keys.insert(ChunkKey::Node);
         }
+        if let Some(revoked) = news.revoked {
+            self.node.revoked_origin_certificates = revoked;
+            keys.insert(ChunkKey::Node);
+        }
         keys.extend(news.accounts.iter().map(|(id, _)| ChunkKey::Account(*id)));
         for (id, account) in news.accounts {
             match account {

@@ -43,6 +43,9 @@ pub enum Failure {
     /// `/cdn-cgi/` has nothing there. Culprit: the visitor.
     #[error("no such reserved path")]
     NoReserved,
+    /// The zone has WebSockets switched off. Culprit: the visitor, who is told.
+    #[error("the zone's setting \"websockets\" is off")]
+    WebSocketsOff,
     /// The upstream says so.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -105,6 +108,7 @@ impl Failure {
             Self::BrokenChain => (403, 1000, Owner),
             Self::Loop => (508, 1000, Owner),
             Self::NoReserved => (404, 404, Visitor),
+            Self::WebSocketsOff => (403, 403, Visitor),
             Self::UnknownTunnel(_) => (530, 1016, Owner),
             Self::InvalidResponse(_) => (520, 520, LocalService),
             Self::Upstream(error) => match error {

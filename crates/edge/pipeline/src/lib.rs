@@ -6,9 +6,11 @@
 //!                                         ├─ management  agents' own service, by whoever's token opens it
 //!                                         ├─ reserved ─ /cdn-cgi/ is the edge's own
 //!                                         ├─ route ──── snapshot: host → tunnel or origin, or why not
-//!                                         ├─ request ── fields the origin should and should not see
+//!                                         │             (secure: or to HTTPS first)
+//!                                         ├─ request ── fields the origin should and should not see (visitor: who asks)
 //!                                         ├─ upstream ─ the tunnel, or straight to the origin
-//!                                         └─ response ─ fields the visitor should and should not see
+//!                                         ├─ response ─ fields the visitor should and should not see
+//!                                         └─ secure ─── what browsers are to keep in mind
 //!                  anything that fails → errors (one place: code, status, page, gRPC)
 //! ```
 //!
@@ -29,6 +31,8 @@ mod request;
 mod reserved;
 mod response;
 mod route;
+mod secure;
+mod visitor;
 
 pub use errors::Failure;
 pub use pipeline::{NodeFuture, NodeService, Pipeline, Settings};

@@ -171,6 +171,10 @@ fn words(failure: &Failure, language: Language) -> (&'static str, &'static str) 
             ("There is nothing here", "Addresses under /cdn-cgi/ belong to the edge."),
             ("Il n'y a rien ici", "Les adresses sous /cdn-cgi/ appartiennent au serveur de périphérie."),
         ),
+        Failure::WebSocketsOff => (
+            ("WebSockets are switched off for this site", "If it is yours, turn on its zone's setting \"websockets\"."),
+            ("Les WebSockets sont désactivés pour ce site", "S'il est à vous, activez le réglage « websockets » de sa zone."),
+        ),
         Failure::InvalidResponse(_) | Failure::Upstream(UpstreamError::Protocol(_)) => (
             (
                 "The site's server gave an answer that makes no sense",
@@ -564,7 +568,9 @@ mod tests {
         for refusal in [Refusal::Slow, Refusal::Method, Refusal::HeadTooLarge, Refusal::Malformed("x")] {
             assert!(words(&Failure::Refused(refusal), Language::English).0.is_ascii());
         }
-        for failure in [Failure::NoZone, Failure::Loop, Failure::BadHost, Failure::NoReserved, no_connector()] {
+        for failure in
+            [Failure::NoZone, Failure::Loop, Failure::WebSocketsOff, Failure::BadHost, Failure::NoReserved, no_connector()]
+        {
             assert!(words(&failure, Language::English).0.is_ascii());
         }
     }

@@ -26,6 +26,7 @@ use crate::{
     ray::{RayId, Site},
     request, reserved, response,
     route::{self, Of, Route, Routed, Way},
+    secure, visitor,
 };
 
 /// What the operator chose.
@@ -132,7 +133,7 @@ impl<T: Tunnels> Pipeline<T> {
             let node = self.dns_of(request).or(self.node.as_ref()).ok_or(Failure::NoHost)?;
             return Ok(Next::Node(Arc::clone(node)));
         }
-        let routed = match route::route(&snapshot, host, visitor.connection) {
+        let routed = match route::route(&snapshot, host, visitor.connection, request.uri().path()) {
             Err(failure @ (Failure::NoZone | Failure::NoHost | Failure::ZonePending)) => {
                 let is_server = snapshot.node().nameservers.iter().any(|name| name.as_str() == &*host.name);
                 let dns = self.dns_of(request).filter(|_| is_server).ok_or(failure)?;
@@ -148,8 +149,11 @@ impl<T: Tunnels> Pipeline<T> {
             return Err(Failure::Loop);
         }
         Ok(match routed {
+            Routed::To(route) if !route.edge.websockets && request.extensions().get() == Some(&Kind::WebSocket) => {
+                return Err(Failure::WebSocketsOff);
+            }
             Routed::To(route) => Next::Route(route),
-            Routed::InClear => Next::Answer(reserved::to_clear(&host.name, request.uri())),
+            Routed::Elsewhere(to) => Next::Answer(secure::redirect(to, &host.name, request.uri())),
         })
     }
 
@@ -179,7 +183,7 @@ impl<T: Tunnels> Handler for Pipeline<T> {
             request.extensions().get::<Arc<Connection>>().cloned().expect("edge/http gives each request its connection");
         let kind = request.extensions().get::<Kind>().copied().unwrap_or(Kind::Http);
         let asked = Asked::of(request.headers());
-        let restored = request::visitor(request.headers(), connection.peer.ip(), &self.trusted_proxies);
+        let restored = visitor::restored(request.headers(), connection.peer.ip(), &self.trusted_proxies);
         let visitor = Visitor { connection: &connection, restored };
 
         let (parts, body) = request.into_parts();
@@ -205,8 +209,8 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
         let Host { name, value, .. } = host;
         let offer = connection.offers_http3.then(|| response::http3_offer(&value));
-        let Route { way, of } = route;
-        request::prepare(&mut request, value, &connection, restored, &ray, &self.loop_token);
+        let Route { way, of, edge } = route;
+        request::prepare(&mut request, value, &connection, restored, &edge, &ray, &self.loop_token);
 
         let sent = match way {
             Way::Tunnel(tunnel) => self.tunnels.send(tunnel, request).await,
@@ -224,6 +228,7 @@ impl<T: Tunnels> Handler for Pipeline<T> {
             }
             Err(failure) => self.fail(&failure, &ray, &name, &visitor.text(), Some(&of), &asked.fields()),
         };
+        secure::finish(answer.headers_mut(), &edge, connection.scheme);
         if let Some(offer) = offer {
             answer.headers_mut().insert(header::ALT_SVC, offer);
         }

@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use poterne_edge_http::{Connection, Scheme};
+use poterne_edge_http::Connection;
 use poterne_edge_upstream::{OriginRoute, Place, TunnelRoute, leg};
-use poterne_model::{AccountId, TunnelId, ZoneId, setting::SslMode};
+use poterne_model::{AccountId, TunnelId, ZoneId, setting::EdgeSettings};
 use poterne_snapshot::{Lookup, Snapshot, Target, ZoneHead};
 
-use crate::{errors::Failure, name::Host};
+use crate::{
+    errors::Failure,
+    name::Host,
+    secure::{self, Elsewhere},
+};
 
 /// What becomes of a request for a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Routed {
     /// It goes on.
     To(Route),
-    /// The zone is served in clear alone, and the visitor came over TLS.
-    InClear,
+    /// The visitor is sent elsewhere first.
+    Elsewhere(Elsewhere),
 }
 
 /// Where a host leads, and what every line about it says.
@@ -23,6 +27,8 @@ pub(crate) enum Routed {
 pub(crate) struct Route {
     pub(crate) way: Way,
     pub(crate) of: Of,
+    /// What its zone says of visitors; the default where it is no zone's.
+    pub(crate) edge: EdgeSettings,
 }
 
 /// How.
@@ -46,14 +52,14 @@ pub(crate) struct Of {
 
 impl Route {
     /// Through a tunnel.
-    pub(crate) fn through(tunnel: TunnelRoute, quick: bool) -> Self {
+    pub(crate) fn through(tunnel: TunnelRoute, quick: bool, edge: EdgeSettings) -> Self {
         let TunnelRoute { tunnel: id, zone, account, .. } = tunnel;
-        Self { way: Way::Tunnel(tunnel), of: Of { zone, account, tunnel: Some(id), quick } }
+        Self { way: Way::Tunnel(tunnel), of: Of { zone, account, tunnel: Some(id), quick }, edge }
     }
 }
 
 /// Asks the snapshot. Holds nothing of it.
-pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection) -> Result<Routed, Failure> {
+pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection, path: &str) -> Result<Routed, Failure> {
     let (zone, target) = match snapshot.route(&host.name) {
         Lookup::Route { zone, target } => (zone, target),
         Lookup::ZoneNotServing(_) => return Err(Failure::ZonePending),
@@ -70,8 +76,8 @@ pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection) -
             return Err(Failure::Misdirected);
         }
     }
-    if zone.origin.ssl == SslMode::Off && connection.scheme == Scheme::Https {
-        return Ok(Routed::InClear);
+    if let Some(elsewhere) = secure::elsewhere(zone, connection.scheme, path) {
+        return Ok(Routed::Elsewhere(elsewhere));
     }
     let tunnel = match target {
         Target::Tunnel(tunnel) => tunnel,
@@ -87,7 +93,7 @@ pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection) -
         return Err(Failure::UnknownTunnel(tunnel));
     };
     let tunnel = TunnelRoute { tunnel, zone: Some(zone.id), account: zone.account, connector: None };
-    Ok(Routed::To(Route::through(tunnel, chunk.quick)))
+    Ok(Routed::To(Route::through(tunnel, chunk.quick, zone.edge)))
 }
 
 fn straight(zone: &ZoneHead, host: &Host, connection: &Connection, place: Place) -> Route {
@@ -100,7 +106,9 @@ fn straight(zone: &ZoneHead, host: &Host, connection: &Connection, place: Place)
         place,
         leg: leg(zone.origin.ssl, connection.scheme, port),
         http2: zone.origin.http2,
+        identifies: zone.origin.identifies,
         read_timeout: Duration::from_secs(zone.origin.read_timeout_secs.into()),
     }));
-    Route { way, of: Of { zone: Some(zone.id), account: zone.account, tunnel: None, quick: false } }
+    let of = Of { zone: Some(zone.id), account: zone.account, tunnel: None, quick: false };
+    Route { way, of, edge: zone.edge }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use poterne_edge_http::Protocol;
+use poterne_model::setting::{EdgeSettings, TlsVersions};
 use rustls::{
     ServerConfig,
     server::{ClientHello, ResolvesServerCert},
@@ -15,7 +16,10 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 
-use crate::{Certificates, challenge};
+use crate::{
+    Certificates, challenge,
+    versions::{Visitors, with_resolver},
+};
 
 /// Whom a name means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +71,7 @@ type Classify = dyn Fn(Option<&str>) -> Class + Send + Sync;
 /// Does handshakes.
 pub struct Acceptor {
     certificates: Arc<Certificates>,
-    visitors: Arc<ServerConfig>,
+    visitors: Visitors,
     agents: Option<Arc<ServerConfig>>,
     classify: Box<Classify>,
     timeout: Duration,
@@ -81,13 +85,13 @@ impl Acceptor {
         classify: impl Fn(Option<&str>) -> Class + Send + Sync + 'static,
         timeout: Duration,
     ) -> Self {
-        let visitors = visitors(Arc::clone(&certificates));
+        let visitors = Visitors::new(&certificates);
         Self { certificates, visitors, agents, classify: Box::new(classify), timeout }
     }
 
     /// What makes sessions resumable, of both transports.
     pub(crate) fn ticketer(&self) -> Arc<dyn rustls::server::ProducesTickets> {
-        self.visitors.ticketer.clone()
+        self.visitors.ticketer()
     }
 
     /// One handshake.
@@ -112,7 +116,11 @@ impl Acceptor {
         let class = (self.classify)(sni.as_deref());
         let config = match (&self.agents, class) {
             (Some(agents), Class::Agent) => agents.clone(),
-            _ => self.visitors.clone(),
+            (_, Class::Visitor) => {
+                // Whoever asks for no name gets no certificate, whatever is agreed on.
+                self.visitors.of(&sni.as_deref().map_or_else(EdgeSettings::default, |name| self.certificates.settings(name)))
+            }
+            _ => self.visitors.of(&EdgeSettings::default()),
         };
         let stream = start.into_stream(config).await?;
         let protocol = match stream.get_ref().1.alpn_protocol() {
@@ -134,7 +142,7 @@ impl Acceptor {
         sni: Option<&str>,
     ) -> io::Result<Accepted<IO>> {
         let key = sni.and_then(|name| self.certificates.challenge(name, SystemTime::now()));
-        let config = Arc::new(with_resolver(Arc::new(Only(key)), vec![challenge::PROTOCOL.to_vec()]));
+        let config = Arc::new(with_resolver(Arc::new(Only(key)), TlsVersions::Both, vec![challenge::PROTOCOL.to_vec()]));
         let mut stream = start.into_stream(config).await?;
         // It has what it wants: whether it hears the goodbye is its own affair.
         let _ = stream.shutdown().await;
@@ -150,27 +158,6 @@ impl ResolvesServerCert for Only {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.clone()
     }
-}
-
-fn visitors(certificates: Arc<Certificates>) -> Arc<ServerConfig> {
-    let mut config = with_resolver(certificates, vec![b"h2".to_vec(), b"http/1.1".to_vec()]);
-    match rustls::crypto::aws_lc_rs::Ticketer::new() {
-        // Without tickets, visitors only pay a whole handshake each time.
-        Ok(ticketer) => config.ticketer = ticketer,
-        Err(error) => tracing::warn!(%error, "TLS sessions cannot be resumed: no randomness for tickets"),
-    }
-    Arc::new(config)
-}
-
-fn with_resolver(certificates: Arc<dyn ResolvesServerCert>, protocols: Vec<Vec<u8>>) -> ServerConfig {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .expect("the provider has suites for both versions")
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = protocols;
-    config
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use poterne_model::{CertificatePackId, Name};
+use poterne_model::{CertificatePackId, Name, setting::EdgeSettings};
 use poterne_snapshot::{CertificateChunk, Lookup, Snapshot, SnapshotHandle};
 use rustls::{
     crypto::CryptoProvider,
@@ -168,12 +168,17 @@ impl Certificates {
         Some(made.key.clone())
     }
 
-    /// Whether visitors of this name may come by HTTP/3: its zone says so, or it is no zone's.
-    pub fn takes_http3(&self, name: &str) -> bool {
+    /// What the zone of a name in lower case says of its visitors; the default where it is no zone's.
+    pub fn settings(&self, name: &str) -> EdgeSettings {
         match self.snapshot.load().route(name) {
-            Lookup::Route { zone, .. } | Lookup::NoHost(zone) | Lookup::ZoneNotServing(zone) => zone.http3,
-            Lookup::NoZone => true,
+            Lookup::Route { zone, .. } | Lookup::NoHost(zone) | Lookup::ZoneNotServing(zone) => zone.edge,
+            Lookup::NoZone => EdgeSettings::default(),
         }
+    }
+
+    /// Whether visitors of this name may come by HTTP/3.
+    pub fn takes_http3(&self, name: &str) -> bool {
+        self.settings(name).http3
     }
 
     /// What proves a name to an authority (RFC 8737): a certificate that says nothing but that it was asked for. None: no authority is being
