@@ -10,15 +10,17 @@
 //!                                         ├─ request ── fields the origin should and should not see (visitor: who asks)
 //!                                         ├─ upstream ─ the tunnel, or straight to the origin
 //!                                         ├─ response ─ fields the visitor should and should not see
+//!                                         ├─ compress ─ the same in fewer octets
 //!                                         └─ secure ─── what browsers are to keep in mind
 //!                  anything that fails → errors (one place: code, status, page, gRPC)
 //! ```
 //!
 //! A stage is a function over heads in a module of its own; it knows neither its neighbours nor its place. `Pipeline::handle`
-//! alone orders them. Bodies are never looked into.
+//! alone orders them. Bodies are never looked into, but for being compressed.
 #![forbid(unsafe_code)]
 
 mod challenge;
+mod compress;
 mod errors;
 mod hop;
 mod log;

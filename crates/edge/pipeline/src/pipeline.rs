@@ -18,6 +18,7 @@ use poterne_telemetry::Metrics;
 
 use crate::{
     challenge,
+    compress::{Compression, Wish},
     errors::Failure,
     log::{self, Counters},
     management,
@@ -67,6 +68,7 @@ pub struct Pipeline<T> {
     node: Option<Arc<dyn NodeService>>,
     dns: OnceLock<Arc<dyn NodeService>>,
     counters: Counters,
+    compression: Compression,
 }
 
 /// Where a request goes after the stages that need no upstream.
@@ -102,6 +104,7 @@ impl<T: Tunnels> Pipeline<T> {
             node,
             dns: OnceLock::new(),
             counters: Counters::new(metrics),
+            compression: Compression::new(metrics),
         }
     }
 
@@ -210,6 +213,7 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         let Host { name, value, .. } = host;
         let offer = connection.offers_http3.then(|| response::http3_offer(&value));
         let Route { way, of, edge } = route;
+        let wish = of.zone.map_or(Wish::AsItIs, |_| Wish::of(&request, kind, &edge));
         request::prepare(&mut request, value, &connection, restored, &edge, &ray, &self.loop_token);
 
         let sent = match way {
@@ -220,6 +224,7 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         let mut answer = match sent.and_then(|answer| response::check(&answer, kind, version).map(|()| answer)) {
             Ok(mut answer) => {
                 response::finish(&mut answer, &ray, of.quick);
+                self.compression.apply(&mut answer, wish);
                 self.counters.answered(answer.status());
                 if let Some(method) = method {
                     log::access(&ray, &name, &method, &of, answer.status());

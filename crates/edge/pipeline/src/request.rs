@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version, header, uri};
 use poterne_edge_http::{Connection, Request, Scheme};
 use poterne_model::setting::EdgeSettings;
 
-use crate::{hop, ray::RayId, visitor::Told};
+use crate::{compress::coding, hop, ray::RayId, visitor::Told};
 
 /// Fields that [`prepare`] may add.
 const FIELDS_ADDED: usize = 12;
@@ -46,6 +46,7 @@ pub(crate) fn prepare(
     token: &HeaderValue,
 ) {
     let told = Told::of(request.headers(), connection, restored, settings);
+    let accepted = coding::told(request.headers(), settings);
     let looped = loop_value(request.headers(), token);
     let length = http_body::Body::size_hint(request.body()).exact();
     // RFC 9110 §10.1.1: nothing is expected without a body, nor by HTTP/1.0. The codec let no other expectation pass.
@@ -73,8 +74,7 @@ pub(crate) fn prepare(
     headers.insert(CDN_LOOP, looped);
     headers.insert(header::HOST, host);
     // Without one the stock agent asks for gzip by itself and unpacks the answer (tunnel-protocol §4.2).
-    // Without one the stock agent asks for gzip by itself and unpacks the answer (tunnel-protocol §4.2).
-    headers.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
+    headers.insert(header::ACCEPT_ENCODING, accepted);
     match length {
         // The codec took the length from the field, or (HTTP/2) there is no body at all.
         Some(0) => {}

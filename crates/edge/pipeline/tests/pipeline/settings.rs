@@ -1,5 +1,7 @@
 //! What a zone set, as its visitors and its origin see it.
 
+use std::io::Read as _;
+
 use poterne_model::setting::{EdgeSettings, Hsts, OriginSettings, PseudoIpv4, SslMode};
 
 use super::*;
@@ -112,4 +114,43 @@ async fn a_zone_without_websockets_says_so() {
     let answer = edge.ask(None, &request("GET", "/ws", opening)).await;
     assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("WebSockets are switched off"), "{answer}");
     assert!(edge.pretend.last.lock().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_page_comes_compressed_to_whoever_takes_it() {
+    let edge = edge();
+    let ask = async |more: &str| {
+        let mut visitor = edge.connect(None).await;
+        let text = format!("GET /html HTTP/1.0\r\nHost: site.test\r\n{more}\r\n");
+        visitor.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        visitor.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        let body = answer.split_off(end);
+        (String::from_utf8(answer).unwrap(), body, edge.pretend.last.lock().unwrap().take().unwrap().1)
+    };
+    let page = HTML.repeat(100);
+    let (head, body, asked) = ask("Accept-Encoding: gzip, deflate\r\n").await;
+    let mut whole = String::new();
+    flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut whole).unwrap();
+    assert_eq!((whole.as_str(), &asked["accept-encoding"]), (page.as_str(), &"gzip".parse().unwrap()));
+    for field in ["content-encoding: gzip\r\n", "vary: accept-encoding\r\n", "etag: W/\"a\"\r\n"] {
+        assert!(head.contains(field), "{field} in {head}");
+    }
+    assert!(!head.contains("content-length") && body.len() < 300, "{head}");
+    let (head, body, asked) = ask("Accept-Encoding: gzip, br, zstd\r\n").await;
+    assert!(head.contains("content-encoding: zstd\r\n"), "{head}");
+    assert_eq!(
+        (zstd::stream::decode_all(&body[..]).unwrap(), &asked["accept-encoding"]),
+        (page.clone().into(), &"br, gzip".parse().unwrap())
+    );
+    let (head, body, asked) = ask("").await;
+    assert_eq!((String::from_utf8(body).unwrap(), &asked["accept-encoding"]), (page.clone(), &"identity".parse().unwrap()));
+    assert!(head.contains("etag: \"a\"\r\n") && head.contains("vary: accept-encoding\r\n"), "{head}");
+    let (head, ..) = ask("Accept-Encoding: br\r\n").await;
+    assert!(head.contains("content-encoding: br\r\n"), "{head}");
+    edge.set(with(|settings| settings.brotli = false), SslMode::Full);
+    let (head, body, asked) = ask("Accept-Encoding: br\r\n").await;
+    assert!(!head.contains("content-encoding"), "{head}");
+    assert_eq!((body.len(), &asked["accept-encoding"]), (page.len(), &"identity".parse().unwrap()));
 }
