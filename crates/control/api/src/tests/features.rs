@@ -11,10 +11,17 @@ async fn what_is_only_stored_says_so() {
     let told = client.get(&format!("{zone}/poterne/features")).await;
     let of_zone = told.result().as_array().unwrap();
     assert!(of_zone.contains(&json!({ "id": "ssl", "type": "setting", "in_force": true })));
-    for (id, kind) in [("brotli", "setting"), ("http_ratelimit", "phase"), ("access_rules", "object")] {
+    for (id, kind) in [
+        ("polish", "setting"),
+        ("http_ratelimit", "phase"),
+        ("access_rules", "object"),
+        ("add_bot_protection_headers", "managed_header"),
+    ] {
         assert!(of_zone.contains(&json!({ "id": id, "type": kind, "in_force": false })), "{id}");
     }
-    assert!(of_zone.contains(&json!({ "id": "http3", "type": "setting", "in_force": true })));
+    for (id, kind) in [("http3", "setting"), ("brotli", "setting"), ("add_security_headers", "managed_header")] {
+        assert!(of_zone.contains(&json!({ "id": id, "type": kind, "in_force": true })), "{id}");
+    }
     assert!(of_zone.iter().all(|feature| feature["id"] != "http_request_redirect"), "an account's phase");
     let told = client.get(&format!("/accounts/{}/poterne/features", client.account)).await;
     let of_account = told.result().as_array().unwrap();
