@@ -1,8 +1,11 @@
 //! The everyday pair.
 
-use poterne_e2e::{Agent, Curl, Kind, Nginx, Node, eventually};
+use std::fs;
 
-columns!(pages_and_bodies);
+use poterne_e2e::{Agent, Curl, Kind, Nginx, Node, api::Api, eventually};
+use serde_json::{Value, json};
+
+columns!(pages_and_bodies, pages_come_compressed; ours alone: a_zones_settings_are_obeyed);
 
 fn pages_and_bodies(kind: Kind) {
     let dir = tempfile::tempdir().unwrap();
@@ -32,4 +35,84 @@ fn pages_and_bodies(kind: Kind) {
     eventually("the loss is noticed", || node.get("/hello").is_error(530, 1033));
     let _agent = Agent::connect(&node, kind);
     assert_eq!(node.get("/hello").status, 200);
+}
+
+fn pages_come_compressed(kind: Kind) {
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(dir.path());
+    let node = Node::leading_to(&nginx.url);
+    let _agent = Agent::connect(&node, kind);
+    let long = "Ceux qui passent par la poterne ne passent pas par la porte.\n".repeat(20_000);
+    fs::write(dir.path().join("www/long"), &long).unwrap();
+    for version in ["--http1.1", "--http2"] {
+        let ask =
+            |path, options: &[&str]| Curl::https(&node, &node.hostname, path).with(&[version, "--include"]).with(options).run();
+        for coding in ["gzip", "br", "zstd"] {
+            let accepted = format!("Accept-Encoding: {coding}");
+            let packed = ask("/long", &["--header", &accepted]);
+            assert!(packed.exit == 0 && packed.body.len() < long.len() / 20, "{coding}: {}", packed.body.len());
+            // curl unpacks by the field, with libraries that are not ours.
+            let unpacked = ask("/long", &["--header", &accepted, "--compressed"]);
+            let (head, body) =
+                unpacked.text().split_once("\r\n\r\n").map(|(head, body)| (head.to_lowercase(), body.to_owned())).unwrap();
+            assert!(unpacked.exit == 0 && body == long, "{coding}: {}", unpacked.told);
+            for field in [format!("content-encoding: {coding}"), "vary: accept-encoding".into(), "etag: w/\"".into()] {
+                assert!(head.contains(&field), "{field} in {head}");
+            }
+        }
+        for (path, options) in [
+            ("/long", &["--header", "Accept-Encoding: identity"][..]),
+            ("/long", &["--head", "--compressed"]),
+            ("/long", &["--compressed", "--range", "0-99"]),
+            ("/hello", &["--compressed"]),
+        ] {
+            let plain = ask(path, options);
+            assert!(
+                plain.exit == 0 && !plain.text().to_lowercase().contains("content-encoding"),
+                "{path} {options:?}: {plain:?}"
+            );
+        }
+    }
+}
+
+fn a_zones_settings_are_obeyed(kind: Kind) {
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(dir.path());
+    let node = Node::leading_to(&nginx.url);
+    let _agent = Agent::connect(&node, kind);
+    let (api, zone) = (Api::of(&node), node.text("zone_id").to_owned());
+    let set = |id: &str, value: Value| api.done("PATCH", &format!("/zones/{zone}/settings/{id}"), &json!({ "value": value }));
+    let https = |path, options: &[&str]| Curl::https(&node, &node.hostname, path).with(options).run();
+
+    assert_eq!(https("/hello", &["--tls-max", "1.2"]).status, 200);
+    set("min_tls_version", json!("1.3"));
+    let refused = https("/hello", &["--tls-max", "1.2", "--verbose"]);
+    assert!(refused.exit == 35 && refused.told.contains("protocol version"), "{refused:?}");
+    assert_eq!(https("/hello", &[]).status, 200);
+    set("min_tls_version", json!("1.2"));
+    set("tls_1_3", json!("off"));
+    let refused = https("/hello", &["--tlsv1.3", "--verbose"]);
+    assert!(refused.exit == 35 && refused.told.contains("protocol version"), "{refused:?}");
+    let one = https("/hello", &["--verbose"]);
+    assert!(one.status == 200 && one.told.contains("TLSv1.2") && !one.told.contains("alt-svc"), "{one:?}");
+    set("tls_1_3", json!("on"));
+    assert!(https("/hello", &["--verbose"]).told.contains("accepted h2"));
+    set("http2", json!("off"));
+    assert!(https("/hello", &["--verbose"]).told.contains("accepted http/1.1"));
+
+    set("security_header", json!({ "strict_transport_security": { "enabled": true, "max_age": 600, "preload": true } }));
+    for (path, status) in [("/hello", 200), ("/absent", 404)] {
+        let told = https(path, &["--include"]);
+        assert!(told.status == status && told.text().contains("strict-transport-security: max-age=600; preload\r\n"), "{told:?}");
+    }
+    set("always_use_https", json!("on"));
+    let sent = Curl::http(&node, &node.hostname, "/hello?a=b").with(&["--include"]).run();
+    let there = format!("location: https://{}/hello?a=b\r\n", node.hostname);
+    assert!(sent.status == 301 && sent.text().contains(&there), "{sent:?}");
+    assert_eq!(Curl::http(&node, &node.hostname, "/cdn-cgi/trace").run().status, 200);
+
+    assert_eq!(https("/host", &[]).text(), format!("{}|https|127.0.0.1", node.hostname));
+    let managed = json!({ "managed_request_headers": [{ "id": "remove_visitor_ip_headers", "enabled": true }] });
+    api.done("PATCH", &format!("/zones/{zone}/managed_headers"), &managed);
+    assert_eq!(https("/host", &[]).text(), format!("{}|https|", node.hostname), "the very next request");
 }
