@@ -29,7 +29,7 @@ pub(crate) struct Compressed {
 enum State {
     /// Nothing came yet: there is no compressor for an answer that is thought about.
     Waiting(Slot),
-    Flowing(Flow),
+    Flowing(Box<Flow>),
     /// What is left after the last octet.
     Trailers(HeaderMap),
     Over,
@@ -124,9 +124,12 @@ impl Compressed {
         self.state = match std::mem::replace(&mut self.state, State::Over) {
             State::Waiting(slot) => {
                 let encoder = Encoder::new(self.coding, self.length)?;
-                State::Flowing(Flow { encoder, rest: data, is_behind: false, _slot: slot })
+                State::Flowing(Box::new(Flow { encoder, rest: data, is_behind: false, _slot: slot }))
             }
-            State::Flowing(flow) => State::Flowing(Flow { rest: data, ..flow }),
+            State::Flowing(mut flow) => {
+                flow.rest = data;
+                State::Flowing(flow)
+            }
             after => after,
         };
         Ok(())

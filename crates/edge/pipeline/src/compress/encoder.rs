@@ -18,7 +18,7 @@ const BROTLI_QUALITY: i32 = 4;
 const GZIP_LEVEL: u32 = 6;
 
 pub(crate) enum Encoder {
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
     Zstd(Box<ZstdEncoder<'static, Vec<u8>>>),
 }
@@ -34,7 +34,7 @@ impl Encoder {
             needed.clamp(min, WINDOW_LOG_MAX)
         };
         Ok(match coding {
-            Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL))),
+            Coding::Gzip => Self::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL)))),
             Coding::Brotli => {
                 let params = BrotliEncoderParams {
                     quality: BROTLI_QUALITY,

@@ -307,7 +307,7 @@ proptest! {
     ) {
         let (send, body) = stream();
         let sent: Vec<u8> = pieces.iter().flat_map(|(piece, times, _)| piece.repeat(*times)).collect();
-        let length = is_told.then(|| sent.len() as u64);
+        let length = is_told.then_some(sent.len() as u64);
         let mut body = Body::flow(Compressed::new(body, coding, length, compression().slot().unwrap()));
         let mut octets = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());
