@@ -123,6 +123,8 @@ impl Administration {
                 let token = app.management_token_of(OPERATOR, &tunnel, &[Resource::Logs]).await?;
                 Answer::ManagementToken { token: token.to_string(), https: self.https }
             }
+            // Only a running node can.
+            Verb::Reload {} => Answer::Refused { message: "no node runs: it reads its configuration when it starts".into() },
             // Done by `execute`.
             Verb::Backup { .. } | Verb::MailTest { .. } | Verb::DnsCheck { .. } => {
                 Answer::Refused { message: "this is not done here".into() }

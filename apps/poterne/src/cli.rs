@@ -26,6 +26,11 @@ pub enum Command {
     Serve(Serve),
     /// Make a node of this machine: its configuration, its keys, and what to set elsewhere
     Init(Init),
+    /// Have the running node read its configuration and its certificate files again, and tell what became of it
+    ///
+    /// No connection is cut. What is wrong is told by file, line and key, and leaves everything as it was; keys that a running node
+    /// cannot obey are named.
+    Reload(Admin),
     /// Try everything on this machine: a node, a sample site, an agent, and a URL that works
     Demo(Demo),
     /// Zones: the domains this node answers for

@@ -60,6 +60,21 @@ async fn zone_delete(name: String, force: bool, admin: &Admin) -> anyhow::Result
     show(&answer, admin.json)
 }
 
+/// `poterne reload`.
+pub async fn reload(admin: Admin) -> anyhow::Result<ExitCode> {
+    // The node reads the configuration, as its own user: here only its socket is looked for. A file that is wrong must not keep the
+    // node from saying so.
+    let dir = match (&admin.sources.state_dir, Config::from_sources(&admin.sources)) {
+        (Some(dir), _) => dir.clone(),
+        (None, config) => config?.node.state_dir,
+    };
+    match client::ask(&dir.join(state::SOCKET), &Verb::Reload {}).await? {
+        Some(Answer::Refused { message }) => bail!(message),
+        Some(answer) => show(&answer, admin.json),
+        None => bail!("no node runs with the state in {}: it reads its configuration when it starts", dir.display()),
+    }
+}
+
 /// `poterne dns …`.
 pub async fn dns(verb: DnsVerb) -> anyhow::Result<ExitCode> {
     let (name, resolver, admin) = match verb {

@@ -111,6 +111,7 @@ pub enum Verb {
     MailTest {
         address: String,
     },
+    Reload {},
 }
 
 /// A text that is sent, and never printed.
@@ -223,9 +224,21 @@ pub enum Answer {
         address: String,
         server: String,
     },
+    Reloaded(Reloaded),
     Refused {
         message: String,
     },
+}
+
+/// What became of a configuration that was read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Keys that changed and are obeyed, as in `edge.drain_secs`.
+    pub changed: Vec<String>,
+    /// Keys that changed and are obeyed when the node starts anew.
+    pub left: Vec<String>,
+    /// Names that the certificates of `[edge] certificates` cover; their files were read again.
+    pub certificate_names: usize,
 }
 
 /// A zone, as it is shown.

@@ -45,6 +45,8 @@ pub struct Config {
     pub acme: Acme,
     /// Outgoing mail.
     pub mail: Mail,
+    /// What is written down.
+    pub log: Log,
 }
 
 /// `[node]`.
@@ -101,6 +103,13 @@ pub struct Edge {
     pub serve_half_closed: bool,
     /// Seconds granted to requests in flight when the node stops.
     pub drain_secs: u64,
+}
+
+impl Edge {
+    /// The pairs of files of `certificates`: chain and key.
+    pub fn certificate_files(&self) -> Vec<(PathBuf, PathBuf)> {
+        self.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect()
+    }
 }
 
 /// One of `[edge] certificates`.
@@ -265,6 +274,14 @@ pub struct Mail {
     pub language: MailLanguage,
 }
 
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// A level, or directives.
+    pub level: String,
+}
+
 /// What notices are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -324,6 +341,62 @@ pub enum ConfigError {
     Inconsistent(String),
 }
 
+/// All layers, read; kept to be compared with what is read later.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What they say.
+    pub config: Config,
+    /// The same key by key.
+    table: toml::Table,
+    /// The file, where there is one, and what it sets.
+    file: Option<(PathBuf, String, toml::Table)>,
+}
+
+impl Loaded {
+    /// Whether there was a file.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// The keys whose values are others in `other`, as section and name.
+    pub fn changed<'a>(&'a self, other: &'a Self) -> Vec<(&'static str, &'static str)> {
+        let value = |of: &'a Self, key: &keys::Key| of.table.get(key.section).and_then(|section| section.get(key.name));
+        let differs = |key: &&keys::Key| value(self, key) != value(other, key);
+        keys::KEYS.iter().filter(differs).map(|key| (key.section, key.name)).collect()
+    }
+
+    /// Keeps the value that `former` has for a key.
+    pub fn keep(&mut self, former: &Self, (section, name): (&str, &str)) {
+        let kept = former.table.get(section).and_then(|section| section.get(name)).cloned();
+        let Some(toml::Value::Table(table)) = self.table.get_mut(section) else { return };
+        match kept {
+            Some(value) => table.insert(name.into(), value),
+            None => table.remove(name),
+        };
+    }
+
+    /// An error that begins with its key, as in `[edge] certificates: …`, with its place in the file where the file sets the key.
+    pub fn placed(&self, error: String) -> ConfigError {
+        placed(self.file.as_ref(), &self.table, error)
+    }
+}
+
+fn placed(file: Option<&(PathBuf, String, toml::Table)>, all: &toml::Table, what: String) -> ConfigError {
+    let place = || {
+        let (section, rest) = what.strip_prefix('[')?.split_once("] ")?;
+        let key = rest.split([':', ' ']).next()?;
+        let (path, text, own) = file?;
+        // A variable or a flag may have said otherwise, and then the file is not to blame.
+        let (of_file, of_all) = (own.get(section)?.get(key)?, all.get(section)?.get(key)?);
+        let (line, column) = file::place_of(text, section, key).filter(|_| of_file == of_all)?;
+        Some((path.clone(), line, column))
+    };
+    match place() {
+        Some((path, line, column)) => ConfigError::InFile { path, line, column, what },
+        None => ConfigError::Inconsistent(what),
+    }
+}
+
 impl Config {
     /// The defaults, as [`keys::KEYS`] states them.
     pub fn defaults() -> Self {
@@ -336,27 +409,45 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &[String],
     ) -> Result<Self, ConfigError> {
+        Self::load_whole(path, environment, flags).map(|loaded| loaded.config)
+    }
+
+    fn load_whole(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Loaded, ConfigError> {
         let mut table = keys::defaults();
+        let mut file = None;
         if let Some((path, text)) = read(path)? {
-            keys::merge(&mut table, file::parse(&path, &text)?);
+            let own = file::parse(&path, &text)?;
+            keys::merge(&mut table, own.clone());
+            file = Some((path, text, own));
         }
         for change in overlay::from_environment(environment)?.into_iter().chain(overlay::from_flags(flags)?) {
             keys::merge(&mut table, change);
         }
-        let config = Self::deserialize(table).map_err(|error| ConfigError::Inconsistent(error.to_string()))?;
-        config.check()?;
-        Ok(config)
+        let config = Self::deserialize(table.clone()).map_err(|error| ConfigError::Inconsistent(error.to_string()))?;
+        match config.check() {
+            Err(ConfigError::Inconsistent(what)) => Err(placed(file.as_ref(), &table, what)),
+            checked => checked.map(|()| Loaded { config, table, file }),
+        }
     }
 
     /// Reads all layers as the command line and this process's environment say.
     pub fn from_sources(sources: &Sources) -> Result<Self, ConfigError> {
+        Self::loaded(sources).map(|loaded| loaded.config)
+    }
+
+    /// The same, to be compared with what is read later.
+    pub fn loaded(sources: &Sources) -> Result<Loaded, ConfigError> {
         let environment =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let mut config = Self::load(sources.config.as_deref(), environment, &sources.set)?;
+        let mut loaded = Self::load_whole(sources.config.as_deref(), environment, &sources.set)?;
         if let Some(state_dir) = &sources.state_dir {
-            config.node.state_dir.clone_from(state_dir);
+            loaded.config.node.state_dir.clone_from(state_dir);
         }
-        Ok(config)
+        Ok(loaded)
     }
 
     /// What no single key can know.
@@ -388,6 +479,9 @@ impl Config {
         }
         if let Some(url) = self.control.url.as_deref().filter(|url| !is_origin(url)) {
             return wrong(&format!("[control] url: {url:?} is no address of pages: write one as in https://control.example.net"));
+        }
+        if let Err(error) = poterne_telemetry::logs::check(&self.log.level) {
+            return wrong(&format!("[log] level: {error}"));
         }
         acme::check(&self.acme)?;
         mail::check(&self.mail)?;
@@ -658,6 +752,33 @@ mod tests {
             let error = pages(&format!("{behind_a_proxy}url = {wrong:?}\n")).unwrap_err().to_string();
             assert!(error.contains("[control] url"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_no_key_alone_can_know_has_a_place_where_the_file_says_it() {
+        let text = "version = 1\n[log]\nlevel = \"info\"\n\n[edge]\n  trusted_proxies = [\"10.0.0.0/40\"]\n";
+        let error = load(text, &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("poterne.toml:6:3: [edge] trusted_proxies: \"10.0.0.0/40\""), "{error}");
+        let error = load(text, &[], &["edge.trusted_proxies=[\"10.0.0.0/50\"]"]).unwrap_err().to_string();
+        assert!(error.starts_with("[edge] trusted_proxies: \"10.0.0.0/50\""), "the file is not to blame: {error}");
+        let error = load("version = 1\n[log]\nlevel = \"loud=very\"\n", &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("poterne.toml:3:1: [log] level: log filter \"loud=very\""), "{error}");
+    }
+
+    #[test]
+    fn keys_that_differ_are_named_and_can_be_kept() {
+        let whole = |flags: &[&str]| {
+            let flags: Vec<String> = flags.iter().map(|s| s.to_string()).collect();
+            Config::load_whole(Some(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/poterne.example.toml"))), [], &flags)
+                .unwrap()
+        };
+        let former = whole(&["edge.drain_secs=3"]);
+        let mut later = whole(&["edge.http=127.0.0.1:1", "edge.connections_max=9"]);
+        let changed = former.changed(&later);
+        assert_eq!(changed, [("edge", "http"), ("edge", "connections_max"), ("edge", "drain_secs")]);
+        later.keep(&former, ("edge", "http"));
+        later.keep(&former, ("edge", "connections_max"));
+        assert_eq!(former.changed(&later), [("edge", "drain_secs")]);
     }
 
     #[test]

@@ -47,7 +47,8 @@ Wants=network-online.target
 
 [Service]
 Type=exec
-ExecStart={} serve --config {}
+ExecStart={program} serve --config {config}
+ExecReload={program} reload --config {config}
 User=poterne
 StateDirectory=poterne
 StateDirectoryMode=0700
@@ -65,8 +66,8 @@ TimeoutStopSec=60
 [Install]
 WantedBy=multi-user.target
 ",
-        program.display(),
-        config.display()
+        program = program.display(),
+        config = config.display()
     )
 }
 
@@ -100,6 +101,7 @@ mod tests {
     fn the_unit_has_a_user_of_its_own_and_one_right() {
         let text = text("/usr/bin/poterne".as_ref(), "/etc/poterne/poterne.toml".as_ref());
         assert!(text.contains("ExecStart=/usr/bin/poterne serve --config /etc/poterne/poterne.toml\n"));
+        assert!(text.contains("ExecReload=/usr/bin/poterne reload --config /etc/poterne/poterne.toml\n"));
         for line in ["User=poterne", "StateDirectory=poterne", "AmbientCapabilities=CAP_NET_BIND_SERVICE"] {
             assert!(text.lines().any(|other| other == line), "{line}");
         }

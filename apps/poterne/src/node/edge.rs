@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use axum::Router;
 use http_body_util::BodyExt as _;
 use ipnet::IpNet;
@@ -15,7 +16,7 @@ use poterne_edge_http::{
     Body, BodyError, Connection, Limits, Request, Scheme, SocketOf, drain,
     serve::{Protocol, serve_connection},
 };
-use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Handshakes, Listener};
+use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Handshakes, Listener, Proxies};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline};
 use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer, certificates::Unwrap};
 use poterne_edge_upstream::Origins;
@@ -51,7 +52,7 @@ pub(super) struct Edge {
     /// What they are answered with.
     pub certificates: Arc<Certificates>,
     /// Bounds of a connection.
-    pub limits: Arc<Limits>,
+    pub limits: ArcSwap<Limits>,
     /// How QUIC is answered.
     pub quic: QuicConfigs,
     /// Who is let in.
@@ -59,7 +60,7 @@ pub(super) struct Edge {
     /// And, over UDP, begins to be.
     pub handshakes: Arc<Handshakes>,
     /// Load balancers that say first whose connections they bring.
-    pub proxies: Arc<[IpNet]>,
+    pub proxies: Proxies,
     /// Connections finish their requests and close.
     pub drain: CancellationToken,
     /// Connections end now, whatever they carry.
@@ -90,7 +91,7 @@ pub(super) struct Parts<'a> {
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
     let Parts { config, names, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, metrics } = parts;
     let settings = CertificatesSettings {
-        files: config.edge.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect(),
+        files: config.edge.certificate_files(),
         // A name server is asked over TLS and HTTPS under its name.
         node_names: names
             .iter()
@@ -109,12 +110,11 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         _ => Class::Visitor,
     };
     let acceptor = Acceptor::new(Arc::clone(&certificates), Some(gateway.tls_config()), classify, HANDSHAKE_TIMEOUT);
-    let ranges = |texts: &[String]| texts.iter().map(|text| crate::config::range(text)).collect::<Option<Vec<_>>>();
     let limits = limits(&config.edge);
     let quic = QuicConfigs::new(acceptor.quic(Arc::clone(&certificates), Some(super::quic::agents(agents)))?, &limits, config)?;
     let pipeline = Pipeline::new(
         poterne_edge_pipeline::Settings {
-            trusted_proxies: ranges(&config.edge.trusted_proxies).context("[edge] trusted_proxies")?,
+            trusted_proxies: ranges(&config.edge.trusted_proxies),
             node_names: names.to_vec(),
             instance,
             ..poterne_edge_pipeline::Settings::default()
@@ -125,19 +125,16 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         Some(Arc::new(Api(api))),
         metrics,
     );
-    let mut admission = AdmissionLimits::for_files(files());
-    admission.connections_max = config.edge.connections_max.unwrap_or(admission.connections_max);
-    admission.connections_per_prefix_max = config.edge.connections_per_address_max;
     Ok(Arc::new(Edge {
         pipeline: Arc::new(pipeline),
         origins,
         gateway: gateway.clone(),
         acceptor: Arc::new(acceptor),
         certificates,
-        limits: Arc::new(limits),
+        limits: ArcSwap::from_pointee(limits),
         quic,
-        admission: Admission::new(admission, metrics),
-        proxies: ranges(&config.edge.proxy_protocol).context("[edge] proxy_protocol")?.into(),
+        admission: Admission::new(admission(&config.edge), metrics),
+        proxies: Arc::new(ArcSwap::from_pointee(ranges(&config.edge.proxy_protocol))),
         handshakes: Handshakes::new(Handshakes::MAX, metrics),
         drain: CancellationToken::new(),
         cut: CancellationToken::new(),
@@ -167,6 +164,19 @@ pub(super) async fn sweep(edge: Arc<Edge>, stop: CancellationToken) {
     edge.origins.sweep(stop).await;
 }
 
+/// Addresses and ranges; `Config::load` has seen that each is one.
+fn ranges(texts: &[String]) -> Vec<IpNet> {
+    texts.iter().filter_map(|text| crate::config::range(text)).collect()
+}
+
+/// The default of this process, and what the operator chose.
+fn admission(edge: &crate::config::Edge) -> AdmissionLimits {
+    AdmissionLimits {
+        connections_max: edge.connections_max.unwrap_or(AdmissionLimits::for_files(files()).connections_max),
+        connections_per_prefix_max: edge.connections_per_address_max,
+    }
+}
+
 /// The defaults, and what the operator chose.
 fn limits(edge: &crate::config::Edge) -> Limits {
     Limits {
@@ -178,6 +188,15 @@ fn limits(edge: &crate::config::Edge) -> Limits {
 }
 
 impl Edge {
+    /// Obeys these settings, as far as a running node can: for requests of trusted proxies at once, for what concerns connections from
+    /// the next one on.
+    pub(super) fn obey(&self, settings: &crate::config::Edge) {
+        self.pipeline.trust(ranges(&settings.trusted_proxies));
+        self.proxies.store(Arc::new(ranges(&settings.proxy_protocol)));
+        self.admission.set(admission(settings));
+        self.limits.store(Arc::new(limits(settings)));
+    }
+
     /// Receives visitors in clear.
     pub(super) fn serve_http(self: &Arc<Self>, listener: Listener) {
         let edge = Arc::clone(self);
@@ -235,7 +254,7 @@ impl Edge {
     where
         IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let (handler, limits) = (Arc::clone(&self.pipeline), Arc::clone(&self.limits));
+        let (handler, limits) = (Arc::clone(&self.pipeline), self.limits.load_full());
         let serving = Box::pin(serve_connection(io, socket, protocol, connection, handler, limits, self.drain.clone()));
         drain::until(self.cut.clone(), serving).await;
     }

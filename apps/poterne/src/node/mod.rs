@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use axum::{Router, extract::ConnectInfo};
 use poterne_control_api::ClientIp;
 use poterne_control_app::{App, Trouble};
@@ -46,11 +47,15 @@ use crate::{
     state::{self, StateDir},
     trust::{AgentCertificate, Trust},
 };
+use reload::Reloader;
+use running::Running;
 
 mod agents;
 mod dns;
 mod edge;
 mod quic;
+pub mod reload;
+mod running;
 
 /// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
 const AGENTS_DRAIN: Duration = Duration::from_secs(5);
@@ -69,6 +74,8 @@ pub struct Options {
     pub drain: Duration,
     /// Sockets that were opened for this program.
     pub sockets: Inherited,
+    /// Where the settings come from; none where they cannot be read again.
+    pub source: Option<reload::Source>,
 }
 
 /// A running node.
@@ -80,7 +87,8 @@ pub struct Node {
     dns: Server,
     store: Store,
     ready: Ready,
-    drain: Duration,
+    reloader: Arc<Reloader>,
+    drain: Arc<ArcSwap<Duration>>,
     /// Everything that is neither a visitor's connection nor an agent's.
     background: TaskTracker,
     stop: CancellationToken,
@@ -196,6 +204,9 @@ impl Node {
         })?;
         background.spawn(edge::sweep(Arc::clone(&edge), stop.clone()));
         let mut dns = dns::assemble(&config, &names, &snapshot, &edge, &trust.node_key, (&eyes, dns_events), &metrics);
+        let drain = Arc::new(ArcSwap::from_pointee(options.drain));
+        let reloader = Arc::new(Reloader::new(options.source, Arc::clone(&edge), Arc::clone(&drain)));
+        let running = Running { administration: Arc::clone(&administration), reloader: Arc::clone(&reloader) };
         let socket = state.join(state::SOCKET);
         let admin = AdminSocket::bind(&socket).with_context(|| {
             format!("{} cannot be made; a shorter --state-dir may help (a socket's path has at most 107 bytes)", socket.display())
@@ -245,9 +256,9 @@ impl Node {
         let readiness: health::Readiness = Arc::new(move || if draining.is_cancelled() { Err("draining") } else { Ok(()) });
         background.spawn(health::serve(metrics_listener, metrics, readiness, stop.clone()));
         background.spawn(serve_api(api_listener, api, stop.clone()));
-        background.spawn(admin.serve(Arc::clone(&administration), stop.clone()));
+        background.spawn(admin.serve(Arc::new(running), stop.clone()));
         let stop = guard.disarm();
-        Ok(Self { state, administration, gateway, edge, dns, store, ready, drain: options.drain, background, stop })
+        Ok(Self { state, administration, gateway, edge, dns, store, ready, reloader, drain, background, stop })
     }
 
     /// Where everything is.
@@ -260,11 +271,16 @@ impl Node {
         &self.administration
     }
 
+    /// Reads the settings again.
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
+    }
+
     /// Visitors are not accepted any more, and those there end their requests; returns when they have, or when time is up.
     pub async fn drain_visitors(&self) {
         self.edge.drain.cancel();
         self.edge.tasks.close();
-        if tokio::time::timeout(self.drain, self.edge.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(**self.drain.load(), self.edge.tasks.wait()).await.is_err() {
             let left = self.edge.tasks.len();
             tracing::warn!(left, "time to drain is up; the visitors' connections left are cut");
             self.edge.cut.cancel();
@@ -274,7 +290,7 @@ impl Node {
 
     /// Agents are told to go elsewhere, then everything ends; the state directory is free afterwards.
     pub async fn stop(self) {
-        self.gateway.drain(Instant::now() + self.drain.min(AGENTS_DRAIN)).await;
+        self.gateway.drain(Instant::now() + (**self.drain.load()).min(AGENTS_DRAIN)).await;
         self.stop.cancel();
         self.background.close();
         if tokio::time::timeout(BACKGROUND_STOP, self.dns.stop()).await.is_err() {

@@ -130,7 +130,7 @@ impl Edge {
         }
         let sni = sni.map(|name| name.to_ascii_lowercase().into());
         let visitor = Arc::new(Connection::new(peer, local, Scheme::Https, sni).offering_http3(true));
-        let (handler, limits) = (Arc::clone(&self.pipeline), Arc::clone(&self.limits));
+        let (handler, limits) = (Arc::clone(&self.pipeline), self.limits.load_full());
         let serving = Box::pin(http3::serve_connection(connection.clone(), visitor, handler, limits, self.drain.clone()));
         drain::until(self.cut.clone(), serving).await;
         // Where it was cut, bodies that still flow may hold it.

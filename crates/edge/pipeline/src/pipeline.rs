@@ -8,6 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use ipnet::IpNet;
 use poterne_edge_http::{Connection, Handler, Kind, Refusal, Request, Response};
@@ -58,7 +59,7 @@ pub type NodeFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 pub struct Pipeline<T> {
     site: Site,
     loop_token: HeaderValue,
-    trusted_proxies: Vec<IpNet>,
+    trusted_proxies: ArcSwap<Vec<IpNet>>,
     node_names: Vec<Name>,
     snapshot: SnapshotHandle,
     tunnels: Arc<T>,
@@ -93,7 +94,7 @@ impl<T: Tunnels> Pipeline<T> {
         Self {
             site: Site::new(&settings.site),
             loop_token: HeaderValue::try_from(token).expect("letters, digits, '-' and '.'"),
-            trusted_proxies: settings.trusted_proxies,
+            trusted_proxies: ArcSwap::from_pointee(settings.trusted_proxies),
             node_names: settings.node_names,
             snapshot,
             tunnels,
@@ -110,6 +111,11 @@ impl<T: Tunnels> Pipeline<T> {
     /// anywhere: a user's host is never looked at.
     pub fn answer_dns_by(&self, dns: Arc<dyn NodeService>) {
         let _ = self.dns.set(dns);
+    }
+
+    /// Believes these proxies from the next request on.
+    pub fn trust(&self, proxies: Vec<IpNet>) {
+        self.trusted_proxies.store(Arc::new(proxies));
     }
 
     /// The stages that decide where a request goes. Nothing here waits.
@@ -179,7 +185,7 @@ impl<T: Tunnels> Handler for Pipeline<T> {
             request.extensions().get::<Arc<Connection>>().cloned().expect("edge/http gives each request its connection");
         let kind = request.extensions().get::<Kind>().copied().unwrap_or(Kind::Http);
         let asked = Asked::of(request.headers());
-        let restored = request::visitor(request.headers(), connection.peer.ip(), &self.trusted_proxies);
+        let restored = request::visitor(request.headers(), connection.peer.ip(), &self.trusted_proxies.load());
         let visitor = Visitor { connection: &connection, restored };
 
         let (parts, body) = request.into_parts();

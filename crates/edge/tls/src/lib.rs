@@ -14,5 +14,5 @@ mod challenge;
 pub mod quic;
 
 pub use accept::{AcceptError, Accepted, Acceptor, Arrived, Class};
-pub use certificates::{Certificates, CertificatesSettings, FileError, Issued, Issuer};
+pub use certificates::{Certificates, CertificatesSettings, FileError, Files, Issued, Issuer};
 pub use quic::Agents;

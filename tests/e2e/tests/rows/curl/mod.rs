@@ -4,6 +4,7 @@ mod demo;
 mod errors;
 mod life;
 mod names;
+mod reload;
 mod stock_tail;
 mod tail;
 mod verbs;
