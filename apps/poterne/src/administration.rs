@@ -124,7 +124,9 @@ impl Administration {
                 Answer::ManagementToken { token: token.to_string(), https: self.https }
             }
             // Only a running node can.
-            Verb::Reload {} => Answer::Refused { message: "no node runs: it reads its configuration when it starts".into() },
+            Verb::Reload {} | Verb::Upgrade { .. } => {
+                Answer::Refused { message: "no node runs: it begins with what there is when it starts".into() }
+            }
             // Done by `execute`.
             Verb::Backup { .. } | Verb::MailTest { .. } | Verb::DnsCheck { .. } => {
                 Answer::Refused { message: "this is not done here".into() }

@@ -31,6 +31,11 @@ pub enum Command {
     /// No connection is cut. What is wrong is told by file, line and key, and leaves everything as it was; keys that a running node
     /// cannot obey are named.
     Reload(Admin),
+    /// Have this program take the place of the running node under load: no request fails
+    ///
+    /// Install the new version, then run its `upgrade`. The new program takes over ports, state, agents and visitors, and the former one
+    /// ends what it has begun, for at most `drain_secs`. Where the new one cannot start, the former one serves on and this tells why.
+    Upgrade(Upgrade),
     /// Try everything on this machine: a node, a sample site, an agent, and a URL that works
     Demo(Demo),
     /// Zones: the domains this node answers for
@@ -95,6 +100,17 @@ pub struct Serve {
     /// Write one line of JSON to this file descriptor once everything listens
     #[arg(long, value_name = "N")]
     pub ready_fd: Option<u32>,
+}
+
+/// `poterne upgrade`.
+#[derive(Debug, Args)]
+pub struct Upgrade {
+    /// The program that takes over [default: this one]
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub admin: Admin,
 }
 
 /// `poterne init`.

@@ -90,6 +90,21 @@ pub fn render(answer: &Answer, now: u64) -> String {
         }
         Answer::Checked(report) => checked(report),
         Answer::Reloaded(reloaded) => self::reloaded(reloaded),
+        Answer::Upgraded(upgraded) => {
+            let mut text = format!(
+                "Process {} ({}) serves visitors and agents now; the former one ends what it has begun.\n",
+                upgraded.process,
+                upgraded.program.display()
+            );
+            if upgraded.agents_missing > 0 {
+                let _ = writeln!(
+                    text,
+                    "Agents of {} tunnels followed the visitors: their requests may have waited.",
+                    upgraded.agents_missing
+                );
+            }
+            text
+        }
         Answer::BackedUp { path, bytes } => format!(
             "{} is there, {} KiB. It holds every secret of this node: keep it as you keep passwords.\n\
              On another machine:  poterne restore {}\n",

@@ -3,7 +3,10 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -95,6 +98,28 @@ impl StateDir {
         let last_alive = lock.metadata().and_then(|metadata| metadata.modified()).ok().filter(|_| found);
         lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(unusable)?;
         Ok(Self { path, found, last_alive, lock })
+    }
+
+    /// The directory that a predecessor holds, which gave its lock to this program: both hold it, and the last to end gives it free.
+    pub fn take_over(path: &Path, lock: OwnedFd) -> Result<Self, StateError> {
+        let unusable = |error| StateError::Unusable { path: path.into(), error };
+        let path = fs::canonicalize(path).map_err(unusable)?;
+        let lock = File::from(lock);
+        let last_alive = lock.metadata().and_then(|metadata| metadata.modified()).ok();
+        Ok(Self { path, found: true, last_alive, lock })
+    }
+
+    /// Says in the lock file that this process holds it.
+    pub fn sign(&self) {
+        // It is for people who ask who holds it.
+        let _ = self.lock.set_len(0);
+        let mut lock = &self.lock;
+        let _ = lock.rewind().and_then(|()| writeln!(lock, "{}", std::process::id()));
+    }
+
+    /// The descriptor that holds it, for a successor.
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
     }
 
     /// Where it is, absolute.

@@ -29,8 +29,7 @@ pub fn write(dir: &Path, name: &str) -> Files {
         let lines: String = der.chunks(48).map(|bytes| STANDARD.encode(bytes) + "\n").collect();
         format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
     };
-    let files =
-        Files { chain: dir.join("origin.pem"), key: dir.join("origin.key"), authority: dir.join("origin-authority.pem") };
+    let files = Files { chain: dir.join("origin.pem"), key: dir.join("origin.key"), authority: dir.join("origin-authority.pem") };
     fs::write(&files.chain, leaf.chain.iter().map(|der| pem("CERTIFICATE", der)).collect::<String>()).unwrap();
     fs::write(&files.key, pem("PRIVATE KEY", leaf.key.secret_der())).unwrap();
     fs::write(&files.authority, ca.certificate_pem()).unwrap();

@@ -45,6 +45,6 @@ pub use curl::Curl;
 pub use dig::Dig;
 pub use node::{Node, Setup};
 pub use origin::{Nginx, Raw};
-pub use process::{Running, eventually};
+pub use process::{Orphan, Running, eventually};
 pub use reserved::Reserved;
 pub use tree::Tree;

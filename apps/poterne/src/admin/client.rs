@@ -8,6 +8,8 @@ use super::protocol::{self, Answer, FrameError, Verb};
 
 /// How long an answer may take: a verb waits until the edge obeys it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// And an upgrade, which has steps that each may take long.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Why the running node gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +26,8 @@ pub enum ClientError {
     #[error("the running node gave no answer: {0}")]
     Frame(#[from] FrameError),
     /// No answer in time.
-    #[error("the running node gave no answer within {} seconds: look at its log", ANSWER_TIMEOUT.as_secs())]
-    Silent,
+    #[error("the running node gave no answer within {} seconds: look at its log", .0.as_secs())]
+    Silent(Duration),
 }
 
 /// Asks the node that listens on this socket; none when no node runs.
@@ -39,8 +41,9 @@ pub async fn ask(socket: &Path, verb: &Verb) -> Result<Option<Answer>, ClientErr
         protocol::write_request(&mut stream, verb).await?;
         protocol::read_answer(&mut stream).await
     };
-    match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
+    let patience = if matches!(verb, Verb::Upgrade { .. }) { UPGRADE_TIMEOUT } else { ANSWER_TIMEOUT };
+    match tokio::time::timeout(patience, exchange).await {
         Ok(answer) => Ok(Some(answer?)),
-        Err(_) => Err(ClientError::Silent),
+        Err(_) => Err(ClientError::Silent(patience)),
     }
 }

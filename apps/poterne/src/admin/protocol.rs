@@ -112,6 +112,9 @@ pub enum Verb {
         address: String,
     },
     Reload {},
+    Upgrade {
+        program: PathBuf,
+    },
 }
 
 /// A text that is sent, and never printed.
@@ -225,6 +228,7 @@ pub enum Answer {
         server: String,
     },
     Reloaded(Reloaded),
+    Upgraded(Upgraded),
     Refused {
         message: String,
     },
@@ -239,6 +243,17 @@ pub struct Reloaded {
     pub left: Vec<String>,
     /// Names that the certificates of `[edge] certificates` cover; their files were read again.
     pub certificate_names: usize,
+}
+
+/// A program that took another's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upgraded {
+    /// Its process.
+    pub process: u32,
+    /// Where it is.
+    pub program: PathBuf,
+    /// Tunnels whose agents had not come to it when visitors did; their requests waited for them.
+    pub agents_missing: usize,
 }
 
 /// A zone, as it is shown.

@@ -12,7 +12,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::Semaphore,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::protocol::{self, Answer, FrameError, Verb};
 
@@ -46,8 +46,8 @@ impl AdminSocket {
         Ok(Self { listener, path: path.into() })
     }
 
-    /// Answers until told to stop.
-    pub async fn serve(self, administrator: Arc<impl Administrator>, shutdown: CancellationToken) {
+    /// Answers until told to stop; `tracked` are the exchanges, which may last longer.
+    pub async fn serve(self, administrator: Arc<impl Administrator>, shutdown: CancellationToken, tracked: TaskTracker) {
         let exchanges = Arc::new(Semaphore::new(EXCHANGES_MAX));
         loop {
             let permit = Arc::clone(&exchanges).acquire_owned().await.expect("the semaphore is never closed");
@@ -63,7 +63,7 @@ impl AdminSocket {
                 },
             };
             let administrator = Arc::clone(&administrator);
-            tokio::spawn(async move {
+            tracked.spawn(async move {
                 if let Err(error) = exchange(stream, &*administrator, TRANSFER_TIMEOUT).await {
                     tracing::debug!(%error, "an administration exchange failed");
                 }
@@ -114,7 +114,7 @@ mod tests {
         let path = dir.path().join("admin.sock");
         let socket = AdminSocket::bind(&path).unwrap();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(socket.serve(Arc::new(Echo), stop.clone()));
+        let task = tokio::spawn(socket.serve(Arc::new(Echo), stop.clone(), TaskTracker::new()));
         (dir, path, stop, task)
     }
 

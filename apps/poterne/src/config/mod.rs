@@ -769,8 +769,12 @@ mod tests {
     fn keys_that_differ_are_named_and_can_be_kept() {
         let whole = |flags: &[&str]| {
             let flags: Vec<String> = flags.iter().map(|s| s.to_string()).collect();
-            Config::load_whole(Some(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/poterne.example.toml"))), [], &flags)
-                .unwrap()
+            Config::load_whole(
+                Some(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/poterne.example.toml"))),
+                [],
+                &flags,
+            )
+            .unwrap()
         };
         let former = whole(&["edge.drain_secs=3"]);
         let mut later = whole(&["edge.http=127.0.0.1:1", "edge.connections_max=9"]);

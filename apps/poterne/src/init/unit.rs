@@ -46,7 +46,7 @@ After=network-online.target
 Wants=network-online.target
 
 [Service]
-Type=exec
+Type=notify
 ExecStart={program} serve --config {config}
 ExecReload={program} reload --config {config}
 User=poterne

@@ -5,9 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context as _;
-use arc_swap::ArcSwap;
-use axum::Router;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, header},
+};
 use http_body_util::BodyExt as _;
 use ipnet::IpNet;
 use poterne_control_api::{ClientIp, OverTls};
@@ -82,7 +84,7 @@ pub(super) struct Parts<'a> {
     pub node_key: &'a NodeKey,
     /// What tells this instance from others, to find requests that go in circles.
     pub instance: String,
-    pub api: Router,
+    pub api: ApiSlot,
     pub origins: Arc<Origins>,
     pub metrics: &'a Metrics,
 }
@@ -241,7 +243,8 @@ impl Edge {
             Ok(Accepted::Visitor(arrived) | Accepted::Node(arrived)) => {
                 // UDP is open beside each of these listeners.
                 let offers_http3 = arrived.sni.as_deref().is_some_and(|name| self.certificates.takes_http3(name));
-                let connection = Connection::new(peer, local, Scheme::Https, arrived.sni).offering_http3(offers_http3);
+                let connection =
+                    Connection::new(peer, local, Scheme::Https, arrived.sni).offering_http3(offers_http3);
                 let connection = Arc::new(connection);
                 self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection).await;
             }
@@ -280,13 +283,27 @@ impl Issuer for LocalIssuer {
     }
 }
 
+/// The API, while control runs.
+pub(super) type ApiSlot = Arc<ArcSwapOption<Router>>;
+
 /// The API under the node's own names.
-pub(super) struct Api(pub Router);
+pub(super) struct Api(pub ApiSlot);
+
+/// While control is on its way to another program: it is there in a moment.
+fn elsewhere() -> poterne_edge_http::Response {
+    let body = r#"{"success":false,"errors":[{"code":10000503,"message":"the node is being upgraded: try again in a moment"}],"messages":[],"result":null}"#;
+    let mut response = poterne_edge_http::Response::new(Body::full(body));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
 
 impl NodeService for Api {
     fn handle(&self, request: Request) -> NodeFuture {
-        let router = self.0.clone();
+        let router = self.0.load_full();
         Box::pin(async move {
+            let Some(router) = router.map(|router| Router::clone(&router)) else { return elsewhere() };
             let connection = request.extensions().get::<Arc<Connection>>().cloned();
             let mut request = request.map(axum::body::Body::new);
             if let Some(connection) = connection {

@@ -41,7 +41,9 @@ pub enum ReloadError {
     #[error("this node has no configuration that could be read again: it is a demo")]
     NoSource,
     /// There was a file, and is none.
-    #[error("there is no configuration file any more; the node goes on as it was. Put it back, or restart the node to do without")]
+    #[error(
+        "there is no configuration file any more; the node goes on as it was. Put it back, or restart the node to do without"
+    )]
     FileGone,
     /// It is wrong.
     #[error("{0}; nothing was changed")]

@@ -1,8 +1,8 @@
 //! The verbs of a node that runs: those of every administration, and those about the process itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use super::reload::Reloader;
+use super::{reload::Reloader, upgrade::Upgrader};
 use crate::{
     admin::{
         protocol::{Answer, Verb},
@@ -14,6 +14,7 @@ use crate::{
 pub(super) struct Running {
     pub administration: Arc<Administration>,
     pub reloader: Arc<Reloader>,
+    pub upgrader: Weak<Upgrader>,
 }
 
 impl Administrator for Running {
@@ -23,6 +24,17 @@ impl Administrator for Running {
                 Ok(reloaded) => Answer::Reloaded(reloaded),
                 Err(error) => Answer::Refused { message: error.to_string() },
             },
+            Verb::Upgrade { program } => {
+                let Some(upgrader) = self.upgrader.upgrade() else {
+                    return Answer::Refused { message: "the node is about to end".into() };
+                };
+                // Whoever asked may leave: an upgrade is done whole.
+                match tokio::spawn(async move { upgrader.upgrade(program).await }).await {
+                    Ok(Ok(upgraded)) => Answer::Upgraded(upgraded),
+                    Ok(Err(error)) => Answer::Refused { message: error.to_string() },
+                    Err(error) => Answer::Refused { message: error.to_string() },
+                }
+            }
             verb => self.administration.execute(verb).await,
         }
     }

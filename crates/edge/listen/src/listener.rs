@@ -4,6 +4,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
     time::Duration,
 };
@@ -56,6 +57,12 @@ pub struct Listener {
     local: SocketAddr,
     /// Who says first whose connection it brings.
     proxies: Proxies,
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
 }
 
 impl Listener {
@@ -232,7 +239,8 @@ mod tests {
             }
         };
         let told = async |proxies: &str, sent: &str| {
-            let listener = Listener::bind(local()).unwrap().behind(Arc::new(ArcSwap::from_pointee(vec![proxies.parse().unwrap()])));
+            let listener =
+                Listener::bind(local()).unwrap().behind(Arc::new(ArcSwap::from_pointee(vec![proxies.parse().unwrap()])));
             let mut visitor = TcpStream::connect(listener.local_addr()).await.unwrap();
             tokio::spawn(listener.run(Arc::clone(&admission), stop.clone(), tasks.clone(), serve));
             visitor.write_all(sent.as_bytes()).await.unwrap();

@@ -7,6 +7,7 @@ mod names;
 mod reload;
 mod stock_tail;
 mod tail;
+mod upgrade;
 mod verbs;
 
 use std::fs;
