@@ -99,7 +99,11 @@ impl Upgrader {
     pub(super) async fn run_control(self: &Arc<Self>, control: Control, listener: TcpListener) -> anyhow::Result<()> {
         let admin = admin_socket(&self.parts.state)?;
         let administration = Arc::clone(&control.administration);
-        let running = Running { administration, reloader: Arc::clone(&self.reloader), upgrader: Arc::downgrade(self) };
+        let running = Running {
+            administration,
+            reloader: Arc::clone(&self.reloader),
+            upgrader: Arc::downgrade(self),
+        };
         let running = control.run(&self.parts, Arc::new(running), admin, listener);
         *self.control.lock().await = Some(running);
         Ok(())
@@ -140,23 +144,53 @@ impl Upgrader {
         tracing::info!(program = %program.display(), "an upgrade begins");
         let (heir, ways) = self.prepare(&program, arguments).await.inspect_err(|error| tracing::error!(%error, "no upgrade"))?;
         self.stop_control().await;
-        if let Err(error) = heir.yours().await {
-            tracing::error!(%error, "no upgrade: this program goes on");
-            heir.kill().await;
-            self.resume().await;
-            return Err(error.into());
-        }
-        // It is up, and has everything: from here on there is a successor, whatever it says.
+        let missing = match self.give(&heir, &ways).await {
+            Ok(missing) => missing,
+            Err(error) => {
+                tracing::error!(%error, "no upgrade: this program goes on");
+                heir.kill().await;
+                self.resume().await;
+                return Err(error.into());
+            }
+        };
+        self.leave(&missing);
         let id = heir.id();
-        let missing = self.give_agents(&heir, &ways).await;
-        self.give_visitors(&heir, &ways, &missing).await;
-        self.parts.told.lock().unwrap_or_else(PoisonError::into_inner).take();
         notify::main_process(id);
         tracing::info!(successor = id, "visitors and agents are received by the new program; this one ends what it has begun");
         // It sees by the channel's end when this program has ended.
         *self.heir.lock().unwrap_or_else(PoisonError::into_inner) = Some(heir);
         self.replaced.cancel();
         Ok(Upgraded { process: id, program, agents_missing: missing.len() })
+    }
+
+    /// Gives it the state, the agents and the visitors; both accept visitors until it says that it serves. Gives the tunnels whose agents
+    /// must follow at once.
+    async fn give(&self, heir: &Heir, ways: &[(usize, UnixDatagram)]) -> Result<Vec<TunnelId>, HandoverError> {
+        heir.yours().await?;
+        self.hand_over(ways, true);
+        self.gateway.accept(false);
+        let leaving = self.gateway.send_half_away(**self.drain.load());
+        let missing = heir.agents(&leaving.halves).await?;
+        if !missing.is_empty() {
+            tracing::warn!(
+                tunnels = missing.len(),
+                "agents of some tunnels have not come to the new program yet: they follow the visitors"
+            );
+        }
+        let late: Vec<_> = missing.into_iter().chain(leaving.single).collect();
+        self.hand_over(ways, false);
+        heir.visitors(&late).await?;
+        Ok(late)
+    }
+
+    /// Receives nobody any more; what is there ends.
+    fn leave(&self, late: &[TunnelId]) {
+        self.edge.drain.cancel();
+        self.health.cancel();
+        self.drop_sockets();
+        self.gateway.send_all_away(late, **self.drain.load());
+        // What nodes tell of connections that end here nobody keeps: to its successor they have ended.
+        self.parts.told.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Starts it with the sockets, up to where control is in its way; also the ways by which it will hand back what is ours.
@@ -214,36 +248,10 @@ impl Upgrader {
         }
     }
 
-    async fn give_agents(&self, heir: &Heir, ways: &[(usize, UnixDatagram)]) -> Vec<TunnelId> {
-        self.hand_over(ways, true);
-        self.gateway.accept_no_more();
-        let leaving = self.gateway.send_half_away(**self.drain.load());
-        let missing = heir.agents(&leaving.halves).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "the new program does not say whether agents have come");
-            leaving.halves.clone()
-        });
-        if !missing.is_empty() {
-            tracing::warn!(
-                tunnels = missing.len(),
-                "agents of some tunnels have not come to the new program yet: they follow the visitors"
-            );
-        }
-        missing.into_iter().chain(leaving.single).collect()
-    }
-
-    async fn give_visitors(&self, heir: &Heir, ways: &[(usize, UnixDatagram)], late: &[TunnelId]) {
-        self.hand_over(ways, false);
-        self.edge.drain.cancel();
-        self.health.cancel();
-        self.drop_sockets();
-        self.gateway.send_all_away(late, **self.drain.load());
-        if let Err(error) = heir.visitors(late).await {
-            tracing::error!(%error, "the new program does not say that it serves");
-        }
-    }
-
-    /// Control once more, as it was.
+    /// Everything once more, as it was.
     async fn resume(self: &Arc<Self>) {
+        self.quic.iter().for_each(|quic| quic.shared.take_back());
+        self.gateway.accept(true);
         self.parts.state.sign();
         let again = async {
             let control = Control::open(&self.parts).await?;

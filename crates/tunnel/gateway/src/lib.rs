@@ -85,8 +85,8 @@ pub(crate) struct Inner {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     /// No new connections are accepted once this is cancelled.
     pub(crate) stop: CancellationToken,
-    /// The listeners accept nobody once this is cancelled; it is with `stop`.
-    pub(crate) accepting: CancellationToken,
+    /// Whether the listeners accept anybody.
+    pub(crate) accepting: tokio::sync::watch::Sender<bool>,
     pub(crate) tasks: TaskTracker,
     pub(crate) door: Arc<Door>,
     /// Counts agents' answers to configurations.
@@ -107,7 +107,6 @@ impl Gateway {
         events: mpsc::Sender<Event>,
         metrics: &Metrics,
     ) -> Result<Self, rustls::Error> {
-        let stop = CancellationToken::new();
         let quic = quic::server_configs(&settings, certificates.clone())?;
         let tls = http2::server_config(certificates)?;
         let gateway = Self(Arc::new(Inner {
@@ -127,8 +126,8 @@ impl Gateway {
             events,
             quic,
             tls,
-            accepting: stop.child_token(),
-            stop,
+            accepting: tokio::sync::watch::Sender::new(true),
+            stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             answers: tokio::sync::watch::Sender::new(0),
         }));
@@ -179,9 +178,10 @@ impl Gateway {
         listen::serve(&self.0, &listen::name(index), udp, tcp)
     }
 
-    /// The listeners accept nobody any more; agents that are there stay.
-    pub fn accept_no_more(&self) {
-        self.0.accepting.cancel();
+    /// Whether the listeners accept anybody from now on, as they do at first. Agents that are there stay; who comes meanwhile is a
+    /// successor's, which has the same listeners.
+    pub fn accept(&self, anybody: bool) {
+        self.0.accepting.send_replace(anybody);
     }
 
     /// Takes over an agent's connection that another listener accepted, its TLS handshake done.

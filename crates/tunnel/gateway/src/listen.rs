@@ -140,13 +140,19 @@ fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 async fn accept_udp(inner: Arc<Inner>, endpoint: quinn::Endpoint) {
+    let mut accepting = inner.accepting.subscribe();
     loop {
+        let accepts = *accepting.borrow_and_update();
         tokio::select! {
-            incoming = endpoint.accept() => match incoming {
+            incoming = endpoint.accept(), if accepts => match incoming {
                 Some(incoming) => quic::accept(&inner, incoming),
                 None => return,
             },
-            () = inner.accepting.cancelled() => break,
+            Ok(()) = accepting.changed() => {
+                let accepts = *accepting.borrow();
+                endpoint.set_server_config(accepts.then(|| inner.quic.ordinary.clone()));
+            }
+            () = inner.stop.cancelled() => break,
         }
     }
     endpoint.set_server_config(None);
@@ -155,10 +161,13 @@ async fn accept_udp(inner: Arc<Inner>, endpoint: quinn::Endpoint) {
 }
 
 async fn accept_tcp(inner: Arc<Inner>, listener: tokio::net::TcpListener) {
+    let mut accepting = inner.accepting.subscribe();
     loop {
+        let accepts = *accepting.borrow_and_update();
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = inner.accepting.cancelled() => return,
+            accepted = listener.accept(), if accepts => accepted,
+            Ok(()) = accepting.changed() => continue,
+            () = inner.stop.cancelled() => return,
         };
         match accepted {
             Ok((stream, peer)) => {

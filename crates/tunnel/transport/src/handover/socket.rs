@@ -70,6 +70,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Reads it again: the successor has ended.
+    pub fn take_back(&self) {
+        if self.side.load().as_deref().is_some_and(|side| matches!(side, Side::HandedOver { .. })) {
+            self.side.store(None);
+            self.driver.wake();
+        }
+    }
+
     /// The predecessor has ended.
     pub fn alone(&self) {
         if self.side.load().as_deref().is_some_and(|side| matches!(side, Side::Inherited { .. })) {

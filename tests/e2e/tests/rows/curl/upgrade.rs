@@ -180,24 +180,35 @@ fn no_request_fails_while_a_node_is_replaced(kind: Kind) {
     assert_eq!(node.get("/").exit, 7, "nobody listens any more");
 }
 
+/// A program that says these words when it should, waits for each's answer, and ends then.
+fn pretender(node: &Node, name: &str, words: &[(&str, &str)]) -> String {
+    let hear = "dd bs=65536 count=1 2>/dev/null <&0";
+    let lines: String = words
+        .iter()
+        .map(|(say, answer)| format!("printf '\"{say}\"' >&0\nuntil {hear} | grep -q {answer}; do :; done\n"))
+        .collect();
+    let file = node.file(name);
+    fs::write(&file, format!("#!/bin/sh\n{lines}")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn a_program_that_cannot_start_changes_nothing() {
     let origin = Raw::saying("still there");
     let mut node = Node::serve(&origin.url());
     let api = Api::of(&node);
     let _agent = Agent::connect(&node, Kind { stock: false, protocol: "quic" });
-    // One that is none, one whose configuration is wrong, and one that ends when it has been given everything.
-    let late = node.file("late.sh");
-    let script =
-        "#!/bin/sh\nprintf '\"prepared\"' >&0\nwhile :; do dd bs=65536 count=1 2>/dev/null <&0 | grep -q yours && exit 1; done\n";
-    fs::write(&late, script).unwrap();
-    fs::set_permissions(&late, fs::Permissions::from_mode(0o755)).unwrap();
+    // One that is none, one whose configuration is wrong, and two that end when they have been given the state, and the agents.
+    let late = pretender(&node, "late.sh", &[("prepared", "yours")]);
+    let later = pretender(&node, "later.sh", &[("prepared", "yours"), ("ready", "agents")]);
     let wrong = || fs::write(node.file("poterne.toml"), "version = 1\n[edge]\nhtpp = []\n").unwrap();
     let refusals = [
         ("/nowhere/poterne", "/nowhere/poterne cannot be started"),
         ("/bin/false", "the new program ended before it was ready"),
         ("", "poterne.toml:3:1: unknown key \"htpp\""),
-        (late.to_str().unwrap(), "the new program ended before it was ready"),
+        (&late, "the new program ended before it was ready"),
+        (&later, "the new program ended before it was ready"),
     ];
     under_load(&node, |seen| {
         for (program, expected) in refusals {
@@ -215,6 +226,7 @@ fn a_program_that_cannot_start_changes_nothing() {
             assert_eq!(api.get("/accounts").unwrap().status, 200);
         }
     });
+    eventually("agents are back", || node.connectors() == 1);
     assert!(node.metrics().contains("poterne_edge_requests_total"));
     node.process.terminate();
     assert!(node.process.end().success());
