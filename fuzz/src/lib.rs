@@ -5,6 +5,7 @@ pub mod acme;
 pub mod dns;
 pub mod dns_reply;
 pub mod edge_http;
+pub mod edge_tls;
 pub mod model;
 pub mod origin;
 pub mod proto;

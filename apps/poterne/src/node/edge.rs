@@ -244,7 +244,7 @@ impl Edge {
                 // UDP is open beside each of these listeners.
                 let offers_http3 = arrived.sni.as_deref().is_some_and(|name| self.certificates.takes_http3(name));
                 let connection =
-                    Connection::new(peer, local, Scheme::Https, arrived.sni).offering_http3(offers_http3);
+                    Connection::new(peer, local, Scheme::Https, arrived.sni).with_ja4(arrived.ja4).offering_http3(offers_http3);
                 let connection = Arc::new(connection);
                 self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection).await;
             }

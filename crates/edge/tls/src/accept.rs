@@ -13,9 +13,9 @@ use rustls::{
     sign::CertifiedKey,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
+use tokio_rustls::{StartHandshake, server::TlsStream};
 
-use crate::{Certificates, challenge};
+use crate::{Certificates, challenge, hello};
 
 /// Whom a name means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Arrived<IO> {
     pub sni: Option<Box<str>>,
     /// What ALPN agreed on; HTTP/1.1 for who offers none.
     pub protocol: Protocol,
+    /// Its client's fingerprint, if its ClientHello was no longer than [`crate::ja4::HELLO_BYTES_MAX`].
+    pub ja4: Option<Arc<str>>,
 }
 
 /// Who came.
@@ -103,7 +105,7 @@ impl Acceptor {
     }
 
     async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(&self, io: IO) -> io::Result<Accepted<IO>> {
-        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), io).await?;
+        let (start, ja4) = hello::read(io).await?;
         let sni: Option<Box<str>> = start.client_hello().server_name().map(|name| name.to_ascii_lowercase().into());
         // RFC 8737 §3: nobody else offers this, nor anything beside it.
         if start.client_hello().alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == challenge::PROTOCOL)) {
@@ -119,7 +121,7 @@ impl Acceptor {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
         };
-        let arrived = Arrived { stream, sni, protocol };
+        let arrived = Arrived { stream, sni, protocol, ja4 };
         Ok(match class {
             Class::Agent => Accepted::Agent(arrived),
             Class::Node => Accepted::Node(arrived),

@@ -5,12 +5,16 @@
 //!   an agent that found no other port open; or an authority that wants to see a challenge (RFC 8737), to which nothing else is said;
 //! * [`quic`]: the same for QUIC, where the protocol that is asked for tells visitors from agents.
 //!
-//! JA4 fingerprints, client certificates and minimum versions per zone are a later issue's.
+//! * [`ja4`]: the client's fingerprint, over TCP; over QUIC the ClientHello is not seen as it came, and there is none.
+//!
+//! Client certificates and minimum versions per zone are a later issue's.
 #![forbid(unsafe_code)]
 
 pub mod accept;
 pub mod certificates;
 mod challenge;
+mod hello;
+pub mod ja4;
 pub mod quic;
 
 pub use accept::{AcceptError, Accepted, Acceptor, Arrived, Class};
