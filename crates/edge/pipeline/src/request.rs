@@ -273,6 +273,16 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_passes_on_as_it_came() {
+        // W3C Trace Context: whoever takes no part in a trace leaves it alone (§4.2).
+        let (parent, state) = ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "congo=t61rcWkgMzE");
+        let request = prepared("/", &[("traceparent", parent), ("tracestate", state), ("baggage", "a=1")]);
+        for (name, expected) in [("traceparent", parent), ("tracestate", state), ("baggage", "a=1")] {
+            assert_eq!(value(&request, name), Some(expected));
+        }
+    }
+
+    #[test]
     fn forged_and_hop_by_hop_fields_are_gone() {
         let names = [
             "cf-cloudflared-x",
