@@ -124,7 +124,7 @@ impl Administration {
                 Answer::ManagementToken { token: token.to_string(), https: self.https }
             }
             // Only a running node can.
-            Verb::Reload {} | Verb::Upgrade { .. } => {
+            Verb::Reload {} | Verb::Upgrade { .. } | Verb::TailRequests { .. } => {
                 Answer::Refused { message: "no node runs: it begins with what there is when it starts".into() }
             }
             // Done by `execute`.

@@ -47,7 +47,9 @@ pub enum Command {
     /// Tunnels: ways in that are opened from inside
     #[command(subcommand, arg_required_else_help = true)]
     Tunnel(TunnelVerb),
-    /// Read the log of a tunnel's agent, as it is written
+    /// Watch requests as they are answered, or read the log of a tunnel's agent as it is written
+    ///
+    /// Without a tunnel: each request that the node has answered, by the filters below. With one: what its agent logs.
     Tail(Tail),
     /// API tokens: what lets programs drive this node
     #[command(subcommand, arg_required_else_help = true)]
@@ -328,13 +330,16 @@ pub enum TunnelVerb {
 /// `poterne tail`.
 #[derive(Debug, Args)]
 pub struct Tail {
-    /// The tunnel, by name or id
-    pub tunnel: String,
+    /// The tunnel whose agent's log is read, by name or id [default: the node's own requests]
+    pub tunnel: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub filters: RequestFilters,
     /// Which of its agents, where it has several (`poterne tunnel info` shows them) [default: any]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", requires = "tunnel")]
     pub connector_id: Option<ConnectorId>,
     /// What lines are to be about: http, tcp, udp, cloudflared (the agent itself); may be repeated [default: all]
-    #[arg(long = "event", value_name = "EVENT", value_delimiter = ',', value_parser = parse_event)]
+    #[arg(long = "event", value_name = "EVENT", value_delimiter = ',', value_parser = parse_event, requires = "tunnel")]
     pub events: Vec<EventKind>,
     /// Least level: debug, info, warn, error
     #[arg(long, value_name = "LEVEL", default_value = "debug", value_parser = parse_level)]
@@ -345,6 +350,34 @@ pub struct Tail {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub admin: Admin,
+}
+
+/// Which requests are shown: those that fit all of what is given.
+#[derive(Debug, Args)]
+pub struct RequestFilters {
+    /// Only requests for this host, or *.example.org for all below; may be repeated
+    #[arg(long, value_name = "HOST", conflicts_with = "tunnel")]
+    pub host: Vec<String>,
+    /// Only answers of this status, as in 404, or of a class, as in 5xx; may be repeated
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = parse_status, conflicts_with = "tunnel")]
+    pub status: Vec<crate::admin::live::Statuses>,
+    /// Only this method; may be repeated
+    #[arg(long, value_name = "METHOD", value_delimiter = ',', conflicts_with = "tunnel")]
+    pub method: Vec<String>,
+    /// Only visitors of this address or range, as in 203.0.113.0/24; may be repeated
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_range, conflicts_with = "tunnel")]
+    pub visitor: Vec<crate::admin::live::Range>,
+    /// Show queries too
+    #[arg(long, conflicts_with = "tunnel")]
+    pub query: bool,
+}
+
+fn parse_status(word: &str) -> Result<crate::admin::live::Statuses, String> {
+    crate::admin::live::Statuses::parse(word).ok_or_else(|| "write a status such as 404, or a class such as 5xx".to_owned())
+}
+
+fn parse_range(text: &str) -> Result<crate::admin::live::Range, String> {
+    crate::admin::live::Range::parse(text).ok_or_else(|| "write an address, or a range such as 203.0.113.0/24".to_owned())
 }
 
 fn parse_event(word: &str) -> Result<EventKind, String> {

@@ -6,6 +6,7 @@
 //! * [`sample_site`]: what the demo publishes.
 #![forbid(unsafe_code)]
 
+pub mod access_log;
 mod addresses;
 pub mod admin;
 pub mod administration;

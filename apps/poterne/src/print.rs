@@ -90,6 +90,8 @@ pub fn render(answer: &Answer, now: u64) -> String {
         }
         Answer::Checked(report) => checked(report),
         Answer::Reloaded(reloaded) => self::reloaded(reloaded),
+        Answer::Request { text, .. } => format!("{text}\n"),
+        Answer::Missed(count) => format!("({count} requests are not shown)\n"),
         Answer::Upgraded(upgraded) => {
             let mut text = format!(
                 "Process {} ({}) serves visitors and agents now; the former one ends what it has begun.\n",

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use super::live::Filter;
 use poterne_control_app::OriginKeys;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -114,6 +115,10 @@ pub enum Verb {
     Reload {},
     Upgrade {
         program: PathBuf,
+    },
+    /// Answered by any number of answers, until whoever asked leaves.
+    TailRequests {
+        filter: Filter,
     },
 }
 
@@ -229,6 +234,13 @@ pub enum Answer {
     },
     Reloaded(Reloaded),
     Upgraded(Upgraded),
+    /// A request, in both forms.
+    Request {
+        json: String,
+        text: String,
+    },
+    /// So many requests that were meant are not shown: they came faster than they were read.
+    Missed(u64),
     Refused {
         message: String,
     },

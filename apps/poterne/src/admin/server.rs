@@ -9,8 +9,9 @@ use std::{
 };
 
 use tokio::{
+    io::AsyncReadExt as _,
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -25,6 +26,11 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 pub trait Administrator: Send + Sync + 'static {
     /// Does what is asked; a refusal is an answer too.
     fn execute(&self, verb: Verb) -> impl Future<Output = Answer> + Send;
+
+    /// Begins what is answered again and again, until the receiver is dropped; none: [`Administrator::execute`] answers.
+    fn watch(&self, _verb: &Verb) -> Option<mpsc::Receiver<Answer>> {
+        None
+    }
 }
 
 /// The bound socket; its file goes when this is dropped.
@@ -88,16 +94,35 @@ async fn exchange(mut stream: UnixStream, administrator: &impl Administrator, ti
     }
     let timed_out = |_| FrameError::Io(io::ErrorKind::TimedOut.into());
     let answer = match tokio::time::timeout(timeout, protocol::read_request(&mut stream)).await.map_err(timed_out)? {
-        Ok(verb) => administrator.execute(verb).await,
+        Ok(verb) => match administrator.watch(&verb) {
+            Some(answers) => return stream_answers(stream, answers, timeout).await,
+            None => administrator.execute(verb).await,
+        },
         Err(error @ FrameError::Io(_)) => return Err(error),
         Err(error) => Answer::Refused { message: error.to_string() },
     };
     tokio::time::timeout(timeout, protocol::write_answer(&mut stream, answer)).await.map_err(timed_out)?
 }
 
+/// Answers until there is no more, or whoever asked has left.
+async fn stream_answers(stream: UnixStream, mut answers: mpsc::Receiver<Answer>, timeout: Duration) -> Result<(), FrameError> {
+    let timed_out = |_| FrameError::Io(io::ErrorKind::TimedOut.into());
+    let (mut reader, mut writer) = stream.into_split();
+    let mut byte = [0];
+    loop {
+        let answer = tokio::select! {
+            answer = answers.recv() => answer,
+            // Nothing more is asked: that is its end.
+            _ = reader.read(&mut byte) => None,
+        };
+        let Some(answer) = answer else { return Ok(()) };
+        tokio::time::timeout(timeout, protocol::write_answer(&mut writer, answer)).await.map_err(timed_out)??;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
     use crate::admin::client;

@@ -68,6 +68,10 @@ pub const RELOADED: &[(&str, &str)] = &[
     ("edge", "serve_half_closed"),
     ("edge", "drain_secs"),
     ("log", "level"),
+    ("log", "access"),
+    ("log", "access_format"),
+    ("log", "access_sample"),
+    ("log", "access_query"),
 ];
 
 use self::Default::{AbsentAsIn, Is};
@@ -203,6 +207,14 @@ pub const KEYS: &[Key] = &[
     key!("log" "level" Text Is(r#""info""#),
         "How much is logged: error, warn, info, debug or trace; or directives such as \"info,poterne_edge_pipeline=debug\". The variable \
          POTERNE_LOG wins."),
+    key!("log" "access" Text AbsentAsIn(r#""/var/log/poterne/access.log""#),
+        "Where requests are written, a line each, once they are over: a file, which a reload opens anew (for logrotate), or stdout. Absent: nowhere."),
+    key!("log" "access_format" Text Is(r#""json""#),
+        "How such a line looks: json, or text for a person to read."),
+    key!("log" "access_sample" Toml Is("1.0"),
+        "The share of requests that is written, from 0.0 to 1.0. Those answered with a status of 500 or more always are."),
+    key!("log" "access_query" Toml Is("false"),
+        "Whether what follows the ? of a target is written too. It holds secrets more often than one would like."),
 ];
 
 /// All defaults, as one table.

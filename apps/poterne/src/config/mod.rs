@@ -14,7 +14,7 @@ use poterne_model::{AccountId, Name};
 use poterne_tunnel_proto::management::STOCK_HOSTNAME;
 use serde::Deserialize;
 
-use crate::cli::Sources;
+use crate::{access_log::Format, cli::Sources};
 
 mod acme;
 pub mod file;
@@ -280,6 +280,14 @@ pub struct Mail {
 pub struct Log {
     /// A level, or directives.
     pub level: String,
+    /// Where requests are written, a line each: a file, or `stdout`; absent: nowhere.
+    pub access: Option<String>,
+    /// How such a line looks.
+    pub access_format: Format,
+    /// The share of requests that is written; those answered with a status of 500 or more always are.
+    pub access_sample: f64,
+    /// Whether queries are written.
+    pub access_query: bool,
 }
 
 /// What notices are written in.
@@ -482,6 +490,9 @@ impl Config {
         }
         if let Err(error) = poterne_telemetry::logs::check(&self.log.level) {
             return wrong(&format!("[log] level: {error}"));
+        }
+        if !(0.0..=1.0).contains(&self.log.access_sample) {
+            return wrong(&format!("[log] access_sample: {} is no share: write one from 0.0 to 1.0", self.log.access_sample));
         }
         acme::check(&self.acme)?;
         mail::check(&self.mail)?;

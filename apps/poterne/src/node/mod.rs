@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    access_log::{AccessLog, Opened, readers_of},
     administration::Administration,
     bind,
     config::{self, Config},
@@ -85,6 +86,7 @@ pub struct Node {
     ready: Ready,
     upgrader: Arc<Upgrader>,
     drain: Arc<ArcSwap<Duration>>,
+    access_log: Arc<AccessLog>,
     /// Verbs under way.
     exchanges: TaskTracker,
     /// Everything that is neither a visitor's connection nor an agent's, nor control.
@@ -121,6 +123,7 @@ impl Node {
         // What is wrong with them is told before anything has begun.
         config.mail()?;
         config.acme_authorities()?;
+        let opened = Opened::of(&config.log).map_err(anyhow::Error::msg)?;
         config.resolver(poterne_guard::Guard::default())?;
         let api_listener = bind::listen(bind::API, config.control.listen, sockets)?;
         let metrics_listener = bind::listen("control.metrics", config.control.metrics, sockets)?;
@@ -228,7 +231,10 @@ impl Node {
             gateway.serve(index, udp, tcp)?;
         }
         let drain = Arc::new(ArcSwap::from_pointee(options.drain));
-        let reloader = Arc::new(Reloader::new(options.source, Arc::clone(&edge), Arc::clone(&drain)));
+        let readers = Arc::clone(&edge.pipeline);
+        let access_log = Arc::new(AccessLog::new(move |change| readers_of(readers.readers(), change), &metrics));
+        access_log.set(opened)?;
+        let reloader = Arc::new(Reloader::new(options.source, Arc::clone(&edge), Arc::clone(&drain), Arc::clone(&access_log)));
         let (administration, control_metrics, exchanges) =
             (Arc::clone(&control.administration), Arc::clone(&parts.metrics), parts.exchanges.clone());
         let (alone, health_stop) = (CancellationToken::new(), stop.child_token());
@@ -294,7 +300,7 @@ impl Node {
         let readiness: health::Readiness = Arc::new(move || if draining.is_cancelled() { Err("draining") } else { Ok(()) });
         background.spawn(health::serve(metrics_listener, metrics, control_metrics, readiness, health_stop));
         let stop = guard.disarm();
-        Ok(Self { administration, gateway, edge, dns, ready, upgrader, drain, exchanges, background, stop })
+        Ok(Self { administration, gateway, edge, dns, ready, upgrader, drain, access_log, exchanges, background, stop })
     }
 
     /// Where everything is.
@@ -347,6 +353,8 @@ impl Node {
         if tokio::time::timeout(BACKGROUND_STOP, self.exchanges.wait()).await.is_err() {
             tracing::warn!("a verb was not answered in time");
         }
+        let access_log = self.access_log;
+        let _ = tokio::task::spawn_blocking(move || access_log.close()).await;
     }
 }
 

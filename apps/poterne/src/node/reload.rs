@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::edge::Edge;
 use crate::{
+    access_log::{AccessLog, Opened},
     admin::protocol::Reloaded,
     cli::Sources,
     config::{Config, ConfigError, Loaded, keys},
@@ -56,11 +57,17 @@ pub struct Reloader {
     source: Option<Mutex<Source>>,
     edge: Arc<Edge>,
     drain: Arc<ArcSwap<Duration>>,
+    access_log: Arc<AccessLog>,
 }
 
 impl Reloader {
-    pub(super) fn new(source: Option<Source>, edge: Arc<Edge>, drain: Arc<ArcSwap<Duration>>) -> Self {
-        Self { source: source.map(Mutex::new), edge, drain }
+    pub(super) fn new(
+        source: Option<Source>,
+        edge: Arc<Edge>,
+        drain: Arc<ArcSwap<Duration>>,
+        access_log: Arc<AccessLog>,
+    ) -> Self {
+        Self { source: source.map(Mutex::new), edge, drain, access_log }
     }
 
     /// Reads everything again, and obeys what can be obeyed by a running node.
@@ -73,9 +80,10 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || -> Result<_, ConfigError> {
             let loaded = Config::loaded(&sources)?;
             let files = Files::read(&loaded.config.edge.certificate_files()).map_err(|error| loaded.placed(error.to_string()))?;
-            Ok((loaded, files))
+            let access = Opened::of(&loaded.config.log).map_err(|error| loaded.placed(error))?;
+            Ok((loaded, files, access))
         });
-        let (mut loaded, files) = read.await.map_err(|error| ConfigError::Inconsistent(error.to_string()))??;
+        let (mut loaded, files, access) = read.await.map_err(|error| ConfigError::Inconsistent(error.to_string()))??;
         if source.loaded.has_file() && !loaded.has_file() {
             return Err(ReloadError::FileGone);
         }
@@ -87,6 +95,13 @@ impl Reloader {
         self.edge.certificates.take_files(files);
         self.edge.obey(&loaded.config.edge);
         self.drain.store(Arc::new(Duration::from_secs(loaded.config.edge.drain_secs)));
+        let access_log = Arc::clone(&self.access_log);
+        // It waits for room among what waits to be written.
+        match tokio::task::spawn_blocking(move || access_log.set(access)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "there is no thread for the access log"),
+            Err(error) => tracing::error!(%error, "the access log could not be set"),
+        }
         // It was seen to parse; the variable was obeyed at the start.
         let _ = source.logs.filter(&process::log_filter(&loaded.config.log.level));
         // What needs a restart is told again the next time.

@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{reload::Reloader, upgrade::Upgrader};
+use tokio::sync::mpsc;
+
+use super::{edge::Edge, reload::Reloader, upgrade::Upgrader};
 use crate::{
+    access_log::readers_of,
     admin::{
+        live,
         protocol::{Answer, Verb},
         server::Administrator,
     },
@@ -15,6 +19,7 @@ pub(super) struct Running {
     pub administration: Arc<Administration>,
     pub reloader: Arc<Reloader>,
     pub upgrader: Weak<Upgrader>,
+    pub edge: Arc<Edge>,
 }
 
 impl Administrator for Running {
@@ -37,5 +42,11 @@ impl Administrator for Running {
             }
             verb => self.administration.execute(verb).await,
         }
+    }
+
+    fn watch(&self, verb: &Verb) -> Option<mpsc::Receiver<Answer>> {
+        let Verb::TailRequests { filter } = verb else { return None };
+        let pipeline = Arc::clone(&self.edge.pipeline);
+        Some(live::begin(filter.clone(), self.edge.drain.clone(), move |change| readers_of(pipeline.readers(), change)))
     }
 }

@@ -103,6 +103,7 @@ impl Upgrader {
             administration,
             reloader: Arc::clone(&self.reloader),
             upgrader: Arc::downgrade(self),
+            edge: Arc::clone(&self.edge),
         };
         let running = control.run(&self.parts, Arc::new(running), admin, listener);
         *self.control.lock().await = Some(running);

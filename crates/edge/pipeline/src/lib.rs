@@ -16,6 +16,7 @@
 //! alone orders them. Bodies are never looked into.
 #![forbid(unsafe_code)]
 
+pub mod access;
 mod challenge;
 mod errors;
 mod hop;

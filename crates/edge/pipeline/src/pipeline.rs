@@ -18,6 +18,7 @@ use poterne_snapshot::SnapshotHandle;
 use poterne_telemetry::Metrics;
 
 use crate::{
+    access::{Readers, Whose},
     challenge,
     errors::Failure,
     log::{self, Counters},
@@ -67,6 +68,7 @@ pub struct Pipeline<T> {
     node: Option<Arc<dyn NodeService>>,
     dns: OnceLock<Arc<dyn NodeService>>,
     counters: Counters,
+    readers: Readers,
 }
 
 /// Where a request goes after the stages that need no upstream.
@@ -102,6 +104,7 @@ impl<T: Tunnels> Pipeline<T> {
             node,
             dns: OnceLock::new(),
             counters: Counters::new(metrics),
+            readers: Readers::default(),
         }
     }
 
@@ -111,6 +114,11 @@ impl<T: Tunnels> Pipeline<T> {
     /// anywhere: a user's host is never looked at.
     pub fn answer_dns_by(&self, dns: Arc<dyn NodeService>) {
         let _ = self.dns.set(dns);
+    }
+
+    /// Who reads of requests that are over.
+    pub fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// Believes these proxies from the next request on.
@@ -174,12 +182,37 @@ impl<T: Tunnels> Pipeline<T> {
         self.counters.failed();
         self.counters.answered(failure.verdict().status);
         log::failure(ray, host, visitor, of, failure);
-        pages::page(failure, asked, &Subject { ray, host, visitor })
+        let mut page = pages::page(failure, asked, &Subject { ray, host, visitor });
+        if let Some(of) = of {
+            page.extensions_mut().insert(Whose(*of));
+        }
+        page
     }
 }
 
 impl<T: Tunnels> Handler for Pipeline<T> {
-    async fn handle(&self, mut request: Request) -> Response {
+    async fn handle(&self, request: Request) -> Response {
+        let watched = self.readers.watch(&request, &self.trusted_proxies.load());
+        match watched {
+            None => self.stages(request, false).await,
+            Some(watched) => watched.answered(self.stages(request, true).await),
+        }
+    }
+
+    fn refuse(&self, connection: &Connection, head: Option<&http::request::Parts>, refusal: Refusal) -> Response {
+        let visitor = Visitor { connection, restored: None };
+        let host = head.and_then(|head| head.headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
+        let none = HeaderMap::new();
+        let asked = head.map_or(&none, |head| &head.headers);
+        let answer = self.fail(&Failure::Refused(refusal), &RayId::new(&self.site), host, &visitor.text(), None, asked);
+        self.readers.refused(connection, head, &answer);
+        answer
+    }
+}
+
+impl<T: Tunnels> Pipeline<T> {
+    /// The stages, one after the other. `watched`: somebody wants to know whose the request was.
+    async fn stages(&self, mut request: Request, watched: bool) -> Response {
         let ray = RayId::new(&self.site);
         let connection =
             request.extensions().get::<Arc<Connection>>().cloned().expect("edge/http gives each request its connection");
@@ -233,15 +266,10 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         if let Some(offer) = offer {
             answer.headers_mut().insert(header::ALT_SVC, offer);
         }
+        if watched {
+            answer.extensions_mut().insert(Whose(of));
+        }
         answer
-    }
-
-    fn refuse(&self, connection: &Connection, head: Option<&http::request::Parts>, refusal: Refusal) -> Response {
-        let visitor = Visitor { connection, restored: None };
-        let host = head.and_then(|head| head.headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
-        let none = HeaderMap::new();
-        let asked = head.map_or(&none, |head| &head.headers);
-        self.fail(&Failure::Refused(refusal), &RayId::new(&self.site), host, &visitor.text(), None, asked)
     }
 }
 

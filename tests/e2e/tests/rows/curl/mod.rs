@@ -1,5 +1,6 @@
 //! curl in front, and behind the tunnel the demo's own sample site or a few bytes on a socket.
 
+mod access;
 mod demo;
 mod errors;
 mod life;
