@@ -102,6 +102,11 @@ impl Orphan {
         Self(Pid::from_raw(i32::try_from(id).unwrap()).unwrap())
     }
 
+    /// Its id.
+    pub fn id(&self) -> i32 {
+        self.0.as_raw_nonzero().get()
+    }
+
     /// `kill -TERM`.
     pub fn terminate(&self) {
         kill_process(self.0, Signal::TERM).unwrap();

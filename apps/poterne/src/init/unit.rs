@@ -52,6 +52,8 @@ ExecReload={program} reload --config {config}
 User=poterne
 StateDirectory=poterne
 StateDirectoryMode=0700
+LogsDirectory=poterne
+LogsDirectoryMode=0750
 AmbientCapabilities=CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 LimitNOFILE=1048576
@@ -102,7 +104,13 @@ mod tests {
         let text = text("/usr/bin/poterne".as_ref(), "/etc/poterne/poterne.toml".as_ref());
         assert!(text.contains("ExecStart=/usr/bin/poterne serve --config /etc/poterne/poterne.toml\n"));
         assert!(text.contains("ExecReload=/usr/bin/poterne reload --config /etc/poterne/poterne.toml\n"));
-        for line in ["User=poterne", "StateDirectory=poterne", "AmbientCapabilities=CAP_NET_BIND_SERVICE"] {
+        for line in [
+            "User=poterne",
+            "StateDirectory=poterne",
+            "LogsDirectory=poterne",
+            "Type=notify",
+            "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+        ] {
             assert!(text.lines().any(|other| other == line), "{line}");
         }
     }

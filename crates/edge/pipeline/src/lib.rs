@@ -12,6 +12,8 @@
 //!                  anything that fails → errors (one place: code, status, page, gRPC)
 //! ```
 //!
+//! Around them all: who reads of requests that are over ([`access`]) is told of each, and costs nothing where nobody does.
+//!
 //! A stage is a function over heads in a module of its own; it knows neither its neighbours nor its place. `Pipeline::handle`
 //! alone orders them. Bodies are never looked into.
 #![forbid(unsafe_code)]

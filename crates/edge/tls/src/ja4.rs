@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Values that clients make up so that servers learn to ignore them (GREASE, RFC 8701) count nowhere. A fingerprint is no proof: anyone can
-//! send another's. It takes two hashes of some hundred bytes, about 2 µs beside a handshake's 125.
+//! send another's. It takes two hashes of some hundred bytes a handshake, which has a signature to make.
 
 use std::fmt::Write as _;
 

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use poterne_e2e::{Agent, Api, Curl, Kind, Node, Orphan, Raw, eventually};
+use poterne_e2e::{Agent, Api, Curl, Kind, Node, Orphan, Raw, Setup, eventually};
 use serde_json::Value;
 
 columns!(no_request_fails_while_a_node_is_replaced);
@@ -191,6 +191,26 @@ fn pretender(node: &Node, name: &str, words: &[(&str, &str)]) -> String {
     fs::write(&file, format!("#!/bin/sh\n{lines}")).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn systemd_is_told_which_process_serves() {
+    let (dir, origin) = (tempfile::tempdir().unwrap(), Raw::saying("still there"));
+    let path = dir.path().join("notify");
+    let supervisor = UnixDatagram::bind(&path).unwrap();
+    let told = || {
+        let mut words = [0; 64];
+        let length = supervisor.recv(&mut words).unwrap();
+        String::from_utf8(words[..length].to_vec()).unwrap()
+    };
+    let environment = vec![("NOTIFY_SOCKET".to_owned(), path.to_str().unwrap().to_owned())];
+    let mut node = Node::serve_with(&origin.url(), Setup { environment, ..Setup::default() });
+    assert_eq!(told(), "READY=1");
+    let successor = upgraded(&node);
+    assert_eq!(told(), format!("MAINPID={}", successor.id()));
+    assert!(node.process.end().success());
+    successor.terminate();
+    assert_eq!(told(), "STOPPING=1");
 }
 
 #[test]
