@@ -19,7 +19,8 @@ pub fn client_hello(data: &[u8]) {
         rest = after;
     }
     if message.len() <= HELLO_BYTES_MAX {
-        let cut = message.chunks(7).flat_map(|part| [&[22, 3, 3, 0, part.len() as u8][..], part].concat());
+        let length = |part: &[u8]| u8::try_from(part.len()).expect("seven at most");
+        let cut = message.chunks(7).flat_map(|part| [&[22, 3, 3, 0, length(part)][..], part].concat());
         assert_eq!(of_records(&cut.collect::<Vec<u8>>()), Some(fingerprint));
     }
 }

@@ -430,8 +430,7 @@ pub(crate) mod tests {
             (0..10_000).filter(|number| is_written(*number, share)).count()
         };
         assert_eq!((written(0.0), written(1.0)), (0, 10_000));
-        for share in [0.01, 0.1, 0.5, 0.9] {
-            let expected = (share * 10_000.0) as usize;
+        for (share, expected) in [(0.01, 100), (0.1, 1_000), (0.5, 5_000), (0.9, 9_000)] {
             assert!(written(share).abs_diff(expected) <= 10, "{share}: {}", written(share));
         }
     }

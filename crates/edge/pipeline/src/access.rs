@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use http_body::Body as _;
@@ -111,11 +111,11 @@ impl Readers {
     }
 
     /// Begins to watch a request, if anybody reads.
-    pub(crate) fn watch(&self, request: &Request, trusted: &[IpNet]) -> Option<Watched> {
+    pub(crate) fn watch(&self, request: &Request, trusted: &ArcSwap<Vec<IpNet>>) -> Option<Watched> {
         let readers = self.all.load();
         let readers = readers.as_ref()?;
         let connection = request.extensions().get::<Arc<Connection>>()?;
-        let visitor = request::visitor(request.headers(), connection.peer.ip(), trusted);
+        let visitor = request::visitor(request.headers(), connection.peer.ip(), &trusted.load());
         let mut watched = Watched::new(Arc::clone(readers), connection, visitor);
         watched.of_head(request.method(), request.uri(), request.version(), request.headers());
         Some(watched)

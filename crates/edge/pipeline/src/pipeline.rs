@@ -192,7 +192,7 @@ impl<T: Tunnels> Pipeline<T> {
 
 impl<T: Tunnels> Handler for Pipeline<T> {
     async fn handle(&self, request: Request) -> Response {
-        let watched = self.readers.watch(&request, &self.trusted_proxies.load());
+        let watched = self.readers.watch(&request, &self.trusted_proxies);
         match watched {
             None => self.stages(request, false).await,
             Some(watched) => watched.answered(self.stages(request, true).await),
