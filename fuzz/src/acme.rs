@@ -12,6 +12,9 @@ pub fn certificate(data: &[u8]) {
         Ok(text) => Leaf::parse(text),
         Err(_) => Leaf::of_chain(vec![data.to_vec()]),
     };
+    if let Ok(leaf) = std::str::from_utf8(data).map_err(drop).and_then(|text| Leaf::parse_any(text).map_err(drop)) {
+        assert_eq!(read.is_ok(), !leaf.names.is_empty(), "a client's need name nobody");
+    }
     let Ok(leaf) = read else { return };
     assert!((1..=CHAIN_LENGTH_MAX).contains(&leaf.chain.len()) && !leaf.names.is_empty());
     assert!(leaf.names.windows(2).all(|pair| pair[0] < pair[1]));

@@ -16,7 +16,7 @@ use poterne_feed::Change;
 use poterne_keys::{NodeKey, Purpose};
 use poterne_model::{
     AccountId, Name, TunnelId, ZoneId, ZoneStatus,
-    setting::{DnsSettings, OriginSettings},
+    setting::{DnsSettings, EdgeSettings, OriginSettings},
 };
 use poterne_snapshot::{
     Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, TransferChunk, ZoneDns, ZoneHead, ZoneKeys,
@@ -103,7 +103,8 @@ fn world() -> &'static (Snapshot, Arc<Signer>) {
             status: ZoneStatus::Active,
             dns: Some(dns),
             origin: OriginSettings::default(),
-            http3: true,
+            edge: EdgeSettings::default(),
+            client: None,
         };
         let edge_addresses = vec!["203.0.113.10".parse().expect("an address"), "2001:db8::10".parse().expect("an address")];
         let node = NodeChunk { edge_addresses, edge_protocols: vec!["h2".into()], ..NodeChunk::default() };

@@ -63,7 +63,8 @@ fn log_with(root: &RootFlags, format: logs::Format, tap: Option<&Tap>) -> anyhow
         filter: root.loglevel.as_deref().map(level),
         file: root.logfile.clone(),
     };
-    Ok(logs::init_with(&settings, tap)?)
+    logs::init_with(&settings, tap)?;
+    Ok(())
 }
 
 /// config.yml, where there is one.

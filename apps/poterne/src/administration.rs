@@ -123,6 +123,10 @@ impl Administration {
                 let token = app.management_token_of(OPERATOR, &tunnel, &[Resource::Logs]).await?;
                 Answer::ManagementToken { token: token.to_string(), https: self.https }
             }
+            // Only a running node can.
+            Verb::Reload {} | Verb::Upgrade { .. } | Verb::TailRequests { .. } => {
+                Answer::Refused { message: "no node runs: it begins with what there is when it starts".into() }
+            }
             // Done by `execute`.
             Verb::Backup { .. } | Verb::MailTest { .. } | Verb::DnsCheck { .. } => {
                 Answer::Refused { message: "this is not done here".into() }

@@ -17,7 +17,16 @@ use poterne_control_app::{App, Caller};
 use crate::state::{self, StateDir};
 
 /// What is kept beside the store, in a state directory's own names. The demo's note may be absent.
-const FILES: [&str; 6] = ["node.key", "tunnel-ca.key", "visitors-ca.key", "ca.pem", "visitors-ca.pem", "demo-service"];
+const FILES: [&str; 8] = [
+    "node.key",
+    "tunnel-ca.key",
+    "visitors-ca.key",
+    "origin-pull-ca.key",
+    "origin-ca.key",
+    "ca.pem",
+    "visitors-ca.pem",
+    "demo-service",
+];
 
 /// Largest file that is taken out of an archive.
 const FILE_BYTES_MAX: u64 = 1 << 40;

@@ -4,12 +4,16 @@ use std::{
     fmt::Write as _,
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    os::unix::net::UnixDatagram,
     path::Path,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::inherited::Inherited;
+
+/// The setting of the API's listener.
+pub const API: &str = "control.listen";
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -36,7 +40,7 @@ impl BindError {
 /// Listens on TCP, with a socket that was opened for this program if there is one. `[::]` takes IPv4 as well.
 pub fn listen(setting: &'static str, address: SocketAddr, opened: &mut Inherited) -> Result<tokio::net::TcpListener, BindError> {
     let mut bound = || {
-        if let Some(listener) = opened.listener(address) {
+        if let Some(listener) = opened.listener(setting, address) {
             listener.set_nonblocking(true)?;
             return tokio::net::TcpListener::from_std(listener);
         }
@@ -46,21 +50,27 @@ pub fn listen(setting: &'static str, address: SocketAddr, opened: &mut Inherited
         socket.listen(BACKLOG)?;
         tokio::net::TcpListener::from_std(socket.into())
     };
-    bound().map_err(|error| BindError { setting, address, error })
+    let listener = bound().and_then(|listener| opened.keep(setting, address, false, &listener).map(|()| listener));
+    listener.map_err(|error| BindError { setting, address, error })
 }
 
-/// Takes a UDP port, by the same rules.
-pub fn udp(setting: &'static str, address: SocketAddr, opened: &mut Inherited) -> Result<std::net::UdpSocket, BindError> {
+/// Takes a UDP port, by the same rules; also the way to whoever read the socket before.
+pub fn udp(
+    setting: &'static str,
+    address: SocketAddr,
+    opened: &mut Inherited,
+) -> Result<(std::net::UdpSocket, Option<UnixDatagram>), BindError> {
     let mut bound = || {
-        if let Some(socket) = opened.udp(address) {
+        if let Some((socket, former)) = opened.udp(setting, address) {
             socket.set_nonblocking(true)?;
-            return Ok(socket);
+            return Ok((socket, former));
         }
         let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
         socket.bind(&address.into())?;
-        Ok(socket.into())
+        Ok((std::net::UdpSocket::from(socket), None))
     };
-    bound().map_err(|error| BindError { setting, address, error })
+    let bound = bound().and_then(|bound| opened.keep(setting, address, true, &bound.0).map(|()| bound));
+    bound.map_err(|error| BindError { setting, address, error })
 }
 
 fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use poterne_control_app::OriginKeys;
-use poterne_model::ConnectorId;
-use poterne_tunnel_proto::management::message::{EventKind, Level};
+
+pub use tail::{RequestFilters, Tail};
+
+mod tail;
 
 /// Your own edge on a machine you own: server and administration.
 #[derive(Debug, Parser)]
@@ -26,6 +28,16 @@ pub enum Command {
     Serve(Serve),
     /// Make a node of this machine: its configuration, its keys, and what to set elsewhere
     Init(Init),
+    /// Have the running node read its configuration and its certificate files again, and tell what became of it
+    ///
+    /// No connection is cut. What is wrong is told by file, line and key, and leaves everything as it was; keys that a running node
+    /// cannot obey are named.
+    Reload(Admin),
+    /// Have this program take the place of the running node under load: no request fails
+    ///
+    /// Install the new version, then run its `upgrade`. The new program takes over ports, state, agents and visitors, and the former one
+    /// ends what it has begun, for at most `drain_secs`. Where the new one cannot start, the former one serves on and this tells why.
+    Upgrade(Upgrade),
     /// Try everything on this machine: a node, a sample site, an agent, and a URL that works
     Demo(Demo),
     /// Zones: the domains this node answers for
@@ -37,7 +49,9 @@ pub enum Command {
     /// Tunnels: ways in that are opened from inside
     #[command(subcommand, arg_required_else_help = true)]
     Tunnel(TunnelVerb),
-    /// Read the log of a tunnel's agent, as it is written
+    /// Watch requests as they are answered, or read the log of a tunnel's agent as it is written
+    ///
+    /// Without a tunnel: each request that the node has answered, by the filters below. With one: what its agent logs.
     Tail(Tail),
     /// API tokens: what lets programs drive this node
     #[command(subcommand, arg_required_else_help = true)]
@@ -90,6 +104,17 @@ pub struct Serve {
     /// Write one line of JSON to this file descriptor once everything listens
     #[arg(long, value_name = "N")]
     pub ready_fd: Option<u32>,
+}
+
+/// `poterne upgrade`.
+#[derive(Debug, Args)]
+pub struct Upgrade {
+    /// The program that takes over [default: this one]
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub admin: Admin,
 }
 
 /// `poterne init`.
@@ -302,41 +327,6 @@ pub enum TunnelVerb {
         #[allow(missing_docs)]
         admin: Admin,
     },
-}
-
-/// `poterne tail`.
-#[derive(Debug, Args)]
-pub struct Tail {
-    /// The tunnel, by name or id
-    pub tunnel: String,
-    /// Which of its agents, where it has several (`poterne tunnel info` shows them) [default: any]
-    #[arg(long, value_name = "ID")]
-    pub connector_id: Option<ConnectorId>,
-    /// What lines are to be about: http, tcp, udp, cloudflared (the agent itself); may be repeated [default: all]
-    #[arg(long = "event", value_name = "EVENT", value_delimiter = ',', value_parser = parse_event)]
-    pub events: Vec<EventKind>,
-    /// Least level: debug, info, warn, error
-    #[arg(long, value_name = "LEVEL", default_value = "debug", value_parser = parse_level)]
-    pub level: Level,
-    /// Share of the lines to be shown, above 0 and up to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = parse_share)]
-    pub sample: f64,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub admin: Admin,
-}
-
-fn parse_event(word: &str) -> Result<EventKind, String> {
-    EventKind::of_word(word).ok_or_else(|| "write http, tcp, udp or cloudflared".to_owned())
-}
-
-fn parse_level(word: &str) -> Result<Level, String> {
-    Level::of_word(word).ok_or_else(|| "write debug, info, warn or error".to_owned())
-}
-
-fn parse_share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0);
-    share.ok_or_else(|| "write a number above 0 and up to 1, as in 0.1 for every tenth line".to_owned())
 }
 
 /// `poterne backup`.

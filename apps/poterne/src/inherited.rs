@@ -1,18 +1,43 @@
-//! Sockets that were opened for this program before it started (systemd's socket activation, `sd_listen_fds(3)`): ports below 1024
-//! without a privilege, and connections that wait in the kernel while the node is started anew.
+//! Sockets that were there before this program: opened by systemd's socket activation (`sd_listen_fds(3)`: ports below 1024 without a
+//! privilege, and connections that wait in the kernel while the node is started anew), or held by the program whose place this one takes.
 //!
-//! A socket takes the place of the listener that the configuration puts at its address. `Options` of the node carry them, since the
-//! variables that tell of them are read once.
+//! A socket takes the place of the listener that the configuration puts at its address; a predecessor's goes by its setting too, since the
+//! kernel may have chosen its port. `Options` of the node carry them, since the variables that tell of them are read once. What the node has
+//! taken, or opened itself, is kept for a successor.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixDatagram,
+    },
+};
 
 use listenfd::ListenFd;
 
-/// Those that nobody has taken yet.
+/// A socket, and what it is for.
+#[derive(Debug)]
+pub struct Named {
+    /// The setting, as in `edge.http`.
+    pub setting: String,
+    /// The address as it is set: its port may be the kernel's choice.
+    pub address: SocketAddr,
+    /// UDP, or a listener of TCP.
+    pub udp: bool,
+    /// The socket.
+    pub descriptor: OwnedFd,
+    /// By which its former reader gets what is its own (QUIC).
+    pub forward: Option<UnixDatagram>,
+}
+
+/// Those that nobody has taken yet, and those that were taken.
 #[derive(Debug, Default)]
 pub struct Inherited {
     tcp: Vec<(SocketAddr, TcpListener)>,
     udp: Vec<(SocketAddr, UdpSocket)>,
+    given: Vec<Named>,
+    kept: Vec<Named>,
 }
 
 impl Inherited {
@@ -35,20 +60,57 @@ impl Inherited {
         sockets
     }
 
-    /// The one that listens at this address.
-    pub fn listener(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        taken(&mut self.tcp, address)
+    /// Those that a predecessor gave.
+    pub fn given(given: Vec<Named>) -> Self {
+        Self { given, ..Self::default() }
     }
 
-    /// The one that receives datagrams at this address.
-    pub fn udp(&mut self, address: SocketAddr) -> Option<UdpSocket> {
-        taken(&mut self.udp, address)
+    /// The one that listens at this address, for this setting.
+    pub fn listener(&mut self, setting: &str, address: SocketAddr) -> Option<TcpListener> {
+        self.take_given(setting, address, false).map(|named| named.descriptor.into()).or_else(|| taken(&mut self.tcp, address))
+    }
+
+    /// The one that receives datagrams at this address, for this setting, and the way to its former reader.
+    pub fn udp(&mut self, setting: &str, address: SocketAddr) -> Option<(UdpSocket, Option<UnixDatagram>)> {
+        self.take_given(setting, address, true)
+            .map(|named| (named.descriptor.into(), named.forward))
+            .or_else(|| taken(&mut self.udp, address).map(|socket| (socket, None)))
+    }
+
+    /// Whether a predecessor gave one.
+    pub fn is_given(&self, setting: &str, address: SocketAddr) -> bool {
+        self.given.iter().any(|named| named.setting == setting && named.address == address)
+    }
+
+    fn take_given(&mut self, setting: &str, address: SocketAddr, udp: bool) -> Option<Named> {
+        let is_it = |named: &Named| named.setting == setting && named.address == address && named.udp == udp;
+        let at = self.given.iter().position(is_it)?;
+        // In their order: several may be at one address.
+        Some(self.given.remove(at))
+    }
+
+    /// Keeps a socket for a successor.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn keep(&mut self, setting: &str, address: SocketAddr, udp: bool, socket: &impl AsFd) -> io::Result<()> {
+        let descriptor = socket.as_fd().try_clone_to_owned()?;
+        self.kept.push(Named { setting: setting.to_owned(), address, udp, descriptor, forward: None });
+        Ok(())
+    }
+
+    /// What was kept.
+    pub fn into_kept(self) -> Vec<Named> {
+        self.kept
     }
 
     /// Says which ones nobody wanted: the configuration and the unit disagree.
     pub fn warn_of_the_rest(&self) {
         let rest =
             self.tcp.iter().map(|(address, _)| ("TCP", address)).chain(self.udp.iter().map(|(address, _)| ("UDP", address)));
+        for named in &self.given {
+            tracing::info!(setting = named.setting, address = %named.address, "a socket of the program before this one is not in the settings any more");
+        }
         for (protocol, address) in rest {
             tracing::warn!(
                 %address,
@@ -69,7 +131,7 @@ fn taken<S>(sockets: &mut Vec<(SocketAddr, S)>, address: SocketAddr) -> Option<S
 impl Inherited {
     /// One listener.
     pub(crate) fn of(listener: TcpListener) -> Self {
-        Self { tcp: vec![(listener.local_addr().unwrap(), listener)], udp: Vec::new() }
+        Self { tcp: vec![(listener.local_addr().unwrap(), listener)], ..Self::default() }
     }
 }
 
@@ -82,9 +144,25 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let mut sockets = Inherited::of(listener);
-        assert!(sockets.udp(address).is_none());
-        assert!(sockets.listener(SocketAddr::new("127.0.0.2".parse().unwrap(), address.port())).is_none());
-        assert_eq!(sockets.listener(address).unwrap().local_addr().unwrap(), address);
-        assert!(sockets.listener(address).is_none());
+        assert!(sockets.udp("edge.http", address).is_none());
+        assert!(sockets.listener("edge.http", SocketAddr::new("127.0.0.2".parse().unwrap(), address.port())).is_none());
+        assert_eq!(sockets.listener("edge.http", address).unwrap().local_addr().unwrap(), address);
+        assert!(sockets.listener("edge.http", address).is_none());
+    }
+
+    #[test]
+    fn a_predecessors_socket_goes_by_its_setting_and_the_address_as_set() {
+        let [one, two] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let (first, second) = (one.local_addr().unwrap(), two.local_addr().unwrap());
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut former = Inherited::default();
+        former.keep("edge.http", any, false, &one).unwrap();
+        former.keep("edge.http", any, false, &two).unwrap();
+        former.keep("edge.https", any, true, &UdpSocket::bind(any).unwrap()).unwrap();
+        let mut sockets = Inherited::given(former.into_kept());
+        assert!(sockets.listener("control.listen", any).is_none() && sockets.listener("edge.http", first).is_none());
+        assert_eq!(sockets.listener("edge.http", any).unwrap().local_addr().unwrap(), first);
+        assert_eq!(sockets.listener("edge.http", any).unwrap().local_addr().unwrap(), second);
+        assert!(sockets.listener("edge.https", any).is_none() && sockets.udp("edge.https", any).is_some());
     }
 }

@@ -6,6 +6,7 @@
 //! * [`sample_site`]: what the demo publishes.
 #![forbid(unsafe_code)]
 
+pub mod access_log;
 mod addresses;
 pub mod admin;
 pub mod administration;
@@ -14,11 +15,13 @@ pub mod bind;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod handover;
 pub mod health;
 mod inherited;
 pub mod init;
 pub mod language;
 pub mod node;
+pub mod notify;
 pub mod password;
 pub mod ports;
 pub mod print;

@@ -37,6 +37,8 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(serve) => Box::pin(serve::run(serve)).await.map(|()| ExitCode::SUCCESS),
+        Command::Upgrade(verb) => verbs::upgrade(verb).await,
+        Command::Reload(admin) => verbs::reload(admin).await,
         Command::Demo(demo) => Box::pin(demo::run(demo)).await.map(|()| ExitCode::SUCCESS),
         Command::Zone(verb) => verbs::zone(verb).await,
         Command::Dns(verb) => verbs::dns(verb).await,

@@ -7,7 +7,7 @@ use poterne_tunnel_agent::terminal::plain;
 
 use poterne_control_scout::check::{Level, Report, Topic};
 
-use crate::admin::protocol::{Answer, ApiToken, Login, Pack, Tunnel, User, Zone};
+use crate::admin::protocol::{Answer, ApiToken, Login, Pack, Reloaded, Tunnel, User, Zone};
 
 /// An answer as text; always ends with a line break. `now` is in seconds since the Unix epoch.
 pub fn render(answer: &Answer, now: u64) -> String {
@@ -89,6 +89,24 @@ pub fn render(answer: &Answer, now: u64) -> String {
             text
         }
         Answer::Checked(report) => checked(report),
+        Answer::Reloaded(reloaded) => self::reloaded(reloaded),
+        Answer::Request { text, .. } => format!("{text}\n"),
+        Answer::Missed(count) => format!("({count} requests are not shown)\n"),
+        Answer::Upgraded(upgraded) => {
+            let mut text = format!(
+                "Process {} ({}) serves visitors and agents now; the former one ends what it has begun.\n",
+                upgraded.process,
+                upgraded.program.display()
+            );
+            if upgraded.agents_missing > 0 {
+                let _ = writeln!(
+                    text,
+                    "Agents of {} tunnels followed the visitors: their requests may have waited.",
+                    upgraded.agents_missing
+                );
+            }
+            text
+        }
         Answer::BackedUp { path, bytes } => format!(
             "{} is there, {} KiB. It holds every secret of this node: keep it as you keep passwords.\n\
              On another machine:  poterne restore {}\n",
@@ -302,6 +320,22 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
     text
 }
 
+fn reloaded(reloaded: &Reloaded) -> String {
+    let mut text = match (reloaded.changed.is_empty(), reloaded.left.is_empty()) {
+        (true, true) => "The configuration says what it said before.\n".to_owned(),
+        (true, false) => String::new(),
+        (false, _) => format!("Changed and obeyed:  {}\n", reloaded.changed.join("  ")),
+    };
+    if !reloaded.left.is_empty() {
+        let _ = writeln!(text, "Changed, and obeyed after a restart only:  {}", reloaded.left.join("  "));
+    }
+    if reloaded.certificate_names > 0 {
+        let names = if reloaded.certificate_names == 1 { "name" } else { "names" };
+        let _ = writeln!(text, "Your certificates were read again; they cover {} {names}.", reloaded.certificate_names);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,6 +427,21 @@ mod tests {
         assert!(text.contains("a@example.net  yes       no             active  1"), "{text}");
         let answer = Answer::PasswordLink { email: "a@b.c".into(), token: "pol_x".into(), until: "2026-01-02T00:00:00Z".into() };
         assert!(render(&answer, 0).contains("\npol_x\n"));
+    }
+
+    #[test]
+    fn what_a_reload_left_is_told() {
+        let told = |changed: &[&str], left: &[&str], certificate_names| {
+            let owned = |all: &[&str]| all.iter().map(|s| s.to_string()).collect();
+            render(&Answer::Reloaded(Reloaded { changed: owned(changed), left: owned(left), certificate_names }), 0)
+        };
+        assert_eq!(told(&[], &[], 0), "The configuration says what it said before.\n");
+        let text = told(&["edge.drain_secs"], &["edge.http", "mail.smtp"], 2);
+        assert_eq!(
+            text,
+            "Changed and obeyed:  edge.drain_secs\nChanged, and obeyed after a restart only:  edge.http  mail.smtp\n\
+             Your certificates were read again; they cover 2 names.\n"
+        );
     }
 
     #[test]

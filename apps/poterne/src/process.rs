@@ -1,10 +1,14 @@
 //! The process itself: how many descriptors it may hold, and when it is asked to stop.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
-use poterne_telemetry::Tap;
+use poterne_telemetry::{Tap, logs::Changing};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::node::reload::Reloader;
 
 /// Exit code after a second signal, as a shell shows a process killed by SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
@@ -39,15 +43,32 @@ pub fn raise_descriptor_limit() {
 }
 
 /// Begins the logs: `POTERNE_LOG` says what to log (a level or directives), else `default` does.
-pub fn start_logs(default: &str) -> anyhow::Result<()> {
+pub fn start_logs(default: &str) -> anyhow::Result<Changing> {
     start_logs_with(default, None)
 }
 
 /// The same, with a tap for an agent in this process.
-pub fn start_logs_with(default: &str, tap: Option<&Tap>) -> anyhow::Result<()> {
-    let filter = std::env::var("POTERNE_LOG").ok().filter(|filter| !filter.is_empty()).unwrap_or_else(|| default.into());
-    let settings = poterne_telemetry::logs::Settings { filter: Some(filter), ..Default::default() };
-    poterne_telemetry::logs::init_with(&settings, tap).context("POTERNE_LOG")
+pub fn start_logs_with(default: &str, tap: Option<&Tap>) -> anyhow::Result<Changing> {
+    let settings = poterne_telemetry::logs::Settings { filter: Some(log_filter(default)), ..Default::default() };
+    poterne_telemetry::logs::init_with(&settings, tap).context("POTERNE_LOG or [log] level")
+}
+
+/// What to log: `POTERNE_LOG`, where it is set, else what is given.
+pub fn log_filter(default: &str) -> String {
+    std::env::var("POTERNE_LOG").ok().filter(|filter| !filter.is_empty()).unwrap_or_else(|| default.into())
+}
+
+/// Reads the settings again at each SIGHUP, until told to stop; what is wrong with them is logged.
+pub fn reload_on_hangup(reloader: Arc<Reloader>, stop: CancellationToken) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while let Some(Some(())) = stop.run_until_cancelled(hangup.recv()).await {
+            if let Err(error) = reloader.reload().await {
+                tracing::error!(%error, "SIGHUP: the configuration was not read again");
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Cancels `stop` at the first SIGINT or SIGTERM; at the second the process ends at once.

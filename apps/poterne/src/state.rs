@@ -3,7 +3,10 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -97,6 +100,28 @@ impl StateDir {
         Ok(Self { path, found, last_alive, lock })
     }
 
+    /// The directory that a predecessor holds, which gave its lock to this program: both hold it, and the last to end gives it free.
+    pub fn take_over(path: &Path, lock: OwnedFd) -> Result<Self, StateError> {
+        let unusable = |error| StateError::Unusable { path: path.into(), error };
+        let path = fs::canonicalize(path).map_err(unusable)?;
+        let lock = File::from(lock);
+        let last_alive = lock.metadata().and_then(|metadata| metadata.modified()).ok();
+        Ok(Self { path, found: true, last_alive, lock })
+    }
+
+    /// Says in the lock file that this process holds it.
+    pub fn sign(&self) {
+        // It is for people who ask who holds it.
+        let _ = self.lock.set_len(0);
+        let mut lock = &self.lock;
+        let _ = lock.rewind().and_then(|()| writeln!(lock, "{}", std::process::id()));
+    }
+
+    /// The descriptor that holds it, for a successor.
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
+    }
+
     /// Where it is, absolute.
     pub fn path(&self) -> &Path {
         &self.path
@@ -134,6 +159,10 @@ pub const SOCKET: &str = "admin.sock";
 pub const CA: &str = "ca.pem";
 /// The visitors' authority alone: what a browser should import.
 pub const VISITORS_CA: &str = "visitors-ca.pem";
+/// The authority that vouches for the edge towards origins: what an origin lets in.
+pub const ORIGIN_PULL_CA: &str = "origin-pull-ca.pem";
+/// The authority that vouches for origins.
+pub const ORIGIN_CA: &str = "origin-ca.pem";
 /// The snapshot's directory.
 pub const SNAPSHOT: &str = "snapshot";
 

@@ -1,7 +1,8 @@
 //! The node's keys: its node key, its two authorities, and the certificate it shows to agents.
 //!
-//! Two authorities, because they are trusted for different things: agents pin the tunnel's, which may vouch for any name that
-//! agents ask for; people import the visitors', which in the demo may vouch for names below `.localhost` only.
+//! Four authorities, because they are trusted for different things: agents pin the tunnel's, which may vouch for any name that
+//! agents ask for; people import the visitors', which in the demo may vouch for names below `.localhost` only; origins let in whom the
+//! origin-pull one issued to; and the edge alone trusts the one for origins.
 
 use std::{
     net::IpAddr,
@@ -35,6 +36,10 @@ pub struct Trust {
     pub tunnel_ca: Arc<LocalCa>,
     /// Vouches for hostnames towards visitors, where no public authority does.
     pub visitors_ca: Arc<LocalCa>,
+    /// Vouches for the edge towards origins (authenticated origin pulls).
+    pub origin_pull_ca: Arc<LocalCa>,
+    /// Vouches for origins towards the edge (Origin CA).
+    pub origin_ca: Arc<LocalCa>,
 }
 
 impl Trust {
@@ -43,21 +48,31 @@ impl Trust {
     pub fn open(state: &StateDir, visitors_under: &[&str]) -> anyhow::Result<Self> {
         let now = SystemTime::now();
         let node_key = NodeKey::load_or_create(&state.join(state::NODE_KEY)).context("the node key")?;
-        let load = |file: &str, name: &str, permitted: &[&str]| {
+        let load_for = |years: u32, file: &str, name: &str, permitted: &[&str]| {
             let spec = CaSpec { name: name.into(), permitted: permitted.iter().map(|name| (*name).to_owned()).collect() };
-            LocalCa::load_or_create(&state.join(file), &node_key, &spec, now)
+            let life = Duration::from_secs(365 * 86_400) * years;
+            LocalCa::load_or_create_for(&state.join(file), &node_key, &spec, now, life)
                 .map(Arc::new)
                 .with_context(|| format!("the authority in {file}"))
         };
+        let load = |file: &str, name: &str, permitted: &[&str]| load_for(10, file, name, permitted);
         let tunnel_ca = load("tunnel-ca.key", "Poterne tunnel authority", &[])?;
         let visitors_ca = load("visitors-ca.key", "Poterne local authority", visitors_under)?;
+        let origin_pull_ca = load("origin-pull-ca.key", "Poterne origin pull authority", &[])?;
+        // What it issues may be good for fifteen years.
+        let origin_ca = load_for(30, "origin-ca.key", "Poterne origin authority", &[])?;
         let both = format!("{}{}", tunnel_ca.certificate_pem(), visitors_ca.certificate_pem());
-        for (file, pem) in [(state::CA, both.as_str()), (state::VISITORS_CA, visitors_ca.certificate_pem())] {
+        for (file, pem) in [
+            (state::CA, both.as_str()),
+            (state::VISITORS_CA, visitors_ca.certificate_pem()),
+            (state::ORIGIN_PULL_CA, origin_pull_ca.certificate_pem()),
+            (state::ORIGIN_CA, origin_ca.certificate_pem()),
+        ] {
             let path = state.join(file);
             state::write_whole(&path, 0o600, pem.as_bytes())
                 .with_context(|| format!("{} could not be written", path.display()))?;
         }
-        Ok(Self { node_key, tunnel_ca, visitors_ca })
+        Ok(Self { node_key, tunnel_ca, visitors_ca, origin_pull_ca, origin_ca })
     }
 }
 

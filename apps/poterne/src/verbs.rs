@@ -18,8 +18,8 @@ use crate::{
     },
     administration::Administration,
     cli::{
-        Admin, Backup, Cert, ChallengeVerb, DnsVerb, LoginVerb, MailVerb, MemberVerb, Restore, TokenVerb, TunnelVerb, UserVerb,
-        ZoneVerb,
+        Admin, Backup, Cert, ChallengeVerb, DnsVerb, LoginVerb, MailVerb, MemberVerb, Restore, TokenVerb, TunnelVerb, Upgrade,
+        UserVerb, ZoneVerb,
     },
     config::Config,
     password, print, state,
@@ -58,6 +58,35 @@ async fn zone_delete(name: String, force: bool, admin: &Admin) -> anyhow::Result
         answer = asked(&config, Verb::ZoneDelete { name, force: true }).await?;
     }
     show(&answer, admin.json)
+}
+
+/// `poterne reload`.
+pub async fn reload(admin: Admin) -> anyhow::Result<ExitCode> {
+    of_a_running_node(Verb::Reload {}, admin).await
+}
+
+/// `poterne upgrade`.
+pub async fn upgrade(verb: Upgrade) -> anyhow::Result<ExitCode> {
+    let program = match verb.program {
+        // The node has a directory of its own: it is told where the file is from anywhere.
+        Some(program) => std::path::absolute(&program).with_context(|| format!("{} is no path", program.display()))?,
+        None => std::env::current_exe().context("cannot tell where this program is; name it with --program")?,
+    };
+    of_a_running_node(Verb::Upgrade { program }, verb.admin).await
+}
+
+async fn of_a_running_node(verb: Verb, admin: Admin) -> anyhow::Result<ExitCode> {
+    // The node reads the configuration, as its own user: here only its socket is looked for. A file that is wrong must not keep the
+    // node from saying so.
+    let dir = match (&admin.sources.state_dir, Config::from_sources(&admin.sources)) {
+        (Some(dir), _) => dir.clone(),
+        (None, config) => config?.node.state_dir,
+    };
+    match client::ask(&dir.join(state::SOCKET), &verb).await? {
+        Some(Answer::Refused { message }) => bail!(message),
+        Some(answer) => show(&answer, admin.json),
+        None => bail!("no node runs with the state in {}: it begins with what there is when it starts", dir.display()),
+    }
 }
 
 /// `poterne dns …`.

@@ -46,13 +46,25 @@ impl Leaf {
     /// # Errors
     /// It is none, or is not one chain, in words.
     pub fn parse(pem: &str) -> Result<Self, String> {
+        Self::of_pem(pem, true)
+    }
+
+    fn of_pem(pem: &str, names_hosts: bool) -> Result<Self, String> {
         if pem.len() > CHAIN_BYTES_MAX {
             return Err(format!("it is longer than {CHAIN_BYTES_MAX} bytes"));
         }
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
             .collect::<Result<_, _>>()
             .map_err(|error| format!("it is not PEM: {error}"))?;
-        Self::of_chain(chain.into_iter().map(|der| der.to_vec()).collect())
+        Self::of_certificates(chain.into_iter().map(|der| der.to_vec()).collect(), names_hosts)
+    }
+
+    /// The same of a certificate that need be for no host: a client's.
+    ///
+    /// # Errors
+    /// See [`Leaf::parse`].
+    pub fn parse_any(pem: &str) -> Result<Self, String> {
+        Self::of_pem(pem, false)
     }
 
     /// Reads a chain in DER form, leaf first.
@@ -60,6 +72,10 @@ impl Leaf {
     /// # Errors
     /// See [`Leaf::parse`].
     pub fn of_chain(chain: Vec<Vec<u8>>) -> Result<Self, String> {
+        Self::of_certificates(chain, true)
+    }
+
+    fn of_certificates(chain: Vec<Vec<u8>>, names_hosts: bool) -> Result<Self, String> {
         if chain.is_empty() || chain.len() > CHAIN_LENGTH_MAX {
             return Err(format!("it holds {} certificates; 1 to {CHAIN_LENGTH_MAX} are taken", chain.len()));
         }
@@ -83,6 +99,9 @@ impl Leaf {
             }
         }
         let leaf = read(&parsed[0])?;
+        if names_hosts && leaf.names.is_empty() {
+            return Err("it names no host (subjectAltName)".to_owned());
+        }
         Ok(Self { chain, ..leaf })
     }
 }
@@ -96,9 +115,6 @@ fn read(certificate: &X509Certificate<'_>) -> Result<Leaf, String> {
     let mut names: Vec<Name> = names.collect();
     names.sort();
     names.dedup();
-    if names.is_empty() {
-        return Err("it names no host (subjectAltName)".to_owned());
-    }
     let issuer = certificate.issuer();
     let said = issuer.iter_organization().chain(issuer.iter_common_name()).find_map(|attribute| attribute.as_str().ok());
     let key = certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {

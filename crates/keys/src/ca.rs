@@ -13,7 +13,7 @@ use rcgen::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::{KeyFileError, NodeKey, Purpose, Secret, random_bytes, read_private_file, sha256, write_private_file};
+use crate::{KeyFileError, NodeKey, Purpose, Request, Secret, random_bytes, read_private_file, sha256, write_private_file};
 
 /// Life of a CA. Long, because agents pin it; it is replaced by announcing the next pin first.
 const CA_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -85,6 +85,17 @@ impl Clone for Leaf {
     }
 }
 
+/// A certificate for a key that is not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// It, as PEM.
+    pub pem: String,
+    /// What its authority knows it by.
+    pub serial: [u8; 16],
+    /// End of validity.
+    pub not_after: SystemTime,
+}
+
 /// A certificate authority of this node.
 pub struct LocalCa {
     name: String,
@@ -96,8 +107,13 @@ pub struct LocalCa {
 }
 
 impl LocalCa {
-    /// Makes a CA.
+    /// Makes a CA, for ten years.
     pub fn generate(spec: &CaSpec, now: SystemTime) -> Result<Self, CaError> {
+        Self::generate_for(spec, now, CA_LIFE)
+    }
+
+    /// Makes a CA that is good for so long.
+    pub fn generate_for(spec: &CaSpec, now: SystemTime, life: Duration) -> Result<Self, CaError> {
         let wrong = |error| CaError::Certificate { subject: spec.name.clone(), error };
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(wrong)?;
         let mut params = CertificateParams::default();
@@ -106,7 +122,7 @@ impl LocalCa {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.serial_number = Some(serial());
         params.not_before = whole_seconds(now - SKEW).into();
-        params.not_after = whole_seconds(now + CA_LIFE).into();
+        params.not_after = whole_seconds(now + life).into();
         if !spec.permitted.is_empty() {
             // Absent kinds of name are unconstrained: addresses must be excluded by name.
             let all = [CidrSubnet::V4([0; 4], [0; 4]), CidrSubnet::V6([0; 16], [0; 16])];
@@ -121,14 +137,25 @@ impl LocalCa {
 
     /// Reads the CA kept at `path` (mode 0600, its key wrapped by `node_key`), or makes and keeps one.
     pub fn load_or_create(path: &Path, node_key: &NodeKey, spec: &CaSpec, now: SystemTime) -> Result<Self, CaError> {
+        Self::load_or_create_for(path, node_key, spec, now, CA_LIFE)
+    }
+
+    /// The same; one that is made is good for so long.
+    pub fn load_or_create_for(
+        path: &Path,
+        node_key: &NodeKey,
+        spec: &CaSpec,
+        now: SystemTime,
+        life: Duration,
+    ) -> Result<Self, CaError> {
         if let Some(text) = read_private_file(path)? {
             return Self::parse(&text, path, node_key, spec);
         }
-        let ca = Self::generate(spec, now)?;
+        let ca = Self::generate_for(spec, now, life)?;
         match write_private_file(path, &ca.text(node_key)) {
             // Another process was faster: its CA is the one.
             Err(KeyFileError::Io { error, .. }) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Self::load_or_create(path, node_key, spec, now)
+                Self::load_or_create_for(path, node_key, spec, now, life)
             }
             written => Ok(written.map(|()| ca)?),
         }
@@ -162,6 +189,48 @@ impl LocalCa {
             not_after,
             renew_at: now + life * 2 / 3,
         })
+    }
+
+    /// A certificate by which somebody shows who it is (`clientAuth`), under this common name; as [`Self::issue`].
+    pub fn issue_client(&self, name: &str, now: SystemTime, life: Option<Duration>) -> Result<Leaf, CaError> {
+        let wrong = |error| CaError::Certificate { subject: name.to_owned(), error };
+        let life = life.unwrap_or(LEAF_LIFE);
+        let not_after = whole_seconds((now + life).min(self.not_after));
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(wrong)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = distinguished_name(&name.chars().take(64).collect::<String>());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.serial_number = Some(serial());
+        params.use_authority_key_identifier_extension = true;
+        params.not_before = whole_seconds(now - SKEW).into();
+        params.not_after = not_after.into();
+        let certificate = params.signed_by(&key, &self.issuer).map_err(wrong)?;
+        Ok(Leaf {
+            chain: vec![certificate.der().clone(), self.certificate.clone()],
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            not_after,
+            renew_at: now + life * 2 / 3,
+        })
+    }
+
+    /// A certificate for somebody else's key (its SubjectPublicKeyInfo is in the request), for these names, until `life` after `now` and never
+    /// longer than the CA.
+    pub fn sign(&self, request: &Request, names: &[String], now: SystemTime, life: Duration) -> Result<Signed, CaError> {
+        let subject = names.first().cloned().unwrap_or_default();
+        let wrong = |error| CaError::Certificate { subject: subject.clone(), error };
+        let not_after = whole_seconds((now + life).min(self.not_after));
+        let serial = random_serial();
+        let mut params = CertificateParams::new(names).map_err(wrong)?;
+        params.distinguished_name = distinguished_name(&subject.chars().take(64).collect::<String>());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.use_authority_key_identifier_extension = true;
+        params.not_before = whole_seconds(now - SKEW).into();
+        params.not_after = not_after.into();
+        let certificate = params.signed_by(request.public_key(), &self.issuer).map_err(wrong)?;
+        Ok(Signed { pem: certificate.pem(), serial, not_after })
     }
 
     /// The CA's certificate as PEM, for `ca.pem`.
@@ -254,11 +323,17 @@ fn distinguished_name(name: &str) -> DistinguishedName {
     distinguished
 }
 
-/// 127 random bits: positive, and of at most 20 octets (RFC 5280 §4.1.2.2).
+/// 126 random bits: positive, and of at most 20 octets (RFC 5280 §4.1.2.2).
 fn serial() -> SerialNumber {
+    SerialNumber::from_slice(&random_serial())
+}
+
+fn random_serial() -> [u8; 16] {
     let mut bytes: [u8; 16] = random_bytes();
     bytes[0] &= 0x7f;
-    SerialNumber::from_slice(&bytes)
+    // Not 0 either, so that what stands in the certificate has as many octets as this.
+    bytes[0] |= 0x40;
+    bytes
 }
 
 /// Certificates count in seconds.
@@ -294,6 +369,38 @@ mod tests {
         let long = ca.issue(&names, now(), Some(CA_LIFE * 2)).unwrap();
         assert_eq!(long.not_after, ca.not_after());
         assert!(!ca.renewal_due(now()) && ca.renewal_due(now() + CA_LIFE - CA_RENEWAL / 2));
+    }
+
+    #[test]
+    fn who_is_issued_a_clients_certificate_is_no_server() {
+        let ca = LocalCa::generate(&CaSpec { name: "pulls".into(), permitted: Vec::new() }, now()).unwrap();
+        let leaf = ca.issue_client("site.test", now(), None).unwrap();
+        let (_, parsed) = x509_parser::parse_x509_certificate(&leaf.chain[0]).unwrap();
+        let usage = parsed.extended_key_usage().unwrap().unwrap().value;
+        assert!(usage.client_auth && !usage.server_auth);
+        assert_eq!(parsed.subject().to_string(), "CN=site.test");
+        assert_eq!(leaf.chain[1], *ca.certificate());
+    }
+
+    #[test]
+    fn a_request_is_signed_for_the_names_that_are_said_and_no_others() {
+        let ca = LocalCa::generate(&CaSpec { name: "origins".into(), permitted: Vec::new() }, now()).unwrap();
+        let key = crate::CertificateKey::generate().unwrap();
+        let asked = key.request(&["evil.test".into()]).unwrap();
+        let pem = pem::encode(&pem::Pem::new("CERTIFICATE REQUEST", asked));
+        let request = Request::parse(&pem).unwrap();
+        assert!(!request.is_rsa());
+        let life = Duration::from_secs(7 * 86_400);
+        let signed = ca.sign(&request, &["site.test".into(), "*.site.test".into()], now(), life).unwrap();
+        let der: CertificateDer<'static> = rustls_pki_types::pem::PemObject::from_pem_slice(signed.pem.as_bytes()).unwrap();
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
+        assert_eq!(parsed.public_key().raw, key.public_key());
+        assert_eq!(parsed.tbs_certificate.raw_serial(), signed.serial);
+        let names = &parsed.subject_alternative_name().unwrap().unwrap().value.general_names;
+        assert!(names.len() == 2 && !names.iter().any(|name| name.to_string().contains("evil")));
+        assert_eq!(signed.not_after, now() + life);
+        let long = ca.sign(&request, &["site.test".into()], now(), CA_LIFE * 2).unwrap();
+        assert_eq!(long.not_after, ca.not_after());
     }
 
     #[test]

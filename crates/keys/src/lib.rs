@@ -17,11 +17,13 @@ mod certificate_key;
 mod envelope;
 mod es256;
 mod node_key;
+mod request;
 mod secret;
 
-pub use ca::{CaError, CaSpec, Leaf, LocalCa};
+pub use ca::{CaError, CaSpec, Leaf, LocalCa, Signed};
 pub use certificate_key::{CertificateKey, CertificateKeyError};
 pub use envelope::{DataKey, EnvelopeError, KeyId, KeyRing, Purpose};
 pub use es256::{SigningKey, es256_verifies};
 pub use node_key::{KeyFileError, NodeKey, read_private_file, write_private_file};
+pub use request::{Request, RequestError};
 pub use secret::{Secret, digest_matches, random_bytes, random_name, random_token, sha256};

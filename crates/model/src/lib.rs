@@ -48,6 +48,7 @@ pub mod schema;
 pub mod secondary;
 pub mod setting;
 pub mod shape;
+pub mod spelling;
 pub mod time;
 pub mod tunnel;
 mod word;

@@ -2,7 +2,10 @@
 #![allow(missing_docs)]
 
 use poterne_feed::Change;
-use poterne_model::{AccountId, Name, TunnelId, ZoneId, ZoneStatus, setting::OriginSettings};
+use poterne_model::{
+    AccountId, Name, TunnelId, ZoneId, ZoneStatus,
+    setting::{EdgeSettings, OriginSettings},
+};
 use poterne_snapshot::{Chunk, ChunkKey, Lookup, NameChunk, Snapshot, Target, ZoneHead};
 
 const NAMES: u32 = 100_000;
@@ -29,7 +32,8 @@ fn everything() -> Change {
         status: ZoneStatus::Active,
         dns: None,
         origin: OriginSettings::default(),
-        http3: true,
+        edge: EdgeSettings::default(),
+        client: None,
     };
     let names = (0..NAMES).map(|number| name_chunk(zone, number, 0));
     let chunks = std::iter::once((ChunkKey::Zone(zone).encode(), Some(Chunk::Zone(head).encode()))).chain(names).collect();

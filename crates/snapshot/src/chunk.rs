@@ -9,9 +9,10 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use poterne_dns_wire::RecordSets;
 use poterne_model::{
-    AccountId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus,
-    setting::{OriginSettings, dns::Soa},
+    AccountId, CertificateId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus,
+    setting::{EdgeSettings, OriginSettings, dns::Soa},
 };
+use poterne_rules::ZoneRules;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod before;
@@ -23,10 +24,10 @@ use transfer::TransferChunk;
 pub const CHUNK_VERSION: u8 = 1;
 
 /// Version of the node's chunk as it is written.
-pub const NODE_CHUNK_VERSION: u8 = 4;
+pub const NODE_CHUNK_VERSION: u8 = 5;
 
 /// Version of a zone's head as it is written.
-pub const ZONE_HEAD_VERSION: u8 = 4;
+pub const ZONE_HEAD_VERSION: u8 = 5;
 
 /// Version of a name's chunk as it is written.
 pub const NAME_CHUNK_VERSION: u8 = 2;
@@ -59,6 +60,8 @@ pub enum ChunkKey {
     Challenge(ChallengeId),
     /// Who may have a zone whole, or where it comes from.
     Transfer(ZoneId),
+    /// What a zone's rules make of requests.
+    Rules(ZoneId),
 }
 
 /// Any chunk with its key's meaning.
@@ -80,6 +83,8 @@ pub enum Chunk {
     Challenge(ChallengeChunk),
     /// See [`TransferChunk`].
     Transfer(TransferChunk),
+    /// See [`ZoneRules`].
+    Rules(ZoneRules),
 }
 
 /// What every node of this instance must know about itself and its siblings.
@@ -107,6 +112,8 @@ pub struct NodeChunk {
     pub nameservers: Vec<Name>,
     /// What name servers' cookies are made with (RFC 9018), wrapped for the node: the first makes them, the others are believed.
     pub cookie_secrets: Vec<Bytes>,
+    /// Certificates of this instance's authority for origins that are good no more, by serial number, rising.
+    pub revoked_origin_certificates: Vec<[u8; 16]>,
 }
 
 /// An account.
@@ -132,8 +139,27 @@ pub struct ZoneHead {
     pub dns: Option<ZoneDns>,
     /// What the edge obeys on its way to the zone's origins.
     pub origin: OriginSettings,
-    /// Whether visitors are offered HTTP/3, and may come by it.
-    pub http3: bool,
+    /// What it obeys towards visitors.
+    pub edge: EdgeSettings,
+    /// What it shows origins that ask, where [`OriginSettings::identifies`] says so and somebody brought it; none: what the node issues.
+    pub client: Option<Box<ClientCertificate>>,
+}
+
+/// A certificate by which the edge shows a zone's origins who it is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCertificate {
+    /// Its id.
+    pub id: CertificateId,
+    /// DER, leaf first.
+    pub chain: Vec<Bytes>,
+    /// The private key (PKCS#8 DER), wrapped for the node.
+    pub key: Bytes,
+}
+
+impl std::fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientCertificate").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// What the name server says of a zone itself.
@@ -380,6 +406,7 @@ impl Chunk {
             Self::Challenge(chunk) if matches!(chunk.shown, Shown::Txt { .. }) => encode(chunk),
             Self::Challenge(chunk) => encode_as(CHALLENGE_CHUNK_VERSION, chunk),
             Self::Transfer(chunk) => encode(chunk),
+            Self::Rules(chunk) => encode(chunk),
         })
     }
 
@@ -393,6 +420,7 @@ impl Chunk {
                 Some(&1) => decode_as::<before::NodeChunk1>(1, bytes)?.into(),
                 Some(&2) => decode_as::<before::NodeChunk2>(2, bytes)?.into(),
                 Some(&3) => decode_as::<before::NodeChunk3>(3, bytes)?.into(),
+                Some(&4) => decode_as::<before::NodeChunk4>(4, bytes)?.into(),
                 _ => decode_as(NODE_CHUNK_VERSION, bytes)?,
             }),
             ChunkKey::Account(_) => Self::Account(decode(bytes)?),
@@ -400,6 +428,7 @@ impl Chunk {
                 Some(&1) => decode_as::<before::ZoneHead1>(1, bytes)?.into(),
                 Some(&2) => decode_as::<before::ZoneHead2>(2, bytes)?.into(),
                 Some(&3) => decode_as::<before::ZoneHead3>(3, bytes)?.into(),
+                Some(&4) => decode_as::<before::ZoneHead4>(4, bytes)?.into(),
                 _ => decode_as(ZONE_HEAD_VERSION, bytes)?,
             }),
             ChunkKey::Name(..) => Self::Name(match bytes.first() {
@@ -413,6 +442,7 @@ impl Chunk {
                 _ => decode(bytes)?,
             }),
             ChunkKey::Transfer(_) => Self::Transfer(decode(bytes)?),
+            ChunkKey::Rules(_) => Self::Rules(decode(bytes)?),
         };
         let agrees = match (key, &chunk) {
             (ChunkKey::Zone(id), Self::Zone(head)) => head.id == *id,
@@ -466,6 +496,7 @@ mod tests {
             ChunkKey::Certificate(CertificatePackId::from_bytes([3; 16])),
             ChunkKey::Challenge(ChallengeId::from_bytes([4; 16])),
             ChunkKey::Transfer(zone),
+            ChunkKey::Rules(zone),
         ] {
             assert_eq!(ChunkKey::decode(&key.encode()).unwrap(), key);
         }
@@ -493,9 +524,13 @@ mod tests {
         let before::NodeChunk3 { edge_addresses, edge_protocols, .. } = old.clone();
         let chunk = NodeChunk { edge_addresses, edge_protocols, ..chunk };
         assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(3, &old)).unwrap(), Chunk::Node(chunk.clone()));
-        let new = Chunk::Node(NodeChunk { cookie_secrets: vec![Bytes::from_static(b"sealed")], ..chunk });
+        let cookie_secrets = vec![Bytes::from_static(b"sealed")];
+        let chunk = NodeChunk { cookie_secrets: cookie_secrets.clone(), ..chunk };
+        let old = before::NodeChunk4 { first: old, cookie_secrets };
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(4, &old)).unwrap(), Chunk::Node(chunk.clone()));
+        let new = Chunk::Node(NodeChunk { revoked_origin_certificates: vec![[7; 16]], ..chunk });
         assert_eq!(Chunk::decode(&ChunkKey::Node, &new.encode()).unwrap(), new);
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &[5]), Err(ChunkError::Version { found: 5 }));
+        assert_eq!(Chunk::decode(&ChunkKey::Node, &[6]), Err(ChunkError::Version { found: 6 }));
         assert_eq!(Chunk::decode(&ChunkKey::Node, &[]), Err(ChunkError::Empty));
     }
 
@@ -505,7 +540,16 @@ mod tests {
             (ZoneId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), Name::parse("example.com").unwrap());
         let old = before::ZoneHead1 { id, account, apex: apex.clone(), status: ZoneStatus::Active };
         let origin = OriginSettings::default();
-        let head = ZoneHead { id, account, apex: apex.clone(), status: ZoneStatus::Active, dns: None, origin, http3: true };
+        let head = ZoneHead {
+            id,
+            account,
+            apex: apex.clone(),
+            status: ZoneStatus::Active,
+            dns: None,
+            origin,
+            edge: EdgeSettings::default(),
+            client: None,
+        };
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode(&old)).unwrap(), Chunk::Zone(head.clone()));
         let soa = poterne_model::setting::DnsSettings::default().soa;
         let dns = before::ZoneDns2 {
@@ -533,8 +577,23 @@ mod tests {
         let old = before::ZoneHead3 { id, account, apex: apex.clone(), status, dns: Some(dns.clone()) };
         let read = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(3, &old)).unwrap(), read);
-        let origin = OriginSettings { ssl: poterne_model::setting::SslMode::Strict, read_timeout_secs: 6000, http2: false };
-        let signed = Chunk::Zone(ZoneHead { dns: Some(dns), origin, http3: false, ..head });
+        let (ssl, read_timeout_secs, http2) = (poterne_model::setting::SslMode::Strict, 6000, false);
+        let origin = OriginSettings { ssl, read_timeout_secs, http2, identifies: false };
+        let signed = ZoneHead { dns: Some(dns.clone()), origin, ..head };
+        let old = before::ZoneHead3 { id, account, apex: apex.clone(), status, dns: Some(dns) };
+        let of_before = before::OriginSettings4 { ssl, read_timeout_secs, http2 };
+        let old = before::ZoneHead4 { first: old, origin: of_before, http3: false };
+        let edge = EdgeSettings { http3: false, ..EdgeSettings::default() };
+        let read = Chunk::Zone(ZoneHead { edge, ..signed.clone() });
+        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(4, &old)).unwrap(), read);
+        let edge = EdgeSettings { always_use_https: true, brotli: false, ..EdgeSettings::default() };
+        let origin = OriginSettings { identifies: true, ..origin };
+        let client = ClientCertificate {
+            id: CertificateId::from_bytes([8; 16]),
+            chain: vec![Bytes::from_static(b"der")],
+            key: Bytes::from_static(b"sealed"),
+        };
+        let signed = Chunk::Zone(ZoneHead { edge, origin, client: Some(Box::new(client)), ..signed });
         assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &signed.encode()).unwrap(), signed);
         assert!(!format!("{signed:?}").contains("sealed"));
         let target = Some(Target::Tunnel(TunnelId::from_bytes([7; 16])));

@@ -7,8 +7,8 @@ use poterne_feed::{Change, Key};
 use poterne_model::{AccountId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId, name};
 
 use crate::{
-    AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, NodeChunk, Shown, Target, TunnelChunk, Zone,
-    ZoneHead, tree::PageTree,
+    AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, NodeChunk, RulesInForce, Shown, Target,
+    TunnelChunk, Zone, ZoneHead, tree::PageTree,
 };
 
 /// What a node obeys: immutable, numbered, complete. Cloning costs a few reference counts.
@@ -20,6 +20,8 @@ pub struct Snapshot {
     zones: PageTree<ZoneId, Zone>,
     /// Those of them that other name servers share: few, and asked for at every change.
     shared: PageTree<ZoneId, ()>,
+    /// Those of them that have rules.
+    ruled: PageTree<ZoneId, ()>,
     apexes: PageTree<Name, Apex>,
     tunnels: PageTree<TunnelId, Arc<TunnelChunk>>,
     certificates: PageTree<CertificatePackId, Arc<CertificateChunk>>,
@@ -104,6 +106,8 @@ pub enum Lookup<'a> {
         zone: &'a ZoneHead,
         /// Where.
         target: Target,
+        /// What the zone's rules make of requests, where it has any.
+        rules: Option<&'a Arc<RulesInForce>>,
     },
     /// The only zones that cover the host do not serve (pending).
     ZoneNotServing(&'a ZoneHead),
@@ -129,7 +133,7 @@ impl Snapshot {
             let Some(apex) = self.apexes.get(ancestor) else { continue };
             if let Some(zone) = apex.serving.first().and_then(|id| self.zones.get(id)) {
                 return match zone.target(host) {
-                    Some(target) => Lookup::Route { zone: zone.head(), target },
+                    Some(target) => Lookup::Route { zone: zone.head(), target, rules: zone.rules() },
                     None => Lookup::NoHost(zone.head()),
                 };
             }
@@ -247,6 +251,9 @@ impl Snapshot {
             (ChunkKey::Transfer(id), Chunk::Transfer(transfer)) => {
                 self.zone(*id).and_then(Zone::transfer).is_some_and(|found| **found == *transfer)
             }
+            (ChunkKey::Rules(id), Chunk::Rules(rules)) => {
+                self.zone(*id).and_then(Zone::rules).is_some_and(|found| found.rules() == rules)
+            }
             _ => false,
         }
     }
@@ -262,6 +269,7 @@ impl Snapshot {
             ChunkKey::Certificate(id) => self.certificates.contains(id),
             ChunkKey::Challenge(id) => self.challenges.contains(id),
             ChunkKey::Transfer(id) => self.zone(*id).is_some_and(|zone| zone.transfer().is_some()),
+            ChunkKey::Rules(id) => self.zone(*id).is_some_and(|zone| zone.rules().is_some()),
         }
     }
 
@@ -279,7 +287,8 @@ impl Snapshot {
         let certificates = self.certificates.iter().map(|(id, _)| ChunkKey::Certificate(*id));
         let challenges = self.challenges.iter().map(|(id, _)| ChunkKey::Challenge(*id));
         let transfers = self.shared.iter().map(|(id, ())| ChunkKey::Transfer(*id));
-        zones.chain(accounts).chain(tunnels).chain(certificates).chain(challenges).chain(transfers)
+        let rules = self.ruled.iter().map(|(id, ())| ChunkKey::Rules(*id));
+        zones.chain(accounts).chain(tunnels).chain(certificates).chain(challenges).chain(transfers).chain(rules)
     }
 
     /// Every chunk, encoded: this state as one change from nothing.
@@ -298,7 +307,9 @@ impl Snapshot {
             self.challenges.iter().map(|(id, chunk)| (ChunkKey::Challenge(*id), Chunk::Challenge((**chunk).clone())));
         let transfer = |zone: &Zone| Some((ChunkKey::Transfer(zone.head().id), Chunk::Transfer((**zone.transfer()?).clone())));
         let transfers = self.shared_zones().filter_map(transfer);
-        let heads = node.into_iter().chain(accounts).chain(zones).chain(transfers);
+        let ruled = self.ruled.iter().filter_map(|(id, ())| Some((id, self.zones.get(id)?.rules()?)));
+        let rules = ruled.map(|(id, rules)| (ChunkKey::Rules(*id), Chunk::Rules(rules.rules().clone())));
+        let heads = node.into_iter().chain(accounts).chain(zones).chain(transfers).chain(rules);
         let all = heads.chain(names).chain(tunnels).chain(certificates).chain(challenges);
         all.map(|(key, chunk)| (key.encode(), chunk.encode()))
     }
@@ -332,7 +343,7 @@ impl Snapshot {
         }
         let mut next = Self { generation, ..self.clone() };
         let (names, others): (Vec<_>, Vec<_>) =
-            read.into_iter().partition(|(key, _)| matches!(key, ChunkKey::Name(..) | ChunkKey::Transfer(_)));
+            read.into_iter().partition(|(key, _)| matches!(key, ChunkKey::Name(..) | ChunkKey::Transfer(_) | ChunkKey::Rules(_)));
         for (key, body) in others {
             next.set(key, body)?;
         }
@@ -377,6 +388,7 @@ impl Snapshot {
             (ChunkKey::Zone(id), _) => {
                 let Some(zone) = self.zones.remove(&id) else { return Ok(()) };
                 self.shared.remove(&id);
+                self.ruled.remove(&id);
                 let name = &zone.head().apex;
                 let mut apex = self.apexes.remove(name.as_str()).unwrap_or_default();
                 apex.serving.remove(&id);
@@ -408,6 +420,19 @@ impl Snapshot {
                         None => drop(self.shared.remove(&id)),
                     }
                     zone.set_transfer(transfer);
+                }
+            }
+            (ChunkKey::Rules(id), body) => {
+                if let Some(zone) = self.zones.get_mut(&id) {
+                    let rules = match body {
+                        Some(Chunk::Rules(rules)) => Some(rules),
+                        _ => None,
+                    };
+                    match rules {
+                        Some(_) => drop(self.ruled.insert(id, ())),
+                        None => drop(self.ruled.remove(&id)),
+                    }
+                    zone.set_rules(rules);
                 }
             }
             (ChunkKey::Certificate(id), body) => {

@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use poterne_feed::Change;
-use poterne_model::{AccountId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus, setting::OriginSettings};
+use poterne_model::{
+    AccountId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus,
+    setting::{EdgeSettings, OriginSettings},
+};
 
 use crate::{Applied, ChallengeChunk, Chunk, ChunkKey, Keeper, Lookup, NameChunk, Shown, Snapshot, Target, ZoneHead, follow};
 
@@ -18,7 +21,8 @@ fn head(status: ZoneStatus) -> (ChunkKey, Chunk) {
         status,
         dns: None,
         origin: OriginSettings::default(),
-        http3: true,
+        edge: EdgeSettings::default(),
+        client: None,
     };
     (ChunkKey::Zone(ZONE), Chunk::Zone(head))
 }
@@ -241,7 +245,8 @@ fn a_pending_zone_hides_nothing_and_the_most_specific_serving_zone_answers() {
             status,
             dns: None,
             origin: OriginSettings::default(),
-            http3: true,
+            edge: EdgeSettings::default(),
+            client: None,
         };
         (ChunkKey::Zone(id), Chunk::Zone(head))
     };
@@ -314,7 +319,8 @@ fn a_host_is_proven_by_its_own_zone_for_its_time() {
         status: ZoneStatus::Pending,
         dns: None,
         origin: OriginSettings::default(),
-        http3: true,
+        edge: EdgeSettings::default(),
+        client: None,
     };
     let (_, snapshot) = Snapshot::default()
         .apply(&change(

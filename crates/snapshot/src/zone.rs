@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use poterne_dns_wire::rtype;
 use poterne_model::Name;
+use poterne_rules::ZoneRules;
 
 use crate::{
-    NameChunk, Target, TransferChunk, ZoneHead,
+    NameChunk, RulesInForce, Target, TransferChunk, ZoneHead,
     names::{NameView, Names, OwnerChunks},
 };
 
@@ -20,6 +21,8 @@ pub struct Zone {
     cuts: u32,
     /// Of few zones: who may have it whole, or where it comes from.
     transfer: Option<Arc<TransferChunk>>,
+    /// Where it has any: what its rules make of requests.
+    rules: Option<Arc<RulesInForce>>,
 }
 
 /// What a zone has at a name (RFC 4592 §3.3.1).
@@ -37,7 +40,7 @@ pub enum Found<'a> {
 
 impl Zone {
     pub(crate) fn new(head: ZoneHead) -> Self {
-        Self { head: Arc::new(head), names: Names::default(), cuts: 0, transfer: None }
+        Self { head: Arc::new(head), names: Names::default(), cuts: 0, transfer: None, rules: None }
     }
 
     /// The head.
@@ -56,6 +59,16 @@ impl Zone {
 
     pub(crate) fn set_transfer(&mut self, transfer: Option<TransferChunk>) {
         self.transfer = transfer.map(Arc::new);
+    }
+
+    /// What its rules make of requests; none: it has none, and paths are put in normal form.
+    pub fn rules(&self) -> Option<&Arc<RulesInForce>> {
+        self.rules.as_ref()
+    }
+
+    pub(crate) fn set_rules(&mut self, rules: Option<ZoneRules>) {
+        let before = self.rules.take();
+        self.rules = rules.map(|rules| Arc::new(RulesInForce::new(&self.head, rules, before.as_deref())));
     }
 
     /// What is said of exactly this owner name, `*.x` included.
@@ -208,7 +221,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use poterne_dns_wire::{Record, RecordSets};
-    use poterne_model::{AccountId, TunnelId, ZoneId, ZoneStatus, name, setting::OriginSettings};
+    use poterne_model::{
+        AccountId, TunnelId, ZoneId, ZoneStatus, name,
+        setting::{EdgeSettings, OriginSettings},
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -221,7 +237,8 @@ mod tests {
             status: ZoneStatus::Active,
             dns: None,
             origin: OriginSettings::default(),
-            http3: true,
+            edge: EdgeSettings::default(),
+            client: None,
         })
     }
 

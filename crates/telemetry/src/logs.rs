@@ -8,7 +8,7 @@ use std::{
 };
 
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, Registry, fmt::MakeWriter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
 };
 
 use crate::Tap;
@@ -63,16 +63,49 @@ pub enum LogError {
     Twice,
 }
 
+/// What of the running logs can be changed: the filter. Places that log are asked again when it changes, and cost what they did before.
+pub struct Changing(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl Changing {
+    /// Logs by this filter from now on.
+    ///
+    /// # Errors
+    /// It does not parse; the former one stays.
+    pub fn filter(&self, filter: &str) -> Result<(), LogError> {
+        let parsed = parse(filter)?;
+        // It fails only where the subscriber is gone, and with it the logs.
+        let _ = (self.0)(parsed);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Changing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Changing")
+    }
+}
+
+/// Whether a filter is one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(filter: &str) -> Result<(), LogError> {
+    parse(filter).map(|_| ())
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(filter).map_err(|error| LogError::Filter { filter: filter.to_owned(), error: error.to_string() })
+}
+
 /// Begins logging for the whole process. Call once, first thing in `main`.
-pub fn init(settings: &Settings) -> Result<(), LogError> {
+pub fn init(settings: &Settings) -> Result<Changing, LogError> {
     init_with(settings, None)
 }
 
 /// The same, with a tap that other readers can open.
-pub fn init_with(settings: &Settings, tap: Option<&Tap>) -> Result<(), LogError> {
-    let filter = settings.filter.as_deref().unwrap_or("info");
-    let filter =
-        EnvFilter::try_new(filter).map_err(|error| LogError::Filter { filter: filter.to_owned(), error: error.to_string() })?;
+pub fn init_with(settings: &Settings, tap: Option<&Tap>) -> Result<Changing, LogError> {
+    let (filter, handle) = reload::Layer::new(parse(settings.filter.as_deref().unwrap_or("info"))?);
+    let changing = Changing(Box::new(move |filter| handle.reload(filter)));
     let text = match settings.format {
         Format::Auto => settings.file.is_none() && io::stderr().is_terminal(),
         Format::Text => true,
@@ -81,10 +114,11 @@ pub fn init_with(settings: &Settings, tap: Option<&Tap>) -> Result<(), LogError>
     match &settings.file {
         Some(path) => {
             let file = open(path).map_err(|error| LogError::File { path: path.clone(), error })?;
-            install(Mutex::new(file), filter, text, false, tap)
+            install(Mutex::new(file), filter, text, false, tap)?;
         }
-        None => install(io::stderr, filter, text, io::stderr().is_terminal(), tap),
+        None => install(io::stderr, filter, text, io::stderr().is_terminal(), tap)?,
     }
+    Ok(changing)
 }
 
 fn open(path: &PathBuf) -> io::Result<File> {
@@ -95,28 +129,25 @@ fn open(path: &PathBuf) -> io::Result<File> {
     options.open(path)
 }
 
-fn install<W>(writer: W, filter: EnvFilter, text: bool, colours: bool, tap: Option<&Tap>) -> Result<(), LogError>
+fn install<W>(
+    writer: W,
+    filter: reload::Layer<EnvFilter, Registry>,
+    text: bool,
+    colours: bool,
+    tap: Option<&Tap>,
+) -> Result<(), LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    if let Some(tap) = tap {
-        let lines = tracing_subscriber::fmt::layer::<Registry>().with_writer(writer);
-        let lines = if text {
-            lines.with_ansi(colours).with_target(false).boxed()
-        } else {
-            lines.json().flatten_event(true).with_current_span(false).boxed()
-        };
-        // What the tap wants is no affair of the filter's, nor the other way round.
-        let both = tracing_subscriber::registry().with(lines.with_filter(filter)).with(tap.layer());
-        return both.try_init().map_err(|_| LogError::Twice);
-    }
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    let begun = if text {
-        lines.with_ansi(colours).with_target(false).try_init()
+    let lines = tracing_subscriber::fmt::layer::<Registry>().with_writer(writer);
+    let lines = if text {
+        lines.with_ansi(colours).with_target(false).boxed()
     } else {
-        lines.json().flatten_event(true).with_current_span(false).try_init()
+        lines.json().flatten_event(true).with_current_span(false).boxed()
     };
-    begun.map_err(|_| LogError::Twice)
+    // What the tap wants is no affair of the filter's, nor the other way round.
+    let all = tracing_subscriber::registry().with(lines.with_filter(filter)).with(tap.map(Tap::layer));
+    all.try_init().map_err(|_| LogError::Twice)
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub type Gauge = prometheus_client::metrics::gauge::Gauge;
 /// `Content-Type` of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// How such a text ends.
+const END: &str = "# EOF\n";
+
 /// The process's metrics. Every name begins with `poterne_` (or the prefix given to [`Metrics::with_prefix`]).
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Mutex<Registry>>);
@@ -91,6 +94,14 @@ impl Metrics {
     pub fn register<T>(&self, with: impl FnOnce(&mut Registry) -> T) -> T {
         // A registration that panicked left the registry as it was, or with one metric more.
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same of two registries, whose names differ, as one text.
+    pub fn encode_with(&self, other: &Self) -> String {
+        let mut text = self.encode();
+        text.truncate(text.len() - text.strip_suffix(END).map_or(0, |_| END.len()));
+        text.push_str(&other.encode());
+        text
     }
 
     /// The text that `/metrics` answers, in the OpenMetrics format.
@@ -190,6 +201,17 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn two_registries_are_told_as_one() {
+        let [one, two] = [Metrics::new(), Metrics::new()];
+        one.counter("a", "A").inc();
+        two.counter("b", "B").inc();
+        let text = one.encode_with(&two);
+        assert!(text.contains("poterne_a_total 1\n") && text.contains("poterne_b_total 1\n"), "{text}");
+        assert_eq!(text.matches("# EOF").count(), 1);
+        assert!(text.ends_with("# EOF\n"));
     }
 
     #[test]

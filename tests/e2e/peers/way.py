@@ -17,6 +17,7 @@ class Way:
         self.http = told["http"]
         self.https = told["https"]
         self.ca_file = told["ca_file"]
+        self.state_dir = told["state_dir"]
 
     @property
     def https_port(self):

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -22,6 +23,7 @@ import way
 
 PATIENCE = 60
 LONG = os.urandom(1 << 20) * 10
+GO_ON = threading.Event()
 
 
 class Origin(http.server.BaseHTTPRequestHandler):
@@ -39,6 +41,14 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self):
+        if self.path == "/slow":
+            self.send_response(200)
+            self.send_header("Content-Length", "8")
+            self.end_headers()
+            self.wfile.write(b"half")
+            GO_ON.wait(PATIENCE)
+            self.wfile.write(b"done")
+            return
         self.answer(json.dumps({"path": self.path, "fields": self.headers.items()}).encode())
 
     def do_POST(self):
@@ -223,6 +233,31 @@ async def turned_away(door):
         pass
     head = await asyncio.to_thread(by_tcp, door.where)
     assert head.startswith("http/1.1 200") and "alt-svc" not in head, head
+
+
+async def replaced(door):
+    """Another program takes the node's place while an answer is on its way: the connection stays with the one that began it."""
+    async with door.open() as old:
+        _, slow = old.send(door.get("/slow"))
+        while len(slow.body) < 4:
+            assert not slow.ended.is_set(), (slow.head, slow.body, old.terminated)
+            slow.changed.clear()
+            await asyncio.wait_for(slow.changed.wait(), PATIENCE)
+        words = ["upgrade", "--json", "--state-dir", door.where.state_dir]
+        upgrade = await asyncio.create_subprocess_exec(os.environ["POTERNE_BIN"], *words, stdout=asyncio.subprocess.PIPE)
+        told, _ = await upgrade.communicate()
+        assert upgrade.returncode == 0
+        successor = json.loads(told)["process"]
+        try:
+            async with door.open() as new:
+                for _ in range(20):
+                    answer = await new.ask(door.get("/page"))
+                    assert answer.status == 200, answer.head
+            GO_ON.set()
+            await asyncio.wait_for(slow.ended.wait(), PATIENCE)
+            assert bytes(slow.body) == b"halfdone" and slow.reset is None, (slow.body, slow.reset, old.terminated)
+        finally:
+            os.kill(successor, signal.SIGKILL)
 
 
 async def websocket(door):

@@ -200,4 +200,49 @@ def live():
         of.delete(tunnel_id=made.id, account_id=ACCOUNT)
 
 
+def rules():
+    """An entry point is put by its phase, and is obeyed when the SDK has its answer."""
+    zone, port = NODE["zone_id"], NODE["http"].rsplit(":", 1)[1]
+
+    class Stays(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_):
+            return None
+
+    def visit(path):
+        host = {"Host": f"{NODE['hostname']}:{port}"}
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=host)
+        try:
+            with urllib.request.build_opener(Stays).open(asked, timeout=60) as answer:
+                return answer.status, answer.headers["Location"]
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["Location"]
+
+    phases = SDK.rulesets.phases
+    with refused(cloudflare.NotFoundError, 404, 10003):
+        phases.get("http_request_dynamic_redirect", zone_id=zone)
+    same(visit("/moved?a=1")[0], 530)
+    target = {"expression": 'concat("https://example.com", lower(http.request.uri.path))'}
+    redirect = {
+        "ref": "moved",
+        "action": "redirect",
+        "expression": 'starts_with(http.request.uri.path, "/moved")',
+        "action_parameters": {"from_value": {"status_code": 301, "target_url": target, "preserve_query_string": True}},
+    }
+    made = phases.update("http_request_dynamic_redirect", zone_id=zone, rules=[redirect])
+    # The SDK hands rulesets on as they came.
+    rule = made["rules"][0]
+    same((made["kind"], made["version"], rule["ref"], rule["action"]), ("zone", "1", "moved", "redirect"))
+    same(visit("/moved/HERE?a=1"), (301, "https://example.com/moved/here?a=1"))
+    block = {"action": "block", "expression": 'http.request.uri.path wildcard "/private/*"'}
+    firewall = phases.update("http_request_firewall_custom", zone_id=zone, rules=[block])
+    same(visit("/PRIVATE/x")[0], 403)
+    with refused(cloudflare.BadRequestError, 400, 20127):
+        phases.update("http_request_firewall_custom", zone_id=zone, rules=[{**block, "expression": "http.hst eq 1"}])
+    blocks = firewall["rules"][0]["id"]
+    SDK.rulesets.rules.edit(blocks, ruleset_id=firewall["id"], zone_id=zone, **block, enabled=False)
+    same(visit("/private/x")[0], 530)
+    SDK.rulesets.delete(made["id"], zone_id=zone)
+    same(visit("/moved/HERE")[0], 530)
+
+
 api.run(globals())

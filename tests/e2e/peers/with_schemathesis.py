@@ -121,7 +121,7 @@ def fuzz():
     seconds = told * REQUESTS_EACH * 60 // RATE
     command += ["--max-time", str(seconds), "--seed", "8600", "--generation-database", "none", "--continue-on-failure"]
     command += ["--rate-limit", f"{RATE}/m", "--report", "json", "--report-json-path", "report.json", "--no-color"]
-    ended = subprocess.run(command, check=False).returncode
+    ended = subprocess.run(command, check=False, stdout=sys.stderr).returncode
     assert ended == 0, "schemathesis found something, see above"
     report = json.loads(pathlib.Path("report.json").read_text())
     same((report["operations"]["total"], report["operations"]["tested"]), (told, told))

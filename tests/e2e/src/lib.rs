@@ -13,7 +13,7 @@
 //! * [`dig`]: who asks the name server;
 //! * [`network`]: a network of a test's own; [`tree`]: a root, a top-level domain and whatever hangs on it, within one;
 //! * [`name_server`]: other name servers, which share zones with the node;
-//! * [`pebble`]: a certificate authority;
+//! * [`pebble`]: a certificate authority; [`certificate`]: one that nobody knows;
 //! * [`failures`]: what goes wrong beneath a node;
 //! * [`reserved`]: ports for servers that must be told one;
 //! * [`process`]: child processes that end with their owner.
@@ -22,6 +22,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod certificate;
 pub mod client;
 pub mod curl;
 pub mod dig;
@@ -44,6 +45,6 @@ pub use curl::Curl;
 pub use dig::Dig;
 pub use node::{Node, Setup};
 pub use origin::{Nginx, Raw};
-pub use process::{Running, eventually};
+pub use process::{Orphan, Running, eventually};
 pub use reserved::Reserved;
 pub use tree::Tree;

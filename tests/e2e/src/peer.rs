@@ -41,6 +41,7 @@ impl Peer {
             "http": node.text("http"),
             "https": node.text("https"),
             "ca_file": node.text("ca_file"),
+            "state_dir": node.text("state_dir"),
         });
         writeln!(self.process.stdin(), "{told}").unwrap();
         let ended = self.process.wait();

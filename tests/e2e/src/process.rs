@@ -93,6 +93,39 @@ impl Drop for Running {
     }
 }
 
+/// A process that is nobody's child any more, and ends with its owner.
+pub struct Orphan(Pid);
+
+impl Orphan {
+    /// By its id.
+    pub fn new(id: u64) -> Self {
+        Self(Pid::from_raw(i32::try_from(id).unwrap()).unwrap())
+    }
+
+    /// Its id.
+    pub fn id(&self) -> i32 {
+        self.0.as_raw_nonzero().get()
+    }
+
+    /// `kill -TERM`.
+    pub fn terminate(&self) {
+        kill_process(self.0, Signal::TERM).unwrap();
+    }
+
+    /// Whether it runs still.
+    pub fn runs(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.as_raw_nonzero())).unwrap_or_default();
+        // Who is dead and not yet waited for runs no more.
+        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+}
+
 /// A path that the test command gives.
 pub fn told(variable: &str) -> PathBuf {
     env::var_os(variable).map(PathBuf::from).unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`"))

@@ -8,6 +8,8 @@ use super::protocol::{self, Answer, FrameError, Verb};
 
 /// How long an answer may take: a verb waits until the edge obeys it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// And an upgrade, which has steps that each may take long.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Why the running node gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,23 +26,45 @@ pub enum ClientError {
     #[error("the running node gave no answer: {0}")]
     Frame(#[from] FrameError),
     /// No answer in time.
-    #[error("the running node gave no answer within {} seconds: look at its log", ANSWER_TIMEOUT.as_secs())]
-    Silent,
+    #[error("the running node gave no answer within {} seconds: look at its log", .0.as_secs())]
+    Silent(Duration),
+}
+
+/// Asks for what is answered again and again; false when no node runs. `take` says whether it wants more.
+pub async fn watch(socket: &Path, verb: &Verb, mut take: impl FnMut(Answer) -> io::Result<bool>) -> Result<bool, ClientError> {
+    let Some(mut stream) = connect(socket).await? else { return Ok(false) };
+    protocol::write_request(&mut stream, verb).await?;
+    loop {
+        let answer = match protocol::read_answer(&mut stream).await {
+            Ok(answer) => answer,
+            // The node has ended, or was replaced.
+            Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(true),
+            Err(error) => return Err(error.into()),
+        };
+        if !take(answer).map_err(FrameError::Io)? {
+            return Ok(true);
+        }
+    }
+}
+
+async fn connect(socket: &Path) -> Result<Option<UnixStream>, ClientError> {
+    match UnixStream::connect(socket).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => Err(ClientError::Unusable { path: socket.into(), error }),
+    }
 }
 
 /// Asks the node that listens on this socket; none when no node runs.
 pub async fn ask(socket: &Path, verb: &Verb) -> Result<Option<Answer>, ClientError> {
-    let mut stream = match UnixStream::connect(socket).await {
-        Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
-        Err(error) => return Err(ClientError::Unusable { path: socket.into(), error }),
-    };
+    let Some(mut stream) = connect(socket).await? else { return Ok(None) };
     let exchange = async {
         protocol::write_request(&mut stream, verb).await?;
         protocol::read_answer(&mut stream).await
     };
-    match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
+    let patience = if matches!(verb, Verb::Upgrade { .. }) { UPGRADE_TIMEOUT } else { ANSWER_TIMEOUT };
+    match tokio::time::timeout(patience, exchange).await {
         Ok(answer) => Ok(Some(answer?)),
-        Err(_) => Err(ClientError::Silent),
+        Err(_) => Err(ClientError::Silent(patience)),
     }
 }

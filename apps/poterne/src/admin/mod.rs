@@ -4,5 +4,6 @@
 //! it; [`client`] tells "no node runs" from "a node runs and does not answer".
 
 pub mod client;
+pub mod live;
 pub mod protocol;
 pub mod server;

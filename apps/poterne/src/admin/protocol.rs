@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use super::live::Filter;
 use poterne_control_app::OriginKeys;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -110,6 +111,14 @@ pub enum Verb {
     },
     MailTest {
         address: String,
+    },
+    Reload {},
+    Upgrade {
+        program: PathBuf,
+    },
+    /// Answered by any number of answers, until whoever asked leaves.
+    TailRequests {
+        filter: Filter,
     },
 }
 
@@ -223,9 +232,40 @@ pub enum Answer {
         address: String,
         server: String,
     },
+    Reloaded(Reloaded),
+    Upgraded(Upgraded),
+    /// A request, in both forms.
+    Request {
+        json: String,
+        text: String,
+    },
+    /// So many requests that were meant are not shown: they came faster than they were read.
+    Missed(u64),
     Refused {
         message: String,
     },
+}
+
+/// What became of a configuration that was read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Keys that changed and are obeyed, as in `edge.drain_secs`.
+    pub changed: Vec<String>,
+    /// Keys that changed and are obeyed when the node starts anew.
+    pub left: Vec<String>,
+    /// Names that the certificates of `[edge] certificates` cover; their files were read again.
+    pub certificate_names: usize,
+}
+
+/// A program that took another's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upgraded {
+    /// Its process.
+    pub process: u32,
+    /// Where it is.
+    pub program: PathBuf,
+    /// Tunnels whose agents had not come to it when visitors did; their requests waited for them.
+    pub agents_missing: usize,
 }
 
 /// A zone, as it is shown.

@@ -9,10 +9,11 @@ use std::{
 };
 
 use tokio::{
+    io::AsyncReadExt as _,
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::protocol::{self, Answer, FrameError, Verb};
 
@@ -25,6 +26,11 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 pub trait Administrator: Send + Sync + 'static {
     /// Does what is asked; a refusal is an answer too.
     fn execute(&self, verb: Verb) -> impl Future<Output = Answer> + Send;
+
+    /// Begins what is answered again and again, until the receiver is dropped; none: [`Administrator::execute`] answers.
+    fn watch(&self, _verb: &Verb) -> Option<mpsc::Receiver<Answer>> {
+        None
+    }
 }
 
 /// The bound socket; its file goes when this is dropped.
@@ -46,8 +52,8 @@ impl AdminSocket {
         Ok(Self { listener, path: path.into() })
     }
 
-    /// Answers until told to stop.
-    pub async fn serve(self, administrator: Arc<impl Administrator>, shutdown: CancellationToken) {
+    /// Answers until told to stop; `tracked` are the exchanges, which may last longer.
+    pub async fn serve(self, administrator: Arc<impl Administrator>, shutdown: CancellationToken, tracked: TaskTracker) {
         let exchanges = Arc::new(Semaphore::new(EXCHANGES_MAX));
         loop {
             let permit = Arc::clone(&exchanges).acquire_owned().await.expect("the semaphore is never closed");
@@ -63,7 +69,7 @@ impl AdminSocket {
                 },
             };
             let administrator = Arc::clone(&administrator);
-            tokio::spawn(async move {
+            tracked.spawn(async move {
                 if let Err(error) = exchange(stream, &*administrator, TRANSFER_TIMEOUT).await {
                     tracing::debug!(%error, "an administration exchange failed");
                 }
@@ -88,16 +94,35 @@ async fn exchange(mut stream: UnixStream, administrator: &impl Administrator, ti
     }
     let timed_out = |_| FrameError::Io(io::ErrorKind::TimedOut.into());
     let answer = match tokio::time::timeout(timeout, protocol::read_request(&mut stream)).await.map_err(timed_out)? {
-        Ok(verb) => administrator.execute(verb).await,
+        Ok(verb) => match administrator.watch(&verb) {
+            Some(answers) => return stream_answers(stream, answers, timeout).await,
+            None => administrator.execute(verb).await,
+        },
         Err(error @ FrameError::Io(_)) => return Err(error),
         Err(error) => Answer::Refused { message: error.to_string() },
     };
     tokio::time::timeout(timeout, protocol::write_answer(&mut stream, answer)).await.map_err(timed_out)?
 }
 
+/// Answers until there is no more, or whoever asked has left.
+async fn stream_answers(stream: UnixStream, mut answers: mpsc::Receiver<Answer>, timeout: Duration) -> Result<(), FrameError> {
+    let timed_out = |_| FrameError::Io(io::ErrorKind::TimedOut.into());
+    let (mut reader, mut writer) = stream.into_split();
+    let mut byte = [0];
+    loop {
+        let answer = tokio::select! {
+            answer = answers.recv() => answer,
+            // Nothing more is asked: that is its end.
+            _ = reader.read(&mut byte) => None,
+        };
+        let Some(answer) = answer else { return Ok(()) };
+        tokio::time::timeout(timeout, protocol::write_answer(&mut writer, answer)).await.map_err(timed_out)??;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
     use crate::admin::client;
@@ -114,7 +139,7 @@ mod tests {
         let path = dir.path().join("admin.sock");
         let socket = AdminSocket::bind(&path).unwrap();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(socket.serve(Arc::new(Echo), stop.clone()));
+        let task = tokio::spawn(socket.serve(Arc::new(Echo), stop.clone(), TaskTracker::new()));
         (dir, path, stop, task)
     }
 

@@ -116,6 +116,15 @@ pub(super) fn unknown_key(section: &str, name: &str) -> String {
     }
 }
 
+/// Where a key stands: line and column, from 1.
+pub(super) fn place_of(text: &str, section: &str, key: &str) -> Option<(usize, usize)> {
+    let document = DeTable::parse(text).ok()?;
+    let (_, section) = document.get_ref().iter().find(|(name, _)| name.get_ref() == section)?;
+    let DeValue::Table(table) = section.get_ref() else { return None };
+    let (name, _) = table.iter().find(|(name, _)| name.get_ref() == key)?;
+    Some(place(text, name.span().start))
+}
+
 /// Line and column, from 1, of a byte offset.
 fn place(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);

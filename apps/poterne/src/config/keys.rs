@@ -53,6 +53,25 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "Certificates of public authorities. Without `directory` none is ordered, and the node's own authority vouches for all names.",
     ),
     ("mail", "Outgoing mail: invitations, new passwords, and what notification policies ask for. Without `smtp` none is sent."),
+    ("log", "What the node writes down."),
+];
+
+/// The keys, by section and name, that `poterne reload` obeys. The others are read when the node starts.
+pub const RELOADED: &[(&str, &str)] = &[
+    ("edge", "trusted_proxies"),
+    ("edge", "proxy_protocol"),
+    ("edge", "certificates"),
+    ("edge", "connections_max"),
+    ("edge", "connections_per_address_max"),
+    ("edge", "upload_bytes_per_sec_min"),
+    ("edge", "stalled_write_secs"),
+    ("edge", "serve_half_closed"),
+    ("edge", "drain_secs"),
+    ("log", "level"),
+    ("log", "access"),
+    ("log", "access_format"),
+    ("log", "access_sample"),
+    ("log", "access_query"),
 ];
 
 use self::Default::{AbsentAsIn, Is};
@@ -185,6 +204,17 @@ pub const KEYS: &[Key] = &[
         "Certificates (PEM) that vouch for the mail server, beside the system's: for a server with a private authority."),
     key!("mail" "language" Text Is(r#""both""#),
         "What mails are written in: en, fr, or both in one message, since the node does not know what its readers speak."),
+    key!("log" "level" Text Is(r#""info""#),
+        "How much is logged: error, warn, info, debug or trace; or directives such as \"info,poterne_edge_pipeline=debug\". The variable \
+         POTERNE_LOG wins."),
+    key!("log" "access" Text AbsentAsIn(r#""/var/log/poterne/access.log""#),
+        "Where requests are written, a line each, once they are over: a file, which a reload opens anew (for logrotate), or stdout. Absent: nowhere."),
+    key!("log" "access_format" Text Is(r#""json""#),
+        "How such a line looks: json, or text for a person to read."),
+    key!("log" "access_sample" Toml Is("1.0"),
+        "The share of requests that is written, from 0.0 to 1.0. Those answered with a status of 500 or more always are."),
+    key!("log" "access_query" Toml Is("false"),
+        "Whether what follows the ? of a target is written too. It holds secrets more often than one would like."),
 ];
 
 /// All defaults, as one table.
@@ -233,14 +263,17 @@ pub fn template() -> String {
 pub fn template_with(set: &[(&str, &str, String)]) -> String {
     let mut text = String::from(
         "# Poterne's configuration. Every key has a default, shown here behind '#': take the '#' away to change it.\n\
-         # Environment variables (POTERNE_EDGE_HTTP=127.0.0.1:8080) win over this file, flags over both.\n\n\
+         # Environment variables (POTERNE_EDGE_HTTP=127.0.0.1:8080) win over this file, flags over both.\n\
+         # Keys marked (reload) are obeyed by `poterne reload`, the others when the node starts.\n\n\
          version = 1\n",
     );
     for (section, heading) in SECTIONS {
         let _ = write!(text, "\n# {heading}\n[{section}]\n");
         for key in KEYS.iter().filter(|key| key.section == *section) {
             text.push('\n');
-            for line in wrap(key.doc, 110) {
+            let reloaded = RELOADED.contains(&(key.section, key.name));
+            let doc = format!("{}{}", key.doc, if reloaded { " (reload)" } else { "" });
+            for line in wrap(&doc, 110) {
                 let _ = writeln!(text, "# {line}");
             }
             if let Some((_, _, value)) = set.iter().find(|(section, name, _)| (*section, *name) == (key.section, key.name)) {
@@ -347,6 +380,13 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/poterne.example.toml");
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text == template(), "docs/poterne.example.toml is behind: write `poterne config template` into it");
+    }
+
+    #[test]
+    fn what_is_reloaded_is_a_key() {
+        for (section, name) in RELOADED {
+            assert!(find(section, name).is_some(), "[{section}] {name}");
+        }
     }
 
     #[test]

@@ -210,7 +210,14 @@ async fn start_node(state: Arc<StateDir>, base: u16) -> anyhow::Result<(Node, Ch
     let mut base = base;
     loop {
         let mut choice = ports::choose(base)?;
-        let options = Options { visitors_under: VISITORS_UNDER, drain: DRAIN, sockets: Inherited::default() };
+        let options = Options {
+            visitors_under: VISITORS_UNDER,
+            drain: DRAIN,
+            sockets: Inherited::default(),
+            source: None,
+            predecessor: None,
+            arguments: None,
+        };
         match Node::start(config(&choice), Arc::clone(&state), options).await {
             Ok(node) => {
                 passed.append(&mut choice.passed);

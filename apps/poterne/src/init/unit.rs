@@ -46,11 +46,14 @@ After=network-online.target
 Wants=network-online.target
 
 [Service]
-Type=exec
-ExecStart={} serve --config {}
+Type=notify
+ExecStart={program} serve --config {config}
+ExecReload={program} reload --config {config}
 User=poterne
 StateDirectory=poterne
 StateDirectoryMode=0700
+LogsDirectory=poterne
+LogsDirectoryMode=0750
 AmbientCapabilities=CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 LimitNOFILE=1048576
@@ -65,8 +68,8 @@ TimeoutStopSec=60
 [Install]
 WantedBy=multi-user.target
 ",
-        program.display(),
-        config.display()
+        program = program.display(),
+        config = config.display()
     )
 }
 
@@ -100,7 +103,14 @@ mod tests {
     fn the_unit_has_a_user_of_its_own_and_one_right() {
         let text = text("/usr/bin/poterne".as_ref(), "/etc/poterne/poterne.toml".as_ref());
         assert!(text.contains("ExecStart=/usr/bin/poterne serve --config /etc/poterne/poterne.toml\n"));
-        for line in ["User=poterne", "StateDirectory=poterne", "AmbientCapabilities=CAP_NET_BIND_SERVICE"] {
+        assert!(text.contains("ExecReload=/usr/bin/poterne reload --config /etc/poterne/poterne.toml\n"));
+        for line in [
+            "User=poterne",
+            "StateDirectory=poterne",
+            "LogsDirectory=poterne",
+            "Type=notify",
+            "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+        ] {
             assert!(text.lines().any(|other| other == line), "{line}");
         }
     }

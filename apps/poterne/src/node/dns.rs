@@ -1,6 +1,6 @@
 //! The name server put together: sockets, and what it says of this node.
 
-use std::sync::Arc;
+use std::{io, net::SocketAddr, sync::Arc};
 
 use poterne_dns_answer::{CookieOpener, Service, Signer, SignerLimits};
 use poterne_dns_resolver::Resolver;
@@ -22,25 +22,48 @@ use rustls::{
 use tokio::sync::mpsc;
 
 use super::edge::Edge;
-use crate::{addresses, bind::BindError, config::Config};
+use crate::{addresses, bind::BindError, config::Config, inherited::Inherited};
 
 /// Answers of one kind that a network gets, for each that it gets of the same.
 const SAME_OF_A_KIND: u32 = 20;
 
+/// Whose ports they are.
+const PLAIN: &str = "dns.listen";
+
 /// Takes the name server's ports, in clear and for TLS.
-pub(super) fn bind(config: &Config) -> Result<(Vec<Bound>, Vec<Listener>), BindError> {
+pub(super) fn bind(config: &Config, sockets: &mut Inherited) -> Result<(Vec<Bound>, Vec<Listener>), BindError> {
     let (plain, tls) = config.dns_listens(addresses::of_this_machine);
     let mut bound = Vec::with_capacity(plain.len());
     for address in plain {
-        let taken = bind_both(address, sockets_per_address());
-        bound.push(taken.map_err(|error| BindError { setting: "dns.listen", address, error })?);
+        let taken = bind_at(address, sockets);
+        bound.push(taken.map_err(|error| BindError { setting: PLAIN, address, error })?);
     }
     let mut listeners = Vec::with_capacity(tls.len());
     for address in tls {
-        let taken = Listener::bind(address);
+        let taken = crate::bind::listen("dns.listen_tls", address, sockets)?.into_std().and_then(Listener::from_std);
         listeners.push(taken.map_err(|error| BindError { setting: "dns.listen_tls", address, error })?);
     }
     Ok((bound, listeners))
+}
+
+fn bind_at(address: SocketAddr, sockets: &mut Inherited) -> io::Result<Bound> {
+    // systemd's are for visitors: a name server needs UDP sockets of its own kind.
+    let given = sockets.is_given(PLAIN, address).then(|| sockets.listener(PLAIN, address)).flatten();
+    let bound = match given {
+        Some(listener) => {
+            let listener = Listener::from_std(listener)?;
+            let udp = std::iter::from_fn(|| sockets.udp(PLAIN, address).map(|(socket, _)| socket)).collect();
+            Bound { address: listener.local_addr(), udp, tcp: Some(listener) }
+        }
+        None => bind_both(address, sockets_per_address())?,
+    };
+    for socket in &bound.udp {
+        sockets.keep(PLAIN, address, true, socket)?;
+    }
+    if let Some(listener) = &bound.tcp {
+        sockets.keep(PLAIN, address, false, listener)?;
+    }
+    Ok(bound)
 }
 
 /// Puts it together; nothing is answered yet.

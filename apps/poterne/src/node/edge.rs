@@ -6,7 +6,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axum::Router;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, header},
+};
 use http_body_util::BodyExt as _;
 use ipnet::IpNet;
 use poterne_control_api::{ClientIp, OverTls};
@@ -15,7 +19,7 @@ use poterne_edge_http::{
     Body, BodyError, Connection, Limits, Request, Scheme, SocketOf, drain,
     serve::{Protocol, serve_connection},
 };
-use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Handshakes, Listener};
+use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Handshakes, Listener, Proxies};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline};
 use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer, certificates::Unwrap};
 use poterne_edge_upstream::Origins;
@@ -29,10 +33,10 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use super::quic::QuicConfigs;
+use super::{origin_pulls::OriginPulls, quic::QuicConfigs};
 use crate::{
     config::Config,
-    trust::{AgentCertificate, is_agent_name},
+    trust::{AgentCertificate, Trust, is_agent_name},
 };
 
 /// How long a visitor's TLS handshake may take.
@@ -51,7 +55,7 @@ pub(super) struct Edge {
     /// What they are answered with.
     pub certificates: Arc<Certificates>,
     /// Bounds of a connection.
-    pub limits: Arc<Limits>,
+    pub limits: ArcSwap<Limits>,
     /// How QUIC is answered.
     pub quic: QuicConfigs,
     /// Who is let in.
@@ -59,7 +63,7 @@ pub(super) struct Edge {
     /// And, over UDP, begins to be.
     pub handshakes: Arc<Handshakes>,
     /// Load balancers that say first whose connections they bring.
-    pub proxies: Arc<[IpNet]>,
+    pub proxies: Proxies,
     /// Connections finish their requests and close.
     pub drain: CancellationToken,
     /// Connections end now, whatever they carry.
@@ -81,7 +85,7 @@ pub(super) struct Parts<'a> {
     pub node_key: &'a NodeKey,
     /// What tells this instance from others, to find requests that go in circles.
     pub instance: String,
-    pub api: Router,
+    pub api: ApiSlot,
     pub origins: Arc<Origins>,
     pub metrics: &'a Metrics,
 }
@@ -90,7 +94,7 @@ pub(super) struct Parts<'a> {
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
     let Parts { config, names, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, metrics } = parts;
     let settings = CertificatesSettings {
-        files: config.edge.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect(),
+        files: config.edge.certificate_files(),
         // A name server is asked over TLS and HTTPS under its name.
         node_names: names
             .iter()
@@ -109,12 +113,11 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         _ => Class::Visitor,
     };
     let acceptor = Acceptor::new(Arc::clone(&certificates), Some(gateway.tls_config()), classify, HANDSHAKE_TIMEOUT);
-    let ranges = |texts: &[String]| texts.iter().map(|text| crate::config::range(text)).collect::<Option<Vec<_>>>();
     let limits = limits(&config.edge);
     let quic = QuicConfigs::new(acceptor.quic(Arc::clone(&certificates), Some(super::quic::agents(agents)))?, &limits, config)?;
     let pipeline = Pipeline::new(
         poterne_edge_pipeline::Settings {
-            trusted_proxies: ranges(&config.edge.trusted_proxies).context("[edge] trusted_proxies")?,
+            trusted_proxies: ranges(&config.edge.trusted_proxies),
             node_names: names.to_vec(),
             instance,
             ..poterne_edge_pipeline::Settings::default()
@@ -125,19 +128,16 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         Some(Arc::new(Api(api))),
         metrics,
     );
-    let mut admission = AdmissionLimits::for_files(files());
-    admission.connections_max = config.edge.connections_max.unwrap_or(admission.connections_max);
-    admission.connections_per_prefix_max = config.edge.connections_per_address_max;
     Ok(Arc::new(Edge {
         pipeline: Arc::new(pipeline),
         origins,
         gateway: gateway.clone(),
         acceptor: Arc::new(acceptor),
         certificates,
-        limits: Arc::new(limits),
+        limits: ArcSwap::from_pointee(limits),
         quic,
-        admission: Admission::new(admission, metrics),
-        proxies: ranges(&config.edge.proxy_protocol).context("[edge] proxy_protocol")?.into(),
+        admission: Admission::new(admission(&config.edge), metrics),
+        proxies: Arc::new(ArcSwap::from_pointee(ranges(&config.edge.proxy_protocol))),
         handshakes: Handshakes::new(Handshakes::MAX, metrics),
         drain: CancellationToken::new(),
         cut: CancellationToken::new(),
@@ -151,20 +151,48 @@ fn files() -> u64 {
 }
 
 /// The way straight to origins.
-pub(super) fn origins(guard: Guard, resolver: Resolver, metrics: &Metrics) -> anyhow::Result<Arc<Origins>> {
-    let roots = poterne_edge_upstream::web_roots();
+pub(super) fn origins(
+    guard: Guard,
+    resolver: Resolver,
+    snapshot: &SnapshotHandle,
+    trust: &Trust,
+    metrics: &Metrics,
+) -> anyhow::Result<Arc<Origins>> {
+    let mut roots = poterne_edge_upstream::web_roots();
     if roots.is_empty() {
         tracing::warn!(
             "this machine knows no certificate authority: zones in mode strict are answered 526; install ca-certificates"
         );
     }
+    roots.add(trust.origin_ca.certificate().clone()).context("the authority for origins")?;
     let settings = poterne_edge_upstream::Settings::for_files(files());
-    Ok(Arc::new(Origins::new(settings, roots, guard, Some(resolver), metrics)?))
+    let pulls = OriginPulls::new(snapshot.clone(), Arc::clone(&trust.origin_pull_ca), trust.node_key.clone());
+    let snapshot = snapshot.clone();
+    let is_revoked = move |serial: &[u8]| {
+        let snapshot = snapshot.load();
+        let revoked = &snapshot.node().revoked_origin_certificates;
+        revoked.binary_search_by(|known| known.as_slice().cmp(serial)).is_ok()
+    };
+    let origins = Origins::new(settings, roots, guard, Some(resolver), metrics)?;
+    Ok(Arc::new(origins.identified_by(Arc::new(pulls)).revoking(Arc::new(is_revoked))))
 }
 
 /// Closes connections to origins that nobody uses, until told to stop.
 pub(super) async fn sweep(edge: Arc<Edge>, stop: CancellationToken) {
     edge.origins.sweep(stop).await;
+}
+
+/// Addresses and ranges; `Config::load` has seen that each is one.
+fn ranges(texts: &[String]) -> Vec<IpNet> {
+    texts.iter().filter_map(|text| crate::config::range(text)).collect()
+}
+
+/// The default of this process, and what the operator chose.
+fn admission(edge: &crate::config::Edge) -> AdmissionLimits {
+    AdmissionLimits {
+        connections_max: edge.connections_max.unwrap_or(AdmissionLimits::for_files(files()).connections_max),
+        connections_per_prefix_max: edge.connections_per_address_max,
+    }
 }
 
 /// The defaults, and what the operator chose.
@@ -178,6 +206,15 @@ fn limits(edge: &crate::config::Edge) -> Limits {
 }
 
 impl Edge {
+    /// Obeys these settings, as far as a running node can: for requests of trusted proxies at once, for what concerns connections from
+    /// the next one on.
+    pub(super) fn obey(&self, settings: &crate::config::Edge) {
+        self.pipeline.trust(ranges(&settings.trusted_proxies));
+        self.proxies.store(Arc::new(ranges(&settings.proxy_protocol)));
+        self.admission.set(admission(settings));
+        self.limits.store(Arc::new(limits(settings)));
+    }
+
     /// Receives visitors in clear.
     pub(super) fn serve_http(self: &Arc<Self>, listener: Listener) {
         let edge = Arc::clone(self);
@@ -222,7 +259,8 @@ impl Edge {
             Ok(Accepted::Visitor(arrived) | Accepted::Node(arrived)) => {
                 // UDP is open beside each of these listeners.
                 let offers_http3 = arrived.sni.as_deref().is_some_and(|name| self.certificates.takes_http3(name));
-                let connection = Connection::new(peer, local, Scheme::Https, arrived.sni).offering_http3(offers_http3);
+                let connection =
+                    Connection::new(peer, local, Scheme::Https, arrived.sni).with_ja4(arrived.ja4).offering_http3(offers_http3);
                 let connection = Arc::new(connection);
                 self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection).await;
             }
@@ -235,7 +273,7 @@ impl Edge {
     where
         IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let (handler, limits) = (Arc::clone(&self.pipeline), Arc::clone(&self.limits));
+        let (handler, limits) = (Arc::clone(&self.pipeline), self.limits.load_full());
         let serving = Box::pin(serve_connection(io, socket, protocol, connection, handler, limits, self.drain.clone()));
         drain::until(self.cut.clone(), serving).await;
     }
@@ -261,13 +299,27 @@ impl Issuer for LocalIssuer {
     }
 }
 
+/// The API, while control runs.
+pub(super) type ApiSlot = Arc<ArcSwapOption<Router>>;
+
 /// The API under the node's own names.
-pub(super) struct Api(pub Router);
+pub(super) struct Api(pub ApiSlot);
+
+/// While control is on its way to another program: it is there in a moment.
+fn elsewhere() -> poterne_edge_http::Response {
+    let body = r#"{"success":false,"errors":[{"code":10000503,"message":"the node is being upgraded: try again in a moment"}],"messages":[],"result":null}"#;
+    let mut response = poterne_edge_http::Response::new(Body::full(body));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
 
 impl NodeService for Api {
     fn handle(&self, request: Request) -> NodeFuture {
-        let router = self.0.clone();
+        let router = self.0.load_full();
         Box::pin(async move {
+            let Some(router) = router.map(|router| Router::clone(&router)) else { return elsewhere() };
             let connection = request.extensions().get::<Arc<Connection>>().cloned();
             let mut request = request.map(axum::body::Body::new);
             if let Some(connection) = connection {

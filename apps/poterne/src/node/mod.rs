@@ -7,50 +7,51 @@
 //!          └── api (8600, and the node's names on the edge)
 //! ```
 //!
-//! What is on disk serves before control is up: the snapshot is loaded first, listeners open next, publish converges then.
+//! What is on disk serves before control publishes: the snapshot is loaded first, listeners open next, publish converges then.
+//!
+//! A node that takes another's place ([`crate::handover`]) is put together in the same order, and waits where the other has to act.
 
 use std::{
-    net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use axum::{Router, extract::ConnectInfo};
-use poterne_control_api::ClientIp;
-use poterne_control_app::{App, Trouble};
-use poterne_control_courier::{Courier, Mailer, webhook};
-use poterne_control_notary::Notary;
-use poterne_control_publish::Publisher;
-use poterne_control_scout::Scout;
-use poterne_control_store::Store;
-use poterne_dns_resolver::Resolver;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use poterne_dns_server::Server;
 use poterne_edge_listen::Listener;
-use poterne_feed::{Command, EVENTS_MAX, Event};
 use poterne_model::Name;
-use poterne_snapshot::{Keeper, NodeChunk};
+use poterne_snapshot::Keeper;
 use poterne_telemetry::Metrics;
 use poterne_tunnel_gateway::{self as gateway, Gateway};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admin::server::AdminSocket,
-    administration::{self, Administration},
-    bind::{self, BindError},
+    access_log::{AccessLog, Opened, readers_of},
+    administration::Administration,
+    bind,
     config::{self, Config},
+    handover::{AGENTS_PATIENCE, Predecessor},
     health,
     inherited::Inherited,
     ready::Ready,
     state::{self, StateDir},
     trust::{AgentCertificate, Trust},
 };
+use control::{Control, Parts};
+use reload::Reloader;
+use upgrade::{Quic, Upgrader};
 
 mod agents;
+mod control;
 mod dns;
 mod edge;
+mod origin_pulls;
 mod quic;
+pub mod reload;
+mod running;
+pub mod upgrade;
 
 /// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
 const AGENTS_DRAIN: Duration = Duration::from_secs(5);
@@ -69,25 +70,33 @@ pub struct Options {
     pub drain: Duration,
     /// Sockets that were opened for this program.
     pub sockets: Inherited,
+    /// Where the settings come from; none where they cannot be read again.
+    pub source: Option<reload::Source>,
+    /// Whose place this one takes, and which in a row it is.
+    pub predecessor: Option<(Predecessor, u8)>,
+    /// What a program that takes this one's place is started with; none: there will be none.
+    pub arguments: Option<Vec<std::ffi::OsString>>,
 }
 
 /// A running node.
 pub struct Node {
-    state: Arc<StateDir>,
     administration: Arc<Administration>,
     gateway: Gateway,
     edge: Arc<edge::Edge>,
     dns: Server,
-    store: Store,
     ready: Ready,
-    drain: Duration,
-    /// Everything that is neither a visitor's connection nor an agent's.
+    upgrader: Arc<Upgrader>,
+    drain: Arc<ArcSwap<Duration>>,
+    access_log: Arc<AccessLog>,
+    /// Verbs under way.
+    exchanges: TaskTracker,
+    /// Everything that is neither a visitor's connection nor an agent's, nor control.
     background: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Node {
-    /// Starts everything. A port that is taken is a [`BindError`] at the root of the error, and nothing is left running.
+    /// Starts everything. A port that is taken is a [`bind::BindError`] at the root of the error, and nothing is left running.
     pub async fn start(mut config: Config, state: Arc<StateDir>, mut options: Options) -> anyhow::Result<Self> {
         let dns_tls = config.dns.listen_tls.iter_mut();
         let all = [&mut config.edge.http, &mut config.edge.https, &mut config.tunnel.listen, &mut config.dns.listen];
@@ -95,24 +104,30 @@ impl Node {
             bind::on_this_machine(addresses);
         }
         // Ports first: when one cannot be had, nothing else has begun.
+        let sockets = &mut options.sockets;
         let mut http = Vec::new();
         for address in &config.edge.http {
-            http.push(bind::listen("edge.http", *address, &mut options.sockets)?);
+            http.push(bind::listen("edge.http", *address, sockets)?);
         }
         let mut https = Vec::new();
         for address in &config.edge.https {
-            https.push(bind::listen("edge.https", *address, &mut options.sockets)?);
+            https.push(bind::listen(quic::HTTPS, *address, sockets)?);
         }
-        let udp_on_https = quic::udp_beside(&https, &mut options.sockets)?;
+        let udp_on_https = quic::udp_beside(&https, sockets)?;
         // Links to this node's pages name the port that it has.
         for (address, listener) in config.edge.https.iter_mut().zip(&https) {
             *address = listener.local_addr()?;
         }
-        let (dns_bound, dns_tls) = dns::bind(&config)?;
-        let mailer = config.mail()?.map(Mailer::new).transpose()?;
-        let authorities = config.acme_authorities()?;
-        let api_listener = bind::listen("control.listen", config.control.listen, &mut options.sockets)?;
-        let metrics_listener = bind::listen("control.metrics", config.control.metrics, &mut options.sockets)?;
+        let (dns_bound, dns_tls) = dns::bind(&config, sockets)?;
+        let agents_ports = quic::agents_ports(&config.tunnel.listen, sockets)?;
+        config.tunnel.listen = agents_ports.iter().map(|port| port.address).collect();
+        // What is wrong with them is told before anything has begun.
+        config.mail()?;
+        config.acme_authorities()?;
+        let opened = Opened::of(&config.log).map_err(anyhow::Error::msg)?;
+        config.resolver(poterne_guard::Guard::default())?;
+        let api_listener = bind::listen(bind::API, config.control.listen, sockets)?;
+        let metrics_listener = bind::listen("control.metrics", config.control.metrics, sockets)?;
         options.sockets.warn_of_the_rest();
         let stop = CancellationToken::new();
         // What has begun ends when a later step fails.
@@ -120,15 +135,19 @@ impl Node {
         let background = TaskTracker::new();
         let metrics = Metrics::new();
         let trust = Trust::open(&state, options.visitors_under)?;
-        let pin = trust.tunnel_ca.spki_sha256();
         let names = config.node_names();
+        let (predecessor, generation) = options.predecessor.unzip();
+        if let Some(predecessor) = &predecessor {
+            // The operator's files are read below; what is wrong with them must be known before the other one gives anything up.
+            poterne_edge_tls::Files::read(&config.edge.certificate_files())?;
+            predecessor.prepared().await;
+        }
 
         // What is on disk serves first.
         let snapshot_dir = state.join(state::SNAPSHOT);
         let keeper = tokio::task::spawn_blocking(move || Keeper::open(&snapshot_dir)).await?.context("the snapshot")?;
         let snapshot = keeper.handle();
-        let (control, node) = poterne_feed::in_process();
-        background.spawn(poterne_snapshot::follow(keeper, node.changes, node.events.clone()));
+        let (up, node) = poterne_feed::in_process();
 
         // The agents' side.
         let agents = AgentCertificate::issue(
@@ -137,69 +156,58 @@ impl Node {
             &config.node.public_addresses,
             stop.clone(),
         )?;
-        let dns_events = node.events.clone();
-        let gateway = Gateway::new(gateway_settings(&config, &trust), agents.clone(), snapshot.clone(), node.events, &metrics)?;
-        config.tunnel.listen = bind_gateway(&gateway, &config.tunnel.listen).await?;
-        background.spawn(obey(gateway.clone(), node.commands));
-        background.spawn(note_alive(Arc::clone(&state), stop.clone()));
+        let settings = gateway_settings(&config, &trust, generation.unwrap_or(0));
+        let gateway = Gateway::new(settings, agents.clone(), snapshot.clone(), node.events.clone(), &metrics)?;
 
         // Control.
-        let (store, app) = administration::open_app(&state, &config, &trust.node_key, pin).await?;
-        let node_chunk = NodeChunk {
-            names: names.clone(),
-            edges: config.agents_dial(),
-            tunnel_pins: vec![pin],
-            quick_domain: config.tunnel.quick_domain.clone(),
-            tunnel_domain: config.tunnel.domain.clone(),
-            management_names: config.management_names(),
-            management_keys: vec![app.management_key().into()],
-            edge_addresses: config.edge_addresses(),
-            // HTTP/3 where there is TLS, and the zone wants it.
-            edge_protocols: ["h3", "h2"].map(str::to_owned).to_vec(),
-            nameservers: config.dns.nameservers.clone(),
-            // Control's own: the publisher puts it in.
-            cookie_secrets: Vec::new(),
+        let parts = Parts {
+            config,
+            state,
+            trust,
+            names,
+            keeper,
+            gateway: gateway.clone(),
+            events: node.events.clone(),
+            told: Mutex::new(Some(up.events)),
+            api: Arc::default(),
+            metrics: Arc::new(ArcSwapOption::empty()),
+            exchanges: TaskTracker::new(),
         };
-        let publisher =
-            Publisher::new(app.clone(), store.clone(), snapshot.clone(), control.changes, control.commands, node_chunk);
-        app.tell_in(&metrics);
-        app.wait_for(publisher.live());
-        app.ask_agents(Arc::new(agents::Connected(gateway.clone())));
-        background.spawn(record(app.clone(), control.events, stop.clone()));
-        background.spawn(publisher.run(stop.clone()));
-        let api = poterne_control_api::router(app.clone(), config.control.rate_limit);
-        let own = names.first().map_or_else(|| "localhost".to_owned(), Name::to_string);
-        let courier = Courier::new(app.clone(), mailer.clone(), webhook::Caller::default(), own, config.languages(), &metrics);
-        background.spawn(courier.run(stop.clone()));
-        let resolver = Resolver::new(config.resolver(app.guard())?);
-        background.spawn(Scout::new(app.clone(), resolver.clone(), &metrics).run(stop.clone()));
-        let orders = !authorities.is_empty();
-        let notary = orders.then(|| Notary::new(app.clone(), resolver.clone(), authorities, &metrics, stop.clone()));
-        let (eyes, resolves) = (resolver.clone(), resolver.clone());
-        let reachable = config.edge.https.first().copied().map(bind::reachable);
-        let reaches = app.guard();
-        let administration = Arc::new(Administration::new(app, &state, reachable, mailer, resolver));
+        let control = Control::open(&parts).await?;
+        let Parts { config, state, trust, names, .. } = &parts;
 
         // The visitors' side.
+        let pin = trust.tunnel_ca.spki_sha256();
+        let reaches = control.app().guard();
         let edge = edge::assemble(edge::Parts {
-            config: &config,
-            names: &names,
+            config,
+            names,
             snapshot: &snapshot,
             gateway: &gateway,
             agents,
             visitors_ca: &trust.visitors_ca,
             node_key: &trust.node_key,
             instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
-            api: api.clone(),
-            origins: edge::origins(reaches.clone(), resolves, &metrics)?,
+            api: Arc::clone(&parts.api),
+            origins: edge::origins(reaches.clone(), control.resolver.clone(), &snapshot, trust, &metrics)?,
             metrics: &metrics,
         })?;
         background.spawn(edge::sweep(Arc::clone(&edge), stop.clone()));
-        let mut dns = dns::assemble(&config, &names, &snapshot, &edge, &trust.node_key, (&eyes, dns_events), &metrics);
-        let socket = state.join(state::SOCKET);
-        let admin = AdminSocket::bind(&socket).with_context(|| {
-            format!("{} cannot be made; a shorter --state-dir may help (a socket's path has at most 107 bytes)", socket.display())
-        })?;
+        let of_dns = (&control.resolver, node.events.clone());
+        let mut dns = dns::assemble(config, names, &snapshot, &edge, &trust.node_key, of_dns, &metrics);
+        let mut quic = Vec::new();
+        let mut serving_agents = Vec::new();
+        for (index, port) in agents_ports.into_iter().enumerate() {
+            let shared = gateway.share_listener(index, port.udp.0, port.udp.1)?;
+            quic.push(Quic { setting: quic::TUNNEL, address: port.set, shared: Arc::clone(&shared) });
+            serving_agents.push((index, shared, port.tcp));
+        }
+        let mut serving_quic = Vec::new();
+        for (index, (address, (socket, former))) in udp_on_https.into_iter().enumerate() {
+            let shared = gateway.share(&quic::name(index), socket, former)?;
+            quic.push(Quic { setting: quic::HTTPS, address, shared: Arc::clone(&shared) });
+            serving_quic.push((index, shared));
+        }
 
         // Nothing can fail any more.
         let first = |listeners: &[TcpListener]| listeners.first().and_then(|listener| listener.local_addr().ok());
@@ -216,6 +224,44 @@ impl Node {
             ca_file: state.join(state::CA),
             demo: None,
         };
+        let coming = match &predecessor {
+            Some(predecessor) => predecessor.ready().await,
+            None => Vec::new(),
+        };
+        for (index, udp, tcp) in serving_agents {
+            gateway.serve(index, udp, tcp)?;
+        }
+        let drain = Arc::new(ArcSwap::from_pointee(options.drain));
+        let readers = Arc::clone(&edge.pipeline);
+        let access_log = Arc::new(AccessLog::new(move |change| readers_of(readers.readers(), change), &metrics));
+        access_log.set(opened)?;
+        let reloader = Arc::new(Reloader::new(options.source, Arc::clone(&edge), Arc::clone(&drain), Arc::clone(&access_log)));
+        let (administration, control_metrics, exchanges) =
+            (Arc::clone(&control.administration), Arc::clone(&parts.metrics), parts.exchanges.clone());
+        let (alone, health_stop) = (CancellationToken::new(), stop.child_token());
+        let upgrader = Arc::new(Upgrader {
+            parts,
+            control: tokio::sync::Mutex::default(),
+            reloader,
+            gateway: gateway.clone(),
+            edge: Arc::clone(&edge),
+            sockets: Mutex::new(options.sockets.into_kept()),
+            quic,
+            generation: generation.unwrap_or(0),
+            arguments: options.arguments,
+            drain: Arc::clone(&drain),
+            health: health_stop.clone(),
+            alone: alone.clone(),
+            replaced: CancellationToken::new(),
+            busy: tokio::sync::Mutex::default(),
+            heir: Mutex::default(),
+        });
+        upgrader.parts.state.sign();
+        upgrader.run_control(control, api_listener).await?;
+        if let Some(predecessor) = &predecessor {
+            let missing = gateway.arrived(&coming, Instant::now() + AGENTS_PATIENCE).await;
+            gateway.expect(&predecessor.arrived(&missing).await);
+        }
         if !dns_bound.is_empty() {
             edge.pipeline.answer_dns_by(Arc::new(dns::OverHttps(dns.doh())));
             // Where it listens it is known.
@@ -234,20 +280,28 @@ impl Node {
         for listener in https {
             edge.serve_https(Listener::from_std(listener.into_std()?)?);
         }
-        for (index, socket) in udp_on_https.into_iter().enumerate() {
+        for (index, socket) in serving_quic {
             edge.serve_quic(index, socket, &background, stop.clone())?;
         }
-        // Once authorities are answered.
-        if let Some(notary) = notary {
-            background.spawn(notary.run());
+        match predecessor {
+            Some(predecessor) => {
+                predecessor.serving();
+                let quic: Vec<_> = upgrader.quic.iter().map(|quic| Arc::clone(&quic.shared)).collect();
+                background.spawn(stop.clone().run_until_cancelled_owned(async move {
+                    predecessor.ended().await;
+                    quic.iter().for_each(|shared| shared.alone());
+                    alone.cancel();
+                }));
+            }
+            None => alone.cancel(),
         }
+        // Once authorities are answered.
+        upgrader.order().await;
         let draining = edge.drain.clone();
         let readiness: health::Readiness = Arc::new(move || if draining.is_cancelled() { Err("draining") } else { Ok(()) });
-        background.spawn(health::serve(metrics_listener, metrics, readiness, stop.clone()));
-        background.spawn(serve_api(api_listener, api, stop.clone()));
-        background.spawn(admin.serve(Arc::clone(&administration), stop.clone()));
+        background.spawn(health::serve(metrics_listener, metrics, control_metrics, readiness, health_stop));
         let stop = guard.disarm();
-        Ok(Self { state, administration, gateway, edge, dns, store, ready, drain: options.drain, background, stop })
+        Ok(Self { administration, gateway, edge, dns, ready, upgrader, drain, access_log, exchanges, background, stop })
     }
 
     /// Where everything is.
@@ -260,11 +314,22 @@ impl Node {
         &self.administration
     }
 
+    /// Reads the settings again.
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        &self.upgrader.reloader
+    }
+
+    /// Returns once another program has taken this one's place; what is left to do is to end.
+    pub async fn replaced(&self) {
+        self.upgrader.replaced.cancelled().await;
+    }
+
     /// Visitors are not accepted any more, and those there end their requests; returns when they have, or when time is up.
     pub async fn drain_visitors(&self) {
         self.edge.drain.cancel();
+        self.upgrader.drop_sockets();
         self.edge.tasks.close();
-        if tokio::time::timeout(self.drain, self.edge.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(**self.drain.load(), self.edge.tasks.wait()).await.is_err() {
             let left = self.edge.tasks.len();
             tracing::warn!(left, "time to drain is up; the visitors' connections left are cut");
             self.edge.cut.cancel();
@@ -274,7 +339,9 @@ impl Node {
 
     /// Agents are told to go elsewhere, then everything ends; the state directory is free afterwards.
     pub async fn stop(self) {
-        self.gateway.drain(Instant::now() + self.drain.min(AGENTS_DRAIN)).await;
+        self.gateway.drain(Instant::now() + (**self.drain.load()).min(AGENTS_DRAIN)).await;
+        self.upgrader.stop_control().await;
+        self.exchanges.close();
         self.stop.cancel();
         self.background.close();
         if tokio::time::timeout(BACKGROUND_STOP, self.dns.stop()).await.is_err() {
@@ -284,12 +351,15 @@ impl Node {
         if tokio::time::timeout(BACKGROUND_STOP, self.background.wait()).await.is_err() {
             tracing::warn!(left = self.background.len(), "some background tasks did not end in time");
         }
-        self.store.close().await;
-        drop(self.state);
+        if tokio::time::timeout(BACKGROUND_STOP, self.exchanges.wait()).await.is_err() {
+            tracing::warn!("a verb was not answered in time");
+        }
+        let access_log = self.access_log;
+        let _ = tokio::task::spawn_blocking(move || access_log.close()).await;
     }
 }
 
-fn gateway_settings(config: &Config, trust: &Trust) -> gateway::Settings {
+fn gateway_settings(config: &Config, trust: &Trust, generation: u8) -> gateway::Settings {
     let congestion = match config.tunnel.congestion {
         config::Congestion::Bbr => gateway::Congestion::Bbr,
         config::Congestion::Cubic => gateway::Congestion::Cubic,
@@ -297,67 +367,8 @@ fn gateway_settings(config: &Config, trust: &Trust) -> gateway::Settings {
     gateway::Settings {
         listen: config.tunnel.listen.clone(),
         congestion,
+        generation,
         reset_key: trust.node_key.derive("poterne quic reset 1"),
         ..gateway::Settings::default()
-    }
-}
-
-/// Opens the agents' listeners; the addresses are those in fact bound, where a port was left to the kernel.
-async fn bind_gateway(gateway: &Gateway, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, BindError> {
-    gateway.bind().await.map_err(|error| {
-        // The gateway does not say which of its addresses failed: usually there is one.
-        let address = addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-        BindError { setting: "tunnel.listen", address, error }
-    })
-}
-
-/// Leaves a trace of when this node was alive, until told to stop.
-async fn note_alive(state: Arc<StateDir>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(state::ALIVE_INTERVAL)).await.is_some() {
-        state.note_alive();
-    }
-}
-
-/// Hands control's orders to the gateway, until the feed ends.
-async fn obey(gateway: Gateway, mut commands: mpsc::Receiver<Command>) {
-    while let Some(command) = commands.recv().await {
-        gateway.command(&command);
-    }
-}
-
-/// Keeps what nodes tell, until told to stop; what was told by then is kept too.
-async fn record(app: App, mut events: mpsc::Receiver<Event>, stop: CancellationToken) {
-    while let Some(Some(event)) = stop.run_until_cancelled(events.recv()).await {
-        let mut pause = RECORD_PAUSE;
-        while let Err(error) = app.record_event(event.clone()).await {
-            let may_pass = matches!(error.trouble(), Trouble::Busy | Trouble::Unreachable | Trouble::Full);
-            // Agents wait for room among the events: a store that is gone for long must not keep them out.
-            if !may_pass || stop.is_cancelled() || events.len() >= EVENTS_MAX / 2 {
-                tracing::error!(%error, "what a node told could not be kept");
-                break;
-            }
-            tracing::warn!(%error, waiting = events.len(), "what a node told is not kept yet; trying again");
-            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-            pause = (pause * 2).min(RECORD_PAUSE_MAX);
-        }
-    }
-    while let Ok(event) = events.try_recv() {
-        if let Err(error) = app.record_event(event).await {
-            tracing::error!(%error, "what a node told could not be kept");
-        }
-    }
-}
-
-/// The API on its own listener.
-async fn serve_api(listener: TcpListener, api: Router, stop: CancellationToken) {
-    let api = api.layer(axum::middleware::map_request(
-        async |ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: axum::extract::Request| {
-            request.extensions_mut().insert(ClientIp(peer.ip().to_canonical()));
-            request
-        },
-    ));
-    let service = api.into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!(%error, "the API is no longer served on its own address");
     }
 }

@@ -1,14 +1,14 @@
 //! UDP beside each TLS listener: visitors over HTTP/3, and agents whose network lets nothing else out. One endpoint takes both, and ALPN tells
 //! who it was.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, os::unix::net::UnixDatagram, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use poterne_edge_http::{Connection, Limits, Scheme, drain, http3};
 use poterne_edge_listen::{QuicArrival, QuicListener};
 use poterne_edge_tls::Agents;
 use poterne_tunnel_gateway as gateway;
-use poterne_tunnel_transport::{InTurns, Route};
+use poterne_tunnel_transport::{InTurns, Route, handover::Shared};
 use quinn::{
     VarInt, congestion,
     crypto::rustls::{HandshakeData, QuicServerConfig},
@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::edge::{Edge, HANDSHAKE_TIMEOUT};
 use crate::{
-    bind,
+    bind::{self, BindError},
     config::{self, Config},
     inherited::Inherited,
     trust::AgentCertificate,
@@ -82,9 +82,58 @@ pub(super) fn agents(certificates: Arc<AgentCertificate>) -> Agents {
     Agents { alpn: gateway::ALPN.to_vec(), certificates }
 }
 
-/// UDP on the port of each TLS listener.
-pub(super) fn udp_beside(listeners: &[TcpListener], opened: &mut Inherited) -> anyhow::Result<Vec<std::net::UdpSocket>> {
-    listeners.iter().map(|listener| Ok(bind::udp("edge.https", listener.local_addr()?, opened)?)).collect()
+/// A UDP socket, and the way to whoever read it before.
+pub(super) type Udp = (std::net::UdpSocket, Option<UnixDatagram>);
+
+/// UDP on the port of each TLS listener, with its address.
+pub(super) fn udp_beside(listeners: &[TcpListener], opened: &mut Inherited) -> anyhow::Result<Vec<(SocketAddr, Udp)>> {
+    let beside = |listener: &TcpListener| {
+        let address = listener.local_addr()?;
+        Ok((address, bind::udp(HTTPS, address, opened)?))
+    };
+    listeners.iter().map(beside).collect()
+}
+
+/// Ports for agents, each at the address that it really has, and UDP's with the way to whoever read it before.
+pub(super) fn agents_ports(addresses: &[SocketAddr], opened: &mut Inherited) -> Result<Vec<AgentsPort>, BindError> {
+    let mut port = |address: &SocketAddr| {
+        let address = *address;
+        let (listener, socket) = (opened.listener(TUNNEL, address), opened.udp(TUNNEL, address));
+        let (tcp, udp) = match (listener, socket) {
+            (Some(tcp), Some(udp)) => (tcp, udp),
+            // One alone is no port for agents.
+            _ => {
+                let gateway::Bound { udp, tcp } = gateway::open(address)?;
+                (tcp, (udp, None))
+            }
+        };
+        opened.keep(TUNNEL, address, false, &tcp)?;
+        opened.keep(TUNNEL, address, true, &udp.0)?;
+        Ok(AgentsPort { set: address, address: tcp.local_addr()?, tcp, udp })
+    };
+    addresses
+        .iter()
+        .map(|address| port(address).map_err(|error| BindError { setting: TUNNEL, address: *address, error }))
+        .collect()
+}
+
+/// A port for agents.
+pub(super) struct AgentsPort {
+    /// As it is set.
+    pub set: SocketAddr,
+    /// As it is.
+    pub address: SocketAddr,
+    pub tcp: std::net::TcpListener,
+    pub udp: Udp,
+}
+
+/// The settings that UDP sockets of QUIC are kept by.
+pub(super) const HTTPS: &str = "edge.https";
+pub(super) const TUNNEL: &str = "tunnel.listen";
+
+/// What tells the endpoint of a port from the others.
+pub(super) fn name(index: usize) -> String {
+    format!("{HTTPS} {index}")
 }
 
 impl Edge {
@@ -94,12 +143,13 @@ impl Edge {
     pub(super) fn serve_quic(
         self: &Arc<Self>,
         index: usize,
-        socket: std::net::UdpSocket,
+        socket: Arc<Shared>,
         background: &TaskTracker,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        let config = self.gateway.endpoint_config(&format!("edge.https {index}"));
-        let endpoint = quinn::Endpoint::new(config, Some(self.quic.ordinary.clone()), socket, Arc::new(InTurns))?;
+        let config = self.gateway.endpoint_config(&name(index));
+        let server = Some(self.quic.ordinary.clone());
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(InTurns))?;
         let listener = QuicListener::new(endpoint)?;
         let edge = Arc::clone(self);
         background.spawn(async move {
@@ -130,7 +180,7 @@ impl Edge {
         }
         let sni = sni.map(|name| name.to_ascii_lowercase().into());
         let visitor = Arc::new(Connection::new(peer, local, Scheme::Https, sni).offering_http3(true));
-        let (handler, limits) = (Arc::clone(&self.pipeline), Arc::clone(&self.limits));
+        let (handler, limits) = (Arc::clone(&self.pipeline), self.limits.load_full());
         let serving = Box::pin(http3::serve_connection(connection.clone(), visitor, handler, limits, self.drain.clone()));
         drain::until(self.cut.clone(), serving).await;
         // Where it was cut, bodies that still flow may hold it.

@@ -28,6 +28,7 @@ mod logins;
 mod management;
 mod members;
 mod openapi;
+mod origin_tls;
 mod pages;
 mod path;
 mod plans;
@@ -94,6 +95,7 @@ fn v4_routes() -> Routes {
         dnssec::routes(),
         certificates::routes(),
         custom_certificates::routes(),
+        origin_tls::routes(),
         secondary_dns::routes(),
         rulesets::routes(),
         access_rules::routes(),

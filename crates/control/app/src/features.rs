@@ -7,22 +7,38 @@ use poterne_model::{
     AccountId, ZoneId,
     permission::Subject,
     ruleset::{Phase, Scope},
-    setting::catalogue::CATALOGUE,
+    setting::{EdgeSettings, catalogue::CATALOGUE, managed},
 };
 
 use crate::{App, AppError, Caller};
 
 /// Settings of the catalogue that nodes obey.
-const SETTINGS: &[&str] = &["http3", "origin_max_http_version", "proxy_read_timeout", "ssl"];
+const SETTINGS: &[&str] = &[
+    "always_use_https",
+    "brotli",
+    "http2",
+    "http3",
+    "ip_geolocation",
+    "min_tls_version",
+    "origin_max_http_version",
+    "proxy_read_timeout",
+    "pseudo_ipv4",
+    "security_header",
+    "ssl",
+    "tls_1_3",
+    "tls_client_auth",
+    "true_client_ip_header",
+    "websockets",
+];
 
-/// Phases whose rules nodes obey.
-const PHASES: &[Phase] = &[];
+/// Phases whose rules nodes obey, where they are a zone's; of an account's they obey none.
+const PHASES: &[Phase] = poterne_rules::definition::PHASES;
 
-/// Other stored objects that are obeyed: a hold by the control plane itself.
-const OBJECTS: &[&str] = &["hold"];
+/// Other stored objects that are obeyed; a hold by the control plane itself.
+const OBJECTS: &[&str] = &["hold", "origin_tls_client_auth", "url_normalization"];
 
 /// The other stored objects of a zone.
-const OBJECTS_OF_ZONE: &[&str] = &["access_rules", "dns_settings", "hold", "managed_headers", "url_normalization"];
+const OBJECTS_OF_ZONE: &[&str] = &["access_rules", "dns_settings", "hold", "origin_tls_client_auth", "url_normalization"];
 
 /// Those of an account.
 const OBJECTS_OF_ACCOUNT: &[&str] = &["access_rules", "dns_settings", "lists", "private_routes", "virtual_networks"];
@@ -30,7 +46,7 @@ const OBJECTS_OF_ACCOUNT: &[&str] = &["access_rules", "dns_settings", "lists", "
 /// Something that is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Feature {
-    /// `setting`, `phase` or `object`.
+    /// `setting`, `phase`, `managed_header` or `object`.
     pub kind: &'static str,
     /// By the API's word.
     pub id: &'static str,
@@ -51,14 +67,21 @@ impl App {
         self.seen_zone(&mut session, caller, zone, Subject::Zones.to_read()).await?;
         let setting = |id: &'static str| Feature { kind: "setting", id, in_force: SETTINGS.contains(&id) };
         let settings = CATALOGUE.iter().map(|known| setting(known.id));
-        Ok(settings.chain(phases(Scope::Zone)).chain(objects(OBJECTS_OF_ZONE)).collect())
+        Ok(settings.chain(phases(Scope::Zone)).chain(managed_headers()).chain(objects(OBJECTS_OF_ZONE)).collect())
     }
 }
 
 fn phases(scope: Scope) -> impl Iterator<Item = Feature> {
     let offered = move |phase: &&Phase| Phase::find(phase.as_str(), scope).is_ok();
-    let feature = |phase: &Phase| Feature { kind: "phase", id: phase.as_str(), in_force: PHASES.contains(phase) };
+    let in_force = move |phase: &Phase| scope == Scope::Zone && PHASES.contains(phase);
+    let feature = move |phase: &Phase| Feature { kind: "phase", id: phase.as_str(), in_force: in_force(phase) };
     Phase::ALL.iter().filter(offered).map(feature)
+}
+
+/// Fields that are added or removed by name alone, each of which is obeyed or not.
+fn managed_headers() -> impl Iterator<Item = Feature> {
+    let feature = |id: &&'static str| Feature { kind: "managed_header", id, in_force: EdgeSettings::MANAGED.contains(id) };
+    managed::REQUEST.iter().chain(managed::RESPONSE).map(feature)
 }
 
 fn objects(ids: &'static [&'static str]) -> impl Iterator<Item = Feature> {
@@ -67,6 +90,8 @@ fn objects(ids: &'static [&'static str]) -> impl Iterator<Item = Feature> {
 
 #[cfg(test)]
 mod tests {
+    use poterne_model::setting::OriginSettings;
+
     use super::*;
 
     #[test]
@@ -74,5 +99,9 @@ mod tests {
         let settings = SETTINGS.iter().all(|id| poterne_model::setting::find(id).is_ok());
         let objects = OBJECTS.iter().all(|id| OBJECTS_OF_ZONE.contains(id) || OBJECTS_OF_ACCOUNT.contains(id));
         assert!(settings && objects, "an id that is misspelled here would never be told");
+        let obeyed = OriginSettings::IDS.into_iter().chain(EdgeSettings::IDS);
+        for id in obeyed.filter(|id| *id != poterne_model::setting::edge::MANAGED_HEADERS) {
+            assert!(SETTINGS.contains(&id) || OBJECTS.contains(&id), "{id} is read for the nodes");
+        }
     }
 }

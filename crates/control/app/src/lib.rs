@@ -35,6 +35,7 @@ mod metrics;
 pub mod notice;
 mod notifications;
 mod open;
+mod origin_tls;
 pub mod outbox;
 mod people;
 mod private_networks;
@@ -76,10 +77,12 @@ pub use logins::{LOGIN_LIFE, LOGIN_POLL, LOGINS_MAX, LOGINS_OF_SOURCE_MAX, Login
 pub use management::ManagementToken;
 pub use members::InvitationMade;
 pub use open::{App, Clock, Settings, system_clock};
+pub use origin_tls::{ClientCertificateDraft, OriginAuthorities, OriginCertificateDraft};
 pub use poterne_control_store::{
-    Account, ApiToken, AuditEvent, AuditFilter, Certificate, CertificatePack, Challenge, ConfigSource, Configuration, Membership,
-    MembershipStatus, Passkey, Person, RulesetOwner, StatusFilter, TextMatch, TokenOwner, TransferAcl, TransferPeer, Trouble,
-    TsigKey, Tunnel, TunnelFilter, UserSession, Zone, ZoneIncoming, ZoneOrder, ZoneOutgoing,
+    Account, ApiToken, AuditEvent, AuditFilter, Certificate, CertificatePack, Challenge, ClientCertificate, ConfigSource,
+    Configuration, Membership, MembershipStatus, OriginCertificate, Passkey, Person, RulesetOwner, StatusFilter, TextMatch,
+    TokenOwner, TransferAcl, TransferPeer, Trouble, TsigKey, Tunnel, TunnelFilter, UserSession, Zone, ZoneIncoming, ZoneOrder,
+    ZoneOutgoing,
 };
 pub use poterne_control_zonefile::import::FILE_OCTETS_MAX as ZONE_FILE_OCTETS_MAX;
 pub use poterne_dns_sign::{Algorithm as DnssecAlgorithm, keyset::Role as DnssecRole, keyset::Status as DnssecStatus};

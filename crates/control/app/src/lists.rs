@@ -73,7 +73,7 @@ impl App {
             done => done?,
         }
         self.trace(&mut session, caller, traced("add", account, &list, None, Some(shown(&list)))).await?;
-        session.commit().await?;
+        self.finish(session).await?;
         Ok(ListInfo { list, items: 0, rules: 0 })
     }
 
@@ -177,7 +177,7 @@ impl App {
         }
         let operation = ListOperation::completed(ListOperationId::from_bytes(random_bytes()), now);
         session.insert_list_operation(account, operation.id, now.as_micros()).await?;
-        session.commit().await?;
+        self.finish(session).await?;
         Ok(operation)
     }
 

@@ -14,8 +14,8 @@ use poterne_model::{AccountId, Name, Timestamp, ZoneId, ZoneStatus};
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    AcmeSettings, Agents, AppError, Caller, Live, certificates::ZonesChanged, identity::Remembered, logins, outbox::Outbox,
-    people, quick::Limiter, sign_in::Entrance,
+    AcmeSettings, Agents, AppError, Caller, Live, OriginAuthorities, certificates::ZonesChanged, identity::Remembered, logins,
+    outbox::Outbox, people, quick::Limiter, sign_in::Entrance,
 };
 
 /// Where the time comes from.
@@ -98,6 +98,7 @@ pub(crate) struct Inner {
     pub(crate) import: tokio::sync::Mutex<()>,
     live: OnceLock<watch::Receiver<Live>>,
     pub(crate) agents: OnceLock<Arc<dyn Agents>>,
+    pub(crate) origin_authorities: OnceLock<OriginAuthorities>,
 }
 
 impl App {
@@ -152,6 +153,7 @@ impl App {
             import: tokio::sync::Mutex::default(),
             live: OnceLock::new(),
             agents: OnceLock::new(),
+            origin_authorities: OnceLock::new(),
         })))
     }
 

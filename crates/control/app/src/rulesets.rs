@@ -1,4 +1,4 @@
-//! Rulesets and their entry points. They are kept and told; which phases nodes obey is asked elsewhere.
+//! Rulesets and their entry points: kept with every expression checked, told, and published; which phases nodes obey is asked elsewhere.
 //!
 //! What a phase's rules may be read and changed with is the phase's subject: a token for redirects does not see the firewall.
 
@@ -9,8 +9,9 @@ use poterne_keys::random_bytes;
 use poterne_model::{
     AccountId, At, RuleId, RulesetId, ShapeError,
     permission::Right,
-    ruleset::{Action, Kind, MANAGED, Phase, Position, RuleDraft, Ruleset, RulesetDraft, RulesetPut, Scope},
+    ruleset::{Action, Kind, MANAGED, Phase, Position, Rule, RuleDraft, Ruleset, RulesetDraft, RulesetPut, Scope},
 };
+use poterne_rules::definition::{REGEXES_PER_RULESET_MAX, RULESET_BYTES_MAX};
 use serde_json::{Value, json};
 
 use crate::{
@@ -100,9 +101,9 @@ impl App {
         let Some(before) = session.entry_point(owner, phase).await? else {
             return self.insert_ruleset(session, caller, &owned, put.into_entry_point(phase, owned.scope)).await;
         };
-        let mut after = before.clone();
+        let (mut after, pointers) = (before.clone(), pointers(put.rules.as_deref().unwrap_or_default()));
         after.put(put, &mut new_id, self.instant())?;
-        self.keep_ruleset(session, caller, &owned, before, after).await
+        self.keep_ruleset(session, caller, &owned, before, after, &pointers).await
     }
 
     /// Replaces what the body of a PUT names.
@@ -115,9 +116,10 @@ impl App {
     ) -> Result<Ruleset, AppError> {
         let mut session = self.0.store.write().await?;
         let (owned, before) = found(&mut session, caller, owner, id, Right::Edit).await?;
-        let mut after = before.clone();
-        after.put(RulesetPut::read(body, before.phase, before.kind)?, &mut new_id, self.instant())?;
-        self.keep_ruleset(session, caller, &owned, before, after).await
+        let put = RulesetPut::read(body, before.phase, before.kind)?;
+        let (mut after, pointers) = (before.clone(), pointers(put.rules.as_deref().unwrap_or_default()));
+        after.put(put, &mut new_id, self.instant())?;
+        self.keep_ruleset(session, caller, &owned, before, after, &pointers).await
     }
 
     /// Takes a ruleset away, unless rules execute it.
@@ -133,8 +135,7 @@ impl App {
         }
         session.delete_ruleset(id).await?;
         self.trace(&mut session, caller, owned.traced("delete", Some(&before), None)).await?;
-        session.commit().await?;
-        Ok(())
+        self.finish(session).await
     }
 
     /// Adds the rule of a POST where its `position` says.
@@ -150,7 +151,7 @@ impl App {
         let (draft, position) = (RuleDraft::read(body, before.phase, before.kind)?, Position::read(body)?);
         let mut after = before.clone();
         after.insert(draft, position, &mut new_id, self.instant())?;
-        self.keep_ruleset(session, caller, &owned, before, after).await
+        self.keep_ruleset(session, caller, &owned, before, after, &[]).await
     }
 
     /// Changes a rule as a PATCH says, or moves it.
@@ -168,7 +169,7 @@ impl App {
         let (draft, position) = (RuleDraft::patching(old, body, before.phase, before.kind)?, Position::read(body)?);
         let mut after = before.clone();
         after.patch(rule, draft, position, self.instant())?;
-        self.keep_ruleset(session, caller, &owned, before, after).await
+        self.keep_ruleset(session, caller, &owned, before, after, &[]).await
     }
 
     /// Takes a rule away.
@@ -183,7 +184,7 @@ impl App {
         let (owned, before) = found(&mut session, caller, owner, id, Right::Edit).await?;
         let mut after = before.clone();
         after.remove(rule, self.instant())?;
-        self.keep_ruleset(session, caller, &owned, before, after).await
+        self.keep_ruleset(session, caller, &owned, before, after, &[]).await
     }
 
     /// A ruleset's versions that are kept, newest first, without their rules.
@@ -238,7 +239,9 @@ impl App {
             let why = format!("there are {RULESETS_MAX} already: delete one first");
             return Err(AppError::Invalid { what: "rulesets", why });
         }
+        let pointers = pointers(&draft.rules);
         let ruleset = Ruleset::new(RulesetId::from_bytes(random_bytes()), draft, &mut new_id, self.instant())?;
+        check_expressions(&ruleset, None, &pointers)?;
         check_executed(&mut session, owned, &ruleset).await?;
         match session.insert_ruleset(owned.owner, &ruleset).await {
             Err(StoreError::Conflict(_)) => {
@@ -249,7 +252,7 @@ impl App {
             done => done?,
         }
         self.trace(&mut session, caller, owned.traced("add", None, Some(&ruleset))).await?;
-        session.commit().await?;
+        self.finish(session).await?;
         Ok(ruleset)
     }
 
@@ -260,14 +263,16 @@ impl App {
         owned: &Owned,
         before: Ruleset,
         after: Ruleset,
+        pointers: &[String],
     ) -> Result<Ruleset, AppError> {
         if before == after {
             return Ok(after);
         }
+        check_expressions(&after, Some(&before), pointers)?;
         check_executed(&mut session, owned, &after).await?;
         session.update_ruleset(&after).await?;
         self.trace(&mut session, caller, owned.traced("update", Some(&before), Some(&after))).await?;
-        session.commit().await?;
+        self.finish(session).await?;
         Ok(after)
     }
 }
@@ -327,6 +332,39 @@ async fn found(
 fn executes(body: &poterne_model::ruleset::RuleBody) -> Option<&str> {
     let parameters = body.action_parameters.as_ref().filter(|_| body.action == Action::Execute)?;
     parameters.get("id")?.as_str()
+}
+
+/// Where in a body each of its rules stands.
+fn pointers(rules: &[RuleDraft]) -> Vec<String> {
+    rules.iter().map(|rule| rule.pointer.clone()).collect()
+}
+
+/// Every expression of a rule that is new or another is one, and edges can hold the whole. `pointers`: where each rule stands in the body;
+/// none: the body is one rule.
+fn check_expressions(after: &Ruleset, before: Option<&Ruleset>, pointers: &[String]) -> Result<(), AppError> {
+    let known = |rule: &Rule| before.is_some_and(|before| before.rules.iter().any(|old| old.body == rule.body));
+    let mut regexes = 0;
+    for (index, rule) in after.rules.iter().enumerate() {
+        let at = pointers.get(index).map_or("", String::as_str);
+        match poterne_rules::read(after.phase, &rule.body) {
+            Ok(reading) => regexes += reading.regexes,
+            // An older version took it; whoever changes another rule is not to be stopped by it.
+            Err(_) if known(rule) => {}
+            Err(wrong) => return Err(ShapeError::new(format!("{at}{}", wrong.pointer), wrong.to_string()).into()),
+        }
+    }
+    if regexes > REGEXES_PER_RULESET_MAX {
+        let why = format!(
+            "the rules have {regexes} regular expressions: a ruleset has {REGEXES_PER_RULESET_MAX} at most, so join some by |"
+        );
+        return Err(ShapeError::new("/rules", why).into());
+    }
+    let bytes = serde_json::to_vec(&after.rules).map_or(0, |json| json.len());
+    if bytes > RULESET_BYTES_MAX {
+        let why = format!("the rules take {bytes} bytes: a ruleset has {RULESET_BYTES_MAX} at most");
+        return Err(ShapeError::new("/rules", why).into());
+    }
+    Ok(())
 }
 
 /// A rule that executes a ruleset names one that is there, of its own phase: a managed one, or a custom one of the account or zone.

@@ -44,7 +44,7 @@ impl App {
             self.trace(&mut session, caller, traced(&zone, change.id, change.old.clone(), change.new.clone())).await?;
         }
         if !changes.is_empty() {
-            session.commit().await?;
+            self.finish(session).await?;
         }
         Ok(settings)
     }

@@ -73,6 +73,8 @@ impl App {
 
     async fn end_zone(&self, mut session: Session, zone: &Zone) -> Result<(), AppError> {
         let (id, name, status, now) = (zone.id, zone.apex.to_string(), zone.status, self.instant());
+        // Whoever has the name next is not to be vouched for by keys of who had it.
+        session.revoke_origin_certificates_of(zone.id, self.now()).await?;
         session.delete_zone(zone.id).await?;
         self.trace_of_node(&mut session, traced("delete", zone, Some(shown(zone)), None)).await?;
         let notice = Notice::ZoneEnd { zone: id, name, status, ends_at: now, over: true, at: now };

@@ -197,6 +197,7 @@ impl App {
         if !despite_ds && self.ds_is_seen(&mut session, id).await? {
             return Err(AppError::DsAtParent(zone.apex));
         }
+        session.revoke_origin_certificates_of(id, self.now()).await?;
         session.delete_zone(id).await?;
         self.trace(&mut session, caller, traced("delete", &zone, Some(shown(&zone)), None)).await?;
         self.finish(session).await?;

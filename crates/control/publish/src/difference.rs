@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use poterne_feed::Key;
-use poterne_model::{ZoneId, setting::OriginSettings};
+use poterne_model::{
+    ZoneId,
+    setting::{EdgeSettings, OriginSettings},
+};
 use poterne_snapshot::{Chunk, ChunkKey, Snapshot, ZoneHead};
 
 use crate::{path::Path, world::World};
@@ -17,7 +20,7 @@ pub(crate) type Chunks = Vec<(Key, Option<Bytes>)>;
 
 /// Of these keys alone: what is not in force as it should be. Names come after what they lead to, and the heads of their zones last.
 pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterator<Item = &'a ChunkKey>) -> Chunks {
-    let (mut chunks, mut names, mut transfers) = (Chunks::new(), Chunks::new(), Chunks::new());
+    let (mut chunks, mut names, mut in_zones) = (Chunks::new(), Chunks::new(), Chunks::new());
     let mut zones = BTreeMap::new();
     for key in keys {
         match key {
@@ -30,13 +33,13 @@ pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterato
                     names.push(chunk);
                 }
             }
-            ChunkKey::Transfer(_) => transfers.extend(of_key(world, snapshot, key)),
+            ChunkKey::Transfer(_) | ChunkKey::Rules(_) => in_zones.extend(of_key(world, snapshot, key)),
             _ => chunks.extend(of_key(world, snapshot, key)),
         }
     }
     let mut all = heads(world, snapshot, zones.into_iter(), chunks, names);
     // They stand in their zones.
-    all.extend(transfers);
+    all.extend(in_zones);
     all
 }
 
@@ -51,14 +54,14 @@ pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
             .map(|(name, chunk)| (ChunkKey::Name(*id, name).encode(), chunk.map(|chunk| Chunk::Name(chunk).encode())));
         names.extend(encoded);
     }
-    let is_transfer = |key: &ChunkKey| matches!(key, ChunkKey::Transfer(_));
-    let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)) && !is_transfer(key));
+    let stands_in_zone = |key: &ChunkKey| matches!(key, ChunkKey::Transfer(_) | ChunkKey::Rules(_));
+    let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)) && !stands_in_zone(key));
     let others = others.filter_map(|key| of_key(world, snapshot, &key));
     // A zone takes its names with it.
     let gone = snapshot.head_keys().filter(|key| !world.wants(key)).map(|key| (key.encode(), None));
     let mut all = heads(world, snapshot, zones.into_iter(), others.chain(gone).collect(), names);
-    let transfers = world.head_keys().filter(is_transfer);
-    all.extend(transfers.filter_map(|key| of_key(world, snapshot, &key)));
+    let in_zones = world.head_keys().filter(stands_in_zone);
+    all.extend(in_zones.filter_map(|key| of_key(world, snapshot, &key)));
     all
 }
 
@@ -166,7 +169,11 @@ fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, cha
         head
     };
     // What the edge alone obeys is nothing to a name server.
-    let in_dns = |head: &ZoneHead| ZoneHead { origin: OriginSettings::default(), ..head.clone() };
+    let in_dns = |head: &ZoneHead| {
+        // Which protocols the edges speak is told by HTTPS records (RFC 9460).
+        let edge = EdgeSettings { http2: head.edge.http2, http3: head.edge.http3, ..EdgeSettings::default() };
+        ZoneHead { origin: OriginSettings::default(), edge, client: None, ..head.clone() }
+    };
     // Of a copy it is the other server's.
     let given = wanted.dns.as_ref().map(|dns| dns.serial).filter(|serial| *serial != 0);
     if !names_changed && in_force.is_some_and(|head| *head == with(given.or(before).unwrap_or_default())) {
@@ -195,7 +202,9 @@ fn of_key(world: &World, snapshot: &Snapshot, key: &ChunkKey) -> Option<(Key, Op
 fn taken(world: &World, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {
     match key {
         // A zone takes its names with it.
-        ChunkKey::Name(zone, _) | ChunkKey::Transfer(zone) if !world.wants(&ChunkKey::Zone(*zone)) => None,
+        ChunkKey::Name(zone, _) | ChunkKey::Transfer(zone) | ChunkKey::Rules(zone) if !world.wants(&ChunkKey::Zone(*zone)) => {
+            None
+        }
         key => Some((key.encode(), None)),
     }
 }
@@ -217,7 +226,16 @@ mod tests {
             keys: None,
         };
         let (apex, status) = (poterne_model::Name::parse("example.com").unwrap(), poterne_model::ZoneStatus::Active);
-        let in_force = ZoneHead { id, account, apex, status, dns: Some(dns), origin: OriginSettings::default(), http3: true };
+        let in_force = ZoneHead {
+            id,
+            account,
+            apex,
+            status,
+            dns: Some(dns),
+            origin: OriginSettings::default(),
+            edge: EdgeSettings::default(),
+            client: None,
+        };
         let mut wanted = in_force.clone();
         if let Some(dns) = &mut wanted.dns {
             dns.serial = 0;
@@ -226,6 +244,11 @@ mod tests {
         wanted.origin.read_timeout_secs = 6000;
         let serial = |names_changed| head(&wanted, Some(&in_force), names_changed, 50).unwrap().dns.unwrap().serial;
         assert_eq!((serial(false), serial(true)), (41, 50));
+        wanted.edge = EdgeSettings { always_use_https: true, ..EdgeSettings::default() };
+        let serial = |wanted: &ZoneHead| head(wanted, Some(&in_force), false, 50).unwrap().dns.unwrap().serial;
+        assert_eq!(serial(&wanted), 41);
+        wanted.edge.http2 = false;
+        assert_eq!(serial(&wanted), 50, "the name server answers otherwise");
     }
 
     #[test]

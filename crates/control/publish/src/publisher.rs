@@ -187,6 +187,7 @@ impl Publisher {
         self.app.tend_cookie_secrets().await?;
         self.app.expire_challenges().await?;
         self.app.tend_certificates().await?;
+        self.app.tend_origin_certificates().await?;
         if self.rounds.is_multiple_of(ROUNDS_OF_ZONE_ENDS) {
             self.app.end_zones().await?;
         }

@@ -1,17 +1,19 @@
 //! From the store to the world: everything at the start, afterwards what was touched.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
-use poterne_model::{Name, TunnelId, ZoneId, setting::OriginSettings};
+use poterne_model::{AccountId, Name, TunnelId, ZoneId, ruleset::Ruleset};
+use poterne_rules::{AddressList, ZoneRules, definition::NETWORKS_MAX};
 use poterne_snapshot::NodeChunk;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::{
     PublishError,
     load::Load,
-    rows::{self, News, Records},
+    rows::{self, News, Records, Set},
     world::World,
 };
 
@@ -37,28 +39,40 @@ pub(crate) struct Audit {
 /// The world as the session sees it, read page by page. The database makes the next page while the last one is taken in.
 pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Result<World, PublishError> {
     let issuers = rows::issuers(session.acme_accounts().await?);
-    let mut load = Load::new(NodeChunk { cookie_secrets: cookie_secrets(session).await?, ..node.clone() }, issuers);
+    let (cookie_secrets, revoked_origin_certificates) =
+        (cookie_secrets(session).await?, session.revoked_origin_certificates().await?);
+    let mut load = Load::new(NodeChunk { cookie_secrets, revoked_origin_certificates, ..node.clone() }, issuers);
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
-    let mut settings = session.zone_settings_named(rows::DNS_SETTINGS).await?;
-    let [ssl, timeout, version] = OriginSettings::IDS;
-    let (ssl, timeout) = (session.zone_settings_named(ssl).await?, session.zone_settings_named(timeout).await?);
-    let version = session.zone_settings_named(version).await?;
-    let mut http3 = session.zone_settings_named(rows::HTTP3).await?;
+    let mut settings: HashMap<ZoneId, HashMap<&'static str, Value>> = HashMap::new();
+    for id in Set::ids() {
+        for (zone, value) in session.zone_settings_named(id).await? {
+            settings.entry(zone).or_default().insert(id, value);
+        }
+    }
     let mut signed = session.signed_heads().await?;
+    // The newest of each zone comes last.
+    let clients = session.client_certificates(None).await?;
+    let clients: HashMap<ZoneId, _> = clients.iter().map(|certificate| (certificate.zone, certificate)).collect();
     let mut sharing = session.sharing(None).await?;
-    let mut transfers = Vec::new();
+    let mut normalizations = session.zone_settings_named(rows::NORMALIZATION).await?;
+    let mut entry_points = session.zone_entry_points(None).await?;
+    let (mut transfers, mut ruled) = (Vec::new(), Vec::new());
     let zones = session.zones(None).await?.into_iter().map(|zone| {
-        let dns = rows::dns_settings(settings.remove(&zone.id));
         let (id, signed) = (zone.id, signed.remove(&zone.id));
-        let origin = OriginSettings::of([ssl.get(&id), timeout.get(&id), version.get(&id)]);
-        let mut known = rows::zone(zone, dns, origin, signed);
-        known.head.http3 = rows::is_on(http3.remove(&id));
+        let set = settings.remove(&id).map_or_else(Set::default, |set| Set::of(|id| set.get(id)));
+        let mut known = rows::zone(zone, set, signed);
+        known.head.client = clients.get(&id).copied().and_then(rows::client);
         transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
+        ruled.push((id, known.head.account, normalizations.remove(&id), entry_points.remove(&id)));
         (id, Some(known))
     });
     let zones = zones.collect();
+    let mut rules = Vec::new();
+    for (id, account, normalization, entry_points) in ruled {
+        rules.push((id, self::rules(session, account, normalization, entry_points).await?));
+    }
     let challenges = session.challenges(None).await?.into_iter().map(|one| (one.id, rows::challenge(one))).collect();
-    load.heads(News { accounts, zones, transfers, challenges, ..News::default() });
+    load.heads(News { accounts, zones, transfers, rules, challenges, ..News::default() });
     let mut after = None;
     loop {
         let page = session.tunnel_page(after, PAGE_ROWS).await?;
@@ -104,6 +118,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
         match what {
             Touched::Node => {
                 news.cookie_secrets = Some(cookie_secrets(session).await?);
+                news.revoked = Some(session.revoked_origin_certificates().await?);
                 news.begins_anew |= rows::issuers(session.acme_accounts().await?) != world.issuers;
             }
             Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
@@ -119,16 +134,16 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
             Touched::Zone(id) => {
                 let zone = match session.zone(id).await? {
                     Some(zone) => {
-                        let dns = session.zone_setting(id, rows::DNS_SETTINGS).await?;
-                        let [ssl, timeout, version] = OriginSettings::IDS;
-                        let (ssl, timeout) = (session.zone_setting(id, ssl).await?, session.zone_setting(id, timeout).await?);
-                        let version = session.zone_setting(id, version).await?;
-                        let origin = OriginSettings::of([ssl.as_ref(), timeout.as_ref(), version.as_ref()]);
+                        let settings = session.zone_settings(id).await?;
                         let signed = session.zone_signing(id).await?.map(|signing| signing.head);
-                        let mut known = rows::zone(zone, rows::dns_settings(dns), origin, signed);
-                        known.head.http3 = rows::is_on(session.zone_setting(id, rows::HTTP3).await?);
+                        let mut known = rows::zone(zone, Set::of(|id| settings.value(id)), signed);
+                        known.head.client = session.client_certificates(Some(id)).await?.last().and_then(rows::client);
                         let sharing = session.sharing(Some(id)).await?.remove(&id);
                         news.transfers.push((id, rows::transfer(&mut known, sharing)));
+                        let normalization = session.zone_setting(id, rows::NORMALIZATION).await?;
+                        let entry_points = session.zone_entry_points(Some(id)).await?.remove(&id);
+                        let rules = self::rules(session, known.head.account, normalization, entry_points).await?;
+                        news.rules.push((id, rules));
                         Some(known)
                     }
                     None => None,
@@ -159,6 +174,25 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
         }
     }
     Ok(news)
+}
+
+/// What a zone's rules make of requests, with the lists that they look into.
+async fn rules(
+    session: &mut Session,
+    account: AccountId,
+    normalization: Option<Value>,
+    entry_points: Option<Vec<Ruleset>>,
+) -> Result<Option<ZoneRules>, StoreError> {
+    let entry_points = entry_points.unwrap_or_default();
+    let mut lists = Vec::new();
+    for name in ZoneRules::lists_of(&entry_points) {
+        // One more than there is room for, so that a list is in force whole or not at all.
+        let most = u32::try_from(NETWORKS_MAX + 1).unwrap_or(u32::MAX);
+        if let Some(networks) = session.addresses_of_list(account, &name, most).await? {
+            lists.push(AddressList { name, networks });
+        }
+    }
+    Ok(rows::rules(normalization, &entry_points, lists))
 }
 
 /// A zone that is new, or begins or ends to proxy, and has no more names than a page holds, comes with them: what one verb changes of it

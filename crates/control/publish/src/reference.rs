@@ -11,7 +11,6 @@ use poterne_model::{
     AccountId, Name, RecordSet, RecordType, TunnelId,
     chain::{self, ChainError, Destination, Records},
     name::ancestors,
-    setting::{DnsSettings, OriginSettings},
 };
 use poterne_snapshot::{AccountChunk, Chunk, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Shows, Target, TunnelChunk};
 
@@ -50,10 +49,7 @@ pub(crate) fn compile(intent: &Intent) -> Result<BTreeMap<ChunkKey, Chunk>, Stor
         chunks.insert(ChunkKey::Account(account.id), Chunk::Account(AccountChunk { name: account.name.clone() }));
     }
     for zone in &intent.zones {
-        chunks.insert(
-            ChunkKey::Zone(zone.id),
-            Chunk::Zone(rows::zone(zone.clone(), DnsSettings::default(), OriginSettings::default(), None).head),
-        );
+        chunks.insert(ChunkKey::Zone(zone.id), Chunk::Zone(rows::zone(zone.clone(), rows::Set::default(), None).head));
     }
     for challenge in intent.challenges.iter().cloned().filter_map(rows::challenge) {
         chunks.insert(ChunkKey::Challenge(challenge.id), Chunk::Challenge(challenge));

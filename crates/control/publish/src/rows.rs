@@ -15,22 +15,44 @@ use poterne_model::{
     chain::{TUNNEL_SUFFIX, tunnel_of},
     entry::TTL_AUTOMATIC,
     rdata::{Caa, Hosts},
-    setting::{DnsSettings, OriginSettings, dns::Soa},
+    ruleset::Ruleset,
+    setting::{DnsSettings, EdgeSettings, OriginSettings, dns::Soa},
 };
+use poterne_rules::{AddressList, ZoneRules};
 use poterne_snapshot::{
-    AccountChunk, CertificateChunk, ChallengeChunk, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk, ZoneDns, ZoneHead,
-    ZoneKeys,
+    AccountChunk, CertificateChunk, ChallengeChunk, ClientCertificate, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk,
+    ZoneDns, ZoneHead, ZoneKeys,
     transfer::{Incoming, Outgoing, Peer, PeerKey, Standing},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The setting by which a zone has HTTP/3, on unless it was set.
-pub(crate) const HTTP3: &str = "http3";
-
 /// The name under which a zone's DNS settings are kept.
 pub(crate) const DNS_SETTINGS: &str = "dns_settings";
+
+/// The name under which a zone's URL normalization is kept.
+pub(crate) const NORMALIZATION: &str = "url_normalization";
+
+/// What a zone set, as far as nodes obey it.
+#[derive(Debug, Default)]
+pub(crate) struct Set {
+    dns: DnsSettings,
+    origin: OriginSettings,
+    edge: EdgeSettings,
+}
+
+impl Set {
+    /// The names of the settings that are read.
+    pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
+        [DNS_SETTINGS].into_iter().chain(OriginSettings::IDS).chain(EdgeSettings::IDS)
+    }
+
+    /// Of the values that a zone set.
+    pub(crate) fn of<'a>(set: impl Fn(&'static str) -> Option<&'a Value>) -> Self {
+        Self { dns: dns_settings(set(DNS_SETTINGS)), origin: OriginSettings::of(&set), edge: EdgeSettings::of(&set) }
+    }
+}
 
 /// What an automatic TTL is answered as, in seconds (edge-behaviour §1.4).
 const TTL_AUTOMATIC_SECS: u32 = 300;
@@ -94,6 +116,8 @@ pub(crate) struct KnownZone {
 pub(crate) struct News {
     /// What cookies are made with, wrapped; none: not read.
     pub(crate) cookie_secrets: Option<Vec<Bytes>>,
+    /// Certificates of origins that were revoked; none: not read.
+    pub(crate) revoked: Option<Vec<[u8; 16]>>,
     pub(crate) accounts: Vec<(AccountId, Option<AccountChunk>)>,
     pub(crate) zones: Vec<(ZoneId, Option<KnownZone>)>,
     pub(crate) names: Vec<(ZoneId, Name, Option<Records>)>,
@@ -102,6 +126,8 @@ pub(crate) struct News {
     pub(crate) certificates: Vec<(CertificatePackId, Option<KnownCertificate>)>,
     /// Of zones that came, too.
     pub(crate) transfers: Vec<(ZoneId, Option<TransferChunk>)>,
+    /// Of zones that came, too.
+    pub(crate) rules: Vec<(ZoneId, Option<ZoneRules>)>,
     /// Zones whose names come after the rest, page by page: so many that they are never held at once.
     pub(crate) whole: BTreeSet<ZoneId>,
     /// All of it is to be read: others are named in CAA records now, wherever they stand.
@@ -337,7 +363,8 @@ pub(crate) fn issuers(accounts: Vec<AcmeAccount>) -> Vec<Issuer> {
 }
 
 /// A zone, as nodes know it. Its serial number is given when it is published.
-pub(crate) fn zone(zone: Zone, dns: DnsSettings, origin: OriginSettings, signed: Option<SignedHead>) -> KnownZone {
+pub(crate) fn zone(zone: Zone, set: Set, signed: Option<SignedHead>) -> KnownZone {
+    let Set { dns, origin, edge } = set;
     let Zone { id, account, apex, status, paused, name_servers, .. } = zone;
     let dns = ZoneDns {
         serial: 0,
@@ -349,9 +376,18 @@ pub(crate) fn zone(zone: Zone, dns: DnsSettings, origin: OriginSettings, signed:
         keys: signed.and_then(|signed| keys(id, signed)),
     };
     KnownZone {
-        head: ZoneHead { id, account, apex, status, dns: Some(dns), origin, http3: true },
+        head: ZoneHead { id, account, apex, status, dns: Some(dns), origin, edge, client: None },
         proxies: status.serves() && !paused,
     }
+}
+
+/// What the edge shows a zone's origins; none where its chain does not parse.
+pub(crate) fn client(certificate: &poterne_control_store::ClientCertificate) -> Option<Box<ClientCertificate>> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect();
+    let chain =
+        chain.inspect_err(|error| tracing::error!(id = %certificate.id, %error, "a client certificate's chain does not parse"));
+    let chain = chain.ok()?.into_iter().map(|der| Bytes::copy_from_slice(&der)).collect();
+    Some(Box::new(ClientCertificate { id: certificate.id, chain, key: certificate.wrapped.clone().into() }))
 }
 
 /// What a zone gives to other name servers or takes from them; none of most. Of one that is another server's, the start of authority is
@@ -402,6 +438,13 @@ pub(crate) fn transfer(known: &mut KnownZone, sharing: Option<Sharing>) -> Optio
     (chunk != TransferChunk::default()).then_some(chunk)
 }
 
+/// What a zone's rules make of requests; none where that is what they make of those of any zone.
+pub(crate) fn rules(normalization: Option<Value>, entry_points: &[Ruleset], lists: Vec<AddressList>) -> Option<ZoneRules> {
+    let normalization = normalization.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+    let rules = ZoneRules::of(normalization, entry_points, lists);
+    (rules != ZoneRules::default()).then_some(rules)
+}
+
 /// What a zone is signed with; none where it does not parse, which is told: the zone is then answered unsigned, and validators find it
 /// false.
 fn keys(zone: ZoneId, head: SignedHead) -> Option<ZoneKeys> {
@@ -413,13 +456,8 @@ fn keys(zone: ZoneId, head: SignedHead) -> Option<ZoneKeys> {
 }
 
 /// What a zone set of its DNS; the default where it never did, or what an older version wrote is not understood any more.
-pub(crate) fn dns_settings(value: Option<Value>) -> DnsSettings {
-    value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
-}
-
-/// Whether a setting that is on by default is on.
-pub(crate) fn is_on(value: Option<Value>) -> bool {
-    value.is_none_or(|value| value != "off")
+fn dns_settings(value: Option<&Value>) -> DnsSettings {
+    value.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
 }
 
 /// A live tunnel, as nodes know it.

@@ -9,7 +9,6 @@ use poterne_control_store::{
 use poterne_feed::Change;
 use poterne_model::{
     AccountId, CertificateId, CertificatePackId, ChallengeId, Name, RecordId, RecordType, TunnelId, ZoneId, ZoneStatus,
-    setting::{DnsSettings, OriginSettings},
 };
 use poterne_snapshot::{Chunk, ChunkKey, NodeChunk, Snapshot};
 use proptest::prelude::*;
@@ -539,7 +538,7 @@ impl Rows {
 }
 
 fn known(zone: Zone) -> rows::KnownZone {
-    rows::zone(zone, DnsSettings::default(), OriginSettings::default(), None)
+    rows::zone(zone, rows::Set::default(), None)
 }
 
 /// The serial numbers of zones that have one.

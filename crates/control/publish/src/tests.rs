@@ -28,6 +28,7 @@ use crate::Publisher;
 mod certificates;
 mod challenges;
 mod cookies;
+mod edge;
 mod signed;
 
 const OPERATOR: Caller = Caller::Operator;
@@ -611,4 +612,54 @@ async fn a_large_file_that_a_node_took_half_of_is_owed() {
     node.publisher.limits.apply_timeout = Duration::from_secs(60);
     assert_eq!(node.obey().await, [6001]);
     assert_eq!(node.handle.load().zone(zone).unwrap().names_len(), 6000);
+}
+
+#[tokio::test]
+async fn rules_and_normalization_are_obeyed_when_the_verb_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let zone = node.app.zone_add(&OPERATOR, "example.test").await.unwrap().id;
+    let rules = |node: &Node| node.handle.load().zone(zone).and_then(|zone| zone.rules()).map(|rules| rules.rules().clone());
+    assert_eq!(rules(&node), None, "a zone that has none is told of none");
+    let owner = poterne_control_store::RulesetOwner::Zone(zone);
+    let put = async |phase: &str, body: serde_json::Value| {
+        node.app.entry_point_put(&OPERATOR, owner, phase, &poterne_model::At::body(&body)).await.unwrap()
+    };
+    let block = |expression: &str| serde_json::json!({ "rules": [{ "action": "block", "expression": expression }] });
+    let made = put("http_request_firewall_custom", block("http.host eq \"a.example.test\"")).await;
+    assert_eq!(rules(&node).unwrap().rules[0].id, made.rules[0].id);
+    put("http_ratelimit", serde_json::json!({ "rules": [] })).await;
+    let unfilled = put("http_request_firewall_custom", block("ip.src.country eq \"FR\"")).await;
+    assert_eq!((unfilled.version, rules(&node)), (2, None), "it is kept, and no edge is told");
+    let body = serde_json::json!({ "type": "rfc3986", "scope": "incoming" });
+    node.app.url_normalization_put(&OPERATOR, zone, &poterne_model::At::body(&body)).await.unwrap();
+    put("http_request_firewall_custom", block("true")).await;
+    let obeyed = rules(&node).unwrap();
+    assert_eq!((serde_json::to_value(obeyed.normalization).unwrap(), obeyed.rules.len()), (body, 1));
+    node.app.ruleset_delete(&OPERATOR, owner, made.id).await.unwrap();
+    assert_eq!(rules(&node).unwrap().rules, []);
+    // Lists come and go with their items.
+    let list = serde_json::json!({ "name": "bad", "kind": "ip" });
+    put("http_request_firewall_custom", block("ip.src in $bad")).await;
+    let account = node.app.account();
+    assert_eq!(rules(&node).unwrap().rules, [], "no list, no rule");
+    let list = node.app.list_create(&OPERATOR, account, &poterne_model::At::body(&list)).await.unwrap().list.id;
+    let append = poterne_control_app::ItemsChange::Append;
+    for (address, count) in [("192.0.2.0/24", 1), ("198.51.100.7", 2)] {
+        let items = serde_json::json!([{ "ip": address }]);
+        node.app.list_write(&OPERATOR, account, list, append, &poterne_model::At::body(&items)).await.unwrap();
+        let obeyed = rules(&node).unwrap();
+        assert_eq!((obeyed.rules.len(), obeyed.lists[0].networks.len()), (1, count));
+    }
+    let listed = rules(&node);
+    // What a restart reads as a whole is what steps made of it.
+    let generation = node.handle.load().generation();
+    node.stop.cancel();
+    drop(node);
+    let node = Node::start(dir.path()).await;
+    node.app.zone_add(&OPERATOR, "second.test").await.unwrap();
+    assert_eq!(node.handle.load().generation(), generation + 1);
+    assert_eq!(rules(&node), listed);
+    node.app.zone_delete(&OPERATOR, zone).await.unwrap();
+    assert!(node.handle.load().zone(zone).is_none());
 }

@@ -37,6 +37,10 @@ impl World {
             self.node.cookie_secrets = secrets;
             keys.insert(ChunkKey::Node);
         }
+        if let Some(revoked) = news.revoked {
+            self.node.revoked_origin_certificates = revoked;
+            keys.insert(ChunkKey::Node);
+        }
         keys.extend(news.accounts.iter().map(|(id, _)| ChunkKey::Account(*id)));
         for (id, account) in news.accounts {
             match account {
@@ -70,6 +74,7 @@ impl World {
         for (id, zone) in news.zones {
             let Some(zone) = zone else {
                 self.transfers.remove(&id);
+                self.rules.remove(&id);
                 // The store let them go with their zone, and touched them not.
                 let gone = self.challenges.extract_if(|_, challenge| challenge.zone == id);
                 keys.extend(gone.map(|(id, _)| ChunkKey::Challenge(id)));
@@ -87,11 +92,17 @@ impl World {
             // They are served while it serves.
             keys.extend(self.packs_of(id).map(ChunkKey::Certificate));
         }
-        keys.extend(touched.into_iter().map(ChunkKey::Transfer));
+        keys.extend(touched.into_iter().flat_map(|id| [ChunkKey::Transfer(id), ChunkKey::Rules(id)]));
         for (id, transfer) in news.transfers {
             match transfer {
                 Some(transfer) => drop(self.transfers.insert(id, transfer)),
                 None => drop(self.transfers.remove(&id)),
+            }
+        }
+        for (id, rules) in news.rules {
+            match rules {
+                Some(rules) => drop(self.rules.insert(id, rules)),
+                None => drop(self.rules.remove(&id)),
             }
         }
         for (zone, name, records) in news.names {

@@ -17,6 +17,7 @@ use poterne_model::{
     AccountId, CertificatePackId, ChallengeId, Name, RecordSet, TunnelId, ZoneId,
     chain::{self, ChainError, Destination, tunnel_of},
 };
+use poterne_rules::ZoneRules;
 use poterne_snapshot::{
     AccountChunk, ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, TransferChunk, ZoneHead,
 };
@@ -42,6 +43,8 @@ pub(crate) struct World {
     pub(crate) issuers: Vec<Issuer>,
     /// What zones give to other name servers, or take from them.
     pub(crate) transfers: HashMap<ZoneId, TransferChunk>,
+    /// What zones' rules make of requests.
+    pub(crate) rules: HashMap<ZoneId, ZoneRules>,
     pub(crate) leads: BTreeSet<(To, ZoneId, Path)>,
     /// The store's change that was taken in last: what zones' serial numbers are made of.
     pub(crate) change: u64,
@@ -84,6 +87,7 @@ impl World {
             certificates_of: BTreeSet::new(),
             issuers,
             transfers: HashMap::new(),
+            rules: HashMap::new(),
             leads: BTreeSet::new(),
             change: 0,
         }
@@ -241,6 +245,7 @@ impl World {
             ChunkKey::Certificate(id) => self.served(*id).is_some(),
             ChunkKey::Challenge(id) => self.challenges.contains_key(id),
             ChunkKey::Transfer(id) => self.zones.contains_key(id) && self.transfers.contains_key(id),
+            ChunkKey::Rules(id) => self.zones.contains_key(id) && self.rules.contains_key(id),
         }
     }
 
@@ -260,6 +265,7 @@ impl World {
             ChunkKey::Certificate(id) => Chunk::Certificate((*self.served(*id)?.chunk).clone()),
             ChunkKey::Challenge(id) => Chunk::Challenge(self.challenges.get(id)?.clone()),
             ChunkKey::Transfer(id) => Chunk::Transfer(self.transfers.get(id).filter(|_| self.zones.contains_key(id))?.clone()),
+            ChunkKey::Rules(id) => Chunk::Rules(self.rules.get(id).filter(|_| self.zones.contains_key(id))?.clone()),
         })
     }
 
@@ -274,7 +280,8 @@ impl World {
         let certificates = served.map(|id| ChunkKey::Certificate(*id));
         let transfers = self.transfers.keys().map(|id| ChunkKey::Transfer(*id));
         let heads = std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels);
-        heads.chain(challenges).chain(certificates).chain(transfers)
+        let rules = self.rules.keys().map(|id| ChunkKey::Rules(*id));
+        heads.chain(challenges).chain(certificates).chain(transfers).chain(rules)
     }
 
     /// Lets go of tunnels and certificates that the snapshot holds word for word, and holds the snapshot's: configurations and chains are

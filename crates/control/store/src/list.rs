@@ -5,8 +5,8 @@
 use std::{collections::HashMap, fmt::Write as _, sync::LazyLock};
 
 use poterne_model::{
-    AccountId, At, ListId, ListItemId, ListOperationId, Timestamp,
-    list::{ItemDraft, List, ListItem, ListKind, ListOperation, ListWrite},
+    AccountId, At, ListId, ListItemId, ListOperationId, Network, Timestamp,
+    list::{ItemDraft, ItemValue, List, ListItem, ListKind, ListOperation, ListWrite},
 };
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     database::{Row, query},
     rows::{cell, changed, containing, inserted, parsed},
     select::Select,
+    touched::Touched,
 };
 
 /// Items, keys or ids in one statement.
@@ -59,7 +60,9 @@ impl Session {
             .bind(list.modified_on.as_micros())
             .execute(self.connection())
             .await?;
-        inserted(done, "list")
+        inserted(done, "list")?;
+        // Rules may have named it before.
+        self.touch_list(list).await
     }
 
     /// Changes what a list is described as, and when it was changed.
@@ -177,7 +180,42 @@ impl Session {
                 return Err(StoreError::Conflict("list item"));
             }
         }
+        self.touch_list(list).await
+    }
+
+    /// Says that what edges obey of zones changed whose rules name a list.
+    async fn touch_list(&mut self, list: &List) -> Result<(), StoreError> {
+        let statement = "SELECT DISTINCT ruleset.zone FROM ruleset
+            JOIN ruleset_version AS newest ON newest.ruleset = ruleset.id AND newest.version = ruleset.version
+            JOIN zone ON zone.id = ruleset.zone JOIN list ON list.account = zone.account
+            WHERE list.id = $1 AND ruleset.kind = 'zone' AND newest.rules LIKE $2 ESCAPE '\\'";
+        let statement = query(statement).bind(list.id.to_string()).bind(containing(&format!("${}", list.name)));
+        for row in &statement.fetch_all(self.connection()).await? {
+            self.touch(&Touched::Zone(parsed(row, "zone")?)).await?;
+        }
         Ok(())
+    }
+
+    /// What is in an account's list of addresses of that name; at most `count`. None where there is none.
+    pub async fn addresses_of_list(
+        &mut self,
+        account: AccountId,
+        name: &str,
+        count: u32,
+    ) -> Result<Option<Vec<Network>>, StoreError> {
+        let statement = "SELECT id FROM list WHERE account = $1 AND name = $2 AND kind = 'ip'";
+        let statement = query(statement).bind(account.to_string()).bind(name);
+        let Some(row) = statement.fetch_optional(self.connection()).await? else { return Ok(None) };
+        let id: ListId = parsed(&row, "id")?;
+        let statement = "SELECT * FROM list_item WHERE list = $1 ORDER BY key LIMIT $2";
+        let rows = query(statement).bind(id.to_string()).bind(i64::from(count)).fetch_all(self.connection()).await?;
+        let mut networks = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if let ItemValue::Ip(network) = item(row, ListKind::Ip)?.value {
+                networks.push(network);
+            }
+        }
+        Ok(Some(networks))
     }
 
     /// Notes that a list's items were written, so that it can be asked after.

@@ -1,4 +1,6 @@
-//! Rulesets, and a version of each for every change.
+//! Rulesets, and a version of each for every change. Those of a zone are touched with it.
+
+use std::collections::HashMap;
 
 use poterne_model::{
     AccountId, RulesetId, Timestamp, ZoneId,
@@ -9,6 +11,7 @@ use crate::{
     Session, StoreError,
     database::{Query, Row, query},
     rows::{cell, changed, inserted, number, parsed},
+    touched::Touched,
 };
 
 /// Most versions of a ruleset that are kept; older ones go.
@@ -55,7 +58,17 @@ impl Session {
             .execute(self.connection())
             .await?;
         inserted(done, "ruleset")?;
-        self.insert_ruleset_version(ruleset).await
+        self.insert_ruleset_version(ruleset).await?;
+        self.touch_ruleset(ruleset.id).await
+    }
+
+    /// Says that what a zone's edges obey changed; an account's they do not.
+    async fn touch_ruleset(&mut self, id: RulesetId) -> Result<(), StoreError> {
+        let statement = query("SELECT zone FROM ruleset WHERE id = $1 AND zone IS NOT NULL").bind(id.to_string());
+        match statement.fetch_optional(self.connection()).await? {
+            Some(row) => self.touch(&Touched::Zone(parsed(&row, "zone")?)).await,
+            None => Ok(()),
+        }
     }
 
     /// The next version of a ruleset. The oldest beyond [`RULESET_VERSIONS_MAX`] go.
@@ -76,7 +89,7 @@ impl Session {
             .bind(version(ruleset.version) - i64::from(RULESET_VERSIONS_MAX))
             .execute(self.connection())
             .await?;
-        Ok(())
+        self.touch_ruleset(ruleset.id).await
     }
 
     async fn insert_ruleset_version(&mut self, ruleset: &Ruleset) -> Result<(), StoreError> {
@@ -124,8 +137,22 @@ impl Session {
         row.as_ref().map(ruleset).transpose()
     }
 
+    /// The entry points of one zone's phases, or of every zone's, whole, by zone.
+    pub async fn zone_entry_points(&mut self, zone: Option<ZoneId>) -> Result<HashMap<ZoneId, Vec<Ruleset>>, StoreError> {
+        let statement = "SELECT ruleset.*, newest.rules FROM ruleset
+            JOIN ruleset_version AS newest ON newest.ruleset = ruleset.id AND newest.version = ruleset.version
+            WHERE kind = 'zone' AND (zone = $1 OR ($1 IS NULL AND zone IS NOT NULL))";
+        let rows = query(statement).bind(zone.map(|id| id.to_string())).fetch_all(self.connection()).await?;
+        let mut by_zone: HashMap<ZoneId, Vec<Ruleset>> = HashMap::new();
+        for row in &rows {
+            by_zone.entry(parsed(row, "zone")?).or_default().push(ruleset(row)?);
+        }
+        Ok(by_zone)
+    }
+
     /// Takes a ruleset away, with all its versions.
     pub async fn delete_ruleset(&mut self, id: RulesetId) -> Result<(), StoreError> {
+        self.touch_ruleset(id).await?;
         let done = query("DELETE FROM ruleset WHERE id = $1").bind(id.to_string()).execute(self.connection()).await?;
         changed(done, "ruleset")
     }

@@ -13,7 +13,7 @@ use poterne_feed::Change;
 use poterne_keys::{NodeKey, Purpose};
 use poterne_model::{
     AccountId, Name, TunnelId, ZoneId, ZoneStatus,
-    setting::{DnsSettings, OriginSettings},
+    setting::{DnsSettings, EdgeSettings, OriginSettings},
 };
 use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, ZoneDns, ZoneHead, ZoneKeys};
 
@@ -56,7 +56,8 @@ fn loaded_with(keys: Option<ZoneKeys>) -> Snapshot {
         status: ZoneStatus::Active,
         dns: Some(dns),
         origin: OriginSettings::default(),
-        http3: true,
+        edge: EdgeSettings::default(),
+        client: None,
     };
     let node = NodeChunk { edge_addresses: vec!["203.0.113.10".parse().unwrap()], ..NodeChunk::default() };
     let mut chunks = vec![(ChunkKey::Node, Chunk::Node(node)), (ChunkKey::Zone(zone), Chunk::Zone(head))];

@@ -126,11 +126,12 @@ pub(crate) enum Owner<'a> {
     Apex(&'a Name),
 }
 
-/// What of the edges' ways is told: hints of these families, and whether HTTP/3 is among them.
+/// What of the edges' ways is told: hints of these families, and which protocols are among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ways {
     pub(crate) ipv4: bool,
     pub(crate) ipv6: bool,
+    pub(crate) http2: bool,
     pub(crate) http3: bool,
 }
 
@@ -404,7 +405,8 @@ impl<'a> Walk<'a> {
                 if !(ipv4 || ipv6) || self.snapshot.node().edge_protocols.is_empty() {
                     return self.no_data(place);
                 }
-                let service = Ways { ipv4, ipv6, http3: place.zone.head().http3 };
+                let edge = &place.zone.head().edge;
+                let service = Ways { ipv4, ipv6, http2: edge.http2, http3: edge.http3 };
                 self.put(Section::Answer, place.owner, rtype::HTTPS, EDGE_TTL_SECS, Data::Service(service));
                 None
             }

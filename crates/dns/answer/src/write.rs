@@ -360,13 +360,20 @@ pub(crate) fn edge_addresses(node: &NodeChunk, rtype: u16, turn: u32) -> impl It
 /// The data of the HTTPS record of proxied names, in pieces (RFC 9460 §2.2): priority 1, the name itself, parameters in the order of
 /// their keys.
 pub(crate) fn service(node: &NodeChunk, told: Ways, put: &mut dyn FnMut(&[u8])) {
-    let Ways { ipv4, ipv6, http3 } = told;
+    let Ways { ipv4, ipv6, http2, http3 } = told;
     let number = |length: usize| u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
     put(&[0, 1, 0]);
-    let spoken = || node.edge_protocols.iter().filter(move |id| http3 || *id != "h3");
-    let ids = || spoken().filter_map(|id| Some((u8::try_from(id.len()).ok()?, id)));
-    put(&1u16.to_be_bytes());
-    put(&number(ids().map(|(length, _)| usize::from(length) + 1).sum()));
+    let is_spoken = move |id: &&String| match id.as_str() {
+        "h2" => http2,
+        "h3" => http3,
+        _ => true,
+    };
+    let ids = || node.edge_protocols.iter().filter(is_spoken).filter_map(|id| Some((u8::try_from(id.len()).ok()?, id)));
+    // RFC 9460 §7.1.1: one that names none is malformed; HTTP/1.1 goes without saying.
+    if ids().next().is_some() {
+        put(&1u16.to_be_bytes());
+        put(&number(ids().map(|(length, _)| usize::from(length) + 1).sum()));
+    }
     for (length, id) in ids() {
         put(&[length]);
         put(id.as_bytes());

@@ -17,7 +17,7 @@ use poterne_dns_wire::{Record, RecordSets, name, rtype};
 use poterne_feed::Change;
 use poterne_model::{
     AccountId, Name, ZoneId, ZoneStatus,
-    setting::{DnsSettings, OriginSettings},
+    setting::{DnsSettings, EdgeSettings, OriginSettings},
 };
 use poterne_snapshot::{Chunk, ChunkKey, NameChunk, SnapshotHandle, ZoneDns, ZoneHead};
 use poterne_telemetry::Metrics;
@@ -49,7 +49,8 @@ fn snapshot() -> SnapshotHandle {
         status: ZoneStatus::Active,
         dns: Some(dns),
         origin: OriginSettings::default(),
-        http3: true,
+        edge: EdgeSettings::default(),
+        client: None,
     };
     let named = |owner: &str, records: Vec<(u16, Vec<u8>)>| {
         let record = |(rtype, data)| Record { rtype, ttl_secs: 60, flattened: false, data };

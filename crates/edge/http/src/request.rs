@@ -1,6 +1,6 @@
 //! What a request carries beside its head.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use http::HeaderValue;
 
@@ -44,6 +44,8 @@ pub struct Connection {
     pub sni: Option<Box<str>>,
     /// `peer`'s address as a field value, written once for all requests of the connection.
     pub peer_value: HeaderValue,
+    /// The fingerprint of its TLS handshake (JA4), where it is known: never in clear, nor by QUIC, whose handshake is not seen as it came.
+    pub ja4: Option<Arc<str>>,
     /// Whether visitors of this name may come by HTTP/3 to the same port, and are told so.
     pub offers_http3: bool,
 }
@@ -53,7 +55,12 @@ impl Connection {
     pub fn new(peer: SocketAddr, local: SocketAddr, scheme: Scheme, sni: Option<Box<str>>) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let peer_value = HeaderValue::try_from(peer.ip().to_string()).expect("an address is visible ASCII");
-        Self { peer, local, scheme, sni, peer_value, offers_http3: false }
+        Self { peer, local, scheme, sni, peer_value, ja4: None, offers_http3: false }
+    }
+
+    /// The same, with the fingerprint of its handshake.
+    pub fn with_ja4(self, ja4: Option<Arc<str>>) -> Self {
+        Self { ja4, ..self }
     }
 
     /// The same, offering HTTP/3 or not.

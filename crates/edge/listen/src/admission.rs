@@ -44,10 +44,12 @@ pub enum Refused {
 /// Counts connections, shared by all listeners of a process.
 #[derive(Debug)]
 pub struct Admission {
-    limits: AdmissionLimits,
+    connections_max: AtomicUsize,
+    connections_per_prefix_max: AtomicUsize,
     open: AtomicUsize,
     /// Sharded by prefix so that listeners on several cores seldom meet; at most `connections_max` entries in all.
     shares: [Mutex<HashMap<Prefix, usize>>; 16],
+    max: Gauge,
     gauge: Gauge,
     accepted: Counter,
     full: Counter,
@@ -65,20 +67,29 @@ impl Admission {
 
     /// The same under another name, as in `dns_connections` and `Name server connections`.
     pub fn counted_as(limits: AdmissionLimits, metrics: &Metrics, name: &str, what: &str) -> Arc<Self> {
-        metrics
-            .gauge(&format!("{name}_max"), &format!("{what} allowed"))
-            .set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
+        let max = metrics.gauge(&format!("{name}_max"), &format!("{what} allowed"));
         let [full, share] =
             metrics.counters(&format!("{name}_refused"), &format!("{what} closed at once"), "reason", ["full", "share"]);
-        Arc::new(Self {
-            limits,
+        let admission = Arc::new(Self {
+            connections_max: AtomicUsize::new(0),
+            connections_per_prefix_max: AtomicUsize::new(0),
+            max,
             open: AtomicUsize::new(0),
             shares: Default::default(),
             gauge: metrics.gauge(name, &format!("{what} open")),
             accepted: metrics.counter(&format!("{name}_accepted"), &format!("{what} accepted")),
             full,
             share,
-        })
+        });
+        admission.set(limits);
+        admission
+    }
+
+    /// Obeys these from the next connection on; those that are there stay.
+    pub fn set(&self, limits: AdmissionLimits) {
+        self.connections_max.store(limits.connections_max, Relaxed);
+        self.connections_per_prefix_max.store(limits.connections_per_prefix_max, Relaxed);
+        self.max.set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
     }
 
     /// Lets a visitor in, or says why not.
@@ -90,10 +101,11 @@ impl Admission {
 
     /// Lets someone in of whom it is not known yet who it is: a place of all, and nobody's share.
     pub fn admit_anyone(self: &Arc<Self>) -> Result<Permit, Refused> {
-        if self.open.fetch_add(1, Relaxed) >= self.limits.connections_max {
+        let max = self.connections_max.load(Relaxed);
+        if self.open.fetch_add(1, Relaxed) >= max {
             self.open.fetch_sub(1, Relaxed);
             self.full.inc();
-            return Err(Refused::Full(self.limits.connections_max));
+            return Err(Refused::Full(max));
         }
         self.gauge.inc();
         Ok(Permit { admission: Arc::clone(self), prefix: None })
@@ -130,9 +142,10 @@ impl Permit {
         let admission = &self.admission;
         let mut shares = admission.shard(prefix);
         let share = shares.entry(prefix).or_insert(0);
-        if *share >= admission.limits.connections_per_prefix_max {
+        let max = admission.connections_per_prefix_max.load(Relaxed);
+        if *share >= max {
             admission.share.inc();
-            return Err(Refused::Share(admission.limits.connections_per_prefix_max));
+            return Err(Refused::Share(max));
         }
         *share += 1;
         drop(shares);
@@ -178,6 +191,17 @@ mod tests {
         drop(first);
         assert!(admission.admit(one).is_ok());
         drop(other);
+    }
+
+    #[test]
+    fn other_limits_are_obeyed_by_whoever_comes_next() {
+        let admission = admission(10, 1);
+        let one = "192.0.2.1".parse().unwrap();
+        let _first = admission.admit(one).unwrap();
+        assert_eq!(admission.admit(one).unwrap_err(), Refused::Share(1));
+        admission.set(AdmissionLimits { connections_max: 2, connections_per_prefix_max: 3 });
+        let _second = admission.admit(one).unwrap();
+        assert_eq!(admission.admit(one).unwrap_err(), Refused::Full(2));
     }
 
     #[test]

@@ -13,5 +13,5 @@ pub mod proxy_protocol;
 mod quic;
 
 pub use admission::{Admission, AdmissionLimits, Permit, Refused};
-pub use listener::{Arrival, Listener};
+pub use listener::{Arrival, Listener, Proxies};
 pub use quic::{Handshakes, QuicArrival, QuicListener};

@@ -4,10 +4,12 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,13 +47,22 @@ pub struct Arrival {
     pub local: SocketAddr,
 }
 
+/// Load balancers that say first whose connection they bring; another list is obeyed by the next connection.
+pub type Proxies = Arc<ArcSwap<Vec<IpNet>>>;
+
 /// A bound socket.
 #[derive(Debug)]
 pub struct Listener {
     inner: TcpListener,
     local: SocketAddr,
     /// Who says first whose connection it brings.
-    proxies: Arc<[IpNet]>,
+    proxies: Proxies,
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
 }
 
 impl Listener {
@@ -81,7 +92,7 @@ impl Listener {
     /// The same, in front of which these proxies stand: each connection from one of them begins with a PROXY protocol header
     /// ([`proxy_protocol`]) or is closed. Nobody else's is looked at for one.
     #[must_use]
-    pub fn behind(self, proxies: Arc<[IpNet]>) -> Self {
+    pub fn behind(self, proxies: Proxies) -> Self {
         Self { proxies, ..self }
     }
 
@@ -137,7 +148,7 @@ impl Listener {
         F: Future<Output = ()> + Send + 'static,
     {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let brought = self.proxies.iter().any(|proxies| proxies.contains(&peer.ip()));
+        let brought = self.proxies.load().iter().any(|proxies| proxies.contains(&peer.ip()));
         // A proxy has no share of its own: what it brings counts in that of whom it names.
         let permit = if brought { admission.admit_anyone() } else { admission.admit(peer.ip()) };
         let permit = match permit {
@@ -228,7 +239,8 @@ mod tests {
             }
         };
         let told = async |proxies: &str, sent: &str| {
-            let listener = Listener::bind(local()).unwrap().behind(Arc::new([proxies.parse().unwrap()]));
+            let listener =
+                Listener::bind(local()).unwrap().behind(Arc::new(ArcSwap::from_pointee(vec![proxies.parse().unwrap()])));
             let mut visitor = TcpStream::connect(listener.local_addr()).await.unwrap();
             tokio::spawn(listener.run(Arc::clone(&admission), stop.clone(), tasks.clone(), serve));
             visitor.write_all(sent.as_bytes()).await.unwrap();

@@ -9,7 +9,8 @@ use http::{HeaderValue, Method, Response as Http, header};
 use poterne_edge_http::{Body, Request, Response};
 use poterne_snapshot::Snapshot;
 
-const PATH: &str = "/.well-known/acme-challenge/";
+/// Where authorities look.
+pub(crate) const PATH: &str = "/.well-known/acme-challenge/";
 
 /// The answer, where a challenge is shown there.
 pub(crate) fn answer(snapshot: &Snapshot, host: &str, request: &Request) -> Option<Response> {

@@ -5,7 +5,8 @@ use std::fmt;
 use http::StatusCode;
 use poterne_edge_http::Refusal;
 use poterne_edge_upstream::{OriginError, UpstreamError};
-use poterne_model::TunnelId;
+use poterne_model::{RuleId, TunnelId};
+use poterne_rules::{url::PathError, zone::TroubleKind};
 
 /// Why a request is answered by the edge itself. Its text is the log's; what the visitor reads is in `pages`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +44,18 @@ pub enum Failure {
     /// `/cdn-cgi/` has nothing there. Culprit: the visitor.
     #[error("no such reserved path")]
     NoReserved,
+    /// The path has no normal form, so that two readers may take it for two. Culprit: the visitor.
+    #[error("refused: {0}")]
+    BadPath(PathError),
+    /// A rule of the zone's blocks it. Culprit: the visitor.
+    #[error("rule {0} blocks the request")]
+    Blocked(RuleId),
+    /// A rule of the zone's could not be followed. Culprit: the zone's owner.
+    #[error("rule {0} cannot be followed: {1}")]
+    Rule(RuleId, TroubleKind),
+    /// The zone has WebSockets switched off. Culprit: the visitor, who is told.
+    #[error("the zone's setting \"websockets\" is off")]
+    WebSocketsOff,
     /// The upstream says so.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -97,7 +110,9 @@ impl Failure {
         use Culprit::{Agent, LocalService, Origin, Owner, Visitor};
         let (status_code, code, culprit) = match self {
             Self::Refused(refusal) => (refusal.status().as_u16(), refusal.status().as_u16(), Visitor),
-            Self::BadHost => (400, 400, Visitor),
+            Self::BadHost | Self::BadPath(_) => (400, 400, Visitor),
+            Self::Blocked(_) => (403, 1020, Visitor),
+            Self::Rule(_, trouble) => (500, trouble.code(), Owner),
             Self::DirectAddress => (403, 1003, Visitor),
             Self::Misdirected => (421, 421, Visitor),
             Self::NoZone | Self::NoHost => (409, 1001, Owner),
@@ -105,6 +120,7 @@ impl Failure {
             Self::BrokenChain => (403, 1000, Owner),
             Self::Loop => (508, 1000, Owner),
             Self::NoReserved => (404, 404, Visitor),
+            Self::WebSocketsOff => (403, 403, Visitor),
             Self::UnknownTunnel(_) => (530, 1016, Owner),
             Self::InvalidResponse(_) => (520, 520, LocalService),
             Self::Upstream(error) => match error {

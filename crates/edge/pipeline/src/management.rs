@@ -6,7 +6,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery};
 use poterne_edge_http::{Body, Response, Scheme};
 use poterne_edge_upstream::TunnelRoute;
-use poterne_model::{ConnectorId, TunnelId};
+use poterne_model::{ConnectorId, TunnelId, setting::EdgeSettings};
 use poterne_snapshot::Snapshot;
 use poterne_tunnel_proto::management::{
     Path, Query,
@@ -104,7 +104,7 @@ pub(crate) fn route(snapshot: &Snapshot, uri: &Uri, scheme: Scheme, now: u64) ->
     }
     let target = PathAndQuery::try_from(target).map_err(|_| Denied::Token(TokenError::Form))?;
     let route = TunnelRoute { tunnel: id, zone: None, account: tunnel.account, connector };
-    Ok((Route::through(route, tunnel.quick), Uri::from(target)))
+    Ok((Route::through(route, tunnel.quick, EdgeSettings::default()), Uri::from(target)))
 }
 
 #[cfg(test)]

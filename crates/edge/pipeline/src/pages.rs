@@ -121,6 +121,30 @@ fn words(failure: &Failure, language: Language) -> (&'static str, &'static str) 
             ("The host name of this request is not valid", "Check the address you typed."),
             ("Le nom d'hôte de cette requête n'est pas valide", "Vérifiez l'adresse saisie."),
         ),
+        Failure::BadPath(_) => (
+            ("The address of this page is not well-formed", "Check the address you typed, above all what follows a %."),
+            ("L'adresse de cette page est mal formée", "Vérifiez l'adresse saisie, surtout ce qui suit un %."),
+        ),
+        Failure::Blocked(_) => (
+            (
+                "This site does not let this request in",
+                "If you think that it should, tell the site's owner, with the ray below. If the site is yours, look at its rules.",
+            ),
+            (
+                "Ce site ne laisse pas entrer cette requête",
+                "Si elle devrait passer, dites-le au propriétaire du site, avec le ray ci-dessous. Si le site est à vous, voyez ses règles.",
+            ),
+        ),
+        Failure::Rule(..) => (
+            (
+                "A rule of this site cannot be followed",
+                "If the site is yours, look for the ray below in the edge's log: it names the rule.",
+            ),
+            (
+                "Une règle de ce site ne peut être suivie",
+                "Si le site est à vous, cherchez le ray ci-dessous dans le journal de la périphérie : il nomme la règle.",
+            ),
+        ),
         Failure::DirectAddress => (
             ("Sites cannot be reached by address here", "Use the site's name instead of the server's address."),
             ("Ici, on n'atteint pas un site par son adresse", "Utilisez le nom du site plutôt que l'adresse du serveur."),
@@ -170,6 +194,10 @@ fn words(failure: &Failure, language: Language) -> (&'static str, &'static str) 
         Failure::NoReserved => (
             ("There is nothing here", "Addresses under /cdn-cgi/ belong to the edge."),
             ("Il n'y a rien ici", "Les adresses sous /cdn-cgi/ appartiennent au serveur de périphérie."),
+        ),
+        Failure::WebSocketsOff => (
+            ("WebSockets are switched off for this site", "If it is yours, turn on its zone's setting \"websockets\"."),
+            ("Les WebSockets sont désactivés pour ce site", "S'il est à vous, activez le réglage « websockets » de sa zone."),
         ),
         Failure::InvalidResponse(_) | Failure::Upstream(UpstreamError::Protocol(_)) => (
             (
@@ -564,7 +592,9 @@ mod tests {
         for refusal in [Refusal::Slow, Refusal::Method, Refusal::HeadTooLarge, Refusal::Malformed("x")] {
             assert!(words(&Failure::Refused(refusal), Language::English).0.is_ascii());
         }
-        for failure in [Failure::NoZone, Failure::Loop, Failure::BadHost, Failure::NoReserved, no_connector()] {
+        for failure in
+            [Failure::NoZone, Failure::Loop, Failure::WebSocketsOff, Failure::BadHost, Failure::NoReserved, no_connector()]
+        {
             assert!(words(&failure, Language::English).0.is_ascii());
         }
     }

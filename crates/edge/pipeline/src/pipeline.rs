@@ -8,6 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use ipnet::IpNet;
 use poterne_edge_http::{Connection, Handler, Kind, Refusal, Request, Response};
@@ -17,7 +18,9 @@ use poterne_snapshot::SnapshotHandle;
 use poterne_telemetry::Metrics;
 
 use crate::{
+    access::{Readers, Whose},
     challenge,
+    compress::{Compression, Wish},
     errors::Failure,
     log::{self, Counters},
     management,
@@ -26,6 +29,8 @@ use crate::{
     ray::{RayId, Site},
     request, reserved, response,
     route::{self, Of, Route, Routed, Way},
+    rules::{self, Went},
+    secure, visitor,
 };
 
 /// What the operator chose.
@@ -58,7 +63,7 @@ pub type NodeFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 pub struct Pipeline<T> {
     site: Site,
     loop_token: HeaderValue,
-    trusted_proxies: Vec<IpNet>,
+    trusted_proxies: ArcSwap<Vec<IpNet>>,
     node_names: Vec<Name>,
     snapshot: SnapshotHandle,
     tunnels: Arc<T>,
@@ -66,6 +71,8 @@ pub struct Pipeline<T> {
     node: Option<Arc<dyn NodeService>>,
     dns: OnceLock<Arc<dyn NodeService>>,
     counters: Counters,
+    compression: Compression,
+    readers: Readers,
 }
 
 /// Where a request goes after the stages that need no upstream.
@@ -93,7 +100,7 @@ impl<T: Tunnels> Pipeline<T> {
         Self {
             site: Site::new(&settings.site),
             loop_token: HeaderValue::try_from(token).expect("letters, digits, '-' and '.'"),
-            trusted_proxies: settings.trusted_proxies,
+            trusted_proxies: ArcSwap::from_pointee(settings.trusted_proxies),
             node_names: settings.node_names,
             snapshot,
             tunnels,
@@ -101,6 +108,8 @@ impl<T: Tunnels> Pipeline<T> {
             node,
             dns: OnceLock::new(),
             counters: Counters::new(metrics),
+            compression: Compression::new(metrics),
+            readers: Readers::default(),
         }
     }
 
@@ -110,6 +119,16 @@ impl<T: Tunnels> Pipeline<T> {
     /// anywhere: a user's host is never looked at.
     pub fn answer_dns_by(&self, dns: Arc<dyn NodeService>) {
         let _ = self.dns.set(dns);
+    }
+
+    /// Who reads of requests that are over.
+    pub fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    /// Believes these proxies from the next request on.
+    pub fn trust(&self, proxies: Vec<IpNet>) {
+        self.trusted_proxies.store(Arc::new(proxies));
     }
 
     /// The stages that decide where a request goes. Nothing here waits.
@@ -132,7 +151,7 @@ impl<T: Tunnels> Pipeline<T> {
             let node = self.dns_of(request).or(self.node.as_ref()).ok_or(Failure::NoHost)?;
             return Ok(Next::Node(Arc::clone(node)));
         }
-        let routed = match route::route(&snapshot, host, visitor.connection) {
+        let routed = match route::route(&snapshot, host, visitor.connection, request.uri().path()) {
             Err(failure @ (Failure::NoZone | Failure::NoHost | Failure::ZonePending)) => {
                 let is_server = snapshot.node().nameservers.iter().any(|name| name.as_str() == &*host.name);
                 let dns = self.dns_of(request).filter(|_| is_server).ok_or(failure)?;
@@ -148,8 +167,11 @@ impl<T: Tunnels> Pipeline<T> {
             return Err(Failure::Loop);
         }
         Ok(match routed {
+            Routed::To(route) if !route.edge.websockets && request.extensions().get() == Some(&Kind::WebSocket) => {
+                return Err(Failure::WebSocketsOff);
+            }
             Routed::To(route) => Next::Route(route),
-            Routed::InClear => Next::Answer(reserved::to_clear(&host.name, request.uri())),
+            Routed::Elsewhere(to) => Next::Answer(secure::redirect(to, &host.name, request.uri())),
         })
     }
 
@@ -168,18 +190,43 @@ impl<T: Tunnels> Pipeline<T> {
         self.counters.failed();
         self.counters.answered(failure.verdict().status);
         log::failure(ray, host, visitor, of, failure);
-        pages::page(failure, asked, &Subject { ray, host, visitor })
+        let mut page = pages::page(failure, asked, &Subject { ray, host, visitor });
+        if let Some(of) = of {
+            page.extensions_mut().insert(Whose(*of));
+        }
+        page
     }
 }
 
 impl<T: Tunnels> Handler for Pipeline<T> {
-    async fn handle(&self, mut request: Request) -> Response {
+    async fn handle(&self, request: Request) -> Response {
+        let watched = self.readers.watch(&request, &self.trusted_proxies);
+        match watched {
+            None => self.stages(request, false).await,
+            Some(watched) => watched.answered(self.stages(request, true).await),
+        }
+    }
+
+    fn refuse(&self, connection: &Connection, head: Option<&http::request::Parts>, refusal: Refusal) -> Response {
+        let visitor = Visitor { connection, restored: None };
+        let host = head.and_then(|head| head.headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
+        let none = HeaderMap::new();
+        let asked = head.map_or(&none, |head| &head.headers);
+        let answer = self.fail(&Failure::Refused(refusal), &RayId::new(&self.site), host, &visitor.text(), None, asked);
+        self.readers.refused(connection, head, &answer);
+        answer
+    }
+}
+
+impl<T: Tunnels> Pipeline<T> {
+    /// The stages, one after the other. `watched`: somebody wants to know whose the request was.
+    async fn stages(&self, mut request: Request, watched: bool) -> Response {
         let ray = RayId::new(&self.site);
         let connection =
             request.extensions().get::<Arc<Connection>>().cloned().expect("edge/http gives each request its connection");
         let kind = request.extensions().get::<Kind>().copied().unwrap_or(Kind::Http);
         let asked = Asked::of(request.headers());
-        let restored = request::visitor(request.headers(), connection.peer.ip(), &self.trusted_proxies);
+        let restored = visitor::restored(request.headers(), connection.peer.ip(), &self.trusted_proxies.load());
         let visitor = Visitor { connection: &connection, restored };
 
         let (parts, body) = request.into_parts();
@@ -190,11 +237,26 @@ impl<T: Tunnels> Handler for Pipeline<T> {
             Err(failure) => return self.fail(&failure, &ray, "", &visitor.text(), None, &asked.fields()),
         };
 
-        let route = match self.decide(&request, &host, visitor) {
-            Ok(Next::Route(route)) => route,
+        let (route, mut after) = match self.decide(&request, &host, visitor) {
+            Ok(Next::Route(mut route)) => {
+                let of = rules::Of { host: &host, connection: &connection, visitor: visitor.address(), ray: &ray };
+                match rules::before(&mut request, &mut route, of) {
+                    Ok(Went::On(after)) => (route, after),
+                    Ok(Went::Answered(mut answer)) => {
+                        secure::finish(answer.headers_mut(), &route.edge, connection.scheme);
+                        if watched {
+                            answer.extensions_mut().insert(Whose(route.of));
+                        }
+                        return self.answered(answer, &ray);
+                    }
+                    Err(failure) => {
+                        return self.fail(&failure, &ray, &host.name, &visitor.text(), Some(&route.of), &asked.fields());
+                    }
+                }
+            }
             Ok(Next::Agent(route, target)) => {
                 *request.uri_mut() = target;
-                route
+                (route, rules::After::default())
             }
             Ok(Next::Node(node)) => return self.answered(node.handle(request).await, &ray),
             Ok(Next::Answer(answer)) => return self.answered(answer, &ray),
@@ -205,8 +267,11 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
         let Host { name, value, .. } = host;
         let offer = connection.offers_http3.then(|| response::http3_offer(&value));
-        let Route { way, of } = route;
-        request::prepare(&mut request, value, &connection, restored, &ray, &self.loop_token);
+        let Route { way, of, edge, .. } = route;
+        let wish = of.zone.map_or(Wish::AsItIs, |_| Wish::of(&request, kind, &edge));
+        let value = after.host_header.take().unwrap_or(value);
+        request::prepare(&mut request, value, &connection, restored, &edge, &ray, &self.loop_token);
+        after.prepare(&mut request);
 
         let sent = match way {
             Way::Tunnel(tunnel) => self.tunnels.send(tunnel, request).await,
@@ -216,26 +281,28 @@ impl<T: Tunnels> Handler for Pipeline<T> {
         let mut answer = match sent.and_then(|answer| response::check(&answer, kind, version).map(|()| answer)) {
             Ok(mut answer) => {
                 response::finish(&mut answer, &ray, of.quick);
+                secure::finish(answer.headers_mut(), &edge, connection.scheme);
+                after.finish(&mut answer);
+                self.compression.apply(&mut answer, wish);
                 self.counters.answered(answer.status());
                 if let Some(method) = method {
                     log::access(&ray, &name, &method, &of, answer.status());
                 }
                 answer
             }
-            Err(failure) => self.fail(&failure, &ray, &name, &visitor.text(), Some(&of), &asked.fields()),
+            Err(failure) => {
+                let mut page = self.fail(&failure, &ray, &name, &visitor.text(), Some(&of), &asked.fields());
+                secure::finish(page.headers_mut(), &edge, connection.scheme);
+                page
+            }
         };
         if let Some(offer) = offer {
             answer.headers_mut().insert(header::ALT_SVC, offer);
         }
+        if watched {
+            answer.extensions_mut().insert(Whose(of));
+        }
         answer
-    }
-
-    fn refuse(&self, connection: &Connection, head: Option<&http::request::Parts>, refusal: Refusal) -> Response {
-        let visitor = Visitor { connection, restored: None };
-        let host = head.and_then(|head| head.headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
-        let none = HeaderMap::new();
-        let asked = head.map_or(&none, |head| &head.headers);
-        self.fail(&Failure::Refused(refusal), &RayId::new(&self.site), host, &visitor.text(), None, asked)
     }
 }
 
@@ -258,7 +325,11 @@ struct Visitor<'a> {
 impl Visitor<'_> {
     /// The address as text: for pages and logs.
     fn text(&self) -> String {
-        self.restored.unwrap_or_else(|| self.connection.peer.ip()).to_string()
+        self.address().to_string()
+    }
+
+    fn address(&self) -> IpAddr {
+        self.restored.unwrap_or_else(|| self.connection.peer.ip())
     }
 }
 

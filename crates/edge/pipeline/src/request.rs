@@ -6,24 +6,17 @@
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header, uri};
-use ipnet::IpNet;
 use poterne_edge_http::{Connection, Request, Scheme};
+use poterne_model::setting::EdgeSettings;
 
-use crate::{hop, ray::RayId};
-
-/// Longest `X-Forwarded-For` passed on in bytes, and most addresses in it: beyond, the left is cut, which is the part that
-/// anybody may have made up.
-const FORWARDED_BYTES_MAX: usize = 1024;
-const FORWARDED_HOPS_MAX: usize = 20;
+use crate::{compress::coding, hop, ray::RayId, visitor::Told};
 
 /// Fields that [`prepare`] may add.
-const FIELDS_ADDED: usize = 10;
+const FIELDS_ADDED: usize = 12;
 
 pub(crate) const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 const CF_VISITOR: HeaderName = HeaderName::from_static("cf-visitor");
 const CF_IPCOUNTRY: HeaderName = HeaderName::from_static("cf-ipcountry");
 
@@ -33,7 +26,6 @@ const PROTO_HTTPS: HeaderValue = HeaderValue::from_static("https");
 const VISITOR_HTTP: HeaderValue = HeaderValue::from_static(r#"{"scheme":"http"}"#);
 const VISITOR_HTTPS: HeaderValue = HeaderValue::from_static(r#"{"scheme":"https"}"#);
 const COUNTRY_UNKNOWN: HeaderValue = HeaderValue::from_static("XX");
-const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// Whether this instance already handled the request (RFC 8586).
 pub(crate) fn is_loop(headers: &HeaderMap, token: &HeaderValue) -> bool {
@@ -43,29 +35,18 @@ pub(crate) fn is_loop(headers: &HeaderMap, token: &HeaderValue) -> bool {
     })
 }
 
-/// The visitor's address: the peer's, or the one that a trusted proxy vouches for.
-pub(crate) fn visitor(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Option<IpAddr> {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    if trusted.is_empty() || !is_trusted(&peer) {
-        return None;
-    }
-    // From the right: each trusted hop vouches for the one before it.
-    let hops = headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
-    hops.map_while(|hop| std::str::from_utf8(hop.trim_ascii()).ok()?.parse::<IpAddr>().ok())
-        .map(|address| address.to_canonical())
-        .find(|address| !is_trusted(address))
-}
-
 /// Makes the head what the origin should see.
 pub(crate) fn prepare(
     request: &mut Request,
     host: HeaderValue,
     connection: &Connection,
     restored: Option<IpAddr>,
+    settings: &EdgeSettings,
     ray: &RayId,
     token: &HeaderValue,
 ) {
-    let forwarded = forwarded_for(request.headers(), &connection.peer_value);
+    let told = Told::of(request.headers(), connection, restored, settings);
+    let accepted = coding::told(request.headers(), settings);
     let looped = loop_value(request.headers(), token);
     let length = http_body::Body::size_hint(request.body()).exact();
     // RFC 9110 §10.1.1: nothing is expected without a body, nor by HTTP/1.0. The codec let no other expectation pass.
@@ -79,24 +60,21 @@ pub(crate) fn prepare(
     // For all that follows at once: a map that grows step by step hashes every name again at each step.
     headers.reserve(FIELDS_ADDED);
 
-    let visitor = match restored {
-        None => connection.peer_value.clone(),
-        Some(address) => HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| connection.peer_value.clone()),
-    };
+    told.write(headers);
     let (proto, cf_visitor) = match connection.scheme {
         Scheme::Http => (PROTO_HTTP, VISITOR_HTTP),
         Scheme::Https => (PROTO_HTTPS, VISITOR_HTTPS),
     };
-    headers.insert(CF_CONNECTING_IP, visitor);
-    headers.insert(X_FORWARDED_FOR, forwarded);
     headers.insert(X_FORWARDED_PROTO, proto);
     headers.insert(CF_VISITOR, cf_visitor);
     headers.insert(CF_RAY, ray.value());
-    headers.insert(CF_IPCOUNTRY, COUNTRY_UNKNOWN);
+    if settings.ip_geolocation {
+        headers.insert(CF_IPCOUNTRY, COUNTRY_UNKNOWN);
+    }
     headers.insert(CDN_LOOP, looped);
     headers.insert(header::HOST, host);
     // Without one the stock agent asks for gzip by itself and unpacks the answer (tunnel-protocol §4.2).
-    headers.entry(header::ACCEPT_ENCODING).or_insert(IDENTITY);
+    headers.insert(header::ACCEPT_ENCODING, accepted);
     match length {
         // The codec took the length from the field, or (HTTP/2) there is no body at all.
         Some(0) => {}
@@ -146,31 +124,6 @@ fn is_reserved(name: &str) -> bool {
     listed || name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
 }
 
-/// What the visitor sent, joined and cut from the left, then the peer.
-fn forwarded_for(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
-    let mut before = headers.get_all(X_FORWARDED_FOR).iter().peekable();
-    if before.peek().is_none() {
-        return peer.clone();
-    }
-    let hops: Vec<&[u8]> = before
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|hop| !hop.is_empty())
-        .collect();
-    let mut first = hops.len().saturating_sub(FORWARDED_HOPS_MAX - 1);
-    let bytes = |from: usize| hops[from..].iter().map(|hop| hop.len() + 1).sum::<usize>() + peer.len();
-    while first < hops.len() && bytes(first) > FORWARDED_BYTES_MAX {
-        first += 1;
-    }
-    let mut joined = Vec::with_capacity(bytes(first));
-    for hop in &hops[first..] {
-        joined.extend_from_slice(hop);
-        joined.push(b',');
-    }
-    joined.extend_from_slice(peer.as_bytes());
-    HeaderValue::try_from(joined).unwrap_or_else(|_| peer.clone())
-}
-
 /// RFC 8586 §2: existing tokens are kept.
 fn loop_value(headers: &HeaderMap, token: &HeaderValue) -> HeaderValue {
     let mut before = headers.get_all(CDN_LOOP).iter().peekable();
@@ -204,7 +157,6 @@ fn make_origin_form(request: &mut Request) {
 #[cfg(test)]
 mod tests {
     use poterne_edge_http::Body;
-    use proptest::prelude::*;
 
     use super::*;
     use crate::ray::Site;
@@ -224,6 +176,7 @@ mod tests {
             HeaderValue::from_static("a.test"),
             &connection,
             None,
+            &EdgeSettings::default(),
             &RayId::new(&Site::new("X")),
             &HeaderValue::from_static("poterne-1"),
         );
@@ -270,6 +223,16 @@ mod tests {
         assert_eq!(value(&request, "x-mine"), None);
         assert_eq!(value(&request, "x-other"), Some("2"));
         assert_eq!(value(&request, "connection"), None);
+    }
+
+    #[test]
+    fn a_trace_passes_on_as_it_came() {
+        // W3C Trace Context: whoever takes no part in a trace leaves it alone (§4.2).
+        let (parent, state) = ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "congo=t61rcWkgMzE");
+        let request = prepared("/", &[("traceparent", parent), ("tracestate", state), ("baggage", "a=1")]);
+        for (name, expected) in [("traceparent", parent), ("tracestate", state), ("baggage", "a=1")] {
+            assert_eq!(value(&request, name), Some(expected));
+        }
     }
 
     #[test]
@@ -335,29 +298,5 @@ mod tests {
         assert!(seen("cloudflare; loops=1, Poterne-1; x=y"));
         assert!(!seen("poterne-12, poterne"));
         assert_eq!(value(&prepared("/", &[("cdn-loop", "cloudflare")]), "cdn-loop"), Some("cloudflare, poterne-1"));
-    }
-
-    #[test]
-    fn only_trusted_proxies_are_believed() {
-        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
-        let headers = |value: &str| HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_str(value).unwrap())]);
-        let seen = |peer: &str, value: &str| {
-            visitor(&headers(value), peer.parse().unwrap(), &trusted).map(|address| address.to_string())
-        };
-        assert_eq!(seen("192.0.2.1", "1.1.1.1"), None);
-        assert_eq!(seen("10.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.9").as_deref(), Some("1.1.1.1"));
-        assert_eq!(seen("10.0.0.1", "6.6.6.6, nonsense").as_deref(), None);
-        assert_eq!(seen("10.0.0.1", "10.0.0.2").as_deref(), None);
-    }
-
-    proptest! {
-        #[test]
-        fn x_forwarded_for_stays_bounded_and_ends_with_the_peer(hops in prop::collection::vec("[ -+--~]{0,60}", 0..60)) {
-            let fields: Vec<(&str, &str)> = hops.iter().map(|hop| ("x-forwarded-for", hop.as_str())).collect();
-            let request = prepared("/", &fields);
-            let told = value(&request, "x-forwarded-for").unwrap();
-            prop_assert!(told.len() <= FORWARDED_BYTES_MAX && told.split(',').count() <= FORWARDED_HOPS_MAX);
-            prop_assert_eq!(told.rsplit(',').next(), Some("192.0.2.7"));
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderValue, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Version, header};
 use poterne_edge_http::{Body, Connection, Request, Response, Scheme};
 
 use crate::{errors::Failure, ray::Site};
@@ -13,20 +13,6 @@ use crate::{errors::Failure, ray::Site};
 /// Whether the edge answers this path itself.
 pub(crate) fn is_reserved(path: &str) -> bool {
     path.strip_prefix("/cdn-cgi").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Sends a visitor to the same place in clear (edge-behaviour §2.7, mode Off). Not for ever: the mode may be another tomorrow, and what
-/// browsers remember would outlive it.
-pub(crate) fn to_clear(host: &str, uri: &Uri) -> Response {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::FOUND;
-    if let Ok(location) = HeaderValue::try_from(format!("http://{host}{slash}{path}")) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// The answer to a reserved path.

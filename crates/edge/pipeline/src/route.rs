@@ -1,21 +1,28 @@
 //! Where a host leads, by the snapshot in force.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use poterne_edge_http::{Connection, Scheme};
+use poterne_edge_http::Connection;
 use poterne_edge_upstream::{OriginRoute, Place, TunnelRoute, leg};
-use poterne_model::{AccountId, TunnelId, ZoneId, setting::SslMode};
-use poterne_snapshot::{Lookup, Snapshot, Target, ZoneHead};
+use poterne_model::{
+    AccountId, TunnelId, ZoneId,
+    setting::{EdgeSettings, SslMode},
+};
+use poterne_snapshot::{Lookup, RulesInForce, Snapshot, Target, ZoneHead};
 
-use crate::{errors::Failure, name::Host};
+use crate::{
+    errors::Failure,
+    name::Host,
+    secure::{self, Elsewhere},
+};
 
 /// What becomes of a request for a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Routed {
     /// It goes on.
     To(Route),
-    /// The zone is served in clear alone, and the visitor came over TLS.
-    InClear,
+    /// The visitor is sent elsewhere first.
+    Elsewhere(Elsewhere),
 }
 
 /// Where a host leads, and what every line about it says.
@@ -23,6 +30,12 @@ pub(crate) enum Routed {
 pub(crate) struct Route {
     pub(crate) way: Way,
     pub(crate) of: Of,
+    /// What its zone says of visitors; the default where it is no zone's.
+    pub(crate) edge: EdgeSettings,
+    /// The zone's mode, which its rules may change for a request.
+    pub(crate) mode: SslMode,
+    /// What the zone's rules make of requests, where it has any.
+    pub(crate) rules: Option<Arc<RulesInForce>>,
 }
 
 /// How.
@@ -46,16 +59,25 @@ pub(crate) struct Of {
 
 impl Route {
     /// Through a tunnel.
-    pub(crate) fn through(tunnel: TunnelRoute, quick: bool) -> Self {
+    pub(crate) fn through(tunnel: TunnelRoute, quick: bool, edge: EdgeSettings) -> Self {
         let TunnelRoute { tunnel: id, zone, account, .. } = tunnel;
-        Self { way: Way::Tunnel(tunnel), of: Of { zone, account, tunnel: Some(id), quick } }
+        let of = Of { zone, account, tunnel: Some(id), quick };
+        Self { way: Way::Tunnel(tunnel), of, edge, mode: SslMode::Full, rules: None }
+    }
+
+    /// Has the origin spoken to in another mode than the zone's.
+    pub(crate) fn speak(&mut self, mode: SslMode, host: &Host, connection: &Connection) {
+        self.mode = mode;
+        if let Way::Origin(origin) = &mut self.way {
+            origin.leg = leg(mode, connection.scheme, port(host, connection));
+        }
     }
 }
 
 /// Asks the snapshot. Holds nothing of it.
-pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection) -> Result<Routed, Failure> {
-    let (zone, target) = match snapshot.route(&host.name) {
-        Lookup::Route { zone, target } => (zone, target),
+pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection, path: &str) -> Result<Routed, Failure> {
+    let (zone, target, rules) = match snapshot.route(&host.name) {
+        Lookup::Route { zone, target, rules } => (zone, target, rules.cloned()),
         Lookup::ZoneNotServing(_) => return Err(Failure::ZonePending),
         Lookup::NoHost(_) => return Err(Failure::NoHost),
         Lookup::NoZone => return Err(Failure::NoZone),
@@ -70,16 +92,18 @@ pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection) -
             return Err(Failure::Misdirected);
         }
     }
-    if zone.origin.ssl == SslMode::Off && connection.scheme == Scheme::Https {
-        return Ok(Routed::InClear);
+    // That a zone is served in clear alone its rules may say otherwise of some requests, and are asked first.
+    let elsewhere = secure::elsewhere(zone, connection.scheme, path);
+    if let Some(elsewhere) = elsewhere.filter(|to| *to != Elsewhere::InClear || rules.is_none()) {
+        return Ok(Routed::Elsewhere(elsewhere));
     }
     let tunnel = match target {
         Target::Tunnel(tunnel) => tunnel,
         Target::UnknownTunnel(tunnel) => return Err(Failure::UnknownTunnel(tunnel)),
         Target::Origin(addresses) => {
-            return Ok(Routed::To(straight(zone, host, connection, Place::Addresses(addresses))));
+            return Ok(Routed::To(straight(zone, rules, host, connection, Place::Addresses(addresses))));
         }
-        Target::OriginName(name) => return Ok(Routed::To(straight(zone, host, connection, Place::Name(name)))),
+        Target::OriginName(name) => return Ok(Routed::To(straight(zone, rules, host, connection, Place::Name(name)))),
         Target::Broken => return Err(Failure::BrokenChain),
     };
     // The tunnel may be gone, or another account's, between two generations; the gateway would say the same.
@@ -87,20 +111,25 @@ pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection) -
         return Err(Failure::UnknownTunnel(tunnel));
     };
     let tunnel = TunnelRoute { tunnel, zone: Some(zone.id), account: zone.account, connector: None };
-    Ok(Routed::To(Route::through(tunnel, chunk.quick)))
+    Ok(Routed::To(Route { mode: zone.origin.ssl, rules, ..Route::through(tunnel, chunk.quick, zone.edge) }))
 }
 
-fn straight(zone: &ZoneHead, host: &Host, connection: &Connection, place: Place) -> Route {
-    // Where both agree, no router has moved the port, and nobody has merely said one.
-    let port = Some(connection.local.port()).filter(|port| *port == host.port);
+/// The visitor's port. Where both agree, no router has moved it, and nobody has merely said one.
+fn port(host: &Host, connection: &Connection) -> Option<u16> {
+    Some(connection.local.port()).filter(|port| *port == host.port)
+}
+
+fn straight(zone: &ZoneHead, rules: Option<Arc<RulesInForce>>, host: &Host, connection: &Connection, place: Place) -> Route {
     let way = Way::Origin(Box::new(OriginRoute {
         zone: zone.id,
         account: zone.account,
         host: (&*host.name).into(),
         place,
-        leg: leg(zone.origin.ssl, connection.scheme, port),
+        leg: leg(zone.origin.ssl, connection.scheme, port(host, connection)),
         http2: zone.origin.http2,
+        identifies: zone.origin.identifies,
         read_timeout: Duration::from_secs(zone.origin.read_timeout_secs.into()),
     }));
-    Route { way, of: Of { zone: Some(zone.id), account: zone.account, tunnel: None, quick: false } }
+    let of = Of { zone: Some(zone.id), account: zone.account, tunnel: None, quick: false };
+    Route { way, of, edge: zone.edge, mode: zone.origin.ssl, rules }
 }

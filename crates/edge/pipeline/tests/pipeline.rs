@@ -1,6 +1,9 @@
 //! Visitors over real sockets, a snapshot made by hand, and tunnels that only pretend.
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
+#[path = "pipeline/settings.rs"]
+mod settings;
+
 use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
@@ -12,7 +15,7 @@ use poterne_guard::Guard;
 use poterne_keys::{NodeKey, SigningKey};
 use poterne_model::{
     AccountId, ChallengeId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus,
-    setting::{OriginSettings, SslMode},
+    setting::{EdgeSettings, OriginSettings, SslMode},
 };
 use poterne_snapshot::{
     ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Shown, SnapshotHandle, Target, TunnelChunk, ZoneHead,
@@ -25,6 +28,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tokio_util::sync::CancellationToken;
+
+#[path = "pipeline/rules.rs"]
+mod rules;
 
 const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
 const TUNNEL: TunnelId = TunnelId::from_bytes([2; 16]);
@@ -50,6 +56,13 @@ impl Tunnels for Pretend {
                 let up = std::mem::take(request.body_mut());
                 Ok(http::Response::builder().status(101).header("sec-websocket-accept", "x").body(up).unwrap())
             }
+            "/html" => Ok(http::Response::builder()
+                .header("content-type", "text/html")
+                .header("etag", "\"a\"")
+                .header("x-powered-by", "PHP")
+                .header("strict-transport-security", "max-age=1")
+                .body(Body::full(settings::HTML.repeat(100)))
+                .unwrap()),
             _ => Ok(http::Response::builder()
                 .header("server", "nginx")
                 .header("connection", "close")
@@ -84,7 +97,16 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
         let id = ZoneId::from_bytes([id; 16]);
         (
             ChunkKey::Zone(id),
-            Chunk::Zone(ZoneHead { id, account: ACCOUNT, apex: name(apex), status, dns: None, origin, http3: true }),
+            Chunk::Zone(ZoneHead {
+                id,
+                account: ACCOUNT,
+                apex: name(apex),
+                status,
+                dns: None,
+                origin,
+                edge: EdgeSettings::default(),
+                client: None,
+            }),
         )
     };
     let zone = |id, apex: &str, status| head(id, apex, status, OriginSettings::default());

@@ -7,15 +7,19 @@ use std::{
 };
 
 use poterne_edge_http::Protocol;
+use poterne_model::setting::{EdgeSettings, TlsVersions};
 use rustls::{
     ServerConfig,
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
+use tokio_rustls::{StartHandshake, server::TlsStream};
 
-use crate::{Certificates, challenge};
+use crate::{
+    Certificates, challenge, hello,
+    versions::{Visitors, with_resolver},
+};
 
 /// Whom a name means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub struct Arrived<IO> {
     pub sni: Option<Box<str>>,
     /// What ALPN agreed on; HTTP/1.1 for who offers none.
     pub protocol: Protocol,
+    /// Its client's fingerprint, if its ClientHello was no longer than [`crate::ja4::HELLO_BYTES_MAX`].
+    pub ja4: Option<Arc<str>>,
 }
 
 /// Who came.
@@ -67,7 +73,7 @@ type Classify = dyn Fn(Option<&str>) -> Class + Send + Sync;
 /// Does handshakes.
 pub struct Acceptor {
     certificates: Arc<Certificates>,
-    visitors: Arc<ServerConfig>,
+    visitors: Visitors,
     agents: Option<Arc<ServerConfig>>,
     classify: Box<Classify>,
     timeout: Duration,
@@ -81,13 +87,13 @@ impl Acceptor {
         classify: impl Fn(Option<&str>) -> Class + Send + Sync + 'static,
         timeout: Duration,
     ) -> Self {
-        let visitors = visitors(Arc::clone(&certificates));
+        let visitors = Visitors::new(&certificates);
         Self { certificates, visitors, agents, classify: Box::new(classify), timeout }
     }
 
     /// What makes sessions resumable, of both transports.
     pub(crate) fn ticketer(&self) -> Arc<dyn rustls::server::ProducesTickets> {
-        self.visitors.ticketer.clone()
+        self.visitors.ticketer()
     }
 
     /// One handshake.
@@ -103,7 +109,7 @@ impl Acceptor {
     }
 
     async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(&self, io: IO) -> io::Result<Accepted<IO>> {
-        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), io).await?;
+        let (start, ja4) = hello::read(io).await?;
         let sni: Option<Box<str>> = start.client_hello().server_name().map(|name| name.to_ascii_lowercase().into());
         // RFC 8737 §3: nobody else offers this, nor anything beside it.
         if start.client_hello().alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == challenge::PROTOCOL)) {
@@ -112,14 +118,18 @@ impl Acceptor {
         let class = (self.classify)(sni.as_deref());
         let config = match (&self.agents, class) {
             (Some(agents), Class::Agent) => agents.clone(),
-            _ => self.visitors.clone(),
+            (_, Class::Visitor) => {
+                // Whoever asks for no name gets no certificate, whatever is agreed on.
+                self.visitors.of(&sni.as_deref().map_or_else(EdgeSettings::default, |name| self.certificates.settings(name)))
+            }
+            _ => self.visitors.of(&EdgeSettings::default()),
         };
         let stream = start.into_stream(config).await?;
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
         };
-        let arrived = Arrived { stream, sni, protocol };
+        let arrived = Arrived { stream, sni, protocol, ja4 };
         Ok(match class {
             Class::Agent => Accepted::Agent(arrived),
             Class::Node => Accepted::Node(arrived),
@@ -134,7 +144,7 @@ impl Acceptor {
         sni: Option<&str>,
     ) -> io::Result<Accepted<IO>> {
         let key = sni.and_then(|name| self.certificates.challenge(name, SystemTime::now()));
-        let config = Arc::new(with_resolver(Arc::new(Only(key)), vec![challenge::PROTOCOL.to_vec()]));
+        let config = Arc::new(with_resolver(Arc::new(Only(key)), TlsVersions::Both, vec![challenge::PROTOCOL.to_vec()]));
         let mut stream = start.into_stream(config).await?;
         // It has what it wants: whether it hears the goodbye is its own affair.
         let _ = stream.shutdown().await;
@@ -150,27 +160,6 @@ impl ResolvesServerCert for Only {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.clone()
     }
-}
-
-fn visitors(certificates: Arc<Certificates>) -> Arc<ServerConfig> {
-    let mut config = with_resolver(certificates, vec![b"h2".to_vec(), b"http/1.1".to_vec()]);
-    match rustls::crypto::aws_lc_rs::Ticketer::new() {
-        // Without tickets, visitors only pay a whole handshake each time.
-        Ok(ticketer) => config.ticketer = ticketer,
-        Err(error) => tracing::warn!(%error, "TLS sessions cannot be resumed: no randomness for tickets"),
-    }
-    Arc::new(config)
-}
-
-fn with_resolver(certificates: Arc<dyn ResolvesServerCert>, protocols: Vec<Vec<u8>>) -> ServerConfig {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .expect("the provider has suites for both versions")
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = protocols;
-    config
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use poterne_model::{CertificatePackId, Name};
+use arc_swap::ArcSwap;
+use poterne_model::{CertificatePackId, Name, setting::EdgeSettings};
 use poterne_snapshot::{CertificateChunk, Lookup, Snapshot, SnapshotHandle};
 use rustls::{
     crypto::CryptoProvider,
@@ -98,10 +99,42 @@ pub enum FileError {
     },
 }
 
+/// The operator's certificates, read and found right.
+pub struct Files(HashMap<Box<str>, Arc<CertifiedKey>>);
+
+impl Files {
+    /// Reads pairs of PEM files, chain and key.
+    ///
+    /// # Errors
+    /// A file is missing, no PEM, or key and certificate do not belong together.
+    pub fn read(pairs: &[(PathBuf, PathBuf)]) -> Result<Self, FileError> {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let mut files = HashMap::new();
+        for (cert, key) in pairs {
+            let (names, certified) = load(cert, key, &provider)?;
+            for name in names {
+                files.insert(name.into_boxed_str(), certified.clone());
+            }
+        }
+        Ok(Self(files))
+    }
+
+    /// How many names they cover.
+    pub fn names(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Files").field(&self.0.len()).finish()
+    }
+}
+
 /// Answers handshakes with certificates.
 pub struct Certificates {
     snapshot: SnapshotHandle,
-    files: HashMap<Box<str>, Arc<CertifiedKey>>,
+    files: ArcSwap<HashMap<Box<str>, Arc<CertifiedKey>>>,
     node_names: Vec<Name>,
     issuer: Option<Arc<dyn Issuer>>,
     unwrap: Option<Arc<Unwrap>>,
@@ -129,16 +162,10 @@ impl Certificates {
     /// A file is missing, no PEM, or key and certificate do not belong together.
     pub fn new(snapshot: SnapshotHandle, settings: CertificatesSettings) -> Result<Self, FileError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut files = HashMap::new();
-        for (cert, key) in &settings.files {
-            let (names, certified) = load(cert, key, &provider)?;
-            for name in names {
-                files.insert(name.into_boxed_str(), certified.clone());
-            }
-        }
+        let files = Files::read(&settings.files)?;
         Ok(Self {
             snapshot,
-            files,
+            files: ArcSwap::from_pointee(files.0),
             node_names: settings.node_names,
             issuer: settings.issuer,
             unwrap: settings.unwrap,
@@ -148,13 +175,20 @@ impl Certificates {
         })
     }
 
+    /// Answers with these instead of the operator's files that it had. Connections that are there keep what they were answered with.
+    pub fn take_files(&self, files: Files) {
+        self.files.store(Arc::new(files.0));
+    }
+
     /// The certificate for a name in lower case.
     pub fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
-        let from_file = self.files.get(name).or_else(|| self.files.get(wildcard?.as_str()));
+        let files = self.files.load();
+        let from_file = files.get(name).or_else(|| files.get(wildcard?.as_str()));
         if let Some(key) = from_file {
             return Some(key.clone());
         }
+        drop(files);
         let snapshot = self.snapshot.load();
         if let Some(key) = snapshot.certificate(name).and_then(|chunk| self.serve(name, chunk)) {
             return Some(key);
@@ -168,12 +202,17 @@ impl Certificates {
         Some(made.key.clone())
     }
 
-    /// Whether visitors of this name may come by HTTP/3: its zone says so, or it is no zone's.
-    pub fn takes_http3(&self, name: &str) -> bool {
+    /// What the zone of a name in lower case says of its visitors; the default where it is no zone's.
+    pub fn settings(&self, name: &str) -> EdgeSettings {
         match self.snapshot.load().route(name) {
-            Lookup::Route { zone, .. } | Lookup::NoHost(zone) | Lookup::ZoneNotServing(zone) => zone.http3,
-            Lookup::NoZone => true,
+            Lookup::Route { zone, .. } | Lookup::NoHost(zone) | Lookup::ZoneNotServing(zone) => zone.edge,
+            Lookup::NoZone => EdgeSettings::default(),
         }
+    }
+
+    /// Whether visitors of this name may come by HTTP/3.
+    pub fn takes_http3(&self, name: &str) -> bool {
+        self.settings(name).http3
     }
 
     /// What proves a name to an authority (RFC 8737): a certificate that says nothing but that it was asked for. None: no authority is being
@@ -226,7 +265,7 @@ impl ResolvesServerCert for Certificates {
 impl std::fmt::Debug for Certificates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Certificates")
-            .field("files", &self.files.len())
+            .field("files", &self.files.load().len())
             .field("issued", &self.issued.len())
             .field("served", &self.served.len())
             .finish_non_exhaustive()

@@ -3,16 +3,22 @@
 //! * [`certificates`]: SNI → certificate, from the operator's files, the snapshot, or the node's local authority;
 //! * [`accept`]: the handshake of one connection, which first reads whom the name means: a visitor's hostname, the node itself, or
 //!   an agent that found no other port open; or an authority that wants to see a challenge (RFC 8737), to which nothing else is said;
-//! * [`quic`]: the same for QUIC, where the protocol that is asked for tells visitors from agents.
+//! * [`quic`]: the same for QUIC, where the protocol that is asked for tells visitors from agents;
+//! * `versions`: which versions and protocols a zone's visitors are offered.
 //!
-//! JA4 fingerprints, client certificates and minimum versions per zone are a later issue's.
+//! * [`ja4`]: the client's fingerprint, over TCP; over QUIC the ClientHello is not seen as it came, and there is none.
+//!
+//! Client certificates are a later issue's.
 #![forbid(unsafe_code)]
 
 pub mod accept;
 pub mod certificates;
 mod challenge;
+mod hello;
+pub mod ja4;
 pub mod quic;
+mod versions;
 
 pub use accept::{AcceptError, Accepted, Acceptor, Arrived, Class};
-pub use certificates::{Certificates, CertificatesSettings, FileError, Issued, Issuer};
+pub use certificates::{Certificates, CertificatesSettings, FileError, Files, Issued, Issuer};
 pub use quic::Agents;

@@ -9,11 +9,16 @@ use std::{
 use bytes::Bytes;
 use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class};
 use poterne_feed::Change;
-use poterne_model::{AccountId, CertificatePackId, ChallengeId, Name, ZoneId, ZoneStatus, setting::OriginSettings};
+use poterne_model::{
+    AccountId, CertificatePackId, ChallengeId, Name, ZoneId, ZoneStatus,
+    setting::{EdgeSettings, OriginSettings, TlsVersions},
+};
 use poterne_snapshot::{CertificateChunk, ChallengeChunk, Chunk, ChunkKey, Shown, SnapshotHandle, ZoneHead};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    AlertDescription, ClientConfig, DigitallySignedStruct, HandshakeKind, ProtocolVersion, SignatureScheme,
+    SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    version::{TLS12, TLS13},
 };
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 
@@ -76,18 +81,16 @@ impl World {
         let certificates = Arc::new(Certificates::new(handle.clone(), settings).unwrap());
         let acceptor = Acceptor::new(certificates, None, |_| Class::Visitor, Duration::from_secs(10));
         let world = Self { handle, acceptor };
-        let (account, apex) = (AccountId::from_bytes([2; 16]), name("example.com"));
-        let head = ZoneHead {
-            id: ZONE,
-            account,
-            apex,
-            status: ZoneStatus::Active,
-            dns: None,
-            origin: OriginSettings::default(),
-            http3: true,
-        };
-        world.apply(ChunkKey::Zone(ZONE), Some(Chunk::Zone(head)));
+        world.set(EdgeSettings::default());
         world
+    }
+
+    /// The zone's settings from now on.
+    fn set(&self, edge: EdgeSettings) {
+        let (account, apex) = (AccountId::from_bytes([2; 16]), name("example.com"));
+        let (status, origin) = (ZoneStatus::Active, OriginSettings::default());
+        let head = ZoneHead { id: ZONE, account, apex, status, dns: None, origin, edge, client: None };
+        self.apply(ChunkKey::Zone(ZONE), Some(Chunk::Zone(head)));
     }
 
     fn apply(&self, key: ChunkKey, chunk: Option<Chunk>) {
@@ -151,6 +154,93 @@ async fn a_certificate_is_another_as_soon_as_the_snapshot_has_it() {
     assert_eq!(world.shown("a.b.example.com", &[]).await, Some((deep, false)));
     world.apply(ChunkKey::Certificate(CertificatePackId::from_bytes([1; 16])), None);
     assert_eq!(world.shown("www.example.com", &[]).await, None, "what is taken away is not served on");
+}
+
+/// What a client of these versions that offers these protocols agrees on with a zone of these settings, or why not.
+async fn agreed(
+    world: &World,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&[u8]],
+) -> Result<(ProtocolVersion, Option<Vec<u8>>), rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let to = ServerName::try_from("example.com").unwrap();
+    let (connected, accepted) = tokio::join!(connector.connect(to, client), world.acceptor.accept(server));
+    match connected {
+        Ok(stream) => {
+            assert!(accepted.is_ok());
+            let session = stream.get_ref().1;
+            Ok((session.protocol_version().unwrap(), session.alpn_protocol().map(<[u8]>::to_vec)))
+        }
+        Err(error) => {
+            assert!(accepted.is_err());
+            Err(error.get_ref().unwrap().downcast_ref::<rustls::Error>().unwrap().clone())
+        }
+    }
+}
+
+#[tokio::test]
+async fn versions_and_protocols_are_the_zones() {
+    let world = World::new();
+    world.certify(1, &["example.com"]);
+    let (one, other) = (&[&TLS12][..], &[&TLS13][..]);
+    let refused = |alert| Err(rustls::Error::AlertReceived(alert));
+    let default = EdgeSettings::default();
+    for (tls, with_12, with_13) in [
+        (TlsVersions::Both, Ok(ProtocolVersion::TLSv1_2), Ok(ProtocolVersion::TLSv1_3)),
+        (TlsVersions::Only13, refused(AlertDescription::ProtocolVersion), Ok(ProtocolVersion::TLSv1_3)),
+        (TlsVersions::Only12, Ok(ProtocolVersion::TLSv1_2), refused(AlertDescription::ProtocolVersion)),
+    ] {
+        world.set(EdgeSettings { tls, ..default });
+        for (versions, expected) in [(one, with_12), (other, with_13)] {
+            let told = agreed(&world, versions, &[]).await.map(|(version, _)| version);
+            assert_eq!(told, expected, "{tls:?} and {versions:?}");
+        }
+        assert!(agreed(&world, &[&TLS13, &TLS12], &[]).await.is_ok(), "{tls:?}");
+    }
+    for (http2, offered, expected) in [
+        (true, &[&b"h2"[..], b"http/1.1"][..], Ok(b"h2".to_vec())),
+        (false, &[b"h2", b"http/1.1"], Ok(b"http/1.1".to_vec())),
+        (false, &[b"h2"], Err(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol))),
+    ] {
+        world.set(EdgeSettings { http2, ..default });
+        let told = agreed(&world, &[&TLS13, &TLS12], offered).await.map(|(_, protocol)| protocol.unwrap());
+        assert_eq!(told, expected, "{http2}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_not_taken_up_with_a_version_that_is_off_now() {
+    let world = World::new();
+    world.certify(1, &["example.com"]);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS12])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let connect = async || {
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let to = ServerName::try_from("example.com").unwrap();
+        let (connected, _accepted) = tokio::join!(connector.connect(to, client), world.acceptor.accept(server));
+        connected.map(|stream| stream.get_ref().1.handshake_kind().unwrap())
+    };
+    assert_eq!(connect().await.unwrap(), HandshakeKind::Full);
+    assert_eq!(connect().await.unwrap(), HandshakeKind::Resumed);
+    world.set(EdgeSettings { tls: TlsVersions::Only13, ..EdgeSettings::default() });
+    assert!(connect().await.is_err());
+    world.set(EdgeSettings { tls: TlsVersions::Only12, ..EdgeSettings::default() });
+    assert_eq!(connect().await.unwrap(), HandshakeKind::Resumed, "the key of tickets is one");
 }
 
 #[tokio::test]

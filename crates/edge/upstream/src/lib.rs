@@ -11,5 +11,7 @@ pub mod origins;
 pub mod tunnel;
 
 pub use error::{OriginError, UpstreamError};
-pub use origins::{Certificate, Leg, OriginRoute, Origins, Place, Settings, SetupError, leg::leg, web_roots};
+pub use origins::{
+    Certificate, Identities, Identity, Leg, OriginRoute, Origins, Place, Revoked, Settings, SetupError, leg::leg, web_roots,
+};
 pub use tunnel::{TunnelRoute, Tunnels};

@@ -6,6 +6,7 @@
 //! ```
 //!
 //! * [`mod@leg`]: scheme, port and what is asked of a certificate; pure;
+//! * [`identity`]: who the edge says it is;
 //! * `candidates`: which of several addresses is tried first, and which rests; pure;
 //! * `names`: addresses of names elsewhere, looked up again behind visitors' backs;
 //! * `connect`: the guard, and from addresses to a socket; `tls`: from a socket to a TLS session;
@@ -21,6 +22,7 @@ mod connect;
 mod counters;
 mod down;
 mod http2;
+pub mod identity;
 pub mod leg;
 mod names;
 mod pool;
@@ -61,8 +63,9 @@ use self::{
     zone::Zone,
 };
 pub use self::{
+    identity::{Identities, Identity},
     leg::{Certificate, Leg, leg},
-    tls::SetupError,
+    tls::{Revoked, SetupError},
 };
 
 const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
@@ -131,6 +134,8 @@ pub struct OriginRoute {
     pub leg: Leg,
     /// Whether HTTP/2 is offered to it, over TLS.
     pub http2: bool,
+    /// Whether the zone's certificate is shown to it, where it asks for one.
+    pub identifies: bool,
     /// How long it may think about its answer; beyond it 524.
     pub read_timeout: Duration,
 }
@@ -141,6 +146,7 @@ pub struct Origins {
     guard: Guard,
     names: Names,
     clients: Clients,
+    identities: Option<Arc<dyn Identities>>,
     /// Those that have anything open or remembered.
     zones: RwLock<HashMap<ZoneId, Arc<Zone>>>,
 }
@@ -166,7 +172,20 @@ impl Origins {
         metrics: &Metrics,
     ) -> Result<Self, SetupError> {
         let shared = Arc::new(Shared { settings, counters: Counters::new(metrics), open: AtomicUsize::new(0) });
-        Ok(Self { shared, guard, names: Names::new(resolver), clients: Clients::new(roots)?, zones: RwLock::default() })
+        let clients = Clients::new(roots)?;
+        Ok(Self { shared, guard, names: Names::new(resolver), clients, identities: None, zones: RwLock::default() })
+    }
+
+    /// The same, showing origins who it is where a zone wants that.
+    #[must_use]
+    pub fn identified_by(self, identities: Arc<dyn Identities>) -> Self {
+        Self { identities: Some(identities), ..self }
+    }
+
+    /// The same, accepting no certificate whose serial number is one that this tells.
+    #[must_use]
+    pub fn revoking(self, revoked: Arc<Revoked>) -> Self {
+        Self { clients: self.clients.revoking(revoked), ..self }
     }
 
     /// Closes what nobody uses any more, until told to stop.
@@ -217,7 +236,7 @@ impl Origins {
         let is_websocket = head.extensions.get::<Kind>() == Some(&Kind::WebSocket);
         let zone = self.zone(route.zone);
         let addresses = self.addresses(&zone, &route).await?;
-        let named = self.named(&route, route.http2 && !is_websocket);
+        let named = self.named(&route, route.http2 && !is_websocket)?;
         let patience = self.patience(&route);
         let message = Message::new(&mut head, &visitor, is_websocket, patience);
         if is_websocket {
@@ -290,13 +309,23 @@ impl Origins {
         Ok(zone.ledger().order(addresses, rand::random(), Instant::now()))
     }
 
-    fn named(&self, route: &OriginRoute, http2: bool) -> Option<Named> {
-        let certificate = route.leg.tls?;
+    fn named(&self, route: &OriginRoute, http2: bool) -> Result<Option<Named>, OriginError> {
+        let Some(certificate) = route.leg.tls else { return Ok(None) };
+        let none = || Err("this node has nothing to show".to_owned());
+        let identity = match route.identifies.then(|| self.identities.as_ref().map_or_else(none, |known| known.of(route.zone))) {
+            None => None,
+            Some(Ok(identity)) => Some(identity),
+            // Whoever asks for one would turn away who has none, and say less about it.
+            Some(Err(why)) => {
+                let why = format!("the zone's own certificate cannot be shown to it: {why}");
+                return Err(OriginError::Handshake(route.host.to_string(), why));
+            }
+        };
         let target = match &route.place {
             Place::Name(name) if certificate == Certificate::Verified => Some(name.as_str().into()),
             Place::Name(_) | Place::Addresses(_) => None,
         };
-        Some(Named { host: Arc::clone(&route.host), target, certificate, http2 })
+        Ok(Some(Named { host: Arc::clone(&route.host), target, certificate, http2, identity }))
     }
 
     fn patience(&self, route: &OriginRoute) -> Patience {

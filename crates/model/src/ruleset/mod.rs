@@ -2,8 +2,8 @@
 //!
 //! What is checked here is the shape: that the phase is one a scope has, that the action may stand in it, that its parameters and
 //! rate limit are of the right kind and within bounds, that ids and refs are unambiguous. An expression is kept as the text it
-//! came as, neither empty nor longer than [`EXPRESSION_CHARS_MAX`]: **its grammar, and the types of the expressions inside
-//! parameters, are not looked at until the rule language is there.** Members of `action_parameters` that are not known here are
+//! came as, neither empty nor longer than [`EXPRESSION_CHARS_MAX`]: its grammar and types, and those of the expressions inside
+//! parameters, are the `rules` crate's to check. Members of `action_parameters` that are not known here are
 //! kept and told back as they came. Whether a list, a ruleset or an asset that a rule names is there is for whoever has the store.
 //!
 //! * [`phase`]: the phases, whose they are, and which are refused;

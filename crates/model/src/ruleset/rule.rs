@@ -214,8 +214,7 @@ impl RuleBody {
     }
 }
 
-/// What can be said of an expression before there is a language: it is there, has no stray control characters, and is not too
-/// long.
+/// What can be said of an expression without its language: it is there, has no stray control characters, and is not too long.
 fn read_expression(at: &At<'_>) -> Result<String, ShapeError> {
     let text = at.text(EXPRESSION_CHARS_MAX)?.trim();
     if text.is_empty() {

@@ -4,6 +4,7 @@ use super::{
     SettingError,
     kind::{Kind, ON_OFF},
 };
+use crate::spelling;
 
 /// One setting.
 #[derive(Debug, Clone, Copy)]
@@ -95,26 +96,9 @@ pub static CATALOGUE: &[Setting] = &[
 /// There is none; names the one that is spelled most alike.
 pub fn find(id: &str) -> Result<&'static Setting, SettingError> {
     CATALOGUE.iter().find(|setting| setting.id == id).ok_or_else(|| {
-        let alike = |setting: &&Setting| distance(id, setting.id);
-        let nearest = CATALOGUE.iter().min_by_key(alike).filter(|setting| distance(id, setting.id) <= 3);
-        SettingError::Unknown { id: id.chars().take(64).collect(), nearest: nearest.map(|setting| setting.id) }
+        let nearest = spelling::nearest(id, CATALOGUE.iter().map(|setting| setting.id));
+        SettingError::Unknown { id: id.chars().take(64).collect(), nearest }
     })
-}
-
-/// How many letters differ (Levenshtein's distance). At most 64 letters of `given` are looked at.
-fn distance(given: &str, known: &str) -> usize {
-    let known: Vec<char> = known.chars().collect();
-    let mut row: Vec<usize> = (0..=known.len()).collect();
-    for (i, a) in given.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in known.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[known.len()]
 }
 
 #[cfg(test)]

@@ -9,11 +9,13 @@
 //! * [`zone`]: a zone's own values over the catalogue, and development mode, which ends by itself;
 //! * [`dns`]: the settings of a zone's DNS (api-v4 §5);
 //! * [`origin`]: what of them concerns origins;
+//! * [`edge`]: what of them concerns visitors, and the fields that the edge writes;
 //! * [`normalization`]: what is done to a URL before rules see it;
 //! * [`managed`]: fields that are added or removed by name alone.
 
 pub mod catalogue;
 pub mod dns;
+pub mod edge;
 pub mod kind;
 pub mod managed;
 pub mod normalization;
@@ -22,6 +24,7 @@ pub mod zone;
 
 pub use catalogue::{Setting, find};
 pub use dns::DnsSettings;
+pub use edge::{EdgeSettings, Hsts, PseudoIpv4, TlsVersions};
 pub use managed::ManagedHeaders;
 pub use normalization::UrlNormalization;
 pub use origin::{OriginSettings, SslMode};

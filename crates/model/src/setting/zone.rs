@@ -74,6 +74,11 @@ impl ZoneSettings {
         view
     }
 
+    /// What was set under that name, of the catalogue or beside it; none: nothing ever was.
+    pub fn value(&self, id: &str) -> Option<&Value> {
+        self.changed.get(id).map(|changed| &changed.value)
+    }
+
     /// Every setting, in the catalogue's order.
     pub fn all(&self, now: Timestamp) -> impl Iterator<Item = SettingView> + '_ {
         CATALOGUE.iter().map(move |setting| self.get(setting, now))

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use poterne_model::{
     AccountId, Name, ZoneId, ZoneStatus,
-    setting::{OriginSettings, dns::Soa},
+    setting::{EdgeSettings, OriginSettings, SslMode, dns::Soa},
 };
 use serde::Deserialize;
 
@@ -41,6 +41,14 @@ pub(super) struct NodeChunk3 {
     pub(super) nameservers: Vec<Name>,
 }
 
+/// [`NodeChunk`] without what was revoked.
+#[derive(Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct NodeChunk4 {
+    pub(super) first: NodeChunk3,
+    pub(super) cookie_secrets: Vec<Bytes>,
+}
+
 /// [`ZoneHead`] without a name server.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -68,6 +76,24 @@ pub(super) struct ZoneHead3 {
     pub(super) apex: Name,
     pub(super) status: ZoneStatus,
     pub(super) dns: Option<ZoneDns>,
+}
+
+/// [`ZoneHead`] with HTTP/3 alone of what the edge obeys towards visitors.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct ZoneHead4 {
+    pub(super) first: ZoneHead3,
+    pub(super) origin: OriginSettings4,
+    pub(super) http3: bool,
+}
+
+/// [`OriginSettings`] without a certificate of the edge's own.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct OriginSettings4 {
+    pub(super) ssl: SslMode,
+    pub(super) read_timeout_secs: u16,
+    pub(super) http2: bool,
 }
 
 /// [`ZoneDns`] without keys.
@@ -110,10 +136,26 @@ impl From<NodeChunk3> for NodeChunk {
     }
 }
 
+impl From<NodeChunk4> for NodeChunk {
+    fn from(old: NodeChunk4) -> Self {
+        let NodeChunk4 { first, cookie_secrets } = old;
+        Self { cookie_secrets, ..first.into() }
+    }
+}
+
 impl From<ZoneHead1> for ZoneHead {
     fn from(old: ZoneHead1) -> Self {
         let ZoneHead1 { id, account, apex, status } = old;
-        Self { id, account, apex, status, dns: None, origin: OriginSettings::default(), http3: true }
+        Self {
+            id,
+            account,
+            apex,
+            status,
+            dns: None,
+            origin: OriginSettings::default(),
+            edge: EdgeSettings::default(),
+            client: None,
+        }
     }
 }
 
@@ -130,7 +172,16 @@ impl From<ZoneHead2> for ZoneHead {
 impl From<ZoneHead3> for ZoneHead {
     fn from(old: ZoneHead3) -> Self {
         let ZoneHead3 { id, account, apex, status, dns } = old;
-        Self { id, account, apex, status, dns, origin: OriginSettings::default(), http3: true }
+        Self { id, account, apex, status, dns, origin: OriginSettings::default(), edge: EdgeSettings::default(), client: None }
+    }
+}
+
+impl From<ZoneHead4> for ZoneHead {
+    fn from(old: ZoneHead4) -> Self {
+        let ZoneHead4 { first, origin, http3 } = old;
+        let OriginSettings4 { ssl, read_timeout_secs, http2 } = origin;
+        let origin = OriginSettings { ssl, read_timeout_secs, http2, identifies: false };
+        Self { origin, edge: EdgeSettings { http3, ..EdgeSettings::default() }, ..first.into() }
     }
 }
 

@@ -11,6 +11,7 @@
 //! * `newcomers`: who may try, and how often;
 //! * `register`: what an agent says on its control stream;
 //! * `registry`: tunnel → live connections, chosen by power of two choices;
+//! * `moving`: agents that leave for a successor of this program;
 //! * `watch`: silent connections, configuration pushes, deleted tunnels;
 //! * `exchange`: one request over one connection; `send`: on which, and whether again.
 //!
@@ -24,6 +25,7 @@ mod goaway;
 mod http2;
 mod listen;
 mod metrics;
+mod moving;
 mod newcomers;
 mod quic;
 mod register;
@@ -34,7 +36,8 @@ mod watch;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    os::unix::net::UnixDatagram,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -44,13 +47,17 @@ use poterne_model::{ConnectorInfo, TunnelId, TunnelStatus};
 use poterne_snapshot::SnapshotHandle;
 use poterne_telemetry::Metrics;
 use poterne_tunnel_rpc::RpcThreads;
+use poterne_tunnel_transport::handover::Shared;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use crate::settings::{Congestion, Settings};
+pub use crate::{
+    listen::{Bound, open},
+    settings::{Congestion, Settings},
+};
 use crate::{
     metrics::Counters,
     newcomers::{Answer, Door, Limits},
@@ -78,6 +85,8 @@ pub(crate) struct Inner {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     /// No new connections are accepted once this is cancelled.
     pub(crate) stop: CancellationToken,
+    /// Whether the listeners accept anybody.
+    pub(crate) accepting: tokio::sync::watch::Sender<bool>,
     pub(crate) tasks: TaskTracker,
     pub(crate) door: Arc<Door>,
     /// Counts agents' answers to configurations.
@@ -117,6 +126,7 @@ impl Gateway {
             events,
             quic,
             tls,
+            accepting: tokio::sync::watch::Sender::new(true),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             answers: tokio::sync::watch::Sender::new(0),
@@ -141,7 +151,37 @@ impl Gateway {
     /// How another endpoint that agents come to is set up. `name` tells it from this process's other endpoints and is the same after a restart:
     /// were their reset keys one, an endpoint would give away the token of a connection at its neighbour (RFC 9000 §21.11).
     pub fn endpoint_config(&self, name: &str) -> quinn::EndpointConfig {
-        listen::endpoint_config(&self.0.settings.reset_key, name)
+        listen::endpoint_config(&self.0, name)
+    }
+
+    /// The socket of such an endpoint, which a successor of this program may take over; `predecessor`: whom it was taken over from.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn share(&self, name: &str, socket: UdpSocket, predecessor: Option<UnixDatagram>) -> io::Result<Arc<Shared>> {
+        listen::share(&self.0, name, socket, predecessor)
+    }
+
+    /// The same of the listener of this index among those of the settings.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn share_listener(&self, index: usize, socket: UdpSocket, predecessor: Option<UnixDatagram>) -> io::Result<Arc<Shared>> {
+        self.share(&listen::name(index), socket, predecessor)
+    }
+
+    /// Accepts agents at the listener of this index, whose sockets the caller has.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn serve(&self, index: usize, udp: Arc<Shared>, tcp: TcpListener) -> io::Result<()> {
+        listen::serve(&self.0, &listen::name(index), udp, tcp)
+    }
+
+    /// Whether the listeners accept anybody from now on, as they do at first. Agents that are there stay; who comes meanwhile is a
+    /// successor's, which has the same listeners.
+    pub fn accept(&self, anybody: bool) {
+        self.0.accepting.send_replace(anybody);
     }
 
     /// Takes over an agent's connection that another listener accepted, its TLS handshake done.

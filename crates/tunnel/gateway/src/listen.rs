@@ -1,10 +1,14 @@
 //! UDP and TCP on one port number.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, os::unix::net::UnixDatagram, sync::Arc, time::Duration};
 
 use aws_lc_rs::hmac;
-use poterne_keys::{Secret, random_bytes};
-use poterne_tunnel_transport::mtu::PAYLOAD_MAX;
+use poterne_keys::Secret;
+use poterne_tunnel_transport::{
+    InTurns,
+    handover::{Ids, Shared},
+    mtu::PAYLOAD_MAX,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{Inner, http2, newcomers::Answer, quic};
@@ -15,57 +19,84 @@ const PORT_ATTEMPTS: usize = 32;
 /// Wanted of the kernel for a UDP socket's buffers; it may give less.
 const UDP_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
-/// Long enough that nobody guesses one.
-const CONNECTION_ID_BYTES: usize = 8;
-
 /// Between two resets of one endpoint: after a restart a thousand agents a second learn of it. A reset is shorter than what it
 /// answers, so that a storm of packets gains nothing.
 const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
+/// A port for agents.
+#[derive(Debug)]
+pub struct Bound {
+    /// Of QUIC.
+    pub udp: std::net::UdpSocket,
+    /// Of HTTP/2.
+    pub tcp: std::net::TcpListener,
+}
+
+/// Takes a port, UDP and TCP; the kernel's choice for port 0 is one number.
+///
+/// # Errors
+/// It cannot be had.
+pub fn open(address: SocketAddr) -> io::Result<Bound> {
+    both(address).map(|(udp, tcp)| Bound { udp, tcp })
+}
+
 pub(crate) async fn bind(inner: &Arc<Inner>) -> io::Result<Vec<SocketAddr>> {
     let mut bound = Vec::with_capacity(inner.settings.listen.len());
     for (index, address) in inner.settings.listen.iter().enumerate() {
-        let (udp, tcp) = both(*address)?;
-        let local = udp.local_addr()?;
-        let config = endpoint_config(&inner.settings.reset_key, &format!("tunnel.listen {index}"));
-        let endpoint =
-            quinn::Endpoint::new(config, Some(inner.quic.ordinary.clone()), udp, Arc::new(poterne_tunnel_transport::InTurns))?;
-        inner.tasks.spawn(accept_udp(inner.clone(), endpoint));
-        inner.tasks.spawn(accept_tcp(inner.clone(), tokio::net::TcpListener::from_std(tcp)?));
-        bound.push(local);
+        let Bound { udp, tcp } = open(*address)?;
+        bound.push(udp.local_addr()?);
+        let name = name(index);
+        serve(inner, &name, share(inner, &name, udp, None)?, tcp)?;
     }
     Ok(bound)
 }
 
+/// Endpoints of the settings' listeners, as their keys know them.
+pub(crate) fn name(index: usize) -> String {
+    format!("tunnel.listen {index}")
+}
+
+/// The socket of an endpoint, which a successor may take over; `predecessor`: whom it was taken over from.
+pub(crate) fn share(
+    inner: &Inner,
+    name: &str,
+    socket: std::net::UdpSocket,
+    predecessor: Option<UnixDatagram>,
+) -> io::Result<Arc<Shared>> {
+    let ids = Ids::new(key_of(&inner.settings.reset_key, name).as_ref(), inner.settings.generation);
+    match predecessor {
+        Some(predecessor) => Shared::inherited(socket, ids, predecessor),
+        None => Shared::new(socket, ids),
+    }
+}
+
+/// Accepts agents.
+pub(crate) fn serve(inner: &Arc<Inner>, name: &str, udp: Arc<Shared>, tcp: std::net::TcpListener) -> io::Result<()> {
+    let config = endpoint_config(inner, name);
+    let endpoint = quinn::Endpoint::new_with_abstract_socket(config, Some(inner.quic.ordinary.clone()), udp, Arc::new(InTurns))?;
+    inner.tasks.spawn(accept_udp(inner.clone(), endpoint));
+    tcp.set_nonblocking(true)?;
+    inner.tasks.spawn(accept_tcp(inner.clone(), tokio::net::TcpListener::from_std(tcp)?));
+    Ok(())
+}
+
+fn key_of(key: &Secret, name: &str) -> hmac::Tag {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), name.as_bytes())
+}
+
 /// Packets of connections that this endpoint does not know are answered by resets that their agents believe, if an endpoint of the
-/// same key and name gave them their ids.
-pub(crate) fn endpoint_config(key: &Secret, name: &str) -> quinn::EndpointConfig {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
-    let own = hmac::sign(&key, name.as_bytes());
+/// same key and name gave them their ids. quinn's own ids hold a check by a key that ends with its process, and ids that fail it are never
+/// reset.
+pub(crate) fn endpoint_config(inner: &Inner, name: &str) -> quinn::EndpointConfig {
+    let own = key_of(&inner.settings.reset_key, name);
+    let ids = Ids::new(own.as_ref(), inner.settings.generation);
     let mut config = quinn::EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, own.as_ref())));
     config
-        .cid_generator(|| Box::new(RandomIds))
+        .cid_generator(move || Box::new(ids.clone()))
         .min_reset_interval(RESET_INTERVAL_MIN)
         .max_udp_payload_size(PAYLOAD_MAX)
         .expect("more than RFC 9000 §18.2 asks for at least");
     config
-}
-
-/// Connection ids, random. quinn's own hold a check by a key that ends with its process, and ids that fail it are never reset.
-struct RandomIds;
-
-impl quinn::ConnectionIdGenerator for RandomIds {
-    fn generate_cid(&mut self) -> quinn::ConnectionId {
-        quinn::ConnectionId::new(&random_bytes::<CONNECTION_ID_BYTES>())
-    }
-
-    fn cid_len(&self) -> usize {
-        CONNECTION_ID_BYTES
-    }
-
-    fn cid_lifetime(&self) -> Option<Duration> {
-        None
-    }
 }
 
 fn both(address: SocketAddr) -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
@@ -109,12 +140,18 @@ fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 async fn accept_udp(inner: Arc<Inner>, endpoint: quinn::Endpoint) {
+    let mut accepting = inner.accepting.subscribe();
     loop {
+        let accepts = *accepting.borrow_and_update();
         tokio::select! {
-            incoming = endpoint.accept() => match incoming {
+            incoming = endpoint.accept(), if accepts => match incoming {
                 Some(incoming) => quic::accept(&inner, incoming),
                 None => return,
             },
+            Ok(()) = accepting.changed() => {
+                let accepts = *accepting.borrow();
+                endpoint.set_server_config(accepts.then(|| inner.quic.ordinary.clone()));
+            }
             () = inner.stop.cancelled() => break,
         }
     }
@@ -124,9 +161,12 @@ async fn accept_udp(inner: Arc<Inner>, endpoint: quinn::Endpoint) {
 }
 
 async fn accept_tcp(inner: Arc<Inner>, listener: tokio::net::TcpListener) {
+    let mut accepting = inner.accepting.subscribe();
     loop {
+        let accepts = *accepting.borrow_and_update();
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept(), if accepts => accepted,
+            Ok(()) = accepting.changed() => continue,
             () = inner.stop.cancelled() => return,
         };
         match accepted {

@@ -81,6 +81,19 @@ impl Tunnel {
         Some(roomy.min_by_key(|connection| connection.in_flight()).unwrap_or(better).clone())
     }
 
+    /// Waits until there is a connection to choose.
+    pub(crate) async fn comes(&self, connector: Option<ConnectorId>, tried: &[Option<ConnectionId>]) -> Arc<Connection> {
+        loop {
+            let mut arrived = std::pin::pin!(self.arrived.notified());
+            // Registered before we look, so that no arrival is missed.
+            arrived.as_mut().enable();
+            if let Some(connection) = self.choose(connector, tried, crate::random()) {
+                return connection;
+            }
+            arrived.await;
+        }
+    }
+
     /// Requests whose response has not ended, on all connections; those that still wait for a head among them.
     pub(crate) fn running(&self) -> usize {
         let sent: usize = self.live.load().iter().map(|connection| connection.in_flight()).sum();
@@ -112,6 +125,13 @@ impl Registry {
     pub(crate) fn expected(&self, id: TunnelId, connections_max: usize, now: Instant) -> Option<Arc<Tunnel>> {
         let is_early = now.saturating_duration_since(self.started) <= EXPECTED_BACK;
         is_early.then(|| self.entry(id, connections_max))
+    }
+
+    /// A tunnel whose agents are on their way from this program's predecessor.
+    pub(crate) fn expect(&self, id: TunnelId, connections_max: usize) -> Arc<Tunnel> {
+        let tunnel = self.entry(id, connections_max);
+        *tunnel.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        tunnel
     }
 
     fn entry(&self, id: TunnelId, connections_max: usize) -> Arc<Tunnel> {

@@ -132,16 +132,5 @@ async fn choose(
     }
     tracing::debug!(tunnel = %route.tunnel, "a request waits for the tunnel to come back");
     let _waiting = Counted::new(&tunnel.waiting, &inner.counters.waiting);
-    let comes = async {
-        loop {
-            let mut arrived = std::pin::pin!(tunnel.arrived.notified());
-            // Registered before we look, so that no arrival is missed.
-            arrived.as_mut().enable();
-            if let Some(connection) = tunnel.choose(route.connector, tried, crate::random()) {
-                return connection;
-            }
-            arrived.await;
-        }
-    };
-    tokio::time::timeout(inner.settings.waiting_timeout, comes).await.ok()
+    tokio::time::timeout(inner.settings.waiting_timeout, tunnel.comes(route.connector, tried)).await.ok()
 }

@@ -59,6 +59,8 @@ pub struct Settings {
     /// so that agents come back at once instead of waiting for their idle timeout. Default: random, which no agent believes
     /// after a restart.
     pub reset_key: Secret,
+    /// Which program of a row of upgrades this is: what tells its QUIC connections from those of the one before it. Default 0.
+    pub generation: u8,
     /// Threads for RPC. Default 1: it serves thousands of connections.
     pub rpc_threads: usize,
 }
@@ -84,6 +86,7 @@ impl Default for Settings {
             stream_window: 1_250 * 1024,
             connection_window: 128 * 1024 * 1024,
             reset_key: Secret::random(32),
+            generation: 0,
             rpc_threads: 1,
         }
     }

@@ -7,10 +7,12 @@
 //! * [`turns`]: the waiting itself;
 //! * [`runtime`]: the same for all that quinn drives;
 //! * [`mtu`]: how large its packets may become;
+//! * [`handover`]: how a program that is replaced shares its UDP sockets with the one that replaces it;
 //! * [`congestion`]: how a connection over TCP paces itself.
 #![forbid(unsafe_code)]
 
 pub mod congestion;
+pub mod handover;
 pub mod mtu;
 pub mod runtime;
 pub mod turns;

@@ -3,7 +3,7 @@
 use poterne_e2e::{Agent, Kind, Node, api::Api, peer::Peer};
 use serde_json::json;
 
-columns!(pages_bodies_and_what_is_refused; ours alone: a_websocket_has_a_stream);
+columns!(pages_bodies_and_what_is_refused; ours alone: a_websocket_has_a_stream, an_answer_is_ended_by_who_began_it);
 
 mod ours {
     #[test]
@@ -15,6 +15,14 @@ mod ours {
 fn pages_bodies_and_what_is_refused(kind: Kind) {
     let peer = Peer::start("with_aioquic.py", &["pages", "upload", "many", "malformed", "reset", "resumed"]);
     let node = Node::leading_to(&peer.url);
+    let _agent = Agent::connect(&node, kind);
+    peer.visit(&node, &node.hostname);
+}
+
+/// While another program takes the node's place.
+fn an_answer_is_ended_by_who_began_it(kind: Kind) {
+    let peer = Peer::start("with_aioquic.py", &["replaced"]);
+    let node = Node::serve(&peer.url);
     let _agent = Agent::connect(&node, kind);
     peer.visit(&node, &node.hostname);
 }

@@ -25,6 +25,11 @@ fn tunnels() {
 }
 
 #[test]
+fn rules_are_obeyed_when_they_are_saved() {
+    Client::run("with_cloudflare.py", &["rules"], &Node::demo());
+}
+
+#[test]
 fn records() {
     Client::run("with_cloudflare_dns.py", &["records"], &Node::demo());
 }

@@ -1,8 +1,11 @@
 //! The everyday pair.
 
-use poterne_e2e::{Agent, Curl, Kind, Nginx, Node, eventually};
+use std::fs;
 
-columns!(pages_and_bodies);
+use poterne_e2e::{Agent, Api, Curl, Kind, Nginx, Node, eventually};
+use serde_json::{Value, json};
+
+columns!(pages_and_bodies, rules_act_when_they_are_saved, pages_come_compressed; ours alone: a_zones_settings_are_obeyed);
 
 fn pages_and_bodies(kind: Kind) {
     let dir = tempfile::tempdir().unwrap();
@@ -32,4 +35,137 @@ fn pages_and_bodies(kind: Kind) {
     eventually("the loss is noticed", || node.get("/hello").is_error(530, 1033));
     let _agent = Agent::connect(&node, kind);
     assert_eq!(node.get("/hello").status, 200);
+}
+
+/// No pause anywhere: what a call has answered is obeyed.
+fn rules_act_when_they_are_saved(kind: Kind) {
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(dir.path());
+    let node = Node::leading_to(&nginx.url);
+    let _agent = Agent::connect(&node, kind);
+    let api = Api::of(&node);
+    let phase = |phase: &str| format!("/zones/{}/rulesets/phases/{phase}/entrypoint", node.text("zone_id"));
+    let rule = |action: &str, expression: &str, parameters: Value| json!({ "rules": [{ "action": action, "expression": expression, "action_parameters": parameters }] });
+    let put = |name: &str, body: &Value| api.done("PUT", &phase(name), body);
+    let ask = |path: &str, options: &[&str]| Curl::http(&node, &node.hostname, path).with(options).run();
+    assert_eq!(ask("/old/hello", &[]).status, 404);
+
+    let rewrite = json!({ "uri": { "path": { "expression": "regex_replace(http.request.uri.path, \"^/old/\", \"/\")" } } });
+    put("http_request_transform", &rule("rewrite", "starts_with(http.request.uri.path, \"/old/\")", rewrite));
+    assert_eq!((ask("/old/hello", &[]).status, ask("/old/hello", &[]).text().as_str()), (200, "Hello, world\n"));
+    assert_eq!(ask("/old/../%6Fld//hello", &["--path-as-is"]).status, 200, "rules see the normal form, and so does the service");
+
+    // The agent's ingress rules see the name that the rule gives.
+    node.route("inner.poterne.localhost", &nginx.url);
+    put("http_request_origin", &rule("route", "true", json!({ "host_header": "inner.poterne.localhost" })));
+    eventually("the agent knows the name", || ask("/host", &[]).status == 200);
+    let fields = json!({ "headers": { "X-Forwarded-Proto": { "operation": "set", "expression": "http.request.headers[\"x-kind\"][0]" } } });
+    put("http_request_late_transform", &rule("rewrite", "true", fields));
+    assert_eq!(ask("/host", &["-H", "X-Kind: gopher"]).text(), "inner.poterne.localhost|gopher|127.0.0.1");
+
+    let fields = json!({ "headers": {
+        "X-Status": { "operation": "set", "expression": "http.response.code" }, "Last-Modified": { "operation": "remove" } } });
+    put("http_response_headers_transform", &rule("rewrite", "http.request.uri.path eq \"/hello\"", fields));
+    let told = ask("/hello", &["--include"]).text();
+    assert!(told.contains("x-status: 200") && !told.to_lowercase().contains("last-modified"), "{told}");
+
+    let target = json!({ "from_value": { "status_code": 308, "preserve_query_string": true,
+        "target_url": { "expression": "concat(\"https://\", http.host, \"/hello\")" } } });
+    put("http_request_dynamic_redirect", &rule("redirect", "http.request.uri.path eq \"/moved\"", target));
+    let told = ask("/moved?a=1", &["--include"]);
+    assert_eq!(told.status, 308);
+    assert!(told.text().contains(&format!("location: https://{}/hello?a=1\r\n", node.hostname)), "{}", told.text());
+
+    put(
+        "http_request_firewall_custom",
+        &rule("block", "http.user_agent contains \"curl\" and ip.src in {127.0.0.0/8}", json!({})),
+    );
+    assert!(ask("/hello", &[]).is_error(403, 1020), "{:?}", ask("/hello", &[]));
+    assert_eq!(ask("/hello", &["-A", "friend"]).status, 200);
+    let bad =
+        api.ask("PUT", &phase("http_request_firewall_custom"), &rule("block", "http.user_agnt eq \"x\"", json!({}))).unwrap();
+    assert_eq!((bad.status, bad.codes()), (400, vec![20127]), "{}", bad.body);
+    assert!(ask("/hello", &[]).is_error(403, 1020), "what was in force stays");
+    put("http_request_firewall_custom", &json!({ "rules": [] }));
+    assert_eq!(ask("/hello", &[]).status, 200);
+}
+
+fn pages_come_compressed(kind: Kind) {
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(dir.path());
+    let node = Node::leading_to(&nginx.url);
+    let _agent = Agent::connect(&node, kind);
+    let long = "Ceux qui passent par la poterne ne passent pas par la porte.\n".repeat(20_000);
+    fs::write(dir.path().join("www/long"), &long).unwrap();
+    for version in ["--http1.1", "--http2"] {
+        let ask =
+            |path, options: &[&str]| Curl::https(&node, &node.hostname, path).with(&[version, "--include"]).with(options).run();
+        for coding in ["gzip", "br", "zstd"] {
+            let accepted = format!("Accept-Encoding: {coding}");
+            let packed = ask("/long", &["--header", &accepted]);
+            assert!(packed.exit == 0 && packed.body.len() < long.len() / 20, "{coding}: {}", packed.body.len());
+            // curl unpacks by the field, with libraries that are not ours.
+            let unpacked = ask("/long", &["--header", &accepted, "--compressed"]);
+            let (head, body) =
+                unpacked.text().split_once("\r\n\r\n").map(|(head, body)| (head.to_lowercase(), body.to_owned())).unwrap();
+            assert!(unpacked.exit == 0 && body == long, "{coding}: {}", unpacked.told);
+            for field in [format!("content-encoding: {coding}"), "vary: accept-encoding".into(), "etag: w/\"".into()] {
+                assert!(head.contains(&field), "{field} in {head}");
+            }
+        }
+        for (path, options) in [
+            ("/long", &["--header", "Accept-Encoding: identity"][..]),
+            ("/long", &["--head", "--compressed"]),
+            ("/long", &["--compressed", "--range", "0-99"]),
+            ("/hello", &["--compressed"]),
+        ] {
+            let plain = ask(path, options);
+            assert!(
+                plain.exit == 0 && !plain.text().to_lowercase().contains("content-encoding"),
+                "{path} {options:?}: {plain:?}"
+            );
+        }
+    }
+}
+
+fn a_zones_settings_are_obeyed(kind: Kind) {
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(dir.path());
+    let node = Node::leading_to(&nginx.url);
+    let _agent = Agent::connect(&node, kind);
+    let (api, zone) = (Api::of(&node), node.text("zone_id").to_owned());
+    let set = |id: &str, value: Value| api.done("PATCH", &format!("/zones/{zone}/settings/{id}"), &json!({ "value": value }));
+    let https = |path, options: &[&str]| Curl::https(&node, &node.hostname, path).with(options).run();
+
+    assert_eq!(https("/hello", &["--tls-max", "1.2"]).status, 200);
+    set("min_tls_version", json!("1.3"));
+    let refused = https("/hello", &["--tls-max", "1.2", "--verbose"]);
+    assert!(refused.exit == 35 && refused.told.contains("protocol version"), "{refused:?}");
+    assert_eq!(https("/hello", &[]).status, 200);
+    set("min_tls_version", json!("1.2"));
+    set("tls_1_3", json!("off"));
+    let refused = https("/hello", &["--tlsv1.3", "--verbose"]);
+    assert!(refused.exit == 35 && refused.told.contains("protocol version"), "{refused:?}");
+    let one = https("/hello", &["--verbose"]);
+    assert!(one.status == 200 && one.told.contains("TLSv1.2") && !one.told.contains("alt-svc"), "{one:?}");
+    set("tls_1_3", json!("on"));
+    assert!(https("/hello", &["--verbose"]).told.contains("accepted h2"));
+    set("http2", json!("off"));
+    assert!(https("/hello", &["--verbose"]).told.contains("accepted http/1.1"));
+
+    set("security_header", json!({ "strict_transport_security": { "enabled": true, "max_age": 600, "preload": true } }));
+    for (path, status) in [("/hello", 200), ("/absent", 404)] {
+        let told = https(path, &["--include"]);
+        assert!(told.status == status && told.text().contains("strict-transport-security: max-age=600; preload\r\n"), "{told:?}");
+    }
+    set("always_use_https", json!("on"));
+    let sent = Curl::http(&node, &node.hostname, "/hello?a=b").with(&["--include"]).run();
+    let there = format!("location: https://{}/hello?a=b\r\n", node.hostname);
+    assert!(sent.status == 301 && sent.text().contains(&there), "{sent:?}");
+    assert_eq!(Curl::http(&node, &node.hostname, "/cdn-cgi/trace").run().status, 200);
+
+    assert_eq!(https("/host", &[]).text(), format!("{}|https|127.0.0.1", node.hostname));
+    let managed = json!({ "managed_request_headers": [{ "id": "remove_visitor_ip_headers", "enabled": true }] });
+    api.done("PATCH", &format!("/zones/{zone}/managed_headers"), &managed);
+    assert_eq!(https("/host", &[]).text(), format!("{}|https|", node.hostname), "the very next request");
 }

@@ -1,14 +1,11 @@
 //! Straight to a server at an address of its own, at the ports that the world knows: an nginx, without an agent.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::SystemTime,
+use poterne_e2e::{
+    Api, Curl, Nginx, Node,
+    certificate::{self, Files},
+    eventually,
+    tree::OLD,
 };
-
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use poterne_e2e::{Api, Curl, Nginx, Node, eventually, tree::OLD};
-use poterne_keys::{CaSpec, LocalCa};
 use serde_json::json;
 
 alone!(a_record_leads_straight_to_its_origin, what_is_wrong_with_an_origin_is_told);
@@ -49,24 +46,9 @@ impl Site {
     }
 }
 
-/// A certificate that an authority of its own vouches for, which nobody else knows; certificate and key, as files.
-fn certificate(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
-    let ca = LocalCa::generate(&CaSpec { name: "nobody knows".to_owned(), permitted: Vec::new() }, SystemTime::now()).unwrap();
-    let leaf = ca.issue(&[name.to_owned()], SystemTime::now(), None).unwrap();
-    let pem = |label: &str, der: &[u8]| {
-        // OpenSSL reads no longer lines.
-        let lines: String = der.chunks(48).map(|bytes| STANDARD.encode(bytes) + "\n").collect();
-        format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
-    };
-    let (chain, key) = (dir.join("origin.pem"), dir.join("origin.key"));
-    fs::write(&chain, leaf.chain.iter().map(|der| pem("CERTIFICATE", der)).collect::<String>()).unwrap();
-    fs::write(&key, pem("PRIVATE KEY", leaf.key.secret_der())).unwrap();
-    (chain, key)
-}
-
 fn a_record_leads_straight_to_its_origin() {
     let dir = tempfile::tempdir().unwrap();
-    let (chain, key) = certificate(dir.path(), HOST);
+    let Files { chain, key, .. } = certificate::write(dir.path(), HOST);
     let _nginx = Nginx::straight(dir.path(), ORIGIN, &chain, &key);
     let site = Site::new();
     site.record("A", "www", ORIGIN);
@@ -116,7 +98,7 @@ fn a_record_leads_straight_to_its_origin() {
 
 fn what_is_wrong_with_an_origin_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let (chain, key) = certificate(dir.path(), HOST);
+    let Files { chain, key, .. } = certificate::write(dir.path(), HOST);
     let mut nginx = Nginx::straight(dir.path(), ORIGIN, &chain, &key);
     let site = Site::new();
     site.record("A", "www", ORIGIN);

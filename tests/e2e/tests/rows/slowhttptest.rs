@@ -34,7 +34,10 @@ fn slow_heads_bodies_and_readers_are_let_go_and_others_served() {
         .map(|((what, options), node)| {
             let mut command = Command::new("slowhttptest");
             // Some 200 connections of one source, for 90 s at most; whoever asks beside them waits 5 s at most.
-            command.args(*options).args(["-c", "200", "-r", "100", "-l", "90", "-p", "5", "-u"]).arg(format!("http://{}/", node.text("http")));
+            command
+                .args(*options)
+                .args(["-c", "200", "-r", "100", "-l", "90", "-p", "5", "-u"])
+                .arg(format!("http://{}/", node.text("http")));
             (what, Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null())))
         })
         .collect();

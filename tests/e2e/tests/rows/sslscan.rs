@@ -8,10 +8,8 @@ use poterne_e2e::Node;
 #[test]
 fn only_what_is_thought_safe_is_agreed_to() {
     let node = Node::demo();
-    let output = Command::new("sslscan")
-        .args(["--xml=-", &format!("--sni-name={}", node.hostname), node.text("https")])
-        .output()
-        .unwrap();
+    let output =
+        Command::new("sslscan").args(["--xml=-", &format!("--sni-name={}", node.hostname), node.text("https")]).output().unwrap();
     let report = String::from_utf8(output.stdout).unwrap();
     let lines = |element: &str| -> Vec<&str> {
         report.lines().map(str::trim).filter(|line| line.starts_with(&format!("<{element} "))).collect()
@@ -20,8 +18,10 @@ fn only_what_is_thought_safe_is_agreed_to() {
         let (_, rest) = line.split_once(&format!(" {attribute}=\"")).unwrap_or_else(|| panic!("no {attribute} in {line}"));
         rest.split('"').next().unwrap_or_default().to_owned()
     };
-    let versions: Vec<_> =
-        lines("protocol").into_iter().map(|line| (value(line, "type") + &value(line, "version"), value(line, "enabled"))).collect();
+    let versions: Vec<_> = lines("protocol")
+        .into_iter()
+        .map(|line| (value(line, "type") + &value(line, "version"), value(line, "enabled")))
+        .collect();
     let expected = [("ssl2", "0"), ("ssl3", "0"), ("tls1.0", "0"), ("tls1.1", "0"), ("tls1.2", "1"), ("tls1.3", "1")];
     assert_eq!(versions, expected.map(|(version, enabled)| (version.to_owned(), enabled.to_owned())), "{report}");
     let mut ciphers: Vec<_> = lines("cipher").into_iter().map(|line| value(line, "id")).collect();

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, marker::PhantomData};
 
 use poterne_model::{
-    AccessRuleId, AccountId, AclId, AuditId, CertificatePackId, ConnectionId, ConnectorId, ListId, ListItemId, ListOperationId,
-    MembershipId, NotificationPolicyId, PasskeyId, PeerId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TsigId,
-    TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
+    AccessRuleId, AccountId, AclId, AuditId, CertificateId, CertificatePackId, ConnectionId, ConnectorId, ListId, ListItemId,
+    ListOperationId, MembershipId, NotificationPolicyId, PasskeyId, PeerId, RecordId, RouteId, RuleId, RulesetId, SessionId,
+    TokenId, TsigId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
 };
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -84,6 +84,7 @@ shown![
     AccountId,
     AclId,
     AuditId,
+    CertificateId,
     CertificatePackId,
     ConnectionId,
     ConnectorId,

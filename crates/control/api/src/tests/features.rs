@@ -11,15 +11,30 @@ async fn what_is_only_stored_says_so() {
     let told = client.get(&format!("{zone}/poterne/features")).await;
     let of_zone = told.result().as_array().unwrap();
     assert!(of_zone.contains(&json!({ "id": "ssl", "type": "setting", "in_force": true })));
-    for (id, kind) in [("brotli", "setting"), ("http_ratelimit", "phase"), ("access_rules", "object")] {
+    for (id, kind) in [
+        ("polish", "setting"),
+        ("http_ratelimit", "phase"),
+        ("access_rules", "object"),
+        ("add_bot_protection_headers", "managed_header"),
+    ] {
         assert!(of_zone.contains(&json!({ "id": id, "type": kind, "in_force": false })), "{id}");
     }
-    assert!(of_zone.contains(&json!({ "id": "http3", "type": "setting", "in_force": true })));
+    for (id, kind) in [
+        ("http3", "setting"),
+        ("brotli", "setting"),
+        ("add_security_headers", "managed_header"),
+        ("http_request_firewall_custom", "phase"),
+        ("url_normalization", "object"),
+    ] {
+        assert!(of_zone.contains(&json!({ "id": id, "type": kind, "in_force": true })), "{id}");
+    }
     assert!(of_zone.iter().all(|feature| feature["id"] != "http_request_redirect"), "an account's phase");
     let told = client.get(&format!("/accounts/{}/poterne/features", client.account)).await;
     let of_account = told.result().as_array().unwrap();
     assert!(of_account.iter().any(|feature| feature["id"] == "http_request_redirect"));
     assert!(of_account.iter().any(|feature| feature["id"] == "lists"));
+    let firewall = json!({ "id": "http_request_firewall_custom", "type": "phase", "in_force": false });
+    assert!(of_account.contains(&firewall), "an account's own rules wait");
     // Every setting that is told back is among them.
     let settings = client.get(&format!("{zone}/settings")).await;
     let counted = of_zone.iter().filter(|feature| feature["type"] == "setting").count();

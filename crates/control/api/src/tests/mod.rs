@@ -17,6 +17,7 @@ mod logins;
 mod management;
 mod members;
 mod openapi;
+mod origin_tls;
 mod pages;
 mod passkeys;
 mod plans;
@@ -35,7 +36,11 @@ mod told;
 mod tunnels;
 mod zones;
 
-use std::{net::IpAddr, sync::Arc, time::UNIX_EPOCH};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use axum::{
     Router,
@@ -43,9 +48,9 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use http_body_util::BodyExt;
-use poterne_control_app::{App, Caller, Settings};
+use poterne_control_app::{App, Caller, OriginAuthorities, Settings};
 use poterne_control_store::Store;
-use poterne_keys::NodeKey;
+use poterne_keys::{CaSpec, LocalCa, NodeKey};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -85,9 +90,16 @@ async fn client() -> Client {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store.sqlite")).await.unwrap();
     let app = App::open(store, &NodeKey::generate(), Settings::default(), Arc::new(|| UNIX_EPOCH), None).await.unwrap();
+    let authority =
+        |name| Arc::new(LocalCa::generate_for(&spec(name), UNIX_EPOCH, Duration::from_secs(30 * 365 * 86_400)).unwrap());
+    app.certify_origins_by(OriginAuthorities { origins: authority("origins"), pulls: authority("pulls") });
     let (_, token) = app.api_token_of_operator(&Caller::Operator, "all", &["all".into()]).await.unwrap();
     let account = app.account().to_string();
     Client { router: router(app.clone(), 0), app, token, account, _dir: dir }
+}
+
+fn spec(name: &str) -> CaSpec {
+    CaSpec { name: name.to_owned(), permitted: Vec::new() }
 }
 
 impl Client {
@@ -128,6 +140,13 @@ impl Client {
     async fn reader(&self, group: &str) -> Self {
         let (_, token) = self.app.api_token_of_operator(&Caller::Operator, group, &[group.into()]).await.unwrap();
         self.with_token(&token)
+    }
+
+    /// A zone that serves, and the path to it.
+    async fn active_zone(&self, name: &str) -> String {
+        let path = self.zone(name).await;
+        self.app.zone_activate(&Caller::Operator, name).await.unwrap();
+        path
     }
 
     /// A zone, and the path to it.

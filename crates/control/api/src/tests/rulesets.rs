@@ -34,6 +34,39 @@ async fn an_entry_point_is_made_by_its_first_put_and_rules_keep_their_ids() {
 }
 
 #[tokio::test]
+async fn expressions_are_checked_when_they_are_saved() {
+    let client = client().await;
+    let zone = client.zone("example.com").await;
+    let path = |phase: &str| format!("{zone}/rulesets/phases/{phase}/entrypoint");
+    let firewall = path("http_request_firewall_custom");
+    let bad = client.ask("PUT", &firewall, json!({ "rules": [rule("a", "true"), rule("b", "http.hst eq \"a\"")] })).await;
+    assert_eq!((bad.status, bad.codes()), (400, vec![20127]));
+    let error = &bad.body["errors"][0];
+    assert_eq!(error["source"]["pointer"], "/rules/1/expression");
+    let told = error["message"].as_str().unwrap();
+    assert!(told.contains("did you mean http.host?") && told.contains("\nhttp.hst eq \"a\"\n^^^^^^^^"), "{told}");
+    assert_eq!(client.get(&firewall).await.status, 404, "nothing half-written");
+    // Whatever the phase, and wherever an expression stands.
+    let target = json!({ "from_value": { "target_url": { "expression": "concat(http.host" }, "status_code": 301 } });
+    let redirect = json!({ "rules": [{ "action": "redirect", "expression": "true", "action_parameters": target }] });
+    let bad = client.ask("PUT", &path("http_request_dynamic_redirect"), redirect).await;
+    assert_eq!((bad.status, bad.codes()), (400, vec![20127]));
+    let at = "/rules/0/action_parameters/from_value/target_url/expression";
+    assert_eq!(bad.body["errors"][0]["source"]["pointer"], at);
+    let cache = json!({ "rules": [{ "action": "set_cache_settings", "expression": "http.host eq 1", "action_parameters": { "cache": true } }] });
+    assert_eq!(client.ask("PUT", &path("http_request_cache_settings"), cache).await.codes(), [20127]);
+    // What this node cannot fill is kept.
+    let kept = json!({ "rules": [rule("a", "ip.src.country eq \"FR\" or cf.client.bot or ip.src in $office")] });
+    let kept = client.ask("PUT", &firewall, kept).await;
+    let base = format!("{zone}/rulesets/{}/rules", kept.result()["id"].as_str().unwrap());
+    let bad = client.ask("POST", &base, rule("b", "len(http.host)")).await;
+    assert_eq!((bad.codes(), &bad.body["errors"][0]["source"]["pointer"]), (vec![20127], &json!("/expression")));
+    let many: Vec<Value> = (0..65).map(|n| rule(&n.to_string(), "http.host matches \"a\"")).collect();
+    let bad = client.ask("PUT", &firewall, json!({ "rules": many })).await;
+    assert_eq!((bad.status, &bad.body["errors"][0]["source"]["pointer"]), (400, &json!("/rules")));
+}
+
+#[tokio::test]
 async fn rules_are_added_changed_moved_and_deleted_one_by_one_and_each_change_is_a_version() {
     let client = client().await;
     let zone = client.zone("example.com").await;

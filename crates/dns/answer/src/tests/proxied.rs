@@ -58,8 +58,11 @@ fn the_service_record_names_what_the_edge_speaks_unless_there_is_one() {
     for part in ["www.example.com 300 HTTPS 1 .", "alpn=h3,h2", "ipv4hint=203.0.113.10,203.0.113.11", "ipv6hint=2001:db8::10"] {
         assert!(told[0].contains(part), "{part} in {told:?}");
     }
-    let without = world().head(|head| head.http3 = false).snapshot();
+    let without = world().head(|head| head.edge.http3 = false).snapshot();
     assert!(answer(&without, "www.example.com", HTTPS)[0].contains("alpn=h2 "), "the zone does not want HTTP/3");
+    let without = world().head(|head| (head.edge.http2, head.edge.http3) = (false, false)).snapshot();
+    let told = answer(&without, "www.example.com", HTTPS);
+    assert!(told[0].contains("HTTPS 1 . ipv4hint=") && !told[0].contains("alpn"), "{told:?}");
     let own = answer(&snapshot, "own.example.com", HTTPS);
     assert!(own.len() == 1 && own[0].contains("svc.example.net"));
     let mut world = world();

@@ -7,7 +7,7 @@ use poterne_feed::Change;
 use poterne_model::{
     AccountId, ChallengeId, Name, Rdata, Rtype, TunnelId, ZoneId, ZoneStatus,
     rdata::Hosts,
-    setting::{DnsSettings, OriginSettings},
+    setting::{DnsSettings, EdgeSettings, OriginSettings},
 };
 use poterne_snapshot::{
     ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Shown, Shows, Snapshot, Target, ZoneDns, ZoneHead,
@@ -69,7 +69,8 @@ impl World {
             status: ZoneStatus::Active,
             dns: Some(dns),
             origin: OriginSettings::default(),
-            http3: true,
+            edge: EdgeSettings::default(),
+            client: None,
         };
         let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| Line::of(line, &head.apex)).collect();
         self.zones.push((head, lines));

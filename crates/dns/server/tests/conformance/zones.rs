@@ -6,7 +6,7 @@ use poterne_dns_wire::{Record, RecordSets};
 use poterne_model::{
     AccountId, Name, Rdata, Rtype, TunnelId, ZoneId, ZoneStatus,
     rdata::Hosts,
-    setting::{DnsSettings, OriginSettings},
+    setting::{DnsSettings, EdgeSettings, OriginSettings},
 };
 use poterne_snapshot::{Chunk, ChunkKey, NameChunk, NodeChunk, Shows, Target, ZoneDns, ZoneHead};
 
@@ -152,7 +152,8 @@ impl World {
                 status: ZoneStatus::Active,
                 dns: Some(dns),
                 origin: OriginSettings::default(),
-                http3: true,
+                edge: EdgeSettings::default(),
+                client: None,
             };
             if zone.is_signed {
                 keys.put(&mut head, now_secs);

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use poterne_origin::AnyCertificate;
@@ -18,11 +18,14 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::Certificate;
+use super::{Certificate, Identity};
 use crate::OriginError;
 
 /// Sessions of a zone's origins that are remembered, for each of the two ways of looking at certificates.
 const SESSIONS_MAX: usize = 256;
+
+/// Whether a certificate of this serial number is good no more.
+pub type Revoked = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 /// TLS could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +39,11 @@ pub enum SetupError {
 }
 
 /// What all zones have in common.
-#[derive(Debug)]
 pub(super) struct Clients {
     any: ClientConfig,
     /// None: nobody is known who could vouch for a certificate, and none is accepted.
     verified: Option<(ClientConfig, Arc<WebPkiServerVerifier>)>,
+    revoked: Option<Arc<Revoked>>,
 }
 
 impl Clients {
@@ -58,15 +61,54 @@ impl Clients {
             let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
             verified = Some((client(Arc::<WebPkiServerVerifier>::clone(&authorities))?, authorities));
         }
-        Ok(Self { any: client(Arc::new(AnyCertificate(Arc::clone(&provider))))?, verified })
+        Ok(Self { any: client(Arc::new(AnyCertificate(Arc::clone(&provider))))?, verified, revoked: None })
     }
 }
 
-/// A zone's clients: a session that one zone began is never taken up by another, nor one of unverified certificates by a verified one.
+impl Clients {
+    /// The same, asking this of each certificate that was verified.
+    pub(super) fn revoking(self, revoked: Arc<Revoked>) -> Self {
+        Self { revoked: Some(revoked), ..self }
+    }
+
+    fn is_revoked(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Some(revoked) = &self.revoked else { return false };
+        // It was read by a verifier before.
+        x509_parser::parse_x509_certificate(certificate).is_ok_and(|(_, parsed)| revoked(parsed.tbs_certificate.raw_serial()))
+    }
+}
+
+/// A zone's clients: a session that one zone began is never taken up by another, nor one of unverified certificates by a verified one, nor one
+/// that was begun as somebody else.
 #[derive(Debug, Default)]
-pub(super) struct ZoneTls {
-    any: OnceLock<Arc<ClientConfig>>,
-    verified: OnceLock<Arc<ClientConfig>>,
+pub(super) struct ZoneTls(Mutex<Vec<ZoneClient>>);
+
+/// As what it goes, and for whom.
+type ZoneClient = (Certificate, Option<Identity>, Arc<ClientConfig>);
+
+/// A zone's clients of now, and of before its certificate was renewed.
+const CLIENTS_MAX: usize = 4;
+
+impl ZoneTls {
+    fn client(&self, named: &Named, shared: &ClientConfig) -> Arc<ClientConfig> {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found =
+            clients.iter().find(|(certificate, identity, _)| *certificate == named.certificate && *identity == named.identity);
+        if let Some((.., client)) = found {
+            return Arc::clone(client);
+        }
+        let mut client = shared.clone();
+        client.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+        if let Some(identity) = &named.identity {
+            client.client_auth_cert_resolver = identity.resolver();
+        }
+        let client = Arc::new(client);
+        if clients.len() >= CLIENTS_MAX {
+            clients.remove(0);
+        }
+        clients.push((named.certificate, named.identity.clone(), Arc::clone(&client)));
+        client
+    }
 }
 
 /// Whom a certificate may be for.
@@ -80,6 +122,8 @@ pub(super) struct Named {
     pub(super) certificate: Certificate,
     /// Whether HTTP/2 is offered.
     pub(super) http2: bool,
+    /// Who the edge says it is, where the zone wants that.
+    pub(super) identity: Option<Identity>,
 }
 
 /// Makes a connection a TLS connection.
@@ -92,22 +136,17 @@ pub(super) async fn handshake(
     named: &Named,
     stream: TcpStream,
 ) -> Result<TlsStream<TcpStream>, Refused> {
-    let own = |config: &ClientConfig| {
-        let mut config = config.clone();
-        config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-        Arc::new(config)
-    };
     let mut config = match named.certificate {
-        Certificate::Any => Arc::clone(zone.any.get_or_init(|| own(&clients.any))),
+        Certificate::Any => zone.client(named, &clients.any),
         Certificate::Verified => {
             let none = || Refused::Certificate("this node knows no certificate authority; install ca-certificates".to_owned());
             let (config, authorities) = clients.verified.as_ref().ok_or_else(none)?;
-            let config = zone.verified.get_or_init(|| own(config));
+            let config = zone.client(named, config);
             match named.target.as_deref().and_then(|target| ServerName::try_from(target.to_owned()).ok()) {
-                None => Arc::clone(config),
+                None => config,
                 // Sessions are taken up with the same verifier alone: these never are.
                 Some(target) => {
-                    let mut config = ClientConfig::clone(config);
+                    let mut config = ClientConfig::clone(&config);
                     let either = EitherName { authorities: Arc::clone(authorities), target };
                     config.dangerous().set_certificate_verifier(Arc::new(either));
                     Arc::new(config)
@@ -121,7 +160,14 @@ pub(super) async fn handshake(
     }
     let name = ServerName::try_from(named.host.to_string())
         .map_err(|_| Refused::Handshake(format!("{:?} cannot be a TLS server name", named.host)))?;
-    TlsConnector::from(config).connect(name, stream).await.map_err(|error| Refused::of(&error, named.certificate))
+    let connected = TlsConnector::from(config).connect(name, stream).await;
+    let stream = connected.map_err(|error| Refused::of(&error, named.certificate))?;
+    // Asked here, and not where it is verified: a session that is taken up again is not verified anew.
+    let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    if named.certificate == Certificate::Verified && leaf.is_some_and(|leaf| clients.is_revoked(leaf)) {
+        return Err(Refused::Certificate("it was revoked".to_owned()));
+    }
+    Ok(stream)
 }
 
 /// Why there is no TLS.

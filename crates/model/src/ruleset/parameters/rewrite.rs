@@ -53,7 +53,8 @@ fn field(name: &str, at: &At<'_>, phase: Phase) -> Result<(), ShapeError> {
         return refuse("frames the message and cannot be changed");
     }
     let to_origin = phase == Phase::LateTransform;
-    if to_origin && (lower.starts_with("cf-") || lower.starts_with("x-cf-")) {
+    let is_the_edges = lower == "cdn-loop" || ["cf-", "x-cf-", "poterne-"].iter().any(|start| lower.starts_with(start));
+    if to_origin && is_the_edges {
         return refuse("is the edge's own word to origins and cannot be changed");
     }
     if to_origin && lower == "host" {

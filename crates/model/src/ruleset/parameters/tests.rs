@@ -84,6 +84,7 @@ fn what_is_out_of_shape_is_refused_with_its_place() {
         ),
         (Phase::LateTransform, headers("Host", set.clone()), "/action_parameters/headers/Host"),
         (Phase::LateTransform, headers("cf-ray", set.clone()), "/action_parameters/headers/cf-ray"),
+        (Phase::LateTransform, headers("CDN-Loop", set.clone()), "/action_parameters/headers/CDN-Loop"),
         (
             Phase::ResponseHeadersTransform,
             headers("Transfer-Encoding", set.clone()),

@@ -1,11 +1,14 @@
 //! curl in front, and behind the tunnel the demo's own sample site or a few bytes on a socket.
 
+mod access;
 mod demo;
 mod errors;
 mod life;
 mod names;
+mod reload;
 mod stock_tail;
 mod tail;
+mod upgrade;
 mod verbs;
 
 use std::fs;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    super::{Certificate, tls},
+    super::{Certificate, Identities, Identity, tls},
     *,
 };
 
@@ -161,9 +161,122 @@ async fn a_certificate_may_be_for_the_name_that_the_record_leads_to() {
             target: target.map(Into::into),
             certificate: Certificate::Verified,
             http2: false,
+            identity: None,
         };
         let stream = TcpStream::connect(at).await.unwrap();
         let verdict = tls::handshake(&clients, &tls::ZoneTls::default(), &named, stream).await;
         assert_eq!(verdict.is_ok(), accepted, "{target:?}");
     }
+}
+
+/// Shows one certificate for each zone, which is another from one moment to the next.
+struct Shown(std::sync::Mutex<std::collections::HashMap<ZoneId, Identity>>);
+
+impl Identities for Shown {
+    fn of(&self, zone: ZoneId) -> Result<Identity, String> {
+        self.0.lock().unwrap().get(&zone).cloned().ok_or_else(|| "it has none".to_owned())
+    }
+}
+
+/// A client's certificate of this common name.
+fn identity(name: &str, issuer: &CertifiedIssuer<'static, KeyPair>) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let leaf = params.signed_by(&key, issuer).unwrap();
+    Identity::new(vec![leaf.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap()).unwrap()
+}
+
+/// An origin that serves nobody whose certificate this authority did not issue, and answers with the certificate's digits.
+async fn asking(issuer: &CertifiedIssuer<'static, KeyPair>, clients: RootCertStore) -> SocketAddr {
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["www.site.test".to_owned()]).unwrap().signed_by(&key, issuer).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let asks =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(clients), Arc::clone(&provider)).build().unwrap();
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = Arc::new(builder.with_client_cert_verifier(asks).with_single_cert(vec![leaf.der().clone()], key).unwrap());
+    origin(move |number, stream| {
+        let acceptor = TlsAcceptor::from(Arc::clone(&config));
+        async move {
+            let mut stream = acceptor.accept(stream).await?;
+            let shown =
+                stream.get_ref().1.peer_certificates().map_or(0, |chain| chain[0].iter().map(|octet| usize::from(*octet)).sum());
+            loop {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await?);
+                }
+                let text = format!("{number} {shown}");
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+                stream.write_all(answer.as_bytes()).await?;
+                stream.flush().await?;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_origin_that_asks_is_shown_the_zones_certificate_and_no_other() {
+    let (issuer, roots) = authority("pulls");
+    let (stranger, _) = authority("a stranger's");
+    let at = asking(&issuer, roots).await;
+    let shown = Arc::new(Shown(std::sync::Mutex::default()));
+    let show = |zone, identity: &Identity| drop(shown.0.lock().unwrap().insert(zone, identity.clone()));
+    let loopback = Range { network: "127.0.0.0/8".parse().unwrap(), accounts: None };
+    let guard = Guard { allowed: vec![loopback], own: Vec::new() };
+    let origins = Origins::new(Settings::for_files(4096), RootCertStore::empty(), guard, None, &Metrics::new()).unwrap();
+    let origins = origins.identified_by(Arc::<Shown>::clone(&shown));
+    let of = |zone, identifies| OriginRoute { zone, identifies, ..to(at, Certificate::Any) };
+    let number = async |zone| {
+        let answered = text(origins.send(of(zone, true), get()).await).await;
+        let (number, shown) = answered.split_once(' ').unwrap();
+        (number.parse::<usize>().unwrap(), shown.to_owned())
+    };
+    let told = fault(origins.send(of(ZONE, true), get()).await);
+    assert!(matches!(&told, OriginError::Handshake(_, why) if why.contains("it has none")), "{told:?}");
+    let (one, other) = (identity("one", &issuer), identity("other", &issuer));
+    show(ZONE, &one);
+    show(OTHER_ZONE, &other);
+    let first = number(ZONE).await;
+    assert_eq!(number(ZONE).await, first, "one connection carries both");
+    assert_ne!(number(OTHER_ZONE).await.1, first.1);
+    assert!(origins.send(of(ZONE, false), get()).await.is_err(), "a connection of before is not used by who shows nothing");
+    // Renewed: what was opened with the last one is not used again.
+    show(ZONE, &identity("one", &issuer));
+    let renewed = number(ZONE).await;
+    assert!(renewed.0 > first.0 && renewed.1 != first.1, "{renewed:?} {first:?}");
+    show(ZONE, &identity("one", &stranger));
+    assert!(origins.send(of(ZONE, true), get()).await.is_err());
+    assert!(Identity::new(Vec::new(), PrivateKeyDer::try_from(KeyPair::generate().unwrap().serialize_der()).unwrap()).is_err());
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_not_believed_nor_a_session_that_it_began() {
+    let (issuer, roots) = authority("ours");
+    let serial = [0x41; 16];
+    let numbered = |params: &mut CertificateParams| params.serial_number = Some(rcgen::SerialNumber::from_slice(&serial));
+    let (at, mut seen) = secure(server(&["www.site.test"], &issuer, numbered)).await;
+    let is_revoked = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let loopback = Range { network: "127.0.0.0/8".parse().unwrap(), accounts: None };
+    let guard = Guard { allowed: vec![loopback], own: Vec::new() };
+    let origins = Origins::new(Settings::for_files(4096), roots, guard, None, &Metrics::new()).unwrap();
+    let asked = Arc::clone(&is_revoked);
+    let origins = origins.revoking(Arc::new(move |number| asked.load(std::sync::atomic::Ordering::SeqCst) && number == serial));
+    assert_eq!(text(origins.send(to(at, Certificate::Verified), get()).await).await, "www.site.test");
+    assert_eq!(seen.recv().await, Some(HandshakeKind::Full));
+    let close = || while origins.zone(ZONE).pool.close_one() {};
+    close();
+    assert_eq!(text(origins.send(to(at, Certificate::Verified), get()).await).await, "www.site.test");
+    assert_eq!(seen.recv().await, Some(HandshakeKind::Resumed));
+    close();
+    is_revoked.store(true, std::sync::atomic::Ordering::SeqCst);
+    for zone in [ZONE, OTHER_ZONE] {
+        let error = fault(origins.send(OriginRoute { zone, ..to(at, Certificate::Verified) }, get()).await);
+        assert!(matches!(&error, OriginError::Certificate(_, why) if why.contains("revoked")), "{error:?}");
+    }
+    assert_eq!(text(origins.send(to(at, Certificate::Any), get()).await).await, "www.site.test", "where none is looked at");
 }

@@ -1,0 +1,121 @@
+//! What a zone's owner sets of its edge, and of the way to its origins, from the verb to the nodes.
+
+use poterne_control_app::{ClientCertificateDraft, OriginAuthorities, OriginCertificateDraft};
+use poterne_keys::{CaSpec, CertificateKey, LocalCa, Purpose};
+use poterne_model::{
+    At, ZoneId,
+    setting::{EdgeSettings, Hsts, TlsVersions},
+};
+use poterne_snapshot::ZoneHead;
+use serde_json::{Value, json};
+
+use super::*;
+
+impl Node {
+    fn head(&self, zone: ZoneId) -> ZoneHead {
+        self.handle.load().zone(zone).unwrap().head().clone()
+    }
+
+    async fn set(&self, zone: ZoneId, id: &str, value: Value) {
+        self.app.zone_settings_set(&OPERATOR, zone, vec![(id, At::new(&value, "/value"))]).await.unwrap();
+    }
+
+    fn serial(&self, zone: ZoneId) -> u32 {
+        self.head(zone).dns.unwrap().serial
+    }
+}
+
+fn pem(tag: &str, der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::prelude::BASE64_STANDARD.encode(der);
+    format!("-----BEGIN {tag}-----\n{text}\n-----END {tag}-----\n")
+}
+
+#[tokio::test]
+async fn what_a_zone_sets_is_in_force_when_the_call_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let zone = node.app.zone_add(&OPERATOR, "home.test").await.unwrap().id;
+    assert_eq!(node.head(zone).edge, EdgeSettings::default());
+    let serial = node.serial(zone);
+    node.set(zone, "always_use_https", json!("on")).await;
+    assert!(node.head(zone).edge.always_use_https);
+    node.set(zone, "min_tls_version", json!("1.3")).await;
+    assert_eq!(node.head(zone).edge.tls, TlsVersions::Only13);
+    let header = json!({ "strict_transport_security": { "enabled": true, "max_age": 600 } });
+    node.set(zone, "security_header", header).await;
+    let hsts = Hsts { max_age_secs: 600, include_subdomains: false, preload: false, nosniff: false };
+    assert_eq!(node.head(zone).edge.hsts, Some(hsts));
+    let managed = json!({ "managed_response_headers": [{ "id": "add_security_headers", "enabled": true }] });
+    node.app.managed_headers_patch(&OPERATOR, zone, &At::body(&managed)).await.unwrap();
+    assert!(node.head(zone).edge.adds_security);
+    assert_eq!(node.serial(zone), serial, "the name server says what it said before");
+    node.set(zone, "http2", json!("off")).await;
+    assert!(!node.head(zone).edge.http2 && node.serial(zone) > serial, "which is told by HTTPS records");
+    assert!(!node.head(zone).origin.identifies);
+    node.app.origin_pulls_set(&OPERATOR, zone, true).await.unwrap();
+    assert!(node.head(zone).origin.identifies);
+    // All of it is read again at the next start, into the same.
+    let before = node.head(zone);
+    node.stop.cancel();
+    drop(node);
+    std::fs::remove_dir_all(dir.path().join("snapshot")).unwrap();
+    let node = Node::start(dir.path()).await;
+    let mut applied = node.handle.subscribe();
+    let there = applied.wait_for(|_| node.handle.load().zone(zone).is_some_and(|zone| zone.head().edge == before.edge));
+    tokio::time::timeout(Duration::from_secs(10), there).await.expect("it is published").unwrap();
+    assert_eq!(node.head(zone).origin, before.origin);
+    node.stop.cancel();
+}
+
+#[tokio::test]
+async fn nodes_show_what_was_brought_last_and_know_what_was_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let authority = |name: &str| Arc::new(LocalCa::generate(&CaSpec { name: name.into(), permitted: Vec::new() }, now).unwrap());
+    let pulls = authority("pulls");
+    node.app.certify_origins_by(OriginAuthorities { origins: authority("origins"), pulls: Arc::clone(&pulls) });
+    let zone = node.app.zone_add(&OPERATOR, "home.test").await.unwrap().id;
+    node.app.zone_activate(&OPERATOR, "home.test").await.unwrap();
+    let bring = async || {
+        let leaf = pulls.issue_client("home.test", now, None).unwrap();
+        let body = json!({ "certificate": pem("CERTIFICATE", &leaf.chain[0]), "private_key": pem("PRIVATE KEY", leaf.key.secret_der()) });
+        let draft = ClientCertificateDraft::read(&At::body(&body)).unwrap();
+        (node.app.client_certificate_add(&OPERATOR, zone, draft).await.unwrap().id, leaf)
+    };
+    let (first, _) = bring().await;
+    assert_eq!(node.head(zone).client.unwrap().id, first);
+    node.now.fetch_add(1, Ordering::SeqCst);
+    let (second, leaf) = bring().await;
+    let client = node.head(zone).client.unwrap();
+    assert_eq!((client.id, client.chain[0].as_ref()), (second, leaf.chain[0].as_ref()));
+    let node_key = NodeKey::load_or_create(&dir.path().join("node.key")).unwrap();
+    let opened = node_key.open(Purpose::CertificateKey, second.as_bytes(), &client.key).unwrap();
+    assert_eq!(opened.expose(), leaf.key.secret_der());
+    node.app.client_certificate_delete(&OPERATOR, zone, second).await.unwrap();
+    assert_eq!(node.head(zone).client.unwrap().id, first);
+
+    let request = CertificateKey::generate().unwrap().request(&["x.test".into()]).unwrap();
+    let issue = async || {
+        let body = json!({ "csr": pem("CERTIFICATE REQUEST", &request), "hostnames": ["*.home.test"], "request_type": "origin-ecc",
+            "requested_validity": 7 });
+        let draft = OriginCertificateDraft::read(&At::body(&body)).unwrap();
+        node.app.origin_certificate_issue(&OPERATOR, draft).await.unwrap().serial
+    };
+    let (one, other) = (issue().await, issue().await);
+    let revoked = || node.handle.load().node().revoked_origin_certificates.clone();
+    assert!(revoked().is_empty());
+    node.app.origin_certificate_revoke(&OPERATOR, one).await.unwrap();
+    assert_eq!(revoked(), [one]);
+    node.app.zone_delete(&OPERATOR, zone).await.unwrap();
+    let mut both = [one, other];
+    both.sort_unstable();
+    assert_eq!(revoked(), both, "rising, and its zone's are gone with it");
+    node.now.fetch_add(8 * 86_400, Ordering::SeqCst);
+    node.app.tend_origin_certificates().await.unwrap();
+    let mut applied = node.handle.subscribe();
+    let forgotten = applied.wait_for(|_| revoked().is_empty());
+    tokio::time::timeout(Duration::from_secs(10), forgotten).await.expect("what is over is nobody's").unwrap();
+    node.stop.cancel();
+}

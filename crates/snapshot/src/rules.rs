@@ -1,0 +1,123 @@
+//! A zone's rules in force: what came, and what was compiled of it, once.
+
+use std::sync::Arc;
+
+use poterne_model::Name;
+use poterne_rules::{Program, ZoneRules};
+
+use crate::ZoneHead;
+
+/// A zone's rules.
+pub struct RulesInForce {
+    apex: Name,
+    rules: ZoneRules,
+    program: Arc<Program>,
+}
+
+impl RulesInForce {
+    /// Where a rule does not compile, the program in force before goes on; where there is none, the other rules are in force. Control
+    /// refuses such rules when they are saved: one comes of another version of it.
+    pub(crate) fn new(head: &ZoneHead, rules: ZoneRules, before: Option<&Self>) -> Self {
+        let (program, refused) = Program::compile(&rules);
+        for (rule, error) in &refused {
+            let zone = &head.apex;
+            tracing::error!(%zone, %rule, %error, "a rule does not compile: what was in force before goes on, as far as there was anything");
+        }
+        let program = match before {
+            Some(before) if !refused.is_empty() => Arc::clone(&before.program),
+            _ => Arc::new(program),
+        };
+        Self { apex: head.apex.clone(), rules, program }
+    }
+
+    /// Whose they are.
+    pub fn apex(&self) -> &Name {
+        &self.apex
+    }
+
+    /// What came.
+    pub fn rules(&self) -> &ZoneRules {
+        &self.rules
+    }
+
+    /// What is asked.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+}
+
+impl PartialEq for RulesInForce {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules
+    }
+}
+
+impl Eq for RulesInForce {}
+
+impl std::fmt::Debug for RulesInForce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.rules.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poterne_feed::Change;
+    use poterne_model::{
+        AccountId, Name, RuleId, ZoneId, ZoneStatus,
+        ruleset::Phase,
+        setting::{EdgeSettings, OriginSettings},
+    };
+    use poterne_rules::{Act, Definition};
+
+    use super::*;
+    use crate::{Chunk, ChunkKey, Snapshot};
+
+    fn rules(expression: &str) -> ZoneRules {
+        let rule = Definition {
+            id: RuleId::from_bytes([1; 16]),
+            phase: Phase::FirewallCustom,
+            expression: expression.into(),
+            act: Act::Block(None),
+        };
+        ZoneRules { rules: vec![rule], ..ZoneRules::default() }
+    }
+
+    #[test]
+    fn rules_are_compiled_when_they_come_and_what_does_not_compile_changes_nothing() {
+        let id = ZoneId::from_bytes([1; 16]);
+        let head = ZoneHead {
+            id,
+            account: AccountId::from_bytes([2; 16]),
+            apex: Name::parse("example.com").unwrap(),
+            status: ZoneStatus::Active,
+            dns: None,
+            origin: OriginSettings::default(),
+            edge: EdgeSettings::default(),
+            client: None,
+        };
+        let key = ChunkKey::Rules(id);
+        let put = |snapshot: &Snapshot, rules: Option<ZoneRules>, head: Option<&ZoneHead>| {
+            let mut chunks = vec![(key.encode(), rules.map(|rules| Chunk::Rules(rules).encode()))];
+            chunks.extend(head.map(|head| (ChunkKey::Zone(id).encode(), Some(Chunk::Zone(head.clone()).encode()))));
+            snapshot.apply(&Change { generation: snapshot.generation() + 1, chunks }).unwrap().1
+        };
+        let program = |snapshot: &Snapshot| Arc::clone(&snapshot.zone(id).unwrap().rules().unwrap().program);
+        let none = put(&Snapshot::default(), Some(rules("true")), None);
+        assert!(!none.contains(&key), "of no zone there is nothing to keep");
+        let first = put(&none, Some(rules("http.host eq \"a\"")), Some(&head));
+        assert!(first.holds(&key, &Chunk::Rules(rules("http.host eq \"a\""))) && first.head_keys().any(|other| other == key));
+        let broken = put(&first, Some(rules("http.hst eq \"a\"")), None);
+        assert!(broken.holds(&key, &Chunk::Rules(rules("http.hst eq \"a\""))), "it is not sent again and again");
+        assert!(Arc::ptr_eq(&program(&broken), &program(&first)));
+        let again = Snapshot::default()
+            .apply(&Change { generation: 1, chunks: broken.chunks().map(|(key, body)| (key, Some(body))).collect() });
+        let again = again.unwrap().1;
+        assert_eq!(again.zone(id).unwrap().rules(), broken.zone(id).unwrap().rules());
+        assert!(!Arc::ptr_eq(&program(&put(&again, Some(rules("true")), None)), &program(&again)));
+        let without = put(&again, None, None);
+        assert!(!without.contains(&key) && without.zone(id).unwrap().rules().is_none());
+        let gone = first.apply(&Change { generation: first.generation() + 1, chunks: vec![(ChunkKey::Zone(id).encode(), None)] });
+        assert_eq!(gone.unwrap().1.head_keys().count(), 0);
+    }
+}

@@ -1,0 +1,26 @@
+//! Checks of `poterne-edge-tls`.
+
+use poterne_edge_tls::ja4::{HELLO_BYTES_MAX, of_records};
+
+/// The first bytes of a connection: what has a fingerprint has one of the known shape, whatever follows and however it was cut into records.
+pub fn client_hello(data: &[u8]) {
+    let Some(fingerprint) = of_records(data) else { return };
+    let parts: Vec<&str> = fingerprint.split('_').collect();
+    assert!(parts.len() == 3 && parts[0].len() == 10 && parts[0].starts_with('t'), "{fingerprint}");
+    assert!(parts[1..].iter().all(|hash| hash.len() == 12 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())), "{fingerprint}");
+    let with_more = [data, b"more"].concat();
+    assert_eq!(of_records(&with_more).as_ref(), Some(&fingerprint));
+    // The same message, a record for each few bytes.
+    let (mut message, mut rest) = (Vec::new(), data);
+    while let Some((head, after)) = rest.split_first_chunk::<5>() {
+        let length = usize::from(u16::from_be_bytes([head[3], head[4]]));
+        let Some((fragment, after)) = after.split_at_checked(length).filter(|_| head[0] == 22 && length > 0) else { break };
+        message.extend_from_slice(fragment);
+        rest = after;
+    }
+    if message.len() <= HELLO_BYTES_MAX {
+        let length = |part: &[u8]| u8::try_from(part.len()).expect("seven at most");
+        let cut = message.chunks(7).flat_map(|part| [&[22, 3, 3, 0, length(part)][..], part].concat());
+        assert_eq!(of_records(&cut.collect::<Vec<u8>>()), Some(fingerprint));
+    }
+}
