@@ -10,7 +10,14 @@ use poterne_edge_http::{Body, Request, Response};
 use poterne_snapshot::Snapshot;
 
 /// Where authorities look.
-pub(crate) const PATH: &str = "/.well-known/acme-challenge/";
+const PATH: &str = "/.well-known/acme-challenge/";
+
+/// Whether an authority may look there: a token is one segment of base64url (RFC 8555 §8.3), so that no path which becomes another one in
+/// its normal form, or to its origin, passes for it.
+pub(crate) fn is_place(path: &str) -> bool {
+    let token = path.strip_prefix(PATH).unwrap_or_default();
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
 
 /// The answer, where a challenge is shown there.
 pub(crate) fn answer(snapshot: &Snapshot, host: &str, request: &Request) -> Option<Response> {

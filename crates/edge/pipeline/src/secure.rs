@@ -25,7 +25,7 @@ pub(crate) fn elsewhere(zone: &ZoneHead, scheme: Scheme, path: &str) -> Option<E
         Scheme::Http => {
             let wants_tls = zone.edge.always_use_https && zone.origin.ssl != SslMode::Off;
             // An origin may prove its own name there, and authorities come in clear (RFC 8555 §8.3).
-            (wants_tls && !path.starts_with(challenge::PATH)).then_some(Elsewhere::OverTls)
+            (wants_tls && !challenge::is_place(path)).then_some(Elsewhere::OverTls)
         }
     }
 }
@@ -106,7 +106,12 @@ mod tests {
         }
         assert_eq!(ask(true, SslMode::Flexible, Scheme::Http, "/a"), Some(Elsewhere::OverTls));
         assert_eq!(ask(true, SslMode::Full, Scheme::Http, "/.well-known/acme-challenge/token"), None);
-        assert_eq!(ask(true, SslMode::Full, Scheme::Http, "/.well-known/acme-challenges"), Some(Elsewhere::OverTls));
+        for other in
+            ["s", "/", "/../../secret", "/%2e%2e/%2e%2e/secret", "/..\\..\\secret", "/token/", "/token/secret", "/..;/secret"]
+        {
+            let path = format!("/.well-known/acme-challenge{other}");
+            assert_eq!(ask(true, SslMode::Full, Scheme::Http, &path), Some(Elsewhere::OverTls), "{path}");
+        }
     }
 
     #[test]
