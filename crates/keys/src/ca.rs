@@ -170,48 +170,13 @@ impl LocalCa {
             let permitted = self.permitted.join(", ");
             return Err(CaError::NotPermitted { ca: self.name.clone(), permitted, name: name.clone() });
         }
-        let life = life.unwrap_or(LEAF_LIFE);
-        let not_after = whole_seconds((now + life).min(self.not_after));
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(wrong)?;
-        let mut params = CertificateParams::new(names).map_err(wrong)?;
-        // The common name is bounded at 64 characters (RFC 5280 appendix A.1), and nothing reads it where names are given.
-        params.distinguished_name = distinguished_name(&subject.chars().take(64).collect::<String>());
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.serial_number = Some(serial());
-        params.use_authority_key_identifier_extension = true;
-        params.not_before = whole_seconds(now - SKEW).into();
-        params.not_after = not_after.into();
-        let certificate = params.signed_by(&key, &self.issuer).map_err(wrong)?;
-        Ok(Leaf {
-            chain: vec![certificate.der().clone(), self.certificate.clone()],
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-            not_after,
-            renew_at: now + life * 2 / 3,
-        })
+        let params = CertificateParams::new(names).map_err(wrong)?;
+        self.leaf(params, &subject, ExtendedKeyUsagePurpose::ServerAuth, now, life)
     }
 
     /// A certificate by which somebody shows who it is (`clientAuth`), under this common name; as [`Self::issue`].
     pub fn issue_client(&self, name: &str, now: SystemTime, life: Option<Duration>) -> Result<Leaf, CaError> {
-        let wrong = |error| CaError::Certificate { subject: name.to_owned(), error };
-        let life = life.unwrap_or(LEAF_LIFE);
-        let not_after = whole_seconds((now + life).min(self.not_after));
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(wrong)?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = distinguished_name(&name.chars().take(64).collect::<String>());
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.serial_number = Some(serial());
-        params.use_authority_key_identifier_extension = true;
-        params.not_before = whole_seconds(now - SKEW).into();
-        params.not_after = not_after.into();
-        let certificate = params.signed_by(&key, &self.issuer).map_err(wrong)?;
-        Ok(Leaf {
-            chain: vec![certificate.der().clone(), self.certificate.clone()],
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-            not_after,
-            renew_at: now + life * 2 / 3,
-        })
+        self.leaf(CertificateParams::default(), name, ExtendedKeyUsagePurpose::ClientAuth, now, life)
     }
 
     /// A certificate for somebody else's key (its SubjectPublicKeyInfo is in the request), for these names, until `life` after `now` and never
@@ -219,18 +184,56 @@ impl LocalCa {
     pub fn sign(&self, request: &Request, names: &[String], now: SystemTime, life: Duration) -> Result<Signed, CaError> {
         let subject = names.first().cloned().unwrap_or_default();
         let wrong = |error| CaError::Certificate { subject: subject.clone(), error };
-        let not_after = whole_seconds((now + life).min(self.not_after));
         let serial = random_serial();
-        let mut params = CertificateParams::new(names).map_err(wrong)?;
-        params.distinguished_name = distinguished_name(&subject.chars().take(64).collect::<String>());
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let params = CertificateParams::new(names).map_err(wrong)?;
+        let (mut params, not_after) = self.dated(params, &subject, ExtendedKeyUsagePurpose::ServerAuth, now, life);
+        params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
         params.serial_number = Some(SerialNumber::from_slice(&serial));
+        let certificate = params.signed_by(request.public_key(), &self.issuer).map_err(wrong)?;
+        Ok(Signed { pem: certificate.pem(), serial, not_after })
+    }
+
+    /// A certificate for a key made for it.
+    fn leaf(
+        &self,
+        params: CertificateParams,
+        subject: &str,
+        purpose: ExtendedKeyUsagePurpose,
+        now: SystemTime,
+        life: Option<Duration>,
+    ) -> Result<Leaf, CaError> {
+        let wrong = |error| CaError::Certificate { subject: subject.to_owned(), error };
+        let life = life.unwrap_or(LEAF_LIFE);
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(wrong)?;
+        let (params, not_after) = self.dated(params, subject, purpose, now, life);
+        let certificate = params.signed_by(&key, &self.issuer).map_err(wrong)?;
+        Ok(Leaf {
+            chain: vec![certificate.der().clone(), self.certificate.clone()],
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            not_after,
+            renew_at: now + life * 2 / 3,
+        })
+    }
+
+    /// What is said of every leaf, beside whom it names; and when it ends.
+    fn dated(
+        &self,
+        mut params: CertificateParams,
+        subject: &str,
+        purpose: ExtendedKeyUsagePurpose,
+        now: SystemTime,
+        life: Duration,
+    ) -> (CertificateParams, SystemTime) {
+        let not_after = whole_seconds((now + life).min(self.not_after));
+        // The common name is bounded at 64 characters (RFC 5280 appendix A.1), and nothing reads it where names are given.
+        params.distinguished_name = distinguished_name(&subject.chars().take(64).collect::<String>());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![purpose];
+        params.serial_number = Some(serial());
         params.use_authority_key_identifier_extension = true;
         params.not_before = whole_seconds(now - SKEW).into();
         params.not_after = not_after.into();
-        let certificate = params.signed_by(request.public_key(), &self.issuer).map_err(wrong)?;
-        Ok(Signed { pem: certificate.pem(), serial, not_after })
+        (params, not_after)
     }
 
     /// The CA's certificate as PEM, for `ca.pem`.
