@@ -2,9 +2,12 @@
 
 poterne      our agent over QUIC         poterne-h2     our agent over HTTP/2
 poterne-stock, poterne-stock-h2          the stock agent that CLOUDFLARED_BIN names
+poterne-proxy                            no tunnel: an address record that leads straight to the origin
 """
+import json
 import os
 import time
+import urllib.request
 
 from core import HOST, Running
 
@@ -14,7 +17,7 @@ AGENT = os.path.realpath(os.path.join(TARGET, "poterne-agent"))
 
 
 def node(c):
-    """A node whose one hostname leads to the origin through a tunnel; gives its addresses and the tunnel's token."""
+    """A node that serves the bench's zone, without a record yet."""
     tunnel, http, https, api, metrics = (c.port() for _ in range(5))
     state = os.path.join(c.dir, "state")
     config = c.file("poterne.toml", f"""version = 1
@@ -25,6 +28,7 @@ http = ["127.0.0.1:{http}"]
 https = ["127.0.0.1:{https}"]
 certificates = [{{ cert = "{c.cert}", key = "{c.key}" }}]
 connections_per_address_max = 20000
+origins_allowed = [{{ cidr = "127.0.0.0/8" }}]
 [tunnel]
 listen = ["{c.server_ip}:{tunnel}"]
 edges = ["{c.server_ip}:{tunnel}"]
@@ -48,13 +52,40 @@ activate = ["{HOST}"]
 
     verb("zone", "add", HOST)
     verb("zone", "activate", HOST)
+    return http, https, tunnel, api, state, verb, server
+
+
+def tunnelled(c):
+    """A node whose one hostname leads to the origin through a tunnel; gives its addresses and the tunnel's token."""
+    http, https, tunnel, _, state, verb, server = node(c)
     verb("tunnel", "create", "bench")
     verb("tunnel", "route", HOST, "bench", f"http://127.0.0.1:{c.origin_port}")
     return http, https, tunnel, state, verb("tunnel", "token", "bench"), server
 
 
+def proxy(c):
+    """Plain HTTP to the origin whatever the visitor speaks, as the peers do. The origin's port is not one that a visitor's leads to, so
+    that one origin rule names it; the peers have none."""
+    http, https, _, api, _, verb, server = node(c)
+    token = json.loads(verb("token", "create", "--name", "bench", "--permissions", "all", "--json"))["secret"]
+
+    def call(method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        fields = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        asked = urllib.request.Request(f"http://127.0.0.1:{api}/client/v4{path}", data, fields, method=method)
+        with urllib.request.urlopen(asked) as answer:
+            return json.load(answer)["result"]
+
+    zone = call("GET", f"/zones?name={HOST}")[0]["id"]
+    call("PATCH", f"/zones/{zone}/settings/ssl", {"value": "flexible"})
+    rule = {"expression": "true", "action": "route", "action_parameters": {"origin": {"port": c.origin_port}}}
+    call("PUT", f"/zones/{zone}/rulesets/phases/http_request_origin/entrypoint", {"rules": [rule]})
+    call("POST", f"/zones/{zone}/dns_records", {"type": "A", "name": HOST, "content": "127.0.0.1", "proxied": True})
+    return Running(("127.0.0.1", http), ("127.0.0.1", https), {"server": [server]})
+
+
 def poterne(c, protocol="quic"):
-    http, https, _, _, token, server = node(c)
+    http, https, _, _, token, server = tunnelled(c)
     agent = c.spawn([AGENT, "tunnel", "run", "--protocol", protocol, "--state-dir", os.path.join(c.dir, "agent"), "--token", token], "client")
     return Running(("127.0.0.1", http), ("127.0.0.1", https), {"server": [server], "client": [agent]})
 
@@ -63,7 +94,7 @@ def stock(c, protocol="quic"):
     program = os.environ.get("CLOUDFLARED_BIN")
     if not program:
         raise RuntimeError("CLOUDFLARED_BIN names no stock agent")
-    http, https, tunnel, state, token, server = node(c)
+    http, https, tunnel, state, token, server = tunnelled(c)
     edges = ["--edge", f"{c.server_ip}:{tunnel}"] * 4
     agent = c.spawn([program, "tunnel", "--no-autoupdate", "--no-prechecks", *edges, "--cacert", os.path.join(state, "ca.pem"), "--protocol", protocol, "--metrics", "127.0.0.1:0", "run", "--token", token], "client")
     return Running(("127.0.0.1", http), ("127.0.0.1", https), {"server": [server], "client": [agent]})
@@ -74,4 +105,5 @@ PEERS = {
     "poterne-h2": ("tunnel", lambda c: poterne(c, "http2")),
     "poterne-stock": ("tunnel", stock),
     "poterne-stock-h2": ("tunnel", lambda c: stock(c, "http2")),
+    "poterne-proxy": ("proxy", proxy),
 }

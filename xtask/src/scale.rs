@@ -44,8 +44,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.api {
         return api::run(dir, url.as_deref(), options.secs);
     }
-    run::must(run::cargo().args(["build", "--release", "--package", "poterne-control-publish", "--example", "scale"]))?;
-    let program = run::target().join("release/examples/scale");
+    run::must(run::cargo().args(["build", "--profile", "dist", "--package", "poterne-control-publish", "--example", "scale"]))?;
+    let program = run::target().join("dist/examples/scale");
     let scale = |words: &[&str]| {
         let mut command = Command::new(&program);
         command.arg("--dir").arg(dir);

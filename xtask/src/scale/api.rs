@@ -24,7 +24,7 @@ pub(super) fn run(dir: &Path, store: Option<&str>, secs: u32) -> anyhow::Result<
     if !run::on_path("wrk") {
         bail!("wrk is not installed: it is Debian's package of that name");
     }
-    run::must(run::cargo().args(["build", "--release", "--package", "poterne"]))?;
+    run::must(run::cargo().args(["build", "--profile", "dist", "--package", "poterne"]))?;
     fs::write(dir.join("poterne.toml"), "version = 1\n")?;
     fs::write(dir.join("write.lua"), include_str!("write.lua"))?;
     fs::write(dir.join("read.lua"), include_str!("read.lua"))?;
@@ -68,7 +68,7 @@ struct Node {
 
 impl Node {
     fn start(dir: &Path, store: Option<&str>) -> anyhow::Result<Self> {
-        let program = run::target().join("release/poterne");
+        let program = run::target().join("dist/poterne");
         let mut command = Command::new(&program);
         command.args(["serve", "--ready-fd", "1"]);
         sources(&mut command, dir, store);
