@@ -229,10 +229,7 @@ impl<T: Tunnels> Pipeline<T> {
         let restored = visitor::restored(request.headers(), connection.peer.ip(), &self.trusted_proxies.load());
         let visitor = Visitor { connection: &connection, restored };
 
-        let (parts, body) = request.into_parts();
-        let host = name::host(&parts, connection.scheme);
-        request = Request::from_parts(parts, body);
-        let host = match host {
+        let host = match name::host(request.uri(), request.headers(), connection.scheme) {
             Ok(host) => host,
             Err(failure) => return self.fail(&failure, &ray, "", &visitor.text(), None, &asked.fields()),
         };

@@ -227,6 +227,8 @@ impl Origins {
     /// A request is sent again, once and on a new connection, by the rule of design invariant 5: only where it took an idle connection
     /// that turned out dead. For a WebSocket request a response of status 101 carries the raw stream as its body.
     ///
+    /// What is not for a request that takes an idle connection of HTTP/1.1 is boxed: this future is made and moved for each request.
+    ///
     /// # Errors
     /// There is none, and whose fault it is.
     pub async fn send(&self, route: OriginRoute, request: Request) -> Result<Response, UpstreamError> {
@@ -244,7 +246,7 @@ impl Origins {
                 // It was not offered.
                 return Err(OriginError::Invalid(route.host.to_string(), "it speaks HTTP/2 unasked".to_owned()).into());
             };
-            let sent = connection.http.send(message.outgoing(RequestBody::default())).await;
+            let sent = Box::pin(connection.http.send(message.outgoing(RequestBody::default()))).await;
             let origin = connection.key.address;
             return match sent {
                 Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => Ok(switched(connection, answer, visitor)),
@@ -290,7 +292,7 @@ impl Origins {
                 return sent.map_err(|failure| failure.error);
             }
         };
-        match connection.http.send(message.outgoing(body)).await {
+        match Box::pin(connection.http.send(message.outgoing(body))).await {
             Ok(answer) => answered(connection, answer, zone, ray),
             Err(error) => Err(OriginError::of_fault(connection.key.address, &error.fault)),
         }
@@ -301,7 +303,7 @@ impl Origins {
         let at = |address: &IpAddr| SocketAddr::new(address.to_canonical(), route.leg.port);
         let addresses: Vec<SocketAddr> = match &route.place {
             Place::Addresses(addresses) => addresses.iter().map(at).collect(),
-            Place::Name(name) => self.names.addresses(route.account, name).await?.iter().map(at).collect(),
+            Place::Name(name) => Box::pin(self.names.addresses(route.account, name)).await?.iter().map(at).collect(),
         };
         if addresses.len() < 2 {
             return Ok(addresses);
