@@ -107,17 +107,17 @@ impl Node {
         let sockets = &mut options.sockets;
         let mut http = Vec::new();
         for address in &config.edge.http {
-            http.push(bind::listen("edge.http", *address, sockets)?);
+            http.push(bind::listen_on_each_core("edge.http", *address, sockets)?);
         }
         let mut https = Vec::new();
         for address in &config.edge.https {
-            https.push(bind::listen(quic::HTTPS, *address, sockets)?);
+            https.push(bind::listen_on_each_core(quic::HTTPS, *address, sockets)?);
         }
-        let udp_on_https = quic::udp_beside(&https, sockets)?;
+        let https_at =
+            https.iter().flat_map(|group| group.first()).map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let udp_on_https = quic::udp_beside(&https_at, sockets)?;
         // Links to this node's pages name the port that it has.
-        for (address, listener) in config.edge.https.iter_mut().zip(&https) {
-            *address = listener.local_addr()?;
-        }
+        config.edge.https.clone_from(&https_at);
         let (dns_bound, dns_tls) = dns::bind(&config, sockets)?;
         let agents_ports = quic::agents_ports(&config.tunnel.listen, sockets)?;
         config.tunnel.listen = agents_ports.iter().map(|port| port.address).collect();
@@ -210,12 +210,12 @@ impl Node {
         }
 
         // Nothing can fail any more.
-        let first = |listeners: &[TcpListener]| listeners.first().and_then(|listener| listener.local_addr().ok());
+        let first = |groups: &[Vec<TcpListener>]| groups.first()?.first()?.local_addr().ok();
         let url = |listener: &TcpListener| listener.local_addr().map(|address| format!("http://{}", bind::reachable(address)));
         let ready = Ready {
             state_dir: state.path().to_path_buf(),
             http: first(&http),
-            https: first(&https),
+            https: https_at.first().copied(),
             dns: dns_bound.first().map(|bound| bound.address),
             dns_tls: dns_tls.first().map(Listener::local_addr),
             tunnel: config.tunnel.listen.first().copied(),
@@ -274,10 +274,10 @@ impl Node {
         for listener in dns_tls {
             dns.serve_tls(listener);
         }
-        for listener in http {
+        for listener in http.into_iter().flatten() {
             edge.serve_http(Listener::from_std(listener.into_std()?)?);
         }
-        for listener in https {
+        for listener in https.into_iter().flatten() {
             edge.serve_https(Listener::from_std(listener.into_std()?)?);
         }
         for (index, socket) in serving_quic {

@@ -13,7 +13,6 @@ use quinn::{
     VarInt, congestion,
     crypto::rustls::{HandshakeData, QuicServerConfig},
 };
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::edge::{Edge, HANDSHAKE_TIMEOUT};
@@ -85,13 +84,9 @@ pub(super) fn agents(certificates: Arc<AgentCertificate>) -> Agents {
 /// A UDP socket, and the way to whoever read it before.
 pub(super) type Udp = (std::net::UdpSocket, Option<UnixDatagram>);
 
-/// UDP on the port of each TLS listener, with its address.
-pub(super) fn udp_beside(listeners: &[TcpListener], opened: &mut Inherited) -> anyhow::Result<Vec<(SocketAddr, Udp)>> {
-    let beside = |listener: &TcpListener| {
-        let address = listener.local_addr()?;
-        Ok((address, bind::udp(HTTPS, address, opened)?))
-    };
-    listeners.iter().map(beside).collect()
+/// UDP at the address of each TLS listener.
+pub(super) fn udp_beside(listeners: &[SocketAddr], opened: &mut Inherited) -> Result<Vec<(SocketAddr, Udp)>, BindError> {
+    listeners.iter().map(|address| Ok((*address, bind::udp(HTTPS, *address, opened)?))).collect()
 }
 
 /// Ports for agents, each at the address that it really has, and UDP's with the way to whoever read it before.
