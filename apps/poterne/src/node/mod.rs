@@ -18,6 +18,7 @@ use std::{
 
 use anyhow::Context as _;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use poterne_control_store::Tables;
 use poterne_dns_server::Server;
 use poterne_edge_listen::Listener;
 use poterne_model::Name;
@@ -173,7 +174,7 @@ impl Node {
             metrics: Arc::new(ArcSwapOption::empty()),
             exchanges: TaskTracker::new(),
         };
-        let control = Control::open(&parts).await?;
+        let control = Control::open(&parts, Tables::Own).await?;
         let Parts { config, state, trust, names, .. } = &parts;
 
         // The visitors' side.

@@ -70,7 +70,7 @@ pub use error::{StoreError, Trouble};
 pub use notice::{Channel, NoticeCounts, QueuedNotice};
 pub use notification::TunnelTold;
 pub use one_time_link::OneTimeLink;
-pub use open::Store;
+pub use open::{Store, Tables};
 pub use origin_certificate::OriginCertificate;
 pub use person::{Membership, MembershipStatus, Person};
 pub use published::{RecordBrief, RecordLines, TunnelDetails};

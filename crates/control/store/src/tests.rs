@@ -161,6 +161,7 @@ mod certificates;
 mod listed;
 mod many;
 mod notices;
+mod newer;
 mod origin_tls;
 mod seen;
 mod signed_in;
