@@ -109,6 +109,11 @@ pub const KEYS: &[Key] = &[
     key!("edge" "origins_allowed" Toml Is("[]"),
         "Private ranges that webhooks may be called in, and direct origins may be in, as in [{ cidr = \"10.0.0.0/8\" }]; `accounts` \
          limits that to some accounts. Services behind a tunnel do not need it."),
+    key!("edge" "origin_connections_max" Number AbsentAsIn("20000"),
+        "Connections to direct origins at once, idle ones included; beyond it visitors read error 1200. Default: an eighth of the \
+         descriptors this process may have."),
+    key!("edge" "origin_connections_per_zone_max" Number AbsentAsIn("2000"),
+        "The same of one zone, so that slow origins of one keep no other's visitors out. Default: half of the above."),
     key!("edge" "connections_max" Number AbsentAsIn("100000"),
         "Visitors' connections at once; one more is closed. Default: three quarters of the descriptors this process may have. \
          Lower it where memory is short."),

@@ -6,7 +6,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
 };
 
@@ -95,6 +95,10 @@ pub struct Edge {
     pub certificates: Vec<CertificateFiles>,
     /// Private ranges that direct origins may be in.
     pub origins_allowed: Vec<OriginRange>,
+    /// Connections to direct origins at once; absent: an eighth of the descriptors the process may have.
+    pub origin_connections_max: Option<NonZeroUsize>,
+    /// The same of one zone; absent: half of those.
+    pub origin_connections_per_zone_max: Option<NonZeroUsize>,
     /// Visitors' connections at once; absent: three quarters of the descriptors the process may have.
     pub connections_max: Option<usize>,
     /// Visitors' connections at once from one IPv4 address or one IPv6 /64.

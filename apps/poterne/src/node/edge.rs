@@ -152,6 +152,7 @@ fn files() -> u64 {
 
 /// The way straight to origins.
 pub(super) fn origins(
+    edge: &crate::config::Edge,
     guard: Guard,
     resolver: Resolver,
     snapshot: &SnapshotHandle,
@@ -165,7 +166,14 @@ pub(super) fn origins(
         );
     }
     roots.add(trust.origin_ca.certificate().clone()).context("the authority for origins")?;
-    let settings = poterne_edge_upstream::Settings::for_files(files());
+    let mut settings = poterne_edge_upstream::Settings::for_files(files());
+    if let Some(max) = edge.origin_connections_max {
+        settings.connections_max = max.get();
+        settings.connections_per_zone_max = (max.get() / 2).max(1);
+    }
+    if let Some(max) = edge.origin_connections_per_zone_max {
+        settings.connections_per_zone_max = max.get();
+    }
     let pulls = OriginPulls::new(snapshot.clone(), Arc::clone(&trust.origin_pull_ca), trust.node_key.clone());
     let snapshot = snapshot.clone();
     let is_revoked = move |serial: &[u8]| {

@@ -190,7 +190,7 @@ impl Node {
             node_key: &trust.node_key,
             instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
             api: Arc::clone(&parts.api),
-            origins: edge::origins(reaches.clone(), control.resolver.clone(), &snapshot, trust, &metrics)?,
+            origins: edge::origins(&config.edge, reaches.clone(), control.resolver.clone(), &snapshot, trust, &metrics)?,
             metrics: &metrics,
         })?;
         background.spawn(edge::sweep(Arc::clone(&edge), stop.clone()));

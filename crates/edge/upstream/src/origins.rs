@@ -33,6 +33,7 @@ mod tls;
 mod zone;
 
 use std::{
+    cell::OnceCell,
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
@@ -59,7 +60,7 @@ use self::{
     http2::{Multiplexed, Ticket},
     names::Names,
     pool::{Connection, Key},
-    tls::{Clients, Named},
+    tls::{Clients, Named, Serial},
     zone::Zone,
 };
 pub use self::{
@@ -171,7 +172,10 @@ impl Origins {
         resolver: Option<Resolver>,
         metrics: &Metrics,
     ) -> Result<Self, SetupError> {
-        let shared = Arc::new(Shared { settings, counters: Counters::new(metrics), open: AtomicUsize::new(0) });
+        let counters = Counters::new(metrics);
+        counters.max.set(number(settings.connections_max));
+        counters.zone_max.set(number(settings.connections_per_zone_max));
+        let shared = Arc::new(Shared { settings, counters, open: AtomicUsize::new(0) });
         let clients = Clients::new(roots)?;
         Ok(Self { shared, guard, names: Names::new(resolver), clients, identities: None, zones: RwLock::default() })
     }
@@ -201,8 +205,12 @@ impl Origins {
             let zones = self.zones.read().unwrap_or_else(PoisonError::into_inner);
             zones.iter().map(|(id, zone)| (*id, Arc::clone(zone))).collect()
         };
+        let mut fullest = 0;
         for (id, zone) in all {
-            if zone.sweep(now) {
+            let identity = OnceCell::new();
+            let stands = |key: &Key, serial: Option<&Serial>| self.stands(id, &identity, key, serial);
+            fullest = fullest.max(zone.open());
+            if zone.sweep(&stands, now) {
                 drop(zone);
                 let mut zones = self.zones.write().unwrap_or_else(PoisonError::into_inner);
                 // Whoever has it in hand may be about to use it.
@@ -211,6 +219,18 @@ impl Origins {
                 }
             }
         }
+        self.shared.counters.fullest_zone.set(number(fullest));
+    }
+
+    /// Whether a connection may carry another request of its zone's: the certificate that it was made with is believed still, and the one
+    /// that was shown is the zone's still. `identity` is filled when it is asked for.
+    fn stands(&self, zone: ZoneId, identity: &OnceCell<Option<Identity>>, key: &Key, serial: Option<&Serial>) -> bool {
+        let shown = key.named.as_ref().and_then(|named| named.identity.as_ref());
+        let is_shown = |shown: &Identity| {
+            let of_zone = || self.identities.as_ref().and_then(|known| known.of(zone).ok());
+            identity.get_or_init(of_zone).as_ref() == Some(shown)
+        };
+        self.clients.believes(serial) && shown.is_none_or(is_shown)
     }
 
     fn zone(&self, id: ZoneId) -> Arc<Zone> {
@@ -256,7 +276,7 @@ impl Origins {
         let repeatable = message.method.is_idempotent();
         let key = addresses.first().map(|address| Key { address: *address, named: named.clone() });
         let many = key.as_ref().filter(|key| key.named.as_ref().is_some_and(|named| named.http2));
-        if let Some(ticket) = many.and_then(|key| zone.ticket(key)) {
+        if let Some(ticket) = many.and_then(|key| zone.ticket(key, |serial| self.clients.believes(serial))) {
             self.shared.counters.reused.inc();
             let sent = Box::pin(http2::exchange(ticket, &head, body.keeping(), patience, ray.clone())).await;
             let failure = match sent {
@@ -269,7 +289,9 @@ impl Origins {
             tracing::debug!(zone = %route.zone, error = %failure.error, "sent again on a new connection");
             body = failure.body.rewound().ok_or(failure.error)?;
             self.shared.counters.repeated.inc();
-        } else if let Some(mut connection) = key.and_then(|key| zone.pool.take(&key, repeatable, Instant::now())) {
+        } else if let Some(mut connection) =
+            key.and_then(|key| zone.pool.take(&key, repeatable, |serial| self.clients.believes(serial), Instant::now()))
+        {
             self.shared.counters.reused.inc();
             let error = match connection.http.send(message.outgoing(body.keeping())).await {
                 Ok(answer) => return answered(connection, answer, zone, ray),
@@ -353,14 +375,14 @@ impl Origins {
             };
             let connect::Reached { stream, address, failed } = reached;
             note_failed(zone, &failed);
-            let io = match &named {
-                None => Either::Left(stream),
+            let (io, serial) = match &named {
+                None => (Either::Left(stream), None),
                 Some(named) => {
                     let handshake = tls::handshake(&self.clients, &zone.tls, named, stream);
                     let handshake = tokio::time::timeout(settings.handshake_timeout, handshake).await;
                     let late = || format!("it took longer than {} seconds", settings.handshake_timeout.as_secs());
                     match handshake.unwrap_or_else(|_| Err(tls::Refused::Handshake(late()))) {
-                        Ok(stream) => Either::Right(Box::new(stream)),
+                        Ok(tls::Secured { stream, serial }) => (Either::Right(Box::new(stream)), serial),
                         // Nothing of the request was sent: another address may do.
                         Err(refused) => {
                             note_failed(zone, &[address]);
@@ -378,9 +400,9 @@ impl Origins {
             let is_http2 = matches!(&io, Either::Right(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"));
             let key = Key { address, named };
             if !is_http2 {
-                return Ok(Connected::Http1(Box::new(Connection::new(key, io, share, settings.idle_timeout))));
+                return Ok(Connected::Http1(Box::new(Connection::new(key, io, serial, share, settings.idle_timeout))));
             }
-            let connection = Multiplexed::begin(io, address, share).await?;
+            let connection = Multiplexed::begin(io, address, serial, share).await?;
             let ticket = connection
                 .ticket()
                 .ok_or_else(|| OriginError::Invalid(address.to_string(), "it speaks HTTP/2, and takes no request".to_owned()))?;
@@ -388,6 +410,10 @@ impl Origins {
             return Ok(Connected::Http2(ticket));
         }
     }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// A new connection.

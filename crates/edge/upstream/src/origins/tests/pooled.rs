@@ -89,7 +89,7 @@ async fn a_connection_that_is_known_to_be_closed_is_not_taken() {
         assert_eq!(text(origins.send(route(at), request(Method::POST, Body::empty())).await).await, number.to_string());
         let idle = async || {
             let zone = origins.zone(ZONE);
-            zone.sweep(Instant::now());
+            zone.sweep(&|_, _| true, Instant::now());
             origins.shared.counters.idle.get()
         };
         while idle().await > 0 {
@@ -106,8 +106,8 @@ async fn an_old_connection_carries_nothing_that_may_not_be_repeated() {
     let zone = origins.zone(ZONE);
     let key = super::super::pool::Key { address: at, named: None };
     let later = Instant::now() + Duration::from_secs(2);
-    assert!(zone.pool.take(&key, false, later).is_none());
-    assert!(zone.pool.take(&key, true, later).is_some());
+    assert!(zone.pool.take(&key, false, |_| true, later).is_none());
+    assert!(zone.pool.take(&key, true, |_| true, later).is_some());
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ async fn a_session_is_taken_up_again_by_its_own_zone_alone() {
         // The next request finds no idle connection.
         let zone = origins.zone(zone);
         while zone.pool.close_one() {}
-        zone.sweep(Instant::now());
+        zone.sweep(&|_, _| true, Instant::now());
     }
 }
 
@@ -249,6 +249,9 @@ async fn an_origin_that_asks_is_shown_the_zones_certificate_and_no_other() {
     show(ZONE, &identity("one", &issuer));
     let renewed = number(ZONE).await;
     assert!(renewed.0 > first.0 && renewed.1 != first.1, "{renewed:?} {first:?}");
+    assert_eq!(origins.zone(ZONE).open(), 2);
+    origins.sweep_at(Instant::now());
+    assert_eq!(origins.zone(ZONE).open(), 1, "nor is it kept");
     show(ZONE, &identity("one", &stranger));
     assert!(origins.send(of(ZONE, true), get()).await.is_err());
     assert!(Identity::new(Vec::new(), PrivateKeyDer::try_from(KeyPair::generate().unwrap().serialize_der()).unwrap()).is_err());
@@ -272,11 +275,21 @@ async fn a_revoked_certificate_is_not_believed_nor_a_session_that_it_began() {
     close();
     assert_eq!(text(origins.send(to(at, Certificate::Verified), get()).await).await, "www.site.test");
     assert_eq!(seen.recv().await, Some(HandshakeKind::Resumed));
-    close();
+    assert!(!origins.zone(ZONE).pool.sweep(&|_, _| true, Instant::now()), "there is an idle one");
     is_revoked.store(true, std::sync::atomic::Ordering::SeqCst);
     for zone in [ZONE, OTHER_ZONE] {
         let error = fault(origins.send(OriginRoute { zone, ..to(at, Certificate::Verified) }, get()).await);
         assert!(matches!(&error, OriginError::Certificate(_, why) if why.contains("revoked")), "{error:?}");
     }
     assert_eq!(text(origins.send(to(at, Certificate::Any), get()).await).await, "www.site.test", "where none is looked at");
+
+    // What nobody asks for is closed too, though it was good when it was put there.
+    is_revoked.store(false, std::sync::atomic::Ordering::SeqCst);
+    let third = ZoneId::from_bytes([3; 16]);
+    text(origins.send(OriginRoute { zone: third, ..to(at, Certificate::Verified) }, get()).await).await;
+    origins.sweep_at(Instant::now());
+    assert_eq!(origins.zone(third).open(), 1);
+    is_revoked.store(true, std::sync::atomic::Ordering::SeqCst);
+    origins.sweep_at(Instant::now());
+    assert_eq!(origins.zone(third).open(), 0);
 }
