@@ -16,6 +16,7 @@
 //! * [`list`]: addresses, hosts, networks and redirects that rules refer to by name;
 //! * [`access_rule`]: one culprit or friend, let in or kept out;
 //! * [`private_network`]: routes through tunnels, and virtual networks;
+//! * [`health_check`]: what origins are asked again and again;
 //! * [`notification`]: which events of an account are told, and to whom;
 //! * [`permission`]: what a verb needs, and whether a token's policies give it;
 //! * [`secondary`]: zones that are shared with other name servers;
@@ -32,6 +33,7 @@ pub mod conflict;
 pub mod delegation;
 pub mod entry;
 pub mod filter;
+pub mod health_check;
 pub mod id;
 pub mod list;
 pub mod name;
@@ -57,10 +59,10 @@ pub mod zone_life;
 
 pub use entry::{Draft, Entry, EntryError};
 pub use id::{
-    AccessRuleId, AccountId, AclId, AuditId, CertificateId, CertificatePackId, ChallengeId, ConnectionId, ConnectorId, IdError,
-    ListId, ListItemId, ListOperationId, MembershipId, NoticeId, NotificationPolicyId, PasskeyId, PeerId, PermissionGroupId,
-    PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TsigId, TunnelId, UserId, VirtualNetworkId, WebhookId,
-    ZoneId,
+    AccessRuleId, AccountId, AclId, AuditId, CertificateId, CertificatePackId, ChallengeId, ConnectionId, ConnectorId,
+    HealthCheckId, IdError, ListId, ListItemId, ListOperationId, MembershipId, NoticeId, NotificationPolicyId, PasskeyId, PeerId,
+    PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TsigId, TunnelId, UserId,
+    VirtualNetworkId, WebhookId, ZoneId,
 };
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use poterne_dns_wire::RecordSets;
 use poterne_model::{
     AccountId, CertificateId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus,
+    health_check::Checked,
     setting::{EdgeSettings, OriginSettings, dns::Soa},
 };
 use poterne_rules::ZoneRules;
@@ -62,6 +63,8 @@ pub enum ChunkKey {
     Transfer(ZoneId),
     /// What a zone's rules make of requests.
     Rules(ZoneId),
+    /// What a zone's origins are asked again and again.
+    HealthChecks(ZoneId),
 }
 
 /// Any chunk with its key's meaning.
@@ -85,6 +88,8 @@ pub enum Chunk {
     Transfer(TransferChunk),
     /// See [`ZoneRules`].
     Rules(ZoneRules),
+    /// See [`HealthChecksChunk`].
+    HealthChecks(HealthChecksChunk),
 }
 
 /// What every node of this instance must know about itself and its siblings.
@@ -143,6 +148,13 @@ pub struct ZoneHead {
     pub edge: EdgeSettings,
     /// What it shows origins that ask, where [`OriginSettings::identifies`] says so and somebody brought it; none: what the node issues.
     pub client: Option<Box<ClientCertificate>>,
+}
+
+/// What a zone's origins are asked again and again; at least one check, none of them suspended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthChecksChunk {
+    /// The checks, oldest first.
+    pub checks: Vec<Checked>,
 }
 
 /// A certificate by which the edge shows a zone's origins who it is.
@@ -407,6 +419,7 @@ impl Chunk {
             Self::Challenge(chunk) => encode_as(CHALLENGE_CHUNK_VERSION, chunk),
             Self::Transfer(chunk) => encode(chunk),
             Self::Rules(chunk) => encode(chunk),
+            Self::HealthChecks(chunk) => encode(chunk),
         })
     }
 
@@ -443,6 +456,7 @@ impl Chunk {
             }),
             ChunkKey::Transfer(_) => Self::Transfer(decode(bytes)?),
             ChunkKey::Rules(_) => Self::Rules(decode(bytes)?),
+            ChunkKey::HealthChecks(_) => Self::HealthChecks(decode(bytes)?),
         };
         let agrees = match (key, &chunk) {
             (ChunkKey::Zone(id), Self::Zone(head)) => head.id == *id,
@@ -497,6 +511,7 @@ mod tests {
             ChunkKey::Challenge(ChallengeId::from_bytes([4; 16])),
             ChunkKey::Transfer(zone),
             ChunkKey::Rules(zone),
+            ChunkKey::HealthChecks(zone),
         ] {
             assert_eq!(ChunkKey::decode(&key.encode()).unwrap(), key);
         }

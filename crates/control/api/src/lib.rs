@@ -20,6 +20,7 @@ mod dnssec;
 mod door;
 mod features;
 mod generation;
+mod health_checks;
 mod holds;
 mod ips;
 mod limit;
@@ -96,6 +97,7 @@ fn v4_routes() -> Routes {
         certificates::routes(),
         custom_certificates::routes(),
         origin_tls::routes(),
+        health_checks::routes(),
         secondary_dns::routes(),
         rulesets::routes(),
         access_rules::routes(),

@@ -33,7 +33,7 @@ pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterato
                     names.push(chunk);
                 }
             }
-            ChunkKey::Transfer(_) | ChunkKey::Rules(_) => in_zones.extend(of_key(world, snapshot, key)),
+            key if stands_in_zone(key) => in_zones.extend(of_key(world, snapshot, key)),
             _ => chunks.extend(of_key(world, snapshot, key)),
         }
     }
@@ -54,15 +54,19 @@ pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
             .map(|(name, chunk)| (ChunkKey::Name(*id, name).encode(), chunk.map(|chunk| Chunk::Name(chunk).encode())));
         names.extend(encoded);
     }
-    let stands_in_zone = |key: &ChunkKey| matches!(key, ChunkKey::Transfer(_) | ChunkKey::Rules(_));
     let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)) && !stands_in_zone(key));
     let others = others.filter_map(|key| of_key(world, snapshot, &key));
     // A zone takes its names with it.
     let gone = snapshot.head_keys().filter(|key| !world.wants(key)).map(|key| (key.encode(), None));
     let mut all = heads(world, snapshot, zones.into_iter(), others.chain(gone).collect(), names);
-    let in_zones = world.head_keys().filter(stands_in_zone);
+    let in_zones = world.head_keys().filter(|key| stands_in_zone(key));
     all.extend(in_zones.filter_map(|key| of_key(world, snapshot, &key)));
     all
+}
+
+/// Whether a chunk is kept with its zone: it comes after the zone's head, and goes with it.
+fn stands_in_zone(key: &ChunkKey) -> bool {
+    matches!(key, ChunkKey::Transfer(_) | ChunkKey::Rules(_) | ChunkKey::HealthChecks(_))
 }
 
 /// Of one zone with all of its names, piece by piece, each compared with the snapshot as the pieces before have made it: what is held does
@@ -202,7 +206,9 @@ fn of_key(world: &World, snapshot: &Snapshot, key: &ChunkKey) -> Option<(Key, Op
 fn taken(world: &World, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {
     match key {
         // A zone takes its names with it.
-        ChunkKey::Name(zone, _) | ChunkKey::Transfer(zone) | ChunkKey::Rules(zone) if !world.wants(&ChunkKey::Zone(*zone)) => {
+        ChunkKey::Name(zone, _) | ChunkKey::Transfer(zone) | ChunkKey::Rules(zone) | ChunkKey::HealthChecks(zone)
+            if !world.wants(&ChunkKey::Zone(*zone)) =>
+        {
             None
         }
         key => Some((key.encode(), None)),

@@ -56,13 +56,15 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     let mut sharing = session.sharing(None).await?;
     let mut normalizations = session.zone_settings_named(rows::NORMALIZATION).await?;
     let mut entry_points = session.zone_entry_points(None).await?;
-    let (mut transfers, mut ruled) = (Vec::new(), Vec::new());
+    let mut checks = session.health_checks_of_all().await?;
+    let (mut transfers, mut ruled, mut health_checks) = (Vec::new(), Vec::new(), Vec::new());
     let zones = session.zones(None).await?.into_iter().map(|zone| {
         let (id, signed) = (zone.id, signed.remove(&zone.id));
         let set = settings.remove(&id).map_or_else(Set::default, |set| Set::of(|id| set.get(id)));
         let mut known = rows::zone(zone, set, signed);
         known.head.client = clients.get(&id).copied().and_then(rows::client);
         transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
+        health_checks.push((id, rows::health_checks(checks.remove(&id).unwrap_or_default())));
         ruled.push((id, known.head.account, normalizations.remove(&id), entry_points.remove(&id)));
         (id, Some(known))
     });
@@ -72,7 +74,7 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         rules.push((id, self::rules(session, account, normalization, entry_points).await?));
     }
     let challenges = session.challenges(None).await?.into_iter().map(|one| (one.id, rows::challenge(one))).collect();
-    load.heads(News { accounts, zones, transfers, rules, challenges, ..News::default() });
+    load.heads(News { accounts, zones, transfers, rules, health_checks, challenges, ..News::default() });
     let mut after = None;
     loop {
         let page = session.tunnel_page(after, PAGE_ROWS).await?;
@@ -144,6 +146,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                         let entry_points = session.zone_entry_points(Some(id)).await?.remove(&id);
                         let rules = self::rules(session, known.head.account, normalization, entry_points).await?;
                         news.rules.push((id, rules));
+                        news.health_checks.push((id, rows::health_checks(session.health_checks(id).await?)));
                         Some(known)
                     }
                     None => None,

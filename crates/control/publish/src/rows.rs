@@ -14,14 +14,15 @@ use poterne_model::{
     AccountId, CertificatePackId, ChallengeId, Name, PeerId, Rdata, RecordData, RecordSet, RecordType, Rtype, TunnelId, ZoneId,
     chain::{TUNNEL_SUFFIX, tunnel_of},
     entry::TTL_AUTOMATIC,
+    health_check::{Checked, HealthCheck},
     rdata::{Caa, Hosts},
     ruleset::Ruleset,
     setting::{DnsSettings, EdgeSettings, OriginSettings, dns::Soa},
 };
 use poterne_rules::{AddressList, ZoneRules};
 use poterne_snapshot::{
-    AccountChunk, CertificateChunk, ChallengeChunk, ClientCertificate, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk,
-    ZoneDns, ZoneHead, ZoneKeys,
+    AccountChunk, CertificateChunk, ChallengeChunk, ClientCertificate, HealthChecksChunk, RemoteConfig, Shown, Shows,
+    TransferChunk, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
     transfer::{Incoming, Outgoing, Peer, PeerKey, Standing},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -128,6 +129,8 @@ pub(crate) struct News {
     pub(crate) transfers: Vec<(ZoneId, Option<TransferChunk>)>,
     /// Of zones that came, too.
     pub(crate) rules: Vec<(ZoneId, Option<ZoneRules>)>,
+    /// Of zones that came, too.
+    pub(crate) health_checks: Vec<(ZoneId, Option<HealthChecksChunk>)>,
     /// Zones whose names come after the rest, page by page: so many that they are never held at once.
     pub(crate) whole: BTreeSet<ZoneId>,
     /// All of it is to be read: others are named in CAA records now, wherever they stand.
@@ -312,6 +315,14 @@ impl Flags {
 /// An account, as nodes know it.
 pub(crate) fn account(account: Account) -> AccountChunk {
     AccountChunk { name: account.name }
+}
+
+/// What a zone's origins are asked, as nodes know it; none where that is nothing.
+pub(crate) fn health_checks(checks: Vec<HealthCheck>) -> Option<HealthChecksChunk> {
+    let asked = checks.into_iter().filter(|check| !check.terms.suspended);
+    let checks: Vec<Checked> =
+        asked.map(|check| Checked { id: check.id, revision: check.modified_on.as_micros(), terms: check.terms }).collect();
+    (!checks.is_empty()).then_some(HealthChecksChunk { checks })
 }
 
 /// A challenge, as nodes know it; none where its text is longer than a string of a TXT record can be, which no verb writes.

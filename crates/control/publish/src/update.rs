@@ -75,6 +75,7 @@ impl World {
             let Some(zone) = zone else {
                 self.transfers.remove(&id);
                 self.rules.remove(&id);
+                self.health_checks.remove(&id);
                 // The store let them go with their zone, and touched them not.
                 let gone = self.challenges.extract_if(|_, challenge| challenge.zone == id);
                 keys.extend(gone.map(|(id, _)| ChunkKey::Challenge(id)));
@@ -92,7 +93,7 @@ impl World {
             // They are served while it serves.
             keys.extend(self.packs_of(id).map(ChunkKey::Certificate));
         }
-        keys.extend(touched.into_iter().flat_map(|id| [ChunkKey::Transfer(id), ChunkKey::Rules(id)]));
+        keys.extend(touched.into_iter().flat_map(|id| [ChunkKey::Transfer(id), ChunkKey::Rules(id), ChunkKey::HealthChecks(id)]));
         for (id, transfer) in news.transfers {
             match transfer {
                 Some(transfer) => drop(self.transfers.insert(id, transfer)),
@@ -103,6 +104,12 @@ impl World {
             match rules {
                 Some(rules) => drop(self.rules.insert(id, rules)),
                 None => drop(self.rules.remove(&id)),
+            }
+        }
+        for (id, checks) in news.health_checks {
+            match checks {
+                Some(checks) => drop(self.health_checks.insert(id, checks)),
+                None => drop(self.health_checks.remove(&id)),
             }
         }
         for (zone, name, records) in news.names {

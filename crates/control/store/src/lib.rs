@@ -23,6 +23,7 @@ mod cookie_secret;
 mod database;
 mod due;
 mod error;
+mod health_check;
 mod hold;
 mod list;
 mod notice;

@@ -158,10 +158,11 @@ macro_rules! on_both {
 }
 
 mod certificates;
+mod health_checks;
 mod listed;
 mod many;
-mod notices;
 mod newer;
+mod notices;
 mod origin_tls;
 mod seen;
 mod signed_in;

@@ -47,6 +47,8 @@ pub static GROUPS: &[PermissionGroup] = &[
     write(0x84f0_38b6_2b13_abba_fb61_c960_574a_5d55, "Firewall Services Write", &[S::ZoneAccessRules]),
     read(0x5c46_79a5_5a3f_3834_7d96_60a3_6a33_78d9, "Load Balancers Read", &[S::LoadBalancers]),
     write(0x93da_b9f9_2631_6eda_dc00_3619_2ff5_1ff4, "Load Balancers Write", &[S::LoadBalancers]),
+    read(0x21a3_9a93_5810_c4c4_edaa_1164_f289_2e92, "Health Checks Read", &[S::HealthChecks]),
+    write(0xdc88_1ffc_0465_26bd_d8ef_953c_29c9_e642, "Health Checks Write", &[S::HealthChecks]),
     read(0xf07c_fb3f_f986_6e7b_6f78_fe6e_356c_fe92, "Analytics Read", &[S::Analytics]),
     read(0x31ec_ba3a_0999_ab66_f3ee_2590_ac55_6977, "Page Rules Read", &[S::PageRules]),
     write(0xcef1_7721_2516_f558_b5eb_f19c_99c9_7abe, "Page Rules Write", &[S::PageRules]),

@@ -46,6 +46,8 @@ words! {
         ZoneAccessRules = "firewall",
         /// Load balancers.
         LoadBalancers = "lb",
+        /// What origins are asked again and again.
+        HealthChecks = "healthchecks",
         /// What was counted.
         Analytics = "analytics",
         /// Page rules.
@@ -176,6 +178,7 @@ impl Subject {
             | Self::ZoneRulesets
             | Self::ZoneAccessRules
             | Self::LoadBalancers
+            | Self::HealthChecks
             | Self::Analytics
             | Self::PageRules
             | Self::RedirectRules

@@ -11,6 +11,7 @@ mod dnssec;
 mod door;
 mod external_dns;
 mod features;
+mod health_checks;
 mod holds;
 mod lists;
 mod logins;

@@ -1,6 +1,6 @@
 //! What a zone's owner sets of its edge, and of the way to its origins, from the verb to the nodes.
 
-use poterne_control_app::{ClientCertificateDraft, OriginAuthorities, OriginCertificateDraft};
+use poterne_control_app::{ClientCertificateDraft, OriginAuthorities, OriginCertificateDraft, Rewrite};
 use poterne_keys::{CaSpec, CertificateKey, LocalCa, Purpose};
 use poterne_model::{
     At, ZoneId,
@@ -117,5 +117,54 @@ async fn nodes_show_what_was_brought_last_and_know_what_was_revoked() {
     let mut applied = node.handle.subscribe();
     let forgotten = applied.wait_for(|_| revoked().is_empty());
     tokio::time::timeout(Duration::from_secs(10), forgotten).await.expect("what is over is nobody's").unwrap();
+    node.stop.cancel();
+}
+
+#[tokio::test]
+async fn what_origins_are_asked_is_told_to_nodes_while_it_is_to_be_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let zone = node.app.zone_add(&OPERATOR, "home.test").await.unwrap().id;
+    let asked = || {
+        let snapshot = node.handle.load();
+        let mut all = snapshot.health_checks().map(|(zone, chunk)| (zone, chunk.checks.clone()));
+        let found = all.next();
+        assert!(all.next().is_none());
+        found
+    };
+    assert_eq!(asked(), None);
+    let serial = node.serial(zone);
+    let body = json!({ "name": "one", "address": "9.9.9.9", "http_config": { "header": { "Host": ["www.home.test"] } } });
+    let one = node.app.health_check_create(&OPERATOR, zone, &At::body(&body)).await.unwrap();
+    let (of, checks) = asked().unwrap();
+    assert_eq!((of, checks.len(), checks[0].id, &checks[0].terms), (zone, 1, one.id, &one.terms));
+    assert_eq!(node.serial(zone), serial, "the name server says what it said before");
+    let patch = async |body| {
+        let changed = node.app.health_check_change(&OPERATOR, zone, one.id, &At::body(&body), Rewrite::Part).await;
+        changed.unwrap().modified_on.as_micros()
+    };
+    let revision = patch(json!({ "interval": 10 })).await;
+    let (_, checks) = asked().unwrap();
+    assert_eq!((checks[0].revision, checks[0].terms.interval_secs), (revision, 10));
+    assert!(checks[0].revision > one.modified_on.as_micros());
+    patch(json!({ "suspended": true })).await;
+    assert_eq!(asked(), None);
+    patch(json!({ "suspended": false })).await;
+    let before = asked();
+    assert!(before.is_some());
+
+    node.stop.cancel();
+    drop(node);
+    std::fs::remove_dir_all(dir.path().join("snapshot")).unwrap();
+    let node = Node::start(dir.path()).await;
+    let asked = || node.handle.load().health_checks().next().map(|(zone, chunk)| (zone, chunk.checks.clone()));
+    let mut applied = node.handle.subscribe();
+    tokio::time::timeout(Duration::from_secs(10), applied.wait_for(|_| asked().is_some()))
+        .await
+        .expect("it is published")
+        .unwrap();
+    assert_eq!(asked(), before);
+    node.app.zone_delete(&OPERATOR, zone).await.unwrap();
+    assert_eq!(asked(), None);
     node.stop.cancel();
 }
