@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use poterne_edge_http::Limits;
 use poterne_edge_listen::{AdmissionLimits, Handshakes};
 use poterne_edge_tls::ja4;
-use poterne_edge_upstream::Settings as Origins;
+use poterne_edge_upstream::{Settings as Origins, health};
 use poterne_node::{access_log, admin::protocol, config::Config};
 use poterne_tunnel_gateway::Settings as Gateway;
 
@@ -132,6 +132,10 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("origins.idle_per_origin_max", number(idle_per_origin_max)),
         ("origins.connections_max", number(origins_max)),
         ("origins.connections_per_zone_max", number(connections_per_zone_max)),
+        ("health_checks.of_zone_max", number(poterne_control_app::HEALTH_CHECKS_OF_ZONE_MAX)),
+        ("health_checks.made_max", number(health::CHECKS_LOOKED_AT_MAX)),
+        ("health_checks.looks_max", number(health::LOOKS_MAX)),
+        ("health_checks.looks_of_zone_max", number(health::LOOKS_OF_ZONE_MAX)),
         ("tunnels.response_timeout", perhaps(response_timeout, time)),
         ("tunnels.newcomers_max", number(newcomers_max)),
         ("tunnels.newcomers_per_source_max", number(newcomers_per_source_max)),

@@ -48,6 +48,7 @@ mod agents;
 mod control;
 mod dns;
 mod edge;
+mod health_checks;
 mod origin_pulls;
 mod quic;
 pub mod reload;
@@ -284,6 +285,9 @@ impl Node {
         for (index, socket) in serving_quic {
             edge.serve_quic(index, socket, &background, stop.clone())?;
         }
+        let checks = health_checks::OfSnapshot { snapshot: snapshot.clone(), events: node.events.clone() };
+        let origins = Arc::clone(&edge.origins);
+        background.spawn(poterne_edge_upstream::health::run(origins, Arc::new(checks), &metrics, stop.clone()));
         match predecessor {
             Some(predecessor) => {
                 predecessor.serving();

@@ -2,11 +2,13 @@
 //!
 //! * [`tunnel`]: the way through tunnels, a trait that `tunnel/gateway` implements;
 //! * [`origins`]: the way straight to origins;
+//! * [`health`]: health checks of origins;
 //! * [`error`]: why no response came. What an upstream knows is said here; what the visitor reads of it is decided in one place, the
 //!   pipeline.
 #![forbid(unsafe_code)]
 
 pub mod error;
+pub mod health;
 pub mod origins;
 pub mod tunnel;
 

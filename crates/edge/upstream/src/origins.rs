@@ -13,7 +13,9 @@
 //! * `zone`, `pool`: what a zone has of its own, and never shares;
 //! * `body`, `down`: bodies up and down; `raw`: a WebSocket after its 101; `http2`: where the origin speaks that.
 //!
-//! HTTP/1.1 itself is `poterne_origin`'s, which the agent links too. What is not here: active health checks.
+//! * `look`: a health check's look at an origin ([`crate::health`]), on a connection of its own.
+//!
+//! HTTP/1.1 itself is `poterne_origin`'s, which the agent links too.
 //! Why it is so: `docs/decisions/0021-direct-origins.md`.
 
 mod body;
@@ -24,6 +26,7 @@ mod down;
 mod http2;
 pub mod identity;
 pub mod leg;
+mod look;
 mod names;
 mod pool;
 mod raw;
@@ -34,12 +37,13 @@ mod zone;
 
 use std::{
     cell::OnceCell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::Body as _;
@@ -150,6 +154,8 @@ pub struct Origins {
     identities: Option<Arc<dyn Identities>>,
     /// Those that have anything open or remembered.
     zones: RwLock<HashMap<ZoneId, Arc<Zone>>>,
+    /// Addresses that health checks of a zone call unhealthy.
+    avoided: ArcSwap<HashMap<ZoneId, HashSet<IpAddr>>>,
 }
 
 /// What all zones share: bounds, and how full they are.
@@ -177,7 +183,15 @@ impl Origins {
         counters.zone_max.set(number(settings.connections_per_zone_max));
         let shared = Arc::new(Shared { settings, counters, open: AtomicUsize::new(0) });
         let clients = Clients::new(roots)?;
-        Ok(Self { shared, guard, names: Names::new(resolver), clients, identities: None, zones: RwLock::default() })
+        Ok(Self {
+            shared,
+            guard,
+            names: Names::new(resolver),
+            clients,
+            identities: None,
+            zones: RwLock::default(),
+            avoided: ArcSwap::default(),
+        })
     }
 
     /// The same, showing origins who it is where a zone wants that.
@@ -190,6 +204,11 @@ impl Origins {
     #[must_use]
     pub fn revoking(self, revoked: Arc<Revoked>) -> Self {
         Self { clients: self.clients.revoking(revoked), ..self }
+    }
+
+    /// Has these addresses get no request of their zone's while an origin's other addresses will do; no others.
+    pub fn avoid(&self, addresses: HashMap<ZoneId, HashSet<IpAddr>>) {
+        self.avoided.store(Arc::new(addresses));
     }
 
     /// Closes what nobody uses any more, until told to stop.
@@ -328,26 +347,34 @@ impl Origins {
         if addresses.len() < 2 {
             return Ok(addresses);
         }
-        Ok(zone.ledger().order(addresses, rand::random(), Instant::now()))
+        let avoided = self.avoided.load();
+        let avoided = avoided.get(&route.zone);
+        let is_avoided = |address: &SocketAddr| avoided.is_some_and(|avoided| avoided.contains(&address.ip()));
+        Ok(zone.ledger().order(addresses, is_avoided, rand::random(), Instant::now()))
     }
 
     fn named(&self, route: &OriginRoute, http2: bool) -> Result<Option<Named>, OriginError> {
         let Some(certificate) = route.leg.tls else { return Ok(None) };
-        let none = || Err("this node has nothing to show".to_owned());
-        let identity = match route.identifies.then(|| self.identities.as_ref().map_or_else(none, |known| known.of(route.zone))) {
-            None => None,
-            Some(Ok(identity)) => Some(identity),
-            // Whoever asks for one would turn away who has none, and say less about it.
-            Some(Err(why)) => {
-                let why = format!("the zone's own certificate cannot be shown to it: {why}");
-                return Err(OriginError::Handshake(route.host.to_string(), why));
-            }
-        };
+        let identity = self.identity(route.zone, &route.host, route.identifies)?;
         let target = match &route.place {
             Place::Name(name) if certificate == Certificate::Verified => Some(name.as_str().into()),
             Place::Name(_) | Place::Addresses(_) => None,
         };
         Ok(Some(Named { host: Arc::clone(&route.host), target, certificate, http2, identity }))
+    }
+
+    /// Who the edge says it is to a zone's origins, where the zone wants that.
+    fn identity(&self, zone: ZoneId, host: &str, identifies: bool) -> Result<Option<Identity>, OriginError> {
+        let none = || Err("this node has nothing to show".to_owned());
+        match identifies.then(|| self.identities.as_ref().map_or_else(none, |known| known.of(zone))) {
+            None => Ok(None),
+            Some(Ok(identity)) => Ok(Some(identity)),
+            // Whoever asks for one would turn away who has none, and say less about it.
+            Some(Err(why)) => {
+                let why = format!("the zone's own certificate cannot be shown to it: {why}");
+                Err(OriginError::Handshake(host.to_owned(), why))
+            }
+        }
     }
 
     fn patience(&self, route: &OriginRoute) -> Patience {

@@ -2,6 +2,7 @@
 
 mod flow;
 mod http2;
+mod look;
 mod misbehaving;
 mod pooled;
 mod secure;
