@@ -46,7 +46,7 @@ const TREE_PROGRAMS: [(&str, &str); 5] =
     [("nsd", "nsd"), ("ldns-signzone", "ldnsutils"), ("faketime", "faketime"), ("ip", "iproute2"), ("unshare", "util-linux")];
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 31] = [
+pub(crate) const PEERS: [Peer; 32] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
@@ -54,6 +54,7 @@ pub(crate) const PEERS: [Peer; 31] = [
     Peer { name: "websockets", source: Source::Python { module: "websockets", package: "websockets>=13" } },
     Peer { name: "aiohttp", source: Source::Python { module: "aiohttp", package: "aiohttp>=3.10" } },
     Peer { name: "aioquic", source: Source::Python { module: "aioquic", package: "aioquic>=1.2" } },
+    Peer { name: "h2", source: Source::Python { module: "h2", package: "h2>=4.1" } },
     Peer { name: "aiosmtpd", source: Source::Python { module: "aiosmtpd", package: "aiosmtpd>=1.4.6" } },
     Peer { name: "grpc", source: Source::Python { module: "grpc", package: "grpcio>=1.60" } },
     Peer { name: "cloudflare", source: Source::Python { module: "cloudflare", package: "cloudflare>=5" } },

@@ -41,7 +41,9 @@ macro_rules! alone {
 
 mod aiohttp;
 mod aioquic;
+mod aioquic_curl_h2_tree;
 mod aioquic_grpc;
+mod aioquic_h2;
 mod aiosmtpd;
 mod certbot;
 mod cloudflare;
