@@ -81,6 +81,7 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         connection_window,
         reset_key: _,
         generation: _,
+        traces: _,
         rpc_threads: _,
     } = Gateway::default();
     let Origins {

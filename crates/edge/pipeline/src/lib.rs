@@ -16,7 +16,8 @@
 //!                  anything that fails → errors (one place: code, status, page, gRPC)
 //! ```
 //!
-//! Around them all: who reads of requests that are over ([`access`]) is told of each, and costs nothing where nobody does.
+//! Around them all: who reads of requests that are over ([`access`]) is told of each, and so is who traces them (`trace`); either costs nothing
+//! where nobody does.
 //!
 //! A stage is a function over heads in a module of its own; it knows neither its neighbours nor its place. `Pipeline::handle`
 //! alone orders them. Bodies are never looked into, but for being compressed.
@@ -39,6 +40,7 @@ mod response;
 mod route;
 mod rules;
 mod secure;
+mod trace;
 mod visitor;
 
 pub use errors::Failure;

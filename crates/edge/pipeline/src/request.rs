@@ -11,8 +11,8 @@ use poterne_model::setting::EdgeSettings;
 
 use crate::{compress::coding, hop, ray::RayId, visitor::Told};
 
-/// Fields that [`prepare`] may add.
-const FIELDS_ADDED: usize = 12;
+/// Fields that [`prepare`] and whoever traces may add.
+const FIELDS_ADDED: usize = 13;
 
 pub(crate) const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use http::HeaderMap;
 use poterne_edge_http::{Body, Connection, Kind, Limits, Protocol, Request, Response, Scheme, serve_connection};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Settings};
-use poterne_edge_upstream::{Origins, TunnelRoute, Tunnels, UpstreamError};
+use poterne_edge_upstream::{Origins, Trail, TunnelRoute, Tunnels, UpstreamError};
 use poterne_feed::Change;
 use poterne_guard::Guard;
 use poterne_keys::{NodeKey, SigningKey};
@@ -31,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 #[path = "pipeline/rules.rs"]
 mod rules;
+#[path = "pipeline/trace.rs"]
+mod trace;
 
 const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
 const TUNNEL: TunnelId = TunnelId::from_bytes([2; 16]);
@@ -44,11 +46,13 @@ struct Pretend {
 }
 
 impl Tunnels for Pretend {
-    async fn send(&self, route: TunnelRoute, mut request: Request) -> Result<Response, UpstreamError> {
+    async fn send(&self, route: TunnelRoute, mut request: Request, trail: &mut Trail) -> Result<Response, UpstreamError> {
+        trace::leave(trail, request.uri().path());
         *self.last.lock().unwrap() = Some((route, request.headers().clone(), request.uri().to_string()));
         match request.uri().path() {
             "/down" => Err(UpstreamError::NoConnector(route.tunnel)),
             "/broken" => Err(UpstreamError::LocalService("connection refused".into())),
+            "/hang" => std::future::pending().await,
             "/slow" => Err(UpstreamError::Timeout(100)),
             "/odd" => Ok(http::Response::builder().status(103).body(Body::empty()).unwrap()),
             "/ws" => {
@@ -160,8 +164,12 @@ fn origins() -> Arc<Origins> {
 }
 
 fn edge() -> Edge {
+    edge_with(Settings::default())
+}
+
+fn edge_with(settings: Settings) -> Edge {
     let pretend = Arc::new(Pretend::default());
-    let settings = Settings { node_names: vec![name("node.test")], instance: "one".into(), ..Settings::default() };
+    let settings = Settings { node_names: vec![name("node.test")], instance: "one".into(), ..settings };
     let node: Arc<dyn NodeService> = Arc::new(Says("the node"));
     let key = SigningKey::derive(&NodeKey::generate(), "test");
     let snapshot = snapshot(&key);

@@ -51,7 +51,7 @@ use poterne_telemetry::Metrics;
 use rustls::RootCertStore;
 use tokio_util::{either::Either, sync::CancellationToken};
 
-use crate::{OriginError, UpstreamError};
+use crate::{OriginError, Over, Trail, UpstreamError};
 
 use self::{
     body::RequestBody,
@@ -225,11 +225,12 @@ impl Origins {
     /// the response head as soon as it is there; bodies flow meanwhile.
     ///
     /// A request is sent again, once and on a new connection, by the rule of design invariant 5: only where it took an idle connection
-    /// that turned out dead. For a WebSocket request a response of status 101 carries the raw stream as its body.
+    /// that turned out dead; each connection is told to `trail`. For a WebSocket request a response of status 101 carries the raw stream
+    /// as its body.
     ///
     /// # Errors
     /// There is none, and whose fault it is.
-    pub async fn send(&self, route: OriginRoute, request: Request) -> Result<Response, UpstreamError> {
+    pub async fn send(&self, route: OriginRoute, request: Request, trail: &mut Trail) -> Result<Response, UpstreamError> {
         self.shared.counters.requests.inc();
         let (mut head, visitor) = request.into_parts();
         let ray = head.headers.get(CF_RAY).cloned();
@@ -244,8 +245,9 @@ impl Origins {
                 // It was not offered.
                 return Err(OriginError::Invalid(route.host.to_string(), "it speaks HTTP/2 unasked".to_owned()).into());
             };
-            let sent = connection.http.send(message.outgoing(RequestBody::default())).await;
             let origin = connection.key.address;
+            trail.sent(|| Over::Origin(origin));
+            let sent = connection.http.send(message.outgoing(RequestBody::default())).await;
             return match sent {
                 Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => Ok(switched(connection, answer, visitor)),
                 Ok(answer) => answered(connection, answer, zone, ray),
@@ -258,6 +260,7 @@ impl Origins {
         let many = key.as_ref().filter(|key| key.named.as_ref().is_some_and(|named| named.http2));
         if let Some(ticket) = many.and_then(|key| zone.ticket(key)) {
             self.shared.counters.reused.inc();
+            trail.sent(|| Over::Origin(ticket.address()));
             let sent = Box::pin(http2::exchange(ticket, &head, body.keeping(), patience, ray.clone())).await;
             let failure = match sent {
                 Ok(answer) => return Ok(answer),
@@ -267,10 +270,12 @@ impl Origins {
                 return Err(failure.error);
             }
             tracing::debug!(zone = %route.zone, error = %failure.error, "sent again on a new connection");
+            trail.failed(&failure.error);
             body = failure.body.rewound().ok_or(failure.error)?;
             self.shared.counters.repeated.inc();
         } else if let Some(mut connection) = key.and_then(|key| zone.pool.take(&key, repeatable, Instant::now())) {
             self.shared.counters.reused.inc();
+            trail.sent(|| Over::Origin(connection.key.address));
             let error = match connection.http.send(message.outgoing(body.keeping())).await {
                 Ok(answer) => return answered(connection, answer, zone, ray),
                 Err(error) => error,
@@ -282,14 +287,17 @@ impl Origins {
             body = error.body.rewound().ok_or(fault)?;
             self.shared.counters.repeated.inc();
             tracing::debug!(zone = %route.zone, origin = %connection.key.address, error = %error.fault, "sent again on a new connection");
+            trail.failed(&error.fault);
         }
         let mut connection = match Box::pin(self.connect(&zone, &route, addresses, named)).await? {
             Connected::Http1(connection) => connection,
             Connected::Http2(ticket) => {
+                trail.sent(|| Over::Origin(ticket.address()));
                 let sent = Box::pin(http2::exchange(ticket, &head, body, patience, ray)).await;
                 return sent.map_err(|failure| failure.error);
             }
         };
+        trail.sent(|| Over::Origin(connection.key.address));
         match connection.http.send(message.outgoing(body)).await {
             Ok(answer) => answered(connection, answer, zone, ray),
             Err(error) => Err(OriginError::of_fault(connection.key.address, &error.fault)),

@@ -51,6 +51,13 @@ pub(super) struct Multiplexed {
 /// One request's part of a connection.
 pub(super) struct Ticket(pub(super) Arc<Multiplexed>);
 
+impl Ticket {
+    /// Where the origin is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+}
+
 impl Multiplexed {
     /// Begins to speak HTTP/2.
     pub(super) async fn begin(io: Io, address: SocketAddr, share: Share) -> Result<Arc<Self>, OriginError> {

@@ -229,7 +229,7 @@ async fn an_origin_that_asks_is_shown_the_zones_certificate_and_no_other() {
     let loopback = Range { network: "127.0.0.0/8".parse().unwrap(), accounts: None };
     let guard = Guard { allowed: vec![loopback], own: Vec::new() };
     let origins = Origins::new(Settings::for_files(4096), RootCertStore::empty(), guard, None, &Metrics::new()).unwrap();
-    let origins = origins.identified_by(Arc::<Shown>::clone(&shown));
+    let origins = Untraced::from(origins.identified_by(Arc::<Shown>::clone(&shown)));
     let of = |zone, identifies| OriginRoute { zone, identifies, ..to(at, Certificate::Any) };
     let number = async |zone| {
         let answered = text(origins.send(of(zone, true), get()).await).await;
@@ -265,7 +265,8 @@ async fn a_revoked_certificate_is_not_believed_nor_a_session_that_it_began() {
     let guard = Guard { allowed: vec![loopback], own: Vec::new() };
     let origins = Origins::new(Settings::for_files(4096), roots, guard, None, &Metrics::new()).unwrap();
     let asked = Arc::clone(&is_revoked);
-    let origins = origins.revoking(Arc::new(move |number| asked.load(std::sync::atomic::Ordering::SeqCst) && number == serial));
+    let revoked = move |number: &[u8]| asked.load(std::sync::atomic::Ordering::SeqCst) && number == serial;
+    let origins = Untraced::from(origins.revoking(Arc::new(revoked)));
     assert_eq!(text(origins.send(to(at, Certificate::Verified), get()).await).await, "www.site.test");
     assert_eq!(seen.recv().await, Some(HandshakeKind::Full));
     let close = || while origins.zone(ZONE).pool.close_one() {};
