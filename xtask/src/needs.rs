@@ -46,7 +46,7 @@ const TREE_PROGRAMS: [(&str, &str); 5] =
     [("nsd", "nsd"), ("ldns-signzone", "ldnsutils"), ("faketime", "faketime"), ("ip", "iproute2"), ("unshare", "util-linux")];
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 31] = [
+pub(crate) const PEERS: [Peer; 32] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
@@ -56,6 +56,13 @@ pub(crate) const PEERS: [Peer; 31] = [
     Peer { name: "aioquic", source: Source::Python { module: "aioquic", package: "aioquic>=1.2" } },
     Peer { name: "aiosmtpd", source: Source::Python { module: "aiosmtpd", package: "aiosmtpd>=1.4.6" } },
     Peer { name: "grpc", source: Source::Python { module: "grpc", package: "grpcio>=1.60" } },
+    Peer {
+        name: "opentelemetry",
+        source: Source::Python {
+            module: "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
+            package: "opentelemetry-proto>=1.27",
+        },
+    },
     Peer { name: "cloudflare", source: Source::Python { module: "cloudflare", package: "cloudflare>=5" } },
     Peer { name: "octodns", source: Source::Python { module: "octodns_cloudflare", package: "octodns-cloudflare>=1.2" } },
     Peer { name: "certbot", source: Source::Python { module: "certbot_dns_cloudflare", package: "certbot-dns-cloudflare>=5.8" } },

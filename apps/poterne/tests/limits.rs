@@ -8,6 +8,8 @@ use poterne_edge_listen::{AdmissionLimits, Handshakes};
 use poterne_edge_tls::ja4;
 use poterne_edge_upstream::Settings as Origins;
 use poterne_node::{access_log, admin::protocol, config::Config};
+use poterne_otlp::{answer::ATTEMPTS_MAX, exporter};
+use poterne_telemetry::trace::span::TEXT_BYTES_MAX;
 use poterne_tunnel_gateway::Settings as Gateway;
 
 const DOCUMENT: &str = include_str!("../../../docs/limits.md");
@@ -152,6 +154,12 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("admin.request_bytes_max", bytes(protocol::REQUEST_BYTES_MAX as u64)),
         ("admin.answer_bytes_max", bytes(protocol::ANSWER_BYTES_MAX as u64)),
         ("access_log.queue_max", number(access_log::QUEUE_MAX)),
+        ("traces.queue_max", number(exporter::QUEUE_MAX)),
+        ("traces.batch_max", number(exporter::BATCH_MAX)),
+        ("traces.batch_wait", time(exporter::BATCH_WAIT)),
+        ("traces.text_bytes_max", bytes(TEXT_BYTES_MAX as u64)),
+        ("traces.attempts_max", ATTEMPTS_MAX.to_string()),
+        ("traces.flush_max", time(exporter::FLUSH_MAX)),
     ])
 }
 

@@ -27,7 +27,7 @@ use poterne_guard::Guard;
 use poterne_keys::{LocalCa, NodeKey, Purpose};
 use poterne_model::Name;
 use poterne_snapshot::{CertificateChunk, SnapshotHandle};
-use poterne_telemetry::Metrics;
+use poterne_telemetry::{Metrics, Tracer};
 use poterne_tunnel_gateway::Gateway;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -87,12 +87,15 @@ pub(super) struct Parts<'a> {
     pub instance: String,
     pub api: ApiSlot,
     pub origins: Arc<Origins>,
+    /// Who is told of requests as parts of traces.
+    pub tracer: Option<Tracer>,
     pub metrics: &'a Metrics,
 }
 
 /// Puts the visitors' side together; nothing listens yet.
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
-    let Parts { config, names, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, metrics } = parts;
+    let Parts { config, names, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, tracer, metrics } =
+        parts;
     let settings = CertificatesSettings {
         files: config.edge.certificate_files(),
         // A name server is asked over TLS and HTTPS under its name.
@@ -120,6 +123,8 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
             trusted_proxies: ranges(&config.edge.trusted_proxies),
             node_names: names.to_vec(),
             instance,
+            tracer,
+            parents: config.parents(),
             ..poterne_edge_pipeline::Settings::default()
         },
         snapshot.clone(),

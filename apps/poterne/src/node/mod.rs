@@ -51,6 +51,7 @@ mod origin_pulls;
 mod quic;
 pub mod reload;
 mod running;
+mod traces;
 pub mod upgrade;
 
 /// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
@@ -126,6 +127,7 @@ impl Node {
         config.acme_authorities()?;
         let opened = Opened::of(&config.log).map_err(anyhow::Error::msg)?;
         config.resolver(poterne_guard::Guard::default())?;
+        let traces = config.traces(|name| std::env::var(name).ok())?;
         let api_listener = bind::listen(bind::API, config.control.listen, sockets)?;
         let metrics_listener = bind::listen("control.metrics", config.control.metrics, sockets)?;
         options.sockets.warn_of_the_rest();
@@ -134,6 +136,7 @@ impl Node {
         let guard = stop.clone().drop_guard();
         let background = TaskTracker::new();
         let metrics = Metrics::new();
+        let tracer = traces.map(|settings| traces::begin(settings, &metrics, &background, stop.clone()));
         let trust = Trust::open(&state, options.visitors_under)?;
         let names = config.node_names();
         let (predecessor, generation) = options.predecessor.unzip();
@@ -156,7 +159,7 @@ impl Node {
             &config.node.public_addresses,
             stop.clone(),
         )?;
-        let settings = gateway_settings(&config, &trust, generation.unwrap_or(0));
+        let settings = gateway_settings(&config, &trust, generation.unwrap_or(0), tracer.is_some());
         let gateway = Gateway::new(settings, agents.clone(), snapshot.clone(), node.events.clone(), &metrics)?;
 
         // Control.
@@ -190,6 +193,7 @@ impl Node {
             instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
             api: Arc::clone(&parts.api),
             origins: edge::origins(reaches.clone(), control.resolver.clone(), &snapshot, trust, &metrics)?,
+            tracer,
             metrics: &metrics,
         })?;
         background.spawn(edge::sweep(Arc::clone(&edge), stop.clone()));
@@ -359,7 +363,7 @@ impl Node {
     }
 }
 
-fn gateway_settings(config: &Config, trust: &Trust, generation: u8) -> gateway::Settings {
+fn gateway_settings(config: &Config, trust: &Trust, generation: u8, traces: bool) -> gateway::Settings {
     let congestion = match config.tunnel.congestion {
         config::Congestion::Bbr => gateway::Congestion::Bbr,
         config::Congestion::Cubic => gateway::Congestion::Cubic,
@@ -368,6 +372,7 @@ fn gateway_settings(config: &Config, trust: &Trust, generation: u8) -> gateway::
         listen: config.tunnel.listen.clone(),
         congestion,
         generation,
+        traces,
         reset_key: trust.node_key.derive("poterne quic reset 1"),
         ..gateway::Settings::default()
     }

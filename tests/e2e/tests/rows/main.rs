@@ -50,6 +50,7 @@ mod curl;
 mod curl_dig_pebble;
 mod curl_nginx;
 mod curl_nginx_tree;
+mod curl_opentelemetry;
 mod delv;
 mod delv_dig_tree_unbound;
 mod dig;
