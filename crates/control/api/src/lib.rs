@@ -36,6 +36,7 @@ mod private_networks;
 mod quick;
 mod records;
 mod routes;
+mod rule_standings;
 mod rulesets;
 mod same_site;
 mod scans;
@@ -106,6 +107,7 @@ fn v4_routes() -> Routes {
         lists::routes(),
         audit::routes(),
         features::routes(),
+        rule_standings::routes(),
         generation::routes(),
         logins::routes(),
         ips::routes(),

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
+use poterne_control_app::lists_named;
 use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
 use poterne_model::{AccountId, Name, TunnelId, ZoneId, ruleset::Ruleset};
-use poterne_rules::{AddressList, ZoneRules, definition::NETWORKS_MAX};
+use poterne_rules::ZoneRules;
 use poterne_snapshot::NodeChunk;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -184,14 +185,7 @@ async fn rules(
     entry_points: Option<Vec<Ruleset>>,
 ) -> Result<Option<ZoneRules>, StoreError> {
     let entry_points = entry_points.unwrap_or_default();
-    let mut lists = Vec::new();
-    for name in ZoneRules::lists_of(&entry_points) {
-        // One more than there is room for, so that a list is in force whole or not at all.
-        let most = u32::try_from(NETWORKS_MAX + 1).unwrap_or(u32::MAX);
-        if let Some(networks) = session.addresses_of_list(account, &name, most).await? {
-            lists.push(AddressList { name, networks });
-        }
-    }
+    let lists = lists_named(session, account, &entry_points).await?;
     Ok(rows::rules(normalization, &entry_points, lists))
 }
 

@@ -24,6 +24,7 @@ mod plans;
 mod private_networks;
 mod quick;
 mod records;
+mod rule_standings;
 mod rulesets;
 mod scans;
 mod second_factors;
