@@ -82,6 +82,8 @@ pub static GROUPS: &[PermissionGroup] = &[
     write(0xa42b_143a_0727_8003_5cea_0abf_b1d7_9081, "Account Firewall Access Rules Write", &[S::AccountAccessRules]),
     read(0xaf4a_8ec8_de1b_6010_6c2e_43fa_24a8_0eb0, "Account Settings Read", &[S::Accounts, S::Members]),
     write(0x3bc6_8e5a_afeb_f812_7323_eb12_e02b_cb72, "Account Settings Write", &[S::Accounts, S::Members]),
+    read(0xeabd_9adf_be22_e102_5077_173e_fb87_1bf5, "Account: SSL and Certificates Read", &[S::AccountCertificates]),
+    write(0x40f9_aae1_7167_f7a8_d455_99ca_f17c_44b6, "Account: SSL and Certificates Write", &[S::AccountCertificates]),
     read(0xa520_9f08_d7bc_d5bb_a86d_efdc_5141_0a69, "Account API Tokens Read", &[S::AccountTokens]),
     write(0xcce7_bffb_1614_015a_55f6_5573_a0b0_a36b, "Account API Tokens Write", &[S::AccountTokens]),
     read(0xaec4_b85f_cfd8_46e9_ee5e_58c1_c2d7_d119, "Account Audit Logs Read", &[S::AuditLogs]),

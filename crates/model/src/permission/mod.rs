@@ -76,6 +76,8 @@ words! {
         Accounts = "account",
         /// Who belongs to them.
         Members = "member",
+        /// Authorities that an account brought, to vouch for visitors.
+        AccountCertificates = "account_ssl",
         /// An account's API tokens.
         AccountTokens = "account_api_tokens",
         /// Who changed what.
@@ -191,6 +193,7 @@ impl Subject {
             | Self::AccountAccessRules
             | Self::Accounts
             | Self::Members
+            | Self::AccountCertificates
             | Self::AccountTokens
             | Self::AuditLogs
             | Self::Notifications => Level::Account,
