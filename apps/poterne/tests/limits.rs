@@ -124,6 +124,8 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("connections_per_address_max", connections_per_prefix_max.to_string()),
         ("quic_handshakes_max", number(Handshakes::MAX)),
         ("client_hello_bytes_max", bytes(ja4::HELLO_BYTES_MAX as u64)),
+        ("visitor_certificate_bytes_max", bytes(poterne_edge_tls::CERTIFICATE_BYTES_MAX as u64)),
+        ("session_ticket_bytes_max", bytes(poterne_keys::TICKET_BYTES_MAX as u64)),
         ("drain_secs", format!("{} s", config.edge.drain_secs)),
         ("origins.connect_timeout", time(connect_timeout)),
         ("origins.handshake_timeout", time(origins_handshake_timeout)),

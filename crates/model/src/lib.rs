@@ -21,6 +21,7 @@
 //! * [`secondary`]: zones that are shared with other name servers;
 //! * [`setting`]: the settings of a zone;
 //! * [`time`]: an instant of the calendar;
+//! * [`visitor_certificate`]: by which a visitor shows who it is;
 //! * [`schema`]: what a body may be, for whoever describes the API;
 //! * [`shape`]: a JSON tree, looked at with its place. What an engine will read one day is kept as the tree it came as.
 #![forbid(unsafe_code)]
@@ -51,6 +52,7 @@ pub mod shape;
 pub mod spelling;
 pub mod time;
 pub mod tunnel;
+pub mod visitor_certificate;
 mod word;
 pub mod zone;
 pub mod zone_life;
@@ -70,4 +72,5 @@ pub use schema::{Schema, Variation};
 pub use shape::{At, ShapeError};
 pub use time::Timestamp;
 pub use tunnel::{ConnectionInfo, ConnectorInfo, TunnelStatus};
+pub use visitor_certificate::{ClientAuth, ShownCertificate};
 pub use zone::{ZoneHold, ZoneStatus};

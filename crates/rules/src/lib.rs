@@ -18,6 +18,7 @@
 //! Why the language is our own: `docs/decisions/0024-our-own-rule-language.md`.
 #![forbid(unsafe_code)]
 
+pub mod certificate;
 pub mod compile;
 pub mod definition;
 mod error;
@@ -39,7 +40,7 @@ pub use compile::{Lacking, Moment};
 pub use definition::{Act, AddressList, Change, Definition, Payload, Reading, Unobeyed, ZoneRules, read};
 pub use error::ExpressionError;
 pub use evaluate::Spent;
-pub use facts::{Answer, Facts};
+pub use facts::{Answer, Certificate, Facts};
 pub use zone::{Outcome, Program};
 
 use crate::{

@@ -33,8 +33,11 @@ pub mod tree;
 mod zone;
 
 pub use chunk::{
-    AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, ClientCertificate, NameChunk, NodeChunk,
-    RemoteConfig, Shown, Shows, Target, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys, transfer, transfer::TransferChunk,
+    AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, NameChunk, NodeChunk, RemoteConfig, Shown,
+    Shows, Target, TicketKey, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
+    client::{ClientCertificate, ClientCertificates, HostCertificate, VisitorAuthority, VisitorHost},
+    transfer,
+    transfer::TransferChunk,
 };
 pub use disk::DiskError;
 pub use handle::SnapshotHandle;

@@ -102,6 +102,7 @@ impl Control {
             // Control's own: the publisher puts it in.
             cookie_secrets: Vec::new(),
             revoked_origin_certificates: Vec::new(),
+            ticket_keys: Vec::new(),
         };
         let (down, feed) = poterne_feed::in_process();
         let publisher =

@@ -104,6 +104,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
             .collect(),
         issuer: Some(Arc::new(LocalIssuer(Arc::clone(visitors_ca)))),
         unwrap: Some(unwrap(node_key.clone())),
+        node_key: Some(node_key.clone()),
     };
     let certificates = Arc::new(Certificates::new(snapshot.clone(), settings)?);
     let node_names = names.to_vec();
@@ -259,8 +260,11 @@ impl Edge {
             Ok(Accepted::Visitor(arrived) | Accepted::Node(arrived)) => {
                 // UDP is open beside each of these listeners.
                 let offers_http3 = arrived.sni.as_deref().is_some_and(|name| self.certificates.takes_http3(name));
-                let connection =
-                    Connection::new(peer, local, Scheme::Https, arrived.sni).with_ja4(arrived.ja4).offering_http3(offers_http3);
+                let connection = Connection::new(peer, local, Scheme::Https, arrived.sni)
+                    .with_ja4(arrived.ja4)
+                    .with_tls(arrived.tls)
+                    .with_client(arrived.client)
+                    .offering_http3(offers_http3);
                 let connection = Arc::new(connection);
                 self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection).await;
             }

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, os::unix::net::UnixDatagram, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use poterne_edge_http::{Connection, Limits, Scheme, drain, http3};
+use poterne_edge_http::{Connection, Limits, Negotiated, Scheme, drain, http3};
 use poterne_edge_listen::{QuicArrival, QuicListener};
 use poterne_edge_tls::Agents;
 use poterne_tunnel_gateway as gateway;
@@ -179,7 +179,8 @@ impl Edge {
             return self.gateway.accept_quic(connection);
         }
         let sni = sni.map(|name| name.to_ascii_lowercase().into());
-        let visitor = Arc::new(Connection::new(peer, local, Scheme::Https, sni).offering_http3(true));
+        let tls = Negotiated { version: "TLSv1.3", cipher: None };
+        let visitor = Arc::new(Connection::new(peer, local, Scheme::Https, sni).with_tls(tls).offering_http3(true));
         let (handler, limits) = (Arc::clone(&self.pipeline), self.limits.load_full());
         let serving = Box::pin(http3::serve_connection(connection.clone(), visitor, handler, limits, self.drain.clone()));
         drain::until(self.cut.clone(), serving).await;

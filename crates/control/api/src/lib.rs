@@ -29,6 +29,7 @@ mod management;
 mod members;
 mod openapi;
 mod origin_tls;
+mod origin_tls_hosts;
 mod pages;
 mod path;
 mod plans;
@@ -48,6 +49,7 @@ mod tests;
 mod tokens;
 mod tunnels;
 mod user;
+mod visitors;
 mod zones;
 
 use std::{net::IpAddr, sync::Arc};
@@ -96,6 +98,8 @@ fn v4_routes() -> Routes {
         certificates::routes(),
         custom_certificates::routes(),
         origin_tls::routes(),
+        origin_tls_hosts::routes(),
+        visitors::routes(),
         secondary_dns::routes(),
         rulesets::routes(),
         access_rules::routes(),

@@ -51,10 +51,12 @@ mod secrets;
 mod service;
 mod settings;
 mod sign_in;
+mod ticket_keys;
 mod transfers;
 mod tunnel_health;
 mod tunnel_objects;
 mod tunnels;
+mod visitors;
 mod zone_life;
 mod zones;
 
@@ -77,12 +79,12 @@ pub use logins::{LOGIN_LIFE, LOGIN_POLL, LOGINS_MAX, LOGINS_OF_SOURCE_MAX, Login
 pub use management::ManagementToken;
 pub use members::InvitationMade;
 pub use open::{App, Clock, Settings, system_clock};
-pub use origin_tls::{ClientCertificateDraft, OriginAuthorities, OriginCertificateDraft};
+pub use origin_tls::{ClientCertificateDraft, OriginAuthorities, OriginCertificateDraft, OriginPullHosts};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, Certificate, CertificatePack, Challenge, ClientCertificate, ConfigSource,
-    Configuration, Membership, MembershipStatus, OriginCertificate, Passkey, Person, RulesetOwner, StatusFilter, TextMatch,
-    TokenOwner, TransferAcl, TransferPeer, Trouble, TsigKey, Tunnel, TunnelFilter, UserSession, Zone, ZoneIncoming, ZoneOrder,
-    ZoneOutgoing,
+    Configuration, Membership, MembershipStatus, MtlsCertificate, OriginCertificate, OriginPullHost, Passkey, Person,
+    RulesetOwner, StatusFilter, TextMatch, TokenOwner, TransferAcl, TransferPeer, Trouble, TsigKey, Tunnel, TunnelFilter,
+    UserSession, Zone, ZoneIncoming, ZoneOrder, ZoneOutgoing,
 };
 pub use poterne_control_zonefile::import::FILE_OCTETS_MAX as ZONE_FILE_OCTETS_MAX;
 pub use poterne_dns_sign::{Algorithm as DnssecAlgorithm, keyset::Role as DnssecRole, keyset::Status as DnssecStatus};
@@ -102,4 +104,7 @@ pub use sign_in::{
 };
 pub use tunnel_health::LOOK_EVERY as TUNNELS_LOOKED_AT_EVERY;
 pub use tunnels::{Deleted, NewTunnel, TunnelInfo};
+pub use visitors::{
+    HostAssociations, MtlsCertificateDraft, MtlsCertificateUse, VisitorCertificateDraft, VisitorCertificateShown,
+};
 pub use zones::{ZoneListed, ZoneWanted};

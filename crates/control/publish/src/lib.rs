@@ -18,6 +18,7 @@
 //! tunnels end.
 #![forbid(unsafe_code)]
 
+mod clients;
 mod difference;
 mod load;
 mod path;

@@ -185,9 +185,11 @@ impl Publisher {
         self.app.expire_quick_tunnels().await?;
         self.app.tend_zone_keys().await?;
         self.app.tend_cookie_secrets().await?;
+        self.app.tend_ticket_keys().await?;
         self.app.expire_challenges().await?;
         self.app.tend_certificates().await?;
         self.app.tend_origin_certificates().await?;
+        self.app.tend_visitor_certificates().await?;
         if self.rounds.is_multiple_of(ROUNDS_OF_ZONE_ENDS) {
             self.app.end_zones().await?;
         }

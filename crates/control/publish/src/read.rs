@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use bytes::Bytes;
 use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
 use poterne_model::{AccountId, Name, TunnelId, ZoneId, ruleset::Ruleset};
 use poterne_rules::{AddressList, ZoneRules, definition::NETWORKS_MAX};
-use poterne_snapshot::NodeChunk;
+use poterne_snapshot::{NodeChunk, TicketKey};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::{
     PublishError,
+    clients::Clients,
     load::Load,
-    rows::{self, News, Records, Set},
+    rows::{self, News, OfStore, Records, Set},
     world::World,
 };
 
@@ -39,9 +39,9 @@ pub(crate) struct Audit {
 /// The world as the session sees it, read page by page. The database makes the next page while the last one is taken in.
 pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Result<World, PublishError> {
     let issuers = rows::issuers(session.acme_accounts().await?);
-    let (cookie_secrets, revoked_origin_certificates) =
-        (cookie_secrets(session).await?, session.revoked_origin_certificates().await?);
-    let mut load = Load::new(NodeChunk { cookie_secrets, revoked_origin_certificates, ..node.clone() }, issuers);
+    let OfStore { cookie_secrets, revoked_origin_certificates, ticket_keys } = of_store(session).await?;
+    let node = NodeChunk { cookie_secrets, revoked_origin_certificates, ticket_keys, ..node.clone() };
+    let mut load = Load::new(node, issuers);
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let mut settings: HashMap<ZoneId, HashMap<&'static str, Value>> = HashMap::new();
     for id in Set::ids() {
@@ -50,9 +50,7 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         }
     }
     let mut signed = session.signed_heads().await?;
-    // The newest of each zone comes last.
-    let clients = session.client_certificates(None).await?;
-    let clients: HashMap<ZoneId, _> = clients.iter().map(|certificate| (certificate.zone, certificate)).collect();
+    let clients = Clients::read(session, None).await?;
     let mut sharing = session.sharing(None).await?;
     let mut normalizations = session.zone_settings_named(rows::NORMALIZATION).await?;
     let mut entry_points = session.zone_entry_points(None).await?;
@@ -61,7 +59,7 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         let (id, signed) = (zone.id, signed.remove(&zone.id));
         let set = settings.remove(&id).map_or_else(Set::default, |set| Set::of(|id| set.get(id)));
         let mut known = rows::zone(zone, set, signed);
-        known.head.client = clients.get(&id).copied().and_then(rows::client);
+        known.head.client = clients.of_zone(id);
         transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
         ruled.push((id, known.head.account, normalizations.remove(&id), entry_points.remove(&id)));
         (id, Some(known))
@@ -117,8 +115,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
     for what in touched {
         match what {
             Touched::Node => {
-                news.cookie_secrets = Some(cookie_secrets(session).await?);
-                news.revoked = Some(session.revoked_origin_certificates().await?);
+                news.node = Some(of_store(session).await?);
                 news.begins_anew |= rows::issuers(session.acme_accounts().await?) != world.issuers;
             }
             Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
@@ -137,7 +134,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                         let settings = session.zone_settings(id).await?;
                         let signed = session.zone_signing(id).await?.map(|signing| signing.head);
                         let mut known = rows::zone(zone, Set::of(|id| settings.value(id)), signed);
-                        known.head.client = session.client_certificates(Some(id)).await?.last().and_then(rows::client);
+                        known.head.client = Clients::read(session, Some(id)).await?.of_zone(id);
                         let sharing = session.sharing(Some(id)).await?.remove(&id);
                         news.transfers.push((id, rows::transfer(&mut known, sharing)));
                         let normalization = session.zone_setting(id, rows::NORMALIZATION).await?;
@@ -270,9 +267,14 @@ pub(crate) fn differing(
     gone.chain(others.map(|(_, name, records)| (name, records))).collect()
 }
 
-/// What cookies are made with, as it travels.
-async fn cookie_secrets(session: &mut Session) -> Result<Vec<Bytes>, StoreError> {
-    Ok(session.cookie_secrets().await?.into_iter().map(|secret| secret.wrapped.into()).collect())
+/// What all nodes are told of themselves, as far as the store knows it, as it travels.
+async fn of_store(session: &mut Session) -> Result<OfStore, StoreError> {
+    let key = |key: poterne_control_store::TicketKey| TicketKey { starts_at: key.starts_at, key: key.wrapped.into() };
+    Ok(OfStore {
+        cookie_secrets: session.cookie_secrets().await?.into_iter().map(|secret| secret.wrapped.into()).collect(),
+        revoked_origin_certificates: session.revoked_origin_certificates().await?,
+        ticket_keys: session.ticket_keys().await?.into_iter().map(key).collect(),
+    })
 }
 
 impl Audit {

@@ -20,8 +20,8 @@ use poterne_model::{
 };
 use poterne_rules::{AddressList, ZoneRules};
 use poterne_snapshot::{
-    AccountChunk, CertificateChunk, ChallengeChunk, ClientCertificate, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk,
-    ZoneDns, ZoneHead, ZoneKeys,
+    AccountChunk, CertificateChunk, ChallengeChunk, RemoteConfig, Shown, Shows, TicketKey, TransferChunk, TunnelChunk, ZoneDns,
+    ZoneHead, ZoneKeys,
     transfer::{Incoming, Outgoing, Peer, PeerKey, Standing},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -111,13 +111,19 @@ pub(crate) struct KnownZone {
     pub(crate) proxies: bool,
 }
 
+/// What of [`poterne_snapshot::NodeChunk`] the store knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OfStore {
+    pub(crate) cookie_secrets: Vec<Bytes>,
+    pub(crate) revoked_origin_certificates: Vec<[u8; 16]>,
+    pub(crate) ticket_keys: Vec<TicketKey>,
+}
+
 /// What was read anew, each with none where it is gone.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    /// What cookies are made with, wrapped; none: not read.
-    pub(crate) cookie_secrets: Option<Vec<Bytes>>,
-    /// Certificates of origins that were revoked; none: not read.
-    pub(crate) revoked: Option<Vec<[u8; 16]>>,
+    /// What the store knows of all nodes; none: not read.
+    pub(crate) node: Option<OfStore>,
     pub(crate) accounts: Vec<(AccountId, Option<AccountChunk>)>,
     pub(crate) zones: Vec<(ZoneId, Option<KnownZone>)>,
     pub(crate) names: Vec<(ZoneId, Name, Option<Records>)>,
@@ -379,15 +385,6 @@ pub(crate) fn zone(zone: Zone, set: Set, signed: Option<SignedHead>) -> KnownZon
         head: ZoneHead { id, account, apex, status, dns: Some(dns), origin, edge, client: None },
         proxies: status.serves() && !paused,
     }
-}
-
-/// What the edge shows a zone's origins; none where its chain does not parse.
-pub(crate) fn client(certificate: &poterne_control_store::ClientCertificate) -> Option<Box<ClientCertificate>> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect();
-    let chain =
-        chain.inspect_err(|error| tracing::error!(id = %certificate.id, %error, "a client certificate's chain does not parse"));
-    let chain = chain.ok()?.into_iter().map(|der| Bytes::copy_from_slice(&der)).collect();
-    Some(Box::new(ClientCertificate { id: certificate.id, chain, key: certificate.wrapped.clone().into() }))
 }
 
 /// What a zone gives to other name servers or takes from them; none of most. Of one that is another server's, the start of authority is

@@ -12,7 +12,7 @@ use poterne_snapshot::ChunkKey;
 
 use crate::{
     path::{self, Path},
-    rows::{News, Records},
+    rows::{News, OfStore, Records},
     world::{To, World, exists},
 };
 
@@ -33,12 +33,10 @@ impl World {
     pub(crate) fn update(&mut self, news: News) -> BTreeSet<ChunkKey> {
         let mut keys = BTreeSet::new();
         let mut changed = Changed::default();
-        if let Some(secrets) = news.cookie_secrets {
-            self.node.cookie_secrets = secrets;
-            keys.insert(ChunkKey::Node);
-        }
-        if let Some(revoked) = news.revoked {
-            self.node.revoked_origin_certificates = revoked;
+        if let Some(OfStore { cookie_secrets, revoked_origin_certificates, ticket_keys }) = news.node {
+            self.node.cookie_secrets = cookie_secrets;
+            self.node.revoked_origin_certificates = revoked_origin_certificates;
+            self.node.ticket_keys = ticket_keys;
             keys.insert(ChunkKey::Node);
         }
         keys.extend(news.accounts.iter().map(|(id, _)| ChunkKey::Account(*id)));

@@ -165,6 +165,7 @@ mod origin_tls;
 mod seen;
 mod signed_in;
 mod stored;
+mod visitors;
 
 on_both! {
     a_session_that_is_dropped_leaves_nothing_and_wakes_nobody,

@@ -8,7 +8,8 @@
 //!                                         ├─ route ──── snapshot: host → tunnel or origin, or why not
 //!                                         │             (secure: or to HTTPS first)
 //!                                         ├─ rules ──── what the zone's rules make of it, and later of its answer
-//!                                         ├─ request ── fields the origin should and should not see (visitor: who asks)
+//!                                         ├─ request ── fields the origin should and should not see (visitor: who asks;
+//!                                         │             visitor_certificate: by which certificate)
 //!                                         ├─ upstream ─ the tunnel, or straight to the origin
 //!                                         ├─ response ─ fields the visitor should and should not see
 //!                                         ├─ compress ─ the same in fewer octets
@@ -40,6 +41,7 @@ mod route;
 mod rules;
 mod secure;
 mod visitor;
+mod visitor_certificate;
 
 pub use errors::Failure;
 pub use pipeline::{NodeFuture, NodeService, Pipeline, Settings};

@@ -30,7 +30,7 @@ use crate::{
     request, reserved, response,
     route::{self, Of, Route, Routed, Way},
     rules::{self, Went},
-    secure, visitor,
+    secure, visitor, visitor_certificate,
 };
 
 /// What the operator chose.
@@ -267,10 +267,13 @@ impl<T: Tunnels> Pipeline<T> {
         let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
         let Host { name, value, .. } = host;
         let offer = connection.offers_http3.then(|| response::http3_offer(&value));
-        let Route { way, of, edge, .. } = route;
+        let Route { way, of, edge, shown, .. } = route;
         let wish = of.zone.map_or(Wish::AsItIs, |_| Wish::of(&request, kind, &edge));
         let value = after.host_header.take().unwrap_or(value);
         request::prepare(&mut request, value, &connection, restored, &edge, &ray, &self.loop_token);
+        if edge.tells_certificate {
+            visitor_certificate::tell(request.headers_mut(), shown.as_deref());
+        }
         after.prepare(&mut request);
 
         let sent = match way {

@@ -14,7 +14,7 @@ use poterne_feed::Change;
 use poterne_guard::Guard;
 use poterne_keys::{NodeKey, SigningKey};
 use poterne_model::{
-    AccountId, ChallengeId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus,
+    AccountId, ChallengeId, ClientAuth, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus,
     setting::{EdgeSettings, OriginSettings, SslMode},
 };
 use poterne_snapshot::{
@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 
 #[path = "pipeline/rules.rs"]
 mod rules;
+
+#[path = "pipeline/visitors.rs"]
+mod visitors;
 
 const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
 const TUNNEL: TunnelId = TunnelId::from_bytes([2; 16]);
@@ -171,12 +174,17 @@ fn edge() -> Edge {
 
 impl Edge {
     async fn connect(&self, sni: Option<&str>) -> TcpStream {
+        self.connect_as(sni, None).await
+    }
+
+    /// The same of a visitor who was asked for a certificate.
+    async fn connect_as(&self, sni: Option<&str>, client: Option<Arc<ClientAuth>>) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let visitor = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         let scheme = if sni.is_some() { Scheme::Https } else { Scheme::Http };
         let connection = Connection::new(peer, stream.local_addr().unwrap(), scheme, sni.map(Into::into));
-        let connection = Arc::new(connection.offering_http3(sni.is_some()));
+        let connection = Arc::new(connection.with_client(client).offering_http3(sni.is_some()));
         let (pipeline, limits) = (Arc::clone(&self.pipeline), Arc::new(Limits::default()));
         tokio::spawn(serve_connection(
             stream,
@@ -192,7 +200,11 @@ impl Edge {
 
     /// One request on a connection of its own; the whole answer.
     async fn ask(&self, sni: Option<&str>, request: &str) -> String {
-        let mut visitor = self.connect(sni).await;
+        self.ask_as(sni, None, request).await
+    }
+
+    async fn ask_as(&self, sni: Option<&str>, client: Option<Arc<ClientAuth>>, request: &str) -> String {
+        let mut visitor = self.connect_as(sni, client).await;
         visitor.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();
         visitor.read_to_string(&mut answer).await.unwrap();

@@ -12,6 +12,7 @@ pub mod tunnel;
 
 pub use error::{OriginError, UpstreamError};
 pub use origins::{
-    Certificate, Identities, Identity, Leg, OriginRoute, Origins, Place, Revoked, Settings, SetupError, leg::leg, web_roots,
+    Certificate, Identities, Identity, Leg, OriginRoute, Origins, Place, Revoked, Settings, SetupError, Shown, leg::leg,
+    web_roots,
 };
 pub use tunnel::{TunnelRoute, Tunnels};

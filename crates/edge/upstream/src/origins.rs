@@ -63,7 +63,7 @@ use self::{
     zone::Zone,
 };
 pub use self::{
-    identity::{Identities, Identity},
+    identity::{Identities, Identity, Shown},
     leg::{Certificate, Leg, leg},
     tls::{Revoked, SetupError},
 };
@@ -134,8 +134,8 @@ pub struct OriginRoute {
     pub leg: Leg,
     /// Whether HTTP/2 is offered to it, over TLS.
     pub http2: bool,
-    /// Whether the zone's certificate is shown to it, where it asks for one.
-    pub identifies: bool,
+    /// Whose certificate is shown to it, where it asks for one; none: it is shown none.
+    pub identifies: Option<Shown>,
     /// How long it may think about its answer; beyond it 524.
     pub read_timeout: Duration,
 }
@@ -312,12 +312,13 @@ impl Origins {
     fn named(&self, route: &OriginRoute, http2: bool) -> Result<Option<Named>, OriginError> {
         let Some(certificate) = route.leg.tls else { return Ok(None) };
         let none = || Err("this node has nothing to show".to_owned());
-        let identity = match route.identifies.then(|| self.identities.as_ref().map_or_else(none, |known| known.of(route.zone))) {
+        let of = |shown| self.identities.as_ref().map_or_else(none, |known| known.of(route.zone, shown));
+        let identity = match route.identifies.as_ref().map(of) {
             None => None,
             Some(Ok(identity)) => Some(identity),
             // Whoever asks for one would turn away who has none, and say less about it.
             Some(Err(why)) => {
-                let why = format!("the zone's own certificate cannot be shown to it: {why}");
+                let why = format!("the certificate that it should be shown cannot be: {why}");
                 return Err(OriginError::Handshake(route.host.to_string(), why));
             }
         };

@@ -34,6 +34,7 @@ mod terraform;
 mod tokens;
 mod told;
 mod tunnels;
+mod visitors;
 mod zones;
 
 use std::{

@@ -86,8 +86,8 @@ pub(super) struct ZoneTls(Mutex<Vec<ZoneClient>>);
 /// As what it goes, and for whom.
 type ZoneClient = (Certificate, Option<Identity>, Arc<ClientConfig>);
 
-/// A zone's clients of now, and of before its certificate was renewed.
-const CLIENTS_MAX: usize = 4;
+/// A zone's clients of now, of before its certificate was renewed, and of those hosts with a certificate of their own that are visited most.
+const CLIENTS_MAX: usize = 16;
 
 impl ZoneTls {
     fn client(&self, named: &Named, shared: &ClientConfig) -> Arc<ClientConfig> {

@@ -56,7 +56,7 @@ fn route_of(zone: ZoneId, address: SocketAddr) -> OriginRoute {
         place: Place::Addresses(vec![address.ip()]),
         leg: Leg { port: address.port(), tls: None },
         http2: true,
-        identifies: false,
+        identifies: None,
         read_timeout: Duration::from_secs(60),
     }
 }
