@@ -46,7 +46,7 @@ const TREE_PROGRAMS: [(&str, &str); 5] =
     [("nsd", "nsd"), ("ldns-signzone", "ldnsutils"), ("faketime", "faketime"), ("ip", "iproute2"), ("unshare", "util-linux")];
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 31] = [
+pub(crate) const PEERS: [Peer; 32] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
@@ -75,6 +75,7 @@ pub(crate) const PEERS: [Peer; 31] = [
     Peer { name: "dnsperf", source: Source::Debian { program: "dnsperf", package: "dnsperf" } },
     Peer { name: "h2load", source: Source::Debian { program: "h2load", package: "nghttp2-client" } },
     Peer { name: "slowhttptest", source: Source::Debian { program: "slowhttptest", package: "slowhttptest" } },
+    Peer { name: "openssl", source: Source::Debian { program: "openssl", package: "openssl" } },
     Peer { name: "sslscan", source: Source::Debian { program: "sslscan", package: "sslscan" } },
     Peer { name: "testssl", source: Source::Debian { program: "testssl", package: "testssl.sh" } },
     Peer { name: TREE, source: Source::Tree(&TREE_PROGRAMS) },

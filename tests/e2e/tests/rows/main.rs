@@ -67,6 +67,7 @@ mod h2load;
 mod kdig;
 mod lexicon;
 mod octodns;
+mod openssl;
 mod ours;
 mod pebble_python;
 mod postgres;
