@@ -205,19 +205,19 @@ impl App {
 
     /// Makes a verb's writes durable, then waits until this node obeys them.
     pub(crate) async fn finish(&self, session: Session) -> Result<(), AppError> {
-        self.finish_within(LIVE_TIMEOUT, session).await
+        let change = session.commit().await?;
+        self.obeyed_within(LIVE_TIMEOUT, change).await;
+        Ok(())
     }
 
-    /// The same, of so much that being obeyed takes longer.
-    pub(crate) async fn finish_within(&self, time: Duration, session: Session) -> Result<(), AppError> {
-        let change = session.commit().await?;
+    /// Waits until this node obeys a change that is durable, or that long.
+    pub(crate) async fn obeyed_within(&self, time: Duration, change: u64) {
         if let Some(mut live) = self.live() {
             let reached = tokio::time::timeout(time, live.wait_for(|live| live.change >= change)).await;
             if !matches!(reached, Ok(Ok(_))) {
                 tracing::warn!(change, "a change is durable and not yet obeyed by this node");
             }
         }
-        Ok(())
     }
 }
 

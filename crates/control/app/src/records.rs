@@ -18,7 +18,7 @@ use poterne_model::{
     permission::Subject,
 };
 
-pub(crate) use self::kept::Places;
+pub(crate) use self::{file::MUCH, kept::Places};
 pub use self::{file::Imported, kept::KeptRecord};
 use crate::{App, AppError, Caller, access::Permission, audit::Traced, chain};
 

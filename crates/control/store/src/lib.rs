@@ -75,7 +75,7 @@ pub use origin_certificate::OriginCertificate;
 pub use person::{Membership, MembershipStatus, Person};
 pub use published::{RecordBrief, RecordLines, TunnelDetails};
 pub use record::Record;
-pub use record_batch::{NAMES_TOUCHED_MAX, NewRecord, RecordBatch};
+pub use record_batch::{NAMES_TOUCHED_MAX, NewRecord, RecordBatch, RecordBatches};
 pub use record_list::RecordQuery;
 pub use ruleset::{RULESET_VERSIONS_MAX, RulesetOwner};
 pub use second_factor::{Passkey, Totp};

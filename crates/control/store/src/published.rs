@@ -215,17 +215,17 @@ impl Session {
         Ok(lines)
     }
 
-    /// The records at these names of a zone, by name, type and content.
+    /// The records at these names of a zone, by the path of their names, type and content.
     pub async fn record_briefs(&mut self, zone: ZoneId, names: &[Name]) -> Result<Vec<RecordBrief>, StoreError> {
         let mut briefs = Vec::with_capacity(names.len());
         let size = if names.len() == 1 { 1 } else { NAMES };
         for names in names.chunks(size) {
             // Statements are prepared by their text: a batch that is not full names its last name again.
             let last = names.last().into_iter().cycle();
-            let names = names.iter().chain(last).take(size).map(Name::to_string);
+            let paths = names.iter().chain(last).take(size).map(|name| name::path(name.as_str()));
             let mut select =
                 Select::new("SELECT name, type, content, priority, ttl, proxied, settings FROM record WHERE zone = ");
-            select.value(zone.to_string()).sql(" AND ").one_of("name", names).sql(" ORDER BY name, type, content");
+            select.value(zone.to_string()).sql(" AND ").one_of("path", paths).sql(" ORDER BY path, type, content");
             for row in &select.fetch_all(self.connection()).await? {
                 let kind = RecordType::from(cell::<String>(row, "type")?);
                 let (name, content, proxied) = (parsed(row, "name")?, cell(row, "content")?, cell(row, "proxied")?);

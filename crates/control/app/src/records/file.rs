@@ -3,10 +3,10 @@
 //! A file is read and compared with the zone before anybody's turn to write is taken ([`plan`]); what it brings is then written by the
 //! hundred, in the order of names, in which every index grows at one place, and made ready on one thread while another writes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use poterne_control_store::{NAMES_TOUCHED_MAX, RecordBatch, Session, Zone};
+use poterne_control_store::{NAMES_TOUCHED_MAX, RecordBatches, Session, Zone};
 use poterne_control_zonefile::{Soa, export};
 use poterne_keys::{random_bytes, sha256};
 use poterne_model::{Name, RecordId, ZoneId};
@@ -23,8 +23,8 @@ use crate::{App, AppError, Caller, audit::Traced};
 /// Records added by one file that are traced one by one; more are traced as one file.
 const TRACED_MAX: usize = 1000;
 
-/// Records from which on a file is much for the database.
-const MUCH: usize = 20_000;
+/// Records from which on what is written at once is much for the database.
+pub(crate) const MUCH: usize = 20_000;
 
 /// How long an import waits until what it brought is obeyed.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,50 +52,29 @@ impl App {
             Lines::read(&file, &places, proxied, &conflict_zone(&apex)).map(|(lines, parsed)| (lines, parsed, digest))
         });
         let (lines, parsed, digest) = read.await.expect("reading a file does not panic")?;
-        let domain = self.settings().tunnel_domain;
+        let (lines, domain) = (Arc::new(lines), self.settings().tunnel_domain);
         // Found out beside whoever writes, and again in their midst only if something changed meanwhile.
-        let (mut accepted, seen) = {
+        let (mut plan, seen) = {
             let mut session = self.0.store.read().await?;
             let seen = session.change().await?;
-            (plan::accepted(&mut session, &zone, &lines, domain.as_ref()).await?, seen)
+            (plan::planned(&mut session, &zone, &lines, domain.as_ref()).await?, seen)
         };
+        let mut ids = rising_ids(plan.accepted.len());
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone.id, EDIT).await?;
         if session.follows() != seen {
-            accepted = plan::accepted(&mut session, &zone, &lines, domain.as_ref()).await?;
+            plan = plan::planned(&mut session, &zone, &lines, domain.as_ref()).await?;
+            if ids.len() != plan.accepted.len() {
+                ids = rising_ids(plan.accepted.len());
+            }
         }
-        if let Some(first) = accepted.first() {
+        if let Some(first) = plan.accepted.first() {
             self.check_own(&mut session, &zone, None, Some(&lines.entry(*first)?)).await?;
         }
-        let added = accepted.len();
+        let added = plan.accepted.len();
         if added > MUCH {
             session.expect_much();
         }
-        self.insert_lines(&mut session, caller, &zone, (lines, accepted), (parsed, digest)).await?;
-        self.finish_within(LIVE_TIMEOUT, session).await?;
-        Ok(Imported { added, parsed })
-    }
-
-    /// Writes the lines, tells that their names changed, and who did it.
-    async fn insert_lines(
-        &self,
-        session: &mut Session,
-        caller: &Caller,
-        zone: &Zone,
-        (lines, accepted): (Lines, Vec<u32>),
-        (parsed, digest): (usize, [u8; 32]),
-    ) -> Result<(), AppError> {
-        let (now, added) = (self.now(), accepted.len());
-        let mut names: Vec<u32> = accepted.clone();
-        names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
-        if names.len() > NAMES_TOUCHED_MAX {
-            session.touch_all_names(zone.id).await?;
-        } else {
-            let names = names.iter().map(|at| lines.name(*at)).collect::<Result<Vec<_>, _>>()?;
-            session.touch_names(zone.id, names).await?;
-        }
-        drop(names);
-        let ids = rising_ids(added);
         if added > TRACED_MAX {
             let digest: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
             let brought = serde_json::json!({ "records_added": added, "records_parsed": parsed, "file_sha256": digest });
@@ -108,21 +87,46 @@ impl App {
                 old: None,
                 new: Some(brought),
             };
-            self.trace(session, caller, traced).await?;
+            self.trace(&mut session, caller, traced).await?;
         } else {
-            for (at, id) in accepted.iter().zip(&ids) {
-                self.trace(session, caller, traced("rec_add", zone, *id, None, Some(&lines.entry(*at)?))).await?;
+            for (at, id) in plan.accepted.iter().zip(&ids) {
+                self.trace(&mut session, caller, traced("rec_add", &zone, *id, None, Some(&lines.entry(*at)?))).await?;
             }
         }
+        self.insert_lines(&mut session, &zone, lines, plan.accepted, ids).await?;
+        let change = session.commit().await?;
+        self.obeyed_within(LIVE_TIMEOUT, change).await;
+        Ok(Imported { added, parsed })
+    }
+
+    /// Writes the lines, and tells that their names changed.
+    async fn insert_lines(
+        &self,
+        session: &mut Session,
+        zone: &Zone,
+        lines: Arc<Lines>,
+        accepted: Vec<u32>,
+        ids: Vec<RecordId>,
+    ) -> Result<(), AppError> {
+        let now = self.now();
+        let mut names = accepted.clone();
+        names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
+        let named = |of: &[u32]| of.iter().map(|at| lines.name(*at)).collect::<Result<Vec<_>, _>>();
+        if names.len() > NAMES_TOUCHED_MAX {
+            session.touch_all_names(zone.id).await?;
+        } else {
+            session.touch_names(zone.id, named(&names)?).await?;
+        }
+        drop(names);
         let (batches, mut ready) = mpsc::channel(BATCHES_AHEAD);
-        let id = zone.id;
+        let maker = session.record_batches(zone.id);
         let making = tokio::task::spawn_blocking(move || {
-            for (accepted, ids) in accepted.chunks(RecordBatch::RECORDS).zip(ids.chunks(RecordBatch::RECORDS)) {
+            for (accepted, ids) in accepted.chunks(RecordBatches::RECORDS).zip(ids.chunks(RecordBatches::RECORDS)) {
                 let kinds: Vec<_> = accepted.iter().map(|at| lines.kind(*at)).collect();
                 let records: Vec<_> =
-                    accepted.iter().zip(ids).zip(&kinds).map(|((at, id), kind)| lines.record(*at, *id, kind)).collect();
+                    accepted.iter().zip(ids).zip(&kinds).map(|((at, id), kind)| lines.record(*at, *id, kind, now)).collect();
                 // Nobody takes them once a statement failed, which is told below.
-                if batches.blocking_send(RecordBatch::of(id, now, &records)).is_err() {
+                if batches.blocking_send(maker.of(&records)).is_err() {
                     break;
                 }
             }
