@@ -89,7 +89,7 @@ pub use poterne_dns_sign::{Algorithm as DnssecAlgorithm, keyset::Role as DnssecR
 pub use poterne_guard::Range as OriginRange;
 pub use private_networks::RouteNamed;
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};
-pub use records::{BatchDone, BatchDrafts, Imported, KeptRecord};
+pub use records::{BatchDone, BatchDrafts, Brought, BroughtRecords, Imported, KeptRecord};
 pub use refusals::{LOOK_BACK_AFTER, LOOKS_MAX};
 pub use route::{Leads, RecordOutcome, Routed};
 pub use route_dns::NameRouted;

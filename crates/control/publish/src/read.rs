@@ -110,8 +110,13 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
 }
 
 /// What was touched, as the session sees it now. A zone that is new, or begins or ends to proxy, or of which very many names were touched,
-/// is to be read with all its names afterwards ([`News::whole`], [`Pages`]).
-pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touched>) -> Result<News, StoreError> {
+/// is to be read with all its names afterwards ([`News::whole`], [`Pages`]); but for one of which all that changed at once is at hand.
+pub(crate) async fn news(
+    session: &mut Session,
+    world: &World,
+    touched: Vec<Touched>,
+    at_hand: Option<ZoneId>,
+) -> Result<News, StoreError> {
     let mut news = News::default();
     let mut names_touched: BTreeMap<ZoneId, Vec<Name>> = BTreeMap::new();
     for what in touched {
@@ -130,6 +135,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                 news.certificates.push((id, session.certificate_in_force(id).await?.and_then(rows::certificate)));
             }
             Touched::Name(zone, name) => names_touched.entry(zone).or_default().push(name),
+            Touched::Names(id) if Some(id) == at_hand => {}
             Touched::Names(id) => drop(news.whole.insert(id)),
             Touched::Zone(id) => {
                 let zone = match session.zone(id).await? {
@@ -284,7 +290,7 @@ impl Audit {
         let tunnels = session.tunnel_page(self.tunnel.take(), AUDIT_ROWS).await?;
         self.tunnel = tunnels.last().map(|last| last.id);
         let zones: HashSet<ZoneId> = records.iter().map(|record| record.zone).collect();
-        let mut news = self::news(session, world, zones.into_iter().map(Touched::Zone).collect()).await?;
+        let mut news = self::news(session, world, zones.into_iter().map(Touched::Zone).collect(), None).await?;
         // One that has changed so much unseen is read as a whole at the next look; nothing of it is told before.
         news.zones.retain(|(id, _)| !news.whole.contains(id));
         news.whole.clear();

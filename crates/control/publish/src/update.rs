@@ -5,12 +5,13 @@
 //! that begins or ends to proxy; a tunnel. Then it goes back along `leads`, from each answer to the names whose CNAME asks it, as far
 //! as that goes. Too many are named rather than too few: what did not change is not sent.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use poterne_model::{CertificatePackId, Name, TunnelId, ZoneId};
 use poterne_snapshot::ChunkKey;
 
 use crate::{
+    ahead::NewNames,
     path::{self, Path},
     rows::{News, Records},
     world::{To, World, exists},
@@ -137,28 +138,54 @@ impl World {
         let (apex, proxies) = (zone.apex.clone(), zone.proxies);
         for (name, records) in names {
             let absolute = path::path(name.as_str());
-            if !path::is_within(&absolute, &apex) {
-                continue;
+            if path::is_within(&absolute, &apex) {
+                self.put_name(id, (&apex, proxies), Path::from(path::below(&absolute, &apex)), records);
             }
-            let path = Path::from(path::below(&absolute, &apex));
-            let leads = |records: Option<&Records>| match records {
-                Some(records) if proxies => self.to(&apex, &path, records),
-                _ => Vec::new(),
-            };
-            let old = self.zones.get(&id).and_then(|zone| zone.names.get(&path));
-            let (before, after) = (leads(old), leads(records.as_ref()));
-            for to in before {
-                self.leads.remove(&(to, id, path.clone()));
-            }
-            for to in after {
-                self.leads.insert((to, id, path.clone()));
-            }
-            let Some(zone) = self.zones.get_mut(&id) else { return };
-            match records {
-                Some(records) => zone.names.insert(path, records),
-                None => zone.names.remove(&path),
-            };
         }
+    }
+
+    /// Takes in names of a zone that were handed over ([`crate::ahead`]), in the same way, and arranges them as [`World::pack`] does.
+    pub(crate) fn take_new_names(&mut self, NewNames { zone: id, names }: NewNames) {
+        let Some(zone) = self.zones.get(&id) else { return };
+        let (apex, proxies) = (zone.apex.clone(), zone.proxies);
+        if !zone.names.is_empty() {
+            // Any of them may have been there when the world last looked.
+            for (path, records) in names {
+                self.put_name(id, (&apex, proxies), path, Some(records));
+            }
+            return self.pack(id);
+        }
+        if proxies {
+            let leads = |(path, records): &(Path, Records)| {
+                let path = path.clone();
+                self.to(&apex, &path, records).into_iter().map(move |to| (to, id, path.clone())).collect::<Vec<_>>()
+            };
+            let leads: Vec<_> = names.iter().flat_map(leads).collect();
+            self.leads.extend(leads);
+        }
+        if let Some(zone) = self.zones.get_mut(&id) {
+            zone.names = BTreeMap::from_iter(names);
+        }
+    }
+
+    fn put_name(&mut self, id: ZoneId, (apex, proxies): (&Path, bool), path: Path, records: Option<Records>) {
+        let leads = |records: Option<&Records>| match records {
+            Some(records) if proxies => self.to(apex, &path, records),
+            _ => Vec::new(),
+        };
+        let old = self.zones.get(&id).and_then(|zone| zone.names.get(&path));
+        let (before, after) = (leads(old), leads(records.as_ref()));
+        for to in before {
+            self.leads.remove(&(to, id, path.clone()));
+        }
+        for to in after {
+            self.leads.insert((to, id, path.clone()));
+        }
+        let Some(zone) = self.zones.get_mut(&id) else { return };
+        match records {
+            Some(records) => zone.names.insert(path, records),
+            None => zone.names.remove(&path),
+        };
     }
 
     /// The keys whose chunks may be others than before because any name of this zone may be, but for those of the zone itself.

@@ -127,7 +127,7 @@ impl Session {
 
     /// The records at exactly this name.
     pub async fn records_at(&mut self, zone: ZoneId, name: &str) -> Result<Vec<Record>, StoreError> {
-        let rows = query("SELECT * FROM record WHERE zone = $1 AND path = $2 ORDER BY type, content, id")
+        let rows = query("SELECT * FROM record WHERE zone = $1 AND path = $2 ORDER BY type, content, priority, id")
             .bind(zone.to_string())
             .bind(name::path(name))
             .fetch_all(self.connection())

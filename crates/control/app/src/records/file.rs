@@ -1,7 +1,8 @@
 //! A zone's records as a file, in and out (api-v4 §4.4).
 //!
 //! A file is read and compared with the zone before anybody's turn to write is taken ([`plan`]); what it brings is then written by the
-//! hundred, in the order of names, in which every index grows at one place, and made ready on one thread while another writes.
+//! hundred, in the order of names, in which every index grows at one place, and made ready on one thread while another writes. Who
+//! publishes is handed it then, too ([`Brought`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +11,13 @@ use poterne_control_store::{NAMES_TOUCHED_MAX, RecordBatches, Session, Zone};
 use poterne_control_zonefile::{Soa, export};
 use poterne_keys::{random_bytes, sha256};
 use poterne_model::{Name, RecordId, ZoneId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     EDIT, READ,
+    brought::{Brought, BroughtRecords},
     lines::Lines,
-    plan::{self, conflict_zone},
+    plan::{self, Plan, conflict_zone},
     traced,
 };
 use crate::{App, AppError, Caller, audit::Traced};
@@ -93,26 +95,46 @@ impl App {
                 self.trace(&mut session, caller, traced("rec_add", &zone, *id, None, Some(&lines.entry(*at)?))).await?;
             }
         }
-        self.insert_lines(&mut session, &zone, lines, plan.accepted, ids).await?;
+        let kept = self.insert_lines(&mut session, &zone, lines, plan, ids).await?;
         let change = session.commit().await?;
+        if let Some(kept) = kept {
+            // Who does not wait for it any more reads the store.
+            let _ = kept.send(());
+        }
         self.obeyed_within(LIVE_TIMEOUT, change).await;
         Ok(Imported { added, parsed })
     }
 
-    /// Writes the lines, and tells that their names changed.
+    /// Writes the lines, and tells that their names changed. Whoever is told of files beforehand is to be told that this one was kept.
     async fn insert_lines(
         &self,
         session: &mut Session,
         zone: &Zone,
         lines: Arc<Lines>,
-        accepted: Vec<u32>,
+        Plan { accepted, standing }: Plan,
         ids: Vec<RecordId>,
-    ) -> Result<(), AppError> {
-        let now = self.now();
-        let mut names = accepted.clone();
+    ) -> Result<Option<oneshot::Sender<()>>, AppError> {
+        let (now, accepted): (_, Arc<[u32]>) = (self.now(), accepted.into());
+        let mut names: Vec<u32> = accepted.to_vec();
         names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
         let named = |of: &[u32]| of.iter().map(|at| lines.name(*at)).collect::<Result<Vec<_>, _>>();
+        let mut kept = None;
         if names.len() > NAMES_TOUCHED_MAX {
+            if let Some(told) = self.0.files.get().filter(|_| standing.len() <= NAMES_TOUCHED_MAX) {
+                // Those are read again, the others need not be.
+                session.touch_names(zone.id, named(&standing)?).await?;
+                let (sender, receiver) = oneshot::channel();
+                kept = Some(sender);
+                told(Brought {
+                    zone: zone.id,
+                    apex: zone.apex.clone(),
+                    proxies: zone.status.serves() && !zone.paused,
+                    change: session.follows() + 1,
+                    before: session.all_names_touched_at(zone.id).await?,
+                    records: BroughtRecords { zone: zone.id, lines: lines.clone(), accepted: accepted.clone(), standing },
+                    kept: receiver,
+                });
+            }
             session.touch_all_names(zone.id).await?;
         } else {
             session.touch_names(zone.id, named(&names)?).await?;
@@ -135,7 +157,7 @@ impl App {
             session.insert_records(batch).await?;
         }
         making.await.expect("making rows of lines does not panic");
-        Ok(())
+        Ok(kept)
     }
 
     /// A zone as a file; `at` is how the file says when it was made.

@@ -48,6 +48,15 @@ struct Line {
     stands_alone: bool,
 }
 
+/// What resolvers and edges are told of a line.
+pub(super) struct Told<'l> {
+    pub(super) content: &'l str,
+    pub(super) settings: &'l str,
+    pub(super) priority: Option<u16>,
+    pub(super) ttl_secs: u32,
+    pub(super) proxied: bool,
+}
+
 /// The texts of a line.
 struct Texts<'l> {
     path: &'l str,
@@ -175,6 +184,12 @@ impl Lines {
     pub(super) fn kind(&self, at: u32) -> Cow<'static, str> {
         let rtype = self.line(at).rtype;
         rtype.mnemonic().map_or_else(|| rtype.to_string().into(), Cow::Borrowed)
+    }
+
+    /// What resolvers and edges are told of it.
+    pub(super) fn told(&self, at: u32) -> Told<'_> {
+        let (Line { priority, ttl_secs, proxied, .. }, texts) = (*self.line(at), self.texts(at));
+        Told { content: texts.content, settings: texts.settings, priority, ttl_secs, proxied }
     }
 
     /// The record as it is written at that time; `kind` is [`Lines::kind`].
