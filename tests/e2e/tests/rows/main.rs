@@ -51,6 +51,7 @@ mod curl_dig_pebble;
 mod curl_nginx;
 mod curl_nginx_tree;
 mod delv;
+mod delv_dig_nsd;
 mod delv_dig_tree_unbound;
 mod dig;
 mod dig_dnsperf_kdig_tree_unbound;
