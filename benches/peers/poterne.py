@@ -11,6 +11,9 @@ import urllib.request
 
 from core import HOST, Running
 
+# Where an origin of our own listens, at port 80.
+ORIGIN = "127.0.0.80"
+
 TARGET = os.environ.get("POTERNE_TARGET") or os.path.join(os.path.dirname(__file__), "..", "..", "target", "dist")
 SERVER = os.path.realpath(os.path.join(TARGET, "poterne"))
 AGENT = os.path.realpath(os.path.join(TARGET, "poterne-agent"))
@@ -64,8 +67,17 @@ def tunnelled(c):
 
 
 def proxy(c):
-    """Plain HTTP to the origin whatever the visitor speaks, as the peers do. The origin's port is not one that a visitor's leads to, so
-    that one origin rule names it; the peers have none."""
+    """Plain HTTP to the origin whatever the visitor speaks, as the peers do. An address record leads to port 80, without a rule that says
+    otherwise: the harness's origin is started once more there, from its own file, and counts to nobody."""
+    with open(os.path.join(c.dir, "..", "origin", "nginx.conf")) as f:
+        conf = f.read()
+    here = f"listen 127.0.0.1:{c.origin_port} "
+    if here not in conf:
+        raise RuntimeError("only the origin that is nginx can be proxied to")
+    own = os.path.join(c.dir, "origin")
+    os.makedirs(own)
+    conf = conf.replace(here, f"listen {ORIGIN}:80 ").replace("/origin/pid;", f"/{c.name}/origin.pid;")
+    c.spawn(["nginx", "-c", c.file("origin.conf", conf), "-p", own])
     http, https, _, api, _, verb, server = node(c)
     token = json.loads(verb("token", "create", "--name", "bench", "--permissions", "all", "--json"))["secret"]
 
@@ -78,9 +90,7 @@ def proxy(c):
 
     zone = call("GET", f"/zones?name={HOST}")[0]["id"]
     call("PATCH", f"/zones/{zone}/settings/ssl", {"value": "flexible"})
-    rule = {"expression": "true", "action": "route", "action_parameters": {"origin": {"port": c.origin_port}}}
-    call("PUT", f"/zones/{zone}/rulesets/phases/http_request_origin/entrypoint", {"rules": [rule]})
-    call("POST", f"/zones/{zone}/dns_records", {"type": "A", "name": HOST, "content": "127.0.0.1", "proxied": True})
+    call("POST", f"/zones/{zone}/dns_records", {"type": "A", "name": HOST, "content": ORIGIN, "proxied": True})
     return Running(("127.0.0.1", http), ("127.0.0.1", https), {"server": [server]})
 
 

@@ -2,6 +2,7 @@
 
 use poterne_acme::{
     Method, Window,
+    bundle::Bundle,
     caa::{Issuer, Issuing, Property, permits},
     leaf::{CHAIN_LENGTH_MAX, Leaf},
 };
@@ -14,6 +15,10 @@ pub fn certificate(data: &[u8]) {
     };
     if let Ok(leaf) = std::str::from_utf8(data).map_err(drop).and_then(|text| Leaf::parse_any(text).map_err(drop)) {
         assert_eq!(read.is_ok(), !leaf.names.is_empty(), "a client's need name nobody");
+    }
+    if let Ok(bundle) = std::str::from_utf8(data).map_err(drop).and_then(|text| Bundle::parse(text).map_err(drop)) {
+        assert!(!bundle.pem.contains("PRIVATE"), "{}", bundle.pem);
+        assert_eq!(Bundle::parse(&bundle.pem), Ok(bundle), "what is kept is read again");
     }
     let Ok(leaf) = read else { return };
     assert!((1..=CHAIN_LENGTH_MAX).contains(&leaf.chain.len()) && !leaf.names.is_empty());

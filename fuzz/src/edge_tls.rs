@@ -1,6 +1,10 @@
 //! Checks of `poterne-edge-tls`.
 
-use poterne_edge_tls::ja4::{HELLO_BYTES_MAX, of_records};
+use poterne_edge_tls::{
+    CERTIFICATE_BYTES_MAX,
+    ja4::{HELLO_BYTES_MAX, of_records},
+    read_certificate,
+};
 
 /// The first bytes of a connection: what has a fingerprint has one of the known shape, whatever follows and however it was cut into records.
 pub fn client_hello(data: &[u8]) {
@@ -22,5 +26,21 @@ pub fn client_hello(data: &[u8]) {
         let length = |part: &[u8]| u8::try_from(part.len()).expect("seven at most");
         let cut = message.chunks(7).flat_map(|part| [&[22, 3, 3, 0, length(part)][..], part].concat());
         assert_eq!(of_records(&cut.collect::<Vec<u8>>()), Some(fingerprint));
+    }
+}
+
+/// A visitor's certificate: what is known of it can stand in a line and in a field of a request, and is of all of it or of nothing.
+pub fn visitor_certificate(data: &[u8]) {
+    let shown = read_certificate(data);
+    assert!(shown.verified_by.is_none());
+    assert!(*shown.der == *data || shown.der.is_empty());
+    if data.len() > CERTIFICATE_BYTES_MAX {
+        assert!(shown.der.is_empty());
+    }
+    let names = [&shown.subject, &shown.issuer].map(|name| [&*name.rfc2253, &*name.legacy]);
+    let texts = names.iter().flatten().copied().chain(shown.validity.iter().map(|text| &**text));
+    for text in texts {
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        assert!(!shown.der.is_empty() || text.is_empty(), "{text:?} of what did not parse");
     }
 }

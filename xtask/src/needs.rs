@@ -46,7 +46,7 @@ const TREE_PROGRAMS: [(&str, &str); 5] =
     [("nsd", "nsd"), ("ldns-signzone", "ldnsutils"), ("faketime", "faketime"), ("ip", "iproute2"), ("unshare", "util-linux")];
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 31] = [
+pub(crate) const PEERS: [Peer; 34] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
@@ -54,8 +54,16 @@ pub(crate) const PEERS: [Peer; 31] = [
     Peer { name: "websockets", source: Source::Python { module: "websockets", package: "websockets>=13" } },
     Peer { name: "aiohttp", source: Source::Python { module: "aiohttp", package: "aiohttp>=3.10" } },
     Peer { name: "aioquic", source: Source::Python { module: "aioquic", package: "aioquic>=1.2" } },
+    Peer { name: "h2", source: Source::Python { module: "h2", package: "h2>=4.1" } },
     Peer { name: "aiosmtpd", source: Source::Python { module: "aiosmtpd", package: "aiosmtpd>=1.4.6" } },
     Peer { name: "grpc", source: Source::Python { module: "grpc", package: "grpcio>=1.60" } },
+    Peer {
+        name: "opentelemetry",
+        source: Source::Python {
+            module: "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
+            package: "opentelemetry-proto>=1.27",
+        },
+    },
     Peer { name: "cloudflare", source: Source::Python { module: "cloudflare", package: "cloudflare>=5" } },
     Peer { name: "octodns", source: Source::Python { module: "octodns_cloudflare", package: "octodns-cloudflare>=1.2" } },
     Peer { name: "certbot", source: Source::Python { module: "certbot_dns_cloudflare", package: "certbot-dns-cloudflare>=5.8" } },
@@ -75,6 +83,7 @@ pub(crate) const PEERS: [Peer; 31] = [
     Peer { name: "dnsperf", source: Source::Debian { program: "dnsperf", package: "dnsperf" } },
     Peer { name: "h2load", source: Source::Debian { program: "h2load", package: "nghttp2-client" } },
     Peer { name: "slowhttptest", source: Source::Debian { program: "slowhttptest", package: "slowhttptest" } },
+    Peer { name: "openssl", source: Source::Debian { program: "openssl", package: "openssl" } },
     Peer { name: "sslscan", source: Source::Debian { program: "sslscan", package: "sslscan" } },
     Peer { name: "testssl", source: Source::Debian { program: "testssl", package: "testssl.sh" } },
     Peer { name: TREE, source: Source::Tree(&TREE_PROGRAMS) },

@@ -172,6 +172,7 @@ mod tests {
             "aiohttp",
             "aiosmtpd",
             "grpc",
+            "opentelemetry",
             "cloudflare",
             "octodns",
             "certbot",

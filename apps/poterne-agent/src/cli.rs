@@ -222,6 +222,15 @@ pub(crate) struct TunnelFlags {
     /// Where the list of edges is remembered (Poterne only)
     #[arg(long, global = true, value_name = "DIR", env = "POTERNE_AGENT_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Send traces of requests to this collector (OTLP over HTTP, as in http://localhost:4318); else OTEL_EXPORTER_OTLP_ENDPOINT (Poterne only)
+    #[arg(long, global = true, value_name = "URL", env = "POTERNE_OTLP_ENDPOINT")]
+    pub(crate) otlp_endpoint: Option<String>,
+    /// The share of requests whose trace is recorded where the edge has no say, 0.0 to 1.0 (default 1.0; Poterne only)
+    #[arg(long, global = true, value_name = "SHARE", env = "POTERNE_OTLP_SAMPLE")]
+    pub(crate) otlp_sample: Option<f64>,
+    /// What this agent is called in traces (default: OTEL_SERVICE_NAME, else poterne-agent; Poterne only)
+    #[arg(long, global = true, value_name = "NAME", env = "POTERNE_OTLP_SERVICE")]
+    pub(crate) otlp_service: Option<String>,
     /// Write the process id here after the first registration
     #[arg(long, global = true, value_name = "PATH", env = "TUNNEL_PIDFILE")]
     pub(crate) pidfile: Option<PathBuf>,

@@ -8,7 +8,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use poterne_telemetry::{Tap, logs};
+use poterne_otlp::Exporter;
+use poterne_telemetry::{Tap, Tracer, logs};
 use poterne_tunnel_agent::{Agent, AgentConfig, LOG_TARGETS, Proxies, local_file, quick, terminal, web};
 use poterne_tunnel_proto::config::LocalFile;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,7 +45,9 @@ pub(crate) fn tunnel(root: &RootFlags, flags: TunnelFlags, run: Option<RunFlags>
             None => settings.named(&settings.with_id(&RunFlags::default()).await?)?,
         };
         config.management.tap = Some(tap);
-        serve(config, pidfile).await
+        let Some(traces) = settings.traces(|name| std::env::var(name).ok())? else { return serve(config, pidfile).await };
+        // Nothing of this is made, nor its memory taken, where nobody traces.
+        Box::pin(serve_traced(config, pidfile, traces)).await
     })
 }
 
@@ -111,6 +114,24 @@ fn announce(url: &str) -> anyhow::Result<()> {
     }
     text.push_str(&format!("+{edge}+\n"));
     Ok(std::io::stderr().write_all(text.as_bytes())?)
+}
+
+/// The same, telling a collector of requests; what waits to be sent when the agent has ended is sent then.
+async fn serve_traced(
+    mut config: AgentConfig,
+    pidfile: Option<std::path::PathBuf>,
+    traces: poterne_otlp::Settings,
+) -> anyhow::Result<ExitCode> {
+    let (collector, sample) = (traces.collector(), traces.sample);
+    tracing::info!(collector, sample, "Requests are traced");
+    let (exporter, worker) = Exporter::new(traces);
+    let ended = CancellationToken::new();
+    let sending = tokio::spawn(worker.run(ended.clone()));
+    config.tracer = Some(Tracer::new(exporter, sample));
+    let served = serve(config, pidfile).await;
+    ended.cancel();
+    let _ = sending.await;
+    served
 }
 
 async fn serve(config: AgentConfig, pidfile: Option<std::path::PathBuf>) -> anyhow::Result<ExitCode> {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use poterne_model::TunnelId;
+use poterne_otlp::settings::Names;
 use poterne_tunnel_agent::{
     AgentConfig, Congestion, Identity, IpVersion, Protocol, Proxies, StatusListen, Trust, quick::QuickTunnel,
 };
@@ -93,6 +94,19 @@ impl Settings {
     /// Trust for what is asked over the web: `--cacert`, or the web's authorities.
     pub(crate) fn web_trust(&self) -> Trust {
         self.flags.cacert.clone().map_or(Trust::WebPki, Trust::CaFile)
+    }
+
+    /// Where spans go, and how many; none: nobody traces. What the line and the file leave open, OpenTelemetry's own variables may say.
+    pub(crate) fn traces(&self, environment: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<poterne_otlp::Settings>> {
+        let flags = &self.flags;
+        let given = poterne_otlp::Given {
+            endpoint: flags.otlp_endpoint.clone(),
+            sample: flags.otlp_sample,
+            service: flags.otlp_service.clone(),
+            ..poterne_otlp::Given::default()
+        };
+        let names = Names { endpoint: "--otlp-endpoint", headers: "OTEL_EXPORTER_OTLP_HEADERS", sample: "--otlp-sample" };
+        Ok(poterne_otlp::Settings::of(&given, names, environment, "poterne-agent", env!("CARGO_PKG_VERSION"))?)
     }
 
     /// Token before token file before credentials (reference §9.1).
@@ -315,6 +329,11 @@ fn fill(flags: &mut TunnelFlags, tunnel: &mut Option<String>, key: &str, value: 
         "metrics" => or(&mut flags.metrics, text()),
         "congestion" => or(&mut flags.congestion, text()),
         "state-dir" => or(&mut flags.state_dir, text().map(PathBuf::from)),
+        "otlp-endpoint" => or(&mut flags.otlp_endpoint, text()),
+        "otlp-sample" => {
+            or(&mut flags.otlp_sample, text().and_then(|text| text.parse().context("write a share from 0.0 to 1.0")))
+        }
+        "otlp-service" => or(&mut flags.otlp_service, text()),
         "pidfile" => or(&mut flags.pidfile, text().map(PathBuf::from)),
         "retries" => or(&mut flags.retries, number()),
         "ha-connections" => or(&mut flags.ha_connections, number()),
@@ -384,5 +403,23 @@ mod tests {
         assert!(text.starts_with("--grace-period soon: write a time such as 30s"), "{text}");
         let text = wrong(TunnelFlags { url: Some("http://".into()), ..TunnelFlags::default() });
         assert!(text.contains("--url"), "{text}");
+    }
+
+    #[test]
+    fn spans_go_where_the_line_the_file_or_the_environment_says() {
+        let file = |text: &str| Some(poterne_tunnel_agent::local_file::parse(text, "test").unwrap());
+        let around = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://around:4318".to_owned());
+        let none = Settings::new(TunnelFlags::default(), None).unwrap();
+        assert_eq!(none.traces(|_| None).unwrap(), None);
+        assert_eq!(none.traces(around).unwrap().unwrap().collector(), "http://around:4318");
+        let of_file = file("otlp-endpoint: http://file:4318\notlp-sample: 0.5\notlp-service: home\n");
+        let flags = TunnelFlags { otlp_endpoint: Some("http://line:4318".into()), ..TunnelFlags::default() };
+        let both = Settings::new(flags, of_file).unwrap().traces(around).unwrap().unwrap();
+        assert_eq!((both.collector().as_str(), both.sample), ("http://line:4318", 0.5));
+        let wrong = |flags: TunnelFlags| Settings::new(flags, None).unwrap().traces(around).unwrap_err().to_string();
+        let text = wrong(TunnelFlags { otlp_endpoint: Some("line".into()), ..TunnelFlags::default() });
+        assert!(text.starts_with("--otlp-endpoint: \"line\" is no address of a collector"), "{text}");
+        let text = wrong(TunnelFlags { otlp_sample: Some(2.0), ..TunnelFlags::default() });
+        assert_eq!(text, "--otlp-sample: \"2\" is no share: write one from 0.0 to 1.0");
     }
 }

@@ -78,6 +78,9 @@ struct Line<'a> {
     account: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tunnel: Option<String>,
+    /// Absent where no trace of it was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
 }
 
 impl<'a> Line<'a> {
@@ -101,6 +104,7 @@ impl<'a> Line<'a> {
             zone: entry.zone.map(|zone| zone.to_string()),
             account: entry.account.map(|account| account.to_string()),
             tunnel: entry.tunnel.map(|tunnel| tunnel.to_string()),
+            trace: entry.trace.map(|trace| trace.to_string()),
         }
     }
 }
@@ -121,7 +125,7 @@ fn text(line: &Line<'_>, out: &mut Vec<u8>) -> io::Result<()> {
     let target = plain(&format!("{method} {}://{}{}{query}", line.scheme, line.host, line.path));
     let (Line { time, visitor, protocol, status, bytes, duration_ms, .. }, cut) = (line, if line.cut { " cut" } else { "" });
     write!(out, "{time} {visitor} {status} {target} {protocol} {bytes} B {duration_ms} ms{cut} ray={}", line.ray)?;
-    for (name, value) in [("zone", &line.zone), ("tunnel", &line.tunnel)] {
+    for (name, value) in [("zone", &line.zone), ("tunnel", &line.tunnel), ("trace", &line.trace)] {
         if let Some(value) = value {
             write!(out, " {name}={value}")?;
         }
@@ -378,6 +382,8 @@ fn shown(path: &Path) -> String {
 pub(crate) mod tests {
     use std::time::UNIX_EPOCH;
 
+    use poterne_telemetry::trace::Parent;
+
     use http::HeaderValue;
 
     use super::*;
@@ -401,6 +407,7 @@ pub(crate) mod tests {
             zone: None,
             account: None,
             tunnel: None,
+            trace: None,
         }
     }
 
@@ -417,6 +424,10 @@ pub(crate) mod tests {
         assert!(line(&entry(), Format::Json, true).contains(r#""path":"/a/b","query":"secret=1""#));
         let cut = Entry { whole: false, ja4: Some("t13d".into()), ..entry() };
         assert!(line(&cut, Format::Json, false).contains(r#""cut":true"#) && line(&cut, Format::Json, false).contains("t13d"));
+        let trace = Parent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap().trace;
+        let traced = Entry { trace: Some(trace), ..entry() };
+        assert!(line(&traced, Format::Json, false).contains(r#""trace":"4bf92f3577b34da6a3ce929d0e0e4736""#));
+        assert!(line(&traced, Format::Text, false).ends_with(" trace=4bf92f3577b34da6a3ce929d0e0e4736\n"));
         assert_eq!(
             line(&entry(), Format::Text, false),
             "2023-11-14T22:13:20.123Z 203.0.113.7 200 GET https://app.site.test/a/b HTTP/2 42 B 12.345 ms ray=0123456789abcdef-LOC\n"

@@ -8,7 +8,7 @@ use poterne_control_app::{
 };
 use poterne_control_courier::Mailer;
 use poterne_control_scout::check::{self, facts::Here};
-use poterne_control_store::Store;
+use poterne_control_store::{Store, Tables};
 use poterne_dns_resolver::Resolver;
 use poterne_keys::{NodeKey, random_bytes};
 use poterne_model::{At, Name, NoticeId};
@@ -55,7 +55,7 @@ impl Administration {
     /// Over a state that no node holds.
     pub async fn open(state: &StateDir, config: &Config) -> anyhow::Result<Self> {
         let trust = crate::trust::Trust::open(state, &[])?;
-        let (_, app) = open_app(state, config, &trust.node_key, trust.tunnel_ca.spki_sha256()).await?;
+        let (_, app) = open_app(state, config, &trust.node_key, trust.tunnel_ca.spki_sha256(), Tables::Own).await?;
         let mailer = config.mail()?.map(Mailer::new).transpose()?;
         let resolver = Resolver::new(config.resolver(app.guard())?);
         Ok(Self { app, state: state.path().to_path_buf(), https: None, mailer, resolver })
@@ -249,10 +249,11 @@ pub(crate) async fn open_app(
     config: &Config,
     node_key: &NodeKey,
     pin: [u8; 32],
+    tables: Tables,
 ) -> anyhow::Result<(Store, App)> {
     let store = match config.control.store.as_str() {
-        "sqlite" => Store::open(&state.join(state::STORE)).await?,
-        url => Store::connect(url).await?,
+        "sqlite" => Store::open_with(&state.join(state::STORE), tables).await?,
+        url => Store::connect_with(url, tables).await?,
     };
     let settings = Settings {
         edges: config.agents_dial(),

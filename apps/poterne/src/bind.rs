@@ -4,19 +4,18 @@ use std::{
     fmt::Write as _,
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    num::NonZeroUsize,
     os::unix::net::UnixDatagram,
     path::Path,
 };
 
+use poterne_edge_listen::group;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::inherited::Inherited;
 
 /// The setting of the API's listener.
 pub const API: &str = "control.listen";
-
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 4096;
 
 /// A port that could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -39,19 +38,40 @@ impl BindError {
 
 /// Listens on TCP, with a socket that was opened for this program if there is one. `[::]` takes IPv4 as well.
 pub fn listen(setting: &'static str, address: SocketAddr, opened: &mut Inherited) -> Result<tokio::net::TcpListener, BindError> {
+    Ok(listen_with(setting, address, NonZeroUsize::MIN, opened)?.swap_remove(0))
+}
+
+/// The same with a socket a core, among which the kernel spreads connections. Those that were opened for this program stay as many as they
+/// are: sockets that came without `SO_REUSEPORT` no other can stand beside.
+pub fn listen_on_each_core(
+    setting: &'static str,
+    address: SocketAddr,
+    opened: &mut Inherited,
+) -> Result<Vec<tokio::net::TcpListener>, BindError> {
+    listen_with(setting, address, group::sockets_per_listener(), opened)
+}
+
+/// At least one.
+fn listen_with(
+    setting: &'static str,
+    address: SocketAddr,
+    sockets: NonZeroUsize,
+    opened: &mut Inherited,
+) -> Result<Vec<tokio::net::TcpListener>, BindError> {
     let mut bound = || {
-        if let Some(listener) = opened.listener(setting, address) {
-            listener.set_nonblocking(true)?;
-            return tokio::net::TcpListener::from_std(listener);
+        let mut listeners = opened.listeners(setting, address);
+        if listeners.is_empty() {
+            listeners = group::open(address, sockets)?;
         }
-        let socket = socket(address, Type::STREAM, Protocol::TCP)?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        tokio::net::TcpListener::from_std(socket.into())
+        let mut bound = Vec::with_capacity(listeners.len());
+        for listener in listeners {
+            listener.set_nonblocking(true)?;
+            opened.keep(setting, address, false, &listener)?;
+            bound.push(tokio::net::TcpListener::from_std(listener)?);
+        }
+        Ok::<_, io::Error>(bound)
     };
-    let listener = bound().and_then(|listener| opened.keep(setting, address, false, &listener).map(|()| listener));
-    listener.map_err(|error| BindError { setting, address, error })
+    bound().map_err(|error| BindError { setting, address, error })
 }
 
 /// Takes a UDP port, by the same rules; also the way to whoever read the socket before.
@@ -199,6 +219,25 @@ mod tests {
         let listener = listen("edge.http", address, &mut sockets).unwrap();
         assert_eq!(listener.local_addr().unwrap(), address);
         assert!(listen("edge.http", address, &mut sockets).unwrap_err().is_taken(), "there was one");
+    }
+
+    #[tokio::test]
+    async fn a_predecessors_sockets_are_taken_all_together() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut former = Inherited::default();
+        let mut addresses = Vec::new();
+        for _ in 0..2 {
+            let group = group::open(any, NonZeroUsize::new(3).unwrap()).unwrap();
+            addresses.push(group[0].local_addr().unwrap());
+            group.iter().for_each(|socket| former.keep("edge.http", any, false, socket).unwrap());
+        }
+        let mut sockets = Inherited::given(former.into_kept());
+        for address in addresses {
+            let taken = listen_on_each_core("edge.http", any, &mut sockets).unwrap();
+            let of: Vec<_> = taken.iter().map(|listener| listener.local_addr().unwrap()).collect();
+            assert_eq!(of, [address; 3], "as many as there were, and of one port");
+        }
+        assert_eq!(sockets.into_kept().len(), 6, "and all of them are there for the next");
     }
 
     #[test]

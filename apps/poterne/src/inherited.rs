@@ -65,6 +65,20 @@ impl Inherited {
         Self { given, ..Self::default() }
     }
 
+    /// Those that listen at this address, for this setting: of a predecessor's all that share a port, since what waits in one that nobody
+    /// takes is lost; else the one that was opened by somebody else, if there is one.
+    pub fn listeners(&mut self, setting: &str, address: SocketAddr) -> Vec<TcpListener> {
+        let Some(first) = self.listener(setting, address) else { return Vec::new() };
+        let port = first.local_addr().ok();
+        let mut group = vec![first];
+        let is_beside = |named: &mut Named| {
+            let is_it = named.setting == setting && named.address == address && !named.udp;
+            is_it && port.is_some() && local_addr(&named.descriptor) == port
+        };
+        group.extend(self.given.extract_if(.., is_beside).map(|named| TcpListener::from(named.descriptor)));
+        group
+    }
+
     /// The one that listens at this address, for this setting.
     pub fn listener(&mut self, setting: &str, address: SocketAddr) -> Option<TcpListener> {
         self.take_given(setting, address, false).map(|named| named.descriptor.into()).or_else(|| taken(&mut self.tcp, address))
@@ -120,6 +134,11 @@ impl Inherited {
             );
         }
     }
+}
+
+/// Where a socket really is.
+fn local_addr(socket: &OwnedFd) -> Option<SocketAddr> {
+    socket2::SockRef::from(socket).local_addr().ok()?.as_socket()
 }
 
 fn taken<S>(sockets: &mut Vec<(SocketAddr, S)>, address: SocketAddr) -> Option<S> {

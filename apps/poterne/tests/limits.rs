@@ -6,8 +6,10 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use poterne_edge_http::Limits;
 use poterne_edge_listen::{AdmissionLimits, Handshakes};
 use poterne_edge_tls::ja4;
-use poterne_edge_upstream::Settings as Origins;
+use poterne_edge_upstream::{Settings as Origins, health};
 use poterne_node::{access_log, admin::protocol, config::Config};
+use poterne_otlp::{answer::ATTEMPTS_MAX, exporter};
+use poterne_telemetry::trace::span::TEXT_BYTES_MAX;
 use poterne_tunnel_gateway::Settings as Gateway;
 
 const DOCUMENT: &str = include_str!("../../../docs/limits.md");
@@ -81,6 +83,7 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         connection_window,
         reset_key: _,
         generation: _,
+        traces: _,
         rpc_threads: _,
     } = Gateway::default();
     let Origins {
@@ -124,6 +127,8 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("connections_per_address_max", connections_per_prefix_max.to_string()),
         ("quic_handshakes_max", number(Handshakes::MAX)),
         ("client_hello_bytes_max", bytes(ja4::HELLO_BYTES_MAX as u64)),
+        ("visitor_certificate_bytes_max", bytes(poterne_edge_tls::CERTIFICATE_BYTES_MAX as u64)),
+        ("session_ticket_bytes_max", bytes(poterne_keys::TICKET_BYTES_MAX as u64)),
         ("drain_secs", format!("{} s", config.edge.drain_secs)),
         ("origins.connect_timeout", time(connect_timeout)),
         ("origins.handshake_timeout", time(origins_handshake_timeout)),
@@ -132,6 +137,10 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("origins.idle_per_origin_max", number(idle_per_origin_max)),
         ("origins.connections_max", number(origins_max)),
         ("origins.connections_per_zone_max", number(connections_per_zone_max)),
+        ("health_checks.of_zone_max", number(poterne_control_app::HEALTH_CHECKS_OF_ZONE_MAX)),
+        ("health_checks.made_max", number(health::CHECKS_LOOKED_AT_MAX)),
+        ("health_checks.looks_max", number(health::LOOKS_MAX)),
+        ("health_checks.looks_of_zone_max", number(health::LOOKS_OF_ZONE_MAX)),
         ("tunnels.response_timeout", perhaps(response_timeout, time)),
         ("tunnels.newcomers_max", number(newcomers_max)),
         ("tunnels.newcomers_per_source_max", number(newcomers_per_source_max)),
@@ -147,10 +156,18 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("tunnels.stream_window", bytes(stream_window)),
         ("tunnels.connection_window", bytes(connection_window)),
         ("dns.responses_per_sec", config.dns.responses_per_sec.to_string()),
+        ("dns.signed_transfers_max", number(poterne_dns_server::SIGNED_MAX)),
+        ("dns.transfer_signatures_per_sec", poterne_dns_server::SIGNATURES_PER_SEC.to_string()),
         ("control.rate_limit", config.control.rate_limit.to_string()),
         ("admin.request_bytes_max", bytes(protocol::REQUEST_BYTES_MAX as u64)),
         ("admin.answer_bytes_max", bytes(protocol::ANSWER_BYTES_MAX as u64)),
         ("access_log.queue_max", number(access_log::QUEUE_MAX)),
+        ("traces.queue_max", number(exporter::QUEUE_MAX)),
+        ("traces.batch_max", number(exporter::BATCH_MAX)),
+        ("traces.batch_wait", time(exporter::BATCH_WAIT)),
+        ("traces.text_bytes_max", bytes(TEXT_BYTES_MAX as u64)),
+        ("traces.attempts_max", ATTEMPTS_MAX.to_string()),
+        ("traces.flush_max", time(exporter::FLUSH_MAX)),
     ])
 }
 

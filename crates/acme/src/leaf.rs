@@ -135,7 +135,7 @@ fn read(certificate: &X509Certificate<'_>) -> Result<Leaf, String> {
 }
 
 /// A signature's algorithm as the API calls it.
-fn signature(oid: &str) -> String {
+pub(crate) fn signature(oid: &str) -> String {
     match oid {
         "1.2.840.10045.4.3.2" => "ECDSAWithSHA256",
         "1.2.840.10045.4.3.3" => "ECDSAWithSHA384",

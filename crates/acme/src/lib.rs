@@ -10,13 +10,15 @@
 //! * [`course`]: the life of a pack; [`window`]: when the authority would have it renewed (RFC 9773);
 //! * [`order`]: one order as a machine of events and actions;
 //! * [`authority`]: which authorities there are, and which of them is asked; [`trouble`]: what went wrong, and whose it is;
-//! * [`caa`]: who may issue (RFC 8659); [`leaf`]: what a certificate says of itself.
+//! * [`caa`]: who may issue (RFC 8659); [`leaf`]: what a certificate says of itself, and [`bundle`]: what
+//!   certificates of authorities do, that somebody brings.
 //!
 //! Time and chance are handed in, seconds since the Unix epoch and random bits. Whoever drives this is `control/notary`; what is kept, and
 //! who may change it, is `control/app`'s.
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod bundle;
 pub mod caa;
 pub mod course;
 pub mod leaf;

@@ -9,7 +9,7 @@ mod in_process;
 pub use in_process::{CHANGES_MAX, COMMANDS_MAX, ControlEnd, EVENTS_MAX, NodeEnd, in_process};
 
 use bytes::Bytes;
-use poterne_model::{ConnectionId, ConnectionInfo, ConnectorId, TunnelId, ZoneId};
+use poterne_model::{ConnectionId, ConnectionInfo, ConnectorId, HealthCheckId, TunnelId, ZoneId};
 
 /// What a chunk is about; a later chunk of the same key replaces the earlier one. Opaque here.
 pub type Key = Box<[u8]>;
@@ -86,6 +86,17 @@ pub enum Event {
         zone: ZoneId,
         /// In which version.
         serial: u32,
+    },
+    /// What a health check asks of an origin has another outcome than before, or the first.
+    OriginChecked {
+        /// The check's zone.
+        zone: ZoneId,
+        /// The check.
+        check: HealthCheckId,
+        /// Of which version: when it was changed last, in microseconds since the epoch.
+        revision: i64,
+        /// Why the origin is unhealthy; none: it is healthy.
+        why: Option<String>,
     },
     /// This node obeys this generation now.
     Applied {

@@ -83,6 +83,19 @@ impl Target {
         Ok(Self { scheme, host, address, port, path })
     }
 
+    /// Where a reference within what was found there leads (RFC 3986 §5), as a `Location` field has it.
+    ///
+    /// # Errors
+    /// It is none that can be gone to.
+    pub fn join(&self, reference: &str) -> Result<Self, TargetError> {
+        if reference.len() > URL_BYTES_MAX {
+            return Err(TargetError::Long(reference.len()));
+        }
+        let malformed = |error: url::ParseError| TargetError::Malformed(error.to_string());
+        let base = Url::parse(&format!("{self}{}", self.path)).map_err(malformed)?;
+        Self::parse(base.join(reference).map_err(malformed)?.as_str())
+    }
+
     /// What the `Host` field says.
     pub fn authority(&self) -> String {
         let host = match self.address {
@@ -157,11 +170,33 @@ mod tests {
         assert_eq!(Target::parse(&format!("https://a.example/{}", "x".repeat(2048))), Err(TargetError::Long(2066)));
     }
 
+    #[test]
+    fn a_reference_leads_on_from_where_it_was_found() {
+        let from = Target::parse("https://a.example:8443/x/y?z").unwrap();
+        for (reference, to, path) in [
+            ("/b", "https://a.example:8443", "/b"),
+            ("c?d#e", "https://a.example:8443", "/x/c?d"),
+            ("//B.example/", "https://b.example", "/"),
+            ("http://[::1]:81", "http://[::1]:81", "/"),
+            ("", "https://a.example:8443", "/x/y?z"),
+        ] {
+            let target = from.join(reference).unwrap();
+            assert_eq!((target.to_string().as_str(), target.path.as_str()), (to, path), "{reference}");
+        }
+        assert!(matches!(from.join("data:,x"), Err(TargetError::Scheme(_))));
+        assert!(matches!(from.join("//u:p@b.example/"), Err(TargetError::Credentials)));
+        assert_eq!(from.join(&"x".repeat(2049)), Err(TargetError::Long(2049)));
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "\\PC{0,60}") {
             if let Ok(target) = Target::parse(&text) {
                 // Nothing that would end a line of the request.
+                let sent = format!("{}{}", target.path, target.authority());
+                prop_assert!(sent.chars().all(|c| c.is_ascii_graphic()), "{sent:?}");
+            }
+            if let Ok(target) = Target::parse("https://a.example/x").unwrap().join(&text) {
                 let sent = format!("{}{}", target.path, target.authority());
                 prop_assert!(sent.chars().all(|c| c.is_ascii_graphic()), "{sent:?}");
             }

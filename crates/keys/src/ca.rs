@@ -96,6 +96,17 @@ pub struct Signed {
     pub not_after: SystemTime,
 }
 
+/// One by which whoever has the key shows who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedClient {
+    /// It.
+    pub signed: Signed,
+    /// Its key's identifier, as it stands in it (RFC 5280 §4.2.1.2).
+    pub ski: Vec<u8>,
+    /// SHA-256 of all of it.
+    pub fingerprint: [u8; 32],
+}
+
 /// A certificate authority of this node.
 pub struct LocalCa {
     name: String,
@@ -191,6 +202,40 @@ impl LocalCa {
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let certificate = params.signed_by(request.public_key(), &self.issuer).map_err(wrong)?;
         Ok(Signed { pem: certificate.pem(), serial, not_after })
+    }
+
+    /// A certificate by which the holder of somebody else's key shows who it is (`clientAuth`): whom it names stands in the request. Until `life`
+    /// after `now` and never longer than the CA.
+    pub fn sign_client(&self, request: &Request, now: SystemTime, life: Duration) -> Result<SignedClient, CaError> {
+        let subject = request.subject();
+        let named = subject.common_name.clone().unwrap_or_default();
+        let wrong = |error| CaError::Certificate { subject: named.clone(), error };
+        let serial = random_serial();
+        let (mut params, not_after) =
+            self.dated(CertificateParams::default(), &named, ExtendedKeyUsagePurpose::ClientAuth, now, life);
+        params.distinguished_name = subject.distinguished_name();
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        // It says then that it is no authority, and what its key is called.
+        params.is_ca = IsCa::ExplicitNoCa;
+        let ski = params.key_identifier(request.public_key());
+        let certificate = params.signed_by(request.public_key(), &self.issuer).map_err(wrong)?;
+        let fingerprint = sha256(certificate.der());
+        Ok(SignedClient { signed: Signed { pem: certificate.pem(), serial, not_after }, ski, fingerprint })
+    }
+
+    /// The same CA again, of its certificate in PEM form and its key (PKCS#8 DER, [`Self::secret`]).
+    pub fn restore(spec: &CaSpec, pem: &str, secret: &Secret) -> Result<Self, CaError> {
+        let wrong = |error| CaError::Certificate { subject: spec.name.clone(), error };
+        let key = PrivatePkcs8KeyDer::from(secret.expose());
+        let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256).map_err(wrong)?;
+        let certificate: CertificateDer<'static> = rustls_pki_types::pem::PemObject::from_pem_slice(pem.as_bytes())
+            .map_err(|_| wrong(rcgen::Error::CouldNotParseCertificate))?;
+        Self::assemble(spec, certificate, pem.to_owned(), key)
+    }
+
+    /// Its key (PKCS#8 DER), to be sealed.
+    pub fn secret(&self) -> Secret {
+        Secret::new(self.issuer.key().serialize_der())
     }
 
     /// A certificate for a key made for it.
@@ -383,6 +428,29 @@ mod tests {
         assert!(usage.client_auth && !usage.server_auth);
         assert_eq!(parsed.subject().to_string(), "CN=site.test");
         assert_eq!(leaf.chain[1], *ca.certificate());
+    }
+
+    #[test]
+    fn a_client_is_called_what_its_request_says_by_an_authority_that_was_kept() {
+        let spec = CaSpec { name: "Visitors of site.test".into(), permitted: Vec::new() };
+        let first = LocalCa::generate(&spec, now()).unwrap();
+        let ca = LocalCa::restore(&spec, first.certificate_pem(), &first.secret()).unwrap();
+        assert_eq!((ca.certificate(), ca.not_after()), (first.certificate(), first.not_after()));
+        let request = Request::parse(include_str!("example/rsa2048.csr")).unwrap();
+        let made = ca.sign_client(&request, now(), Duration::from_secs(7 * 86_400)).unwrap();
+        let der = pem::parse(&made.signed.pem).unwrap();
+        let (_, parsed) = x509_parser::parse_x509_certificate(der.contents()).unwrap();
+        let name = parsed.subject().iter_common_name().next().map(|name| name.as_str().unwrap().to_owned());
+        assert_eq!(name, request.subject().common_name);
+        assert_eq!(parsed.tbs_certificate.raw_serial(), made.signed.serial);
+        let usage = parsed.extended_key_usage().unwrap().unwrap().value;
+        assert!(usage.client_auth && !usage.server_auth && !parsed.is_ca());
+        let told = parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+            _ => None,
+        });
+        assert_eq!((told, sha256(der.contents())), (Some(made.ski), made.fingerprint));
+        parsed.verify_signature(Some(x509_parser::parse_x509_certificate(ca.certificate()).unwrap().1.public_key())).unwrap();
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub enum Purpose {
     TsigKey,
     /// An account with a certificate authority.
     AcmeAccount,
+    /// A key of session tickets.
+    TicketKey,
+    /// A visitor's TLS session, in a ticket that the visitor keeps.
+    SessionTicket,
 }
 
 /// Why sealed bytes did not open.
@@ -92,6 +96,8 @@ impl Purpose {
             Self::CookieSecret => "cookie-secret",
             Self::TsigKey => "tsig-key",
             Self::AcmeAccount => "acme-account",
+            Self::TicketKey => "ticket-key",
+            Self::SessionTicket => "session-ticket",
         }
     }
 }
@@ -102,7 +108,8 @@ impl DataKey {
         Self::from_bytes(random_bytes())
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+    /// The key of these octets, which are random.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
         let digest = sha256(&[b"poterne key id".as_slice(), &bytes].concat());
         let id = *digest.first_chunk().expect("32 bytes have a first eight");
         Self { id, bytes: Zeroizing::new(bytes) }

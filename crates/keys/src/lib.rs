@@ -19,11 +19,13 @@ mod es256;
 mod node_key;
 mod request;
 mod secret;
+mod tickets;
 
-pub use ca::{CaError, CaSpec, Leaf, LocalCa, Signed};
+pub use ca::{CaError, CaSpec, Leaf, LocalCa, Signed, SignedClient};
 pub use certificate_key::{CertificateKey, CertificateKeyError};
 pub use envelope::{DataKey, EnvelopeError, KeyId, KeyRing, Purpose};
 pub use es256::{SigningKey, es256_verifies};
 pub use node_key::{KeyFileError, NodeKey, read_private_file, write_private_file};
-pub use request::{Request, RequestError};
+pub use request::{Request, RequestError, RequestSubject};
 pub use secret::{Secret, digest_matches, random_bytes, random_name, random_token, sha256};
+pub use tickets::{DueTicketKeys, TICKET_BYTES_MAX, TICKET_LIFETIME, TicketKeys, due_ticket_keys};

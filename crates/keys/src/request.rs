@@ -1,15 +1,76 @@
 //! Requests for certificates (PKCS#10, RFC 2986) that somebody sends.
 
-use rcgen::SubjectPublicKeyInfo;
-use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer as _, public_key::PublicKey};
+use rcgen::{DistinguishedName, DnType, SubjectPublicKeyInfo};
+use serde::{Deserialize, Serialize};
+use x509_parser::{
+    certification_request::X509CertificationRequest,
+    prelude::FromDer as _,
+    public_key::PublicKey,
+    x509::{AttributeTypeAndValue, X509Name},
+};
 
 /// Longest request in PEM form that is read, in bytes: one of an RSA key of 8192 bits takes a third of it.
 const PEM_BYTES_MAX: usize = 16 * 1024;
 
-/// A request whose signature was found to be its key's. What it says beside its key nobody needs to believe.
+/// A request whose signature was found to be its key's. What it says beside its key nobody needs to believe; visitors'
+/// certificates repeat whom it names.
 pub struct Request {
     key: SubjectPublicKeyInfo,
     is_rsa: bool,
+    subject: RequestSubject,
+}
+
+/// Whom a request names, each at most 64 characters (RFC 5280 appendix A.1), and the first where there are several.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestSubject {
+    /// CN.
+    pub common_name: Option<String>,
+    /// O.
+    pub organization: Option<String>,
+    /// OU.
+    pub organizational_unit: Option<String>,
+    /// L.
+    pub location: Option<String>,
+    /// ST.
+    pub state: Option<String>,
+    /// C, two letters.
+    pub country: Option<String>,
+}
+
+impl RequestSubject {
+    fn of(name: &X509Name<'_>) -> Self {
+        fn first<'a, 'b: 'a>(mut all: impl Iterator<Item = &'a AttributeTypeAndValue<'b>>) -> Option<String> {
+            let text = all.find_map(|attribute| attribute.as_str().ok()).map(str::trim)?;
+            let text: String = text.chars().filter(|c| !c.is_control()).take(64).collect();
+            Some(text).filter(|text| !text.is_empty())
+        }
+        let is_code = |code: &String| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+        Self {
+            common_name: first(name.iter_common_name()),
+            organization: first(name.iter_organization()),
+            organizational_unit: first(name.iter_organizational_unit()),
+            location: first(name.iter_locality()),
+            state: first(name.iter_state_or_province()),
+            country: first(name.iter_country()).filter(is_code),
+        }
+    }
+
+    pub(crate) fn distinguished_name(&self) -> DistinguishedName {
+        let mut name = DistinguishedName::new();
+        for (kind, value) in [
+            (DnType::CountryName, &self.country),
+            (DnType::StateOrProvinceName, &self.state),
+            (DnType::LocalityName, &self.location),
+            (DnType::OrganizationName, &self.organization),
+            (DnType::OrganizationalUnitName, &self.organizational_unit),
+            (DnType::CommonName, &self.common_name),
+        ] {
+            if let Some(value) = value {
+                name.push(kind, value.as_str());
+            }
+        }
+        name
+    }
 }
 
 /// Why a request is refused.
@@ -53,12 +114,17 @@ impl Request {
         }
         let key = SubjectPublicKeyInfo::from_der(public.raw)
             .map_err(|_| malformed("its key is neither RSA nor on P-256, P-384 or Ed25519"))?;
-        Ok(Self { key, is_rsa })
+        Ok(Self { key, is_rsa, subject: RequestSubject::of(&request.certification_request_info.subject) })
     }
 
     /// Whether its key is RSA; else it is on an elliptic curve.
     pub fn is_rsa(&self) -> bool {
         self.is_rsa
+    }
+
+    /// Whom it names.
+    pub fn subject(&self) -> &RequestSubject {
+        &self.subject
     }
 
     pub(crate) fn public_key(&self) -> &SubjectPublicKeyInfo {

@@ -200,6 +200,8 @@ hex_ids! {
     PeerId = "peer id";
     /// A secret that is shared with other name servers.
     TsigId = "TSIG id";
+    /// What is asked of an origin, again and again.
+    HealthCheckId = "health check id";
 }
 
 fn hex_digit(c: u8) -> Option<u8> {

@@ -16,11 +16,13 @@
 //! * [`list`]: addresses, hosts, networks and redirects that rules refer to by name;
 //! * [`access_rule`]: one culprit or friend, let in or kept out;
 //! * [`private_network`]: routes through tunnels, and virtual networks;
+//! * [`health_check`]: what origins are asked again and again;
 //! * [`notification`]: which events of an account are told, and to whom;
 //! * [`permission`]: what a verb needs, and whether a token's policies give it;
 //! * [`secondary`]: zones that are shared with other name servers;
 //! * [`setting`]: the settings of a zone;
 //! * [`time`]: an instant of the calendar;
+//! * [`visitor_certificate`]: by which a visitor shows who it is;
 //! * [`schema`]: what a body may be, for whoever describes the API;
 //! * [`shape`]: a JSON tree, looked at with its place. What an engine will read one day is kept as the tree it came as.
 #![forbid(unsafe_code)]
@@ -32,6 +34,7 @@ pub mod conflict;
 pub mod delegation;
 pub mod entry;
 pub mod filter;
+pub mod health_check;
 pub mod id;
 pub mod list;
 pub mod name;
@@ -51,16 +54,17 @@ pub mod shape;
 pub mod spelling;
 pub mod time;
 pub mod tunnel;
+pub mod visitor_certificate;
 mod word;
 pub mod zone;
 pub mod zone_life;
 
 pub use entry::{Draft, Entry, EntryError};
 pub use id::{
-    AccessRuleId, AccountId, AclId, AuditId, CertificateId, CertificatePackId, ChallengeId, ConnectionId, ConnectorId, IdError,
-    ListId, ListItemId, ListOperationId, MembershipId, NoticeId, NotificationPolicyId, PasskeyId, PeerId, PermissionGroupId,
-    PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TsigId, TunnelId, UserId, VirtualNetworkId, WebhookId,
-    ZoneId,
+    AccessRuleId, AccountId, AclId, AuditId, CertificateId, CertificatePackId, ChallengeId, ConnectionId, ConnectorId,
+    HealthCheckId, IdError, ListId, ListItemId, ListOperationId, MembershipId, NoticeId, NotificationPolicyId, PasskeyId, PeerId,
+    PermissionGroupId, PolicyId, RecordId, RouteId, RuleId, RulesetId, SessionId, TokenId, TsigId, TunnelId, UserId,
+    VirtualNetworkId, WebhookId, ZoneId,
 };
 pub use name::{Name, NameError};
 pub use network::{Network, NetworkError};
@@ -70,4 +74,5 @@ pub use schema::{Schema, Variation};
 pub use shape::{At, ShapeError};
 pub use time::Timestamp;
 pub use tunnel::{ConnectionInfo, ConnectorInfo, TunnelStatus};
+pub use visitor_certificate::{ClientAuth, ShownCertificate};
 pub use zone::{ZoneHold, ZoneStatus};

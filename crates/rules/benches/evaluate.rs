@@ -55,6 +55,9 @@ fn with<T>(ask: impl FnOnce(&Facts<'_>) -> T) -> T {
         local: ([198, 51, 100, 1], 443).into(),
         ray: "0123456789abcdef-LOC",
         zone: "example.com",
+        ja4: None,
+        tls: [None; 2],
+        certificate: None,
         at: Duration::from_secs(1_800_000_000),
         answer: None,
     })

@@ -221,7 +221,7 @@ pub fn read(phase: Phase, body: &RuleBody) -> Result<Reading, Wrong> {
     read_with(phase, body, &Lists::new())
 }
 
-fn read_with(phase: Phase, body: &RuleBody, lists: &Lists) -> Result<Reading, Wrong> {
+pub(crate) fn read_with(phase: Phase, body: &RuleBody, lists: &Lists) -> Result<Reading, Wrong> {
     let mut reader = Reader { moment: moment(phase), lists, lacking: Lacking::default(), regexes: 0 };
     reader.condition("/expression", &body.expression, reader.moment)?;
     let empty = Map::new();
@@ -254,13 +254,7 @@ impl ZoneRules {
     /// ([`ZoneRules::lists_of`]). Rules that no edge would take were refused when they were saved; one that an older version let in is left
     /// out.
     pub fn of(normalization: UrlNormalization, entry_points: &[Ruleset], lists: Vec<AddressList>) -> Self {
-        let mut room = NETWORKS_MAX;
-        let mut fits = |list: &AddressList| {
-            let left = room.checked_sub(list.networks.len());
-            room = left.unwrap_or(room);
-            left.is_some()
-        };
-        let lists: Vec<AddressList> = lists.into_iter().filter(|list| fits(list)).collect();
+        let lists = that_fit(lists);
         let addresses = addresses_of(&lists);
         let rules = readings(entry_points, &addresses).filter_map(|(phase, rule, reading)| {
             let (id, expression, act) = (rule.id, rule.body.expression.clone(), reading.act.ok()?);
@@ -280,6 +274,17 @@ impl ZoneRules {
         let names = readings(entry_points, &none).flat_map(|(_, _, reading)| lists(reading));
         names.collect()
     }
+}
+
+/// Those that there is room for, in their order.
+pub(crate) fn that_fit(lists: Vec<AddressList>) -> Vec<AddressList> {
+    let mut room = NETWORKS_MAX;
+    let mut fits = |list: &AddressList| {
+        let left = room.checked_sub(list.networks.len());
+        room = left.unwrap_or(room);
+        left.is_some()
+    };
+    lists.into_iter().filter(|list| fits(list)).collect()
 }
 
 /// By their names.

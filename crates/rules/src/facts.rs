@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{HeaderMap, Version, header};
+use poterne_model::ShownCertificate;
 
 /// A request, and in response phases its answer.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +38,27 @@ pub struct Facts<'a> {
     pub ray: &'a str,
     /// The name of the host's zone.
     pub zone: &'a str,
+    /// The fingerprint of the visitor's TLS handshake; none in clear and over QUIC.
+    pub ja4: Option<&'a str>,
+    /// What the handshake agreed on: version and cipher suite, in OpenSSL's words; none in clear, and over QUIC no suite.
+    pub tls: [Option<&'a str>; 2],
+    /// The visitor's certificate; none: it was asked for none, or showed none.
+    pub certificate: Option<Certificate<'a>>,
     /// When the request came, since the Unix epoch.
     pub at: Duration,
     /// The answer; none before there is one.
     pub answer: Option<Answer<'a>>,
+}
+
+/// What a visitor showed, as it stands while its request is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Certificate<'a> {
+    /// What it says.
+    pub shown: &'a ShownCertificate,
+    /// Whether somebody vouches for it, and it is good.
+    pub is_verified: bool,
+    /// Whether whoever vouches for it has taken that back.
+    pub is_revoked: bool,
 }
 
 /// An answer's head.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 
 use crate::{
+    certificate::Says,
     facts::{self, Facts, Text},
     value::{Scalar, Type, Value},
 };
@@ -56,6 +57,13 @@ pub(crate) enum Field {
     ZoneName,
     ClientTcp,
     ThreatScore,
+    TlsVersion,
+    TlsCipher,
+    Ja4,
+    CertificatePresented,
+    CertificateVerified,
+    CertificateRevoked,
+    Certificate(Says),
 }
 
 /// Lists of texts by name.
@@ -125,6 +133,27 @@ const FILLED: &[(&str, Known)] = &[
     ("cf.ray_id", Known::Field(Field::RayId, TEXT)),
     ("cf.zone.name", Known::Field(Field::ZoneName, TEXT)),
     ("cf.threat_score", Known::Field(Field::ThreatScore, INT)),
+    ("cf.tls_version", Known::Field(Field::TlsVersion, TEXT)),
+    ("cf.tls_cipher", Known::Field(Field::TlsCipher, TEXT)),
+    ("cf.bot_management.ja4", Known::Field(Field::Ja4, TEXT)),
+    ("cf.tls_client_auth.cert_presented", Known::Field(Field::CertificatePresented, BOOL)),
+    ("cf.tls_client_auth.cert_verified", Known::Field(Field::CertificateVerified, BOOL)),
+    ("cf.tls_client_auth.cert_revoked", Known::Field(Field::CertificateRevoked, BOOL)),
+    ("cf.tls_client_auth.cert_issuer_dn", Known::Field(Field::Certificate(Says::Issuer), TEXT)),
+    ("cf.tls_client_auth.cert_issuer_dn_legacy", Known::Field(Field::Certificate(Says::IssuerLegacy), TEXT)),
+    ("cf.tls_client_auth.cert_issuer_dn_rfc2253", Known::Field(Field::Certificate(Says::Issuer), TEXT)),
+    ("cf.tls_client_auth.cert_subject_dn", Known::Field(Field::Certificate(Says::Subject), TEXT)),
+    ("cf.tls_client_auth.cert_subject_dn_legacy", Known::Field(Field::Certificate(Says::SubjectLegacy), TEXT)),
+    ("cf.tls_client_auth.cert_subject_dn_rfc2253", Known::Field(Field::Certificate(Says::Subject), TEXT)),
+    ("cf.tls_client_auth.cert_serial", Known::Field(Field::Certificate(Says::Serial), TEXT)),
+    ("cf.tls_client_auth.cert_issuer_serial", Known::Field(Field::Certificate(Says::IssuerSerial), TEXT)),
+    ("cf.tls_client_auth.cert_fingerprint_sha1", Known::Field(Field::Certificate(Says::Sha1), TEXT)),
+    ("cf.tls_client_auth.cert_fingerprint_sha256", Known::Field(Field::Certificate(Says::Sha256), TEXT)),
+    ("cf.tls_client_auth.cert_ski", Known::Field(Field::Certificate(Says::Ski), TEXT)),
+    ("cf.tls_client_auth.cert_issuer_ski", Known::Field(Field::Certificate(Says::IssuerSki), TEXT)),
+    ("cf.tls_client_auth.cert_not_before", Known::Field(Field::Certificate(Says::NotBefore), TEXT)),
+    ("cf.tls_client_auth.cert_not_after", Known::Field(Field::Certificate(Says::NotAfter), TEXT)),
+    ("cf.tls_client_auth.cert_rfc9440", Known::Field(Field::Certificate(Says::Rfc9440), TEXT)),
 ];
 
 /// In response phases besides.
@@ -174,33 +203,12 @@ const UNFILLED: &[(&str, Type)] = &[
     ("http.request.body.multipart.filenames", TEXTS),
     ("cf.response.error_type", TEXT),
     ("cf.response.1xxx_code", INT),
-    ("cf.tls_version", TEXT),
-    ("cf.tls_cipher", TEXT),
     ("cf.tls_client_hello_length", INT),
     ("cf.tls_client_random", TEXT),
     ("cf.tls_client_extensions_sha1", TEXT),
     ("cf.tls_client_extensions_sha1_le", TEXT),
     ("cf.tls_ciphers_sha1", TEXT),
-    ("cf.tls_client_auth.cert_presented", BOOL),
-    ("cf.tls_client_auth.cert_verified", BOOL),
-    ("cf.tls_client_auth.cert_revoked", BOOL),
-    ("cf.tls_client_auth.cert_issuer_dn", TEXT),
-    ("cf.tls_client_auth.cert_issuer_dn_legacy", TEXT),
-    ("cf.tls_client_auth.cert_issuer_dn_rfc2253", TEXT),
-    ("cf.tls_client_auth.cert_subject_dn", TEXT),
-    ("cf.tls_client_auth.cert_subject_dn_legacy", TEXT),
-    ("cf.tls_client_auth.cert_subject_dn_rfc2253", TEXT),
-    ("cf.tls_client_auth.cert_serial", TEXT),
-    ("cf.tls_client_auth.cert_issuer_serial", TEXT),
-    ("cf.tls_client_auth.cert_fingerprint_sha1", TEXT),
-    ("cf.tls_client_auth.cert_fingerprint_sha256", TEXT),
-    ("cf.tls_client_auth.cert_ski", TEXT),
-    ("cf.tls_client_auth.cert_issuer_ski", TEXT),
-    ("cf.tls_client_auth.cert_not_before", TEXT),
-    ("cf.tls_client_auth.cert_not_after", TEXT),
-    ("cf.tls_client_auth.cert_rfc9440", TEXT),
     ("cf.bot_management.ja3_hash", TEXT),
-    ("cf.bot_management.ja4", TEXT),
     ("cf.bot_management.score", INT),
     ("cf.bot_management.verified_bot", BOOL),
     ("cf.bot_management.static_resource", BOOL),
@@ -343,6 +351,16 @@ impl Field {
             Self::ClientTcp => Some(Value::Bool(facts.version != http::Version::HTTP_3)),
             // Nobody's reputation is kept.
             Self::ThreatScore => Some(Value::Int(0)),
+            Self::TlsVersion => text(facts.tls[0]?),
+            Self::TlsCipher => text(facts.tls[1]?),
+            Self::Ja4 => text(facts.ja4?),
+            Self::CertificatePresented => Some(Value::Bool(facts.certificate.is_some())),
+            Self::CertificateVerified => Some(Value::Bool(facts.certificate.is_some_and(|shown| shown.is_verified))),
+            Self::CertificateRevoked => Some(Value::Bool(facts.certificate.is_some_and(|shown| shown.is_revoked))),
+            // Empty of a visitor that showed none, as with the hosted service.
+            Self::Certificate(says) => {
+                Some(Value::Text(facts.certificate.map_or(Cow::Borrowed(&b""[..]), |certificate| says.of(certificate.shown))))
+            }
         }
     }
 }

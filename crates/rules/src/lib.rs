@@ -11,6 +11,7 @@
 //! * [`evaluate`]: lazily, and with a bound on what it may cost;
 //! * [`url`]: the normal form of paths, and what a rule may write into one;
 //! * [`definition`]: a zone's rules as they travel to the edge, and how they are read out of rulesets;
+//! * [`standing`]: of each stored rule, whether edges obey it, and why not;
 //! * [`zone`]: the same compiled, and what they make of a request, phase by phase.
 //!
 //! A value that is not there is never equal, unequal, greater or smaller: every comparison with it is false. A rule that asks for a field
@@ -18,6 +19,7 @@
 //! Why the language is our own: `docs/decisions/0024-our-own-rule-language.md`.
 #![forbid(unsafe_code)]
 
+pub mod certificate;
 pub mod compile;
 pub mod definition;
 mod error;
@@ -28,6 +30,7 @@ mod functions;
 mod program;
 mod scan;
 mod sets;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 pub mod url;
@@ -39,7 +42,8 @@ pub use compile::{Lacking, Moment};
 pub use definition::{Act, AddressList, Change, Definition, Payload, Reading, Unobeyed, ZoneRules, read};
 pub use error::ExpressionError;
 pub use evaluate::Spent;
-pub use facts::{Answer, Facts};
+pub use facts::{Answer, Certificate, Facts};
+pub use standing::{KnownLists, Standing};
 pub use zone::{Outcome, Program};
 
 use crate::{

@@ -6,6 +6,29 @@ use proptest::prelude::*;
 use super::*;
 use crate::facts::Answer;
 
+/// What Ann shows.
+fn shown() -> poterne_model::ShownCertificate {
+    let name = |rfc2253: &str, legacy: &str| poterne_model::visitor_certificate::DistinguishedName {
+        rfc2253: rfc2253.into(),
+        legacy: legacy.into(),
+    };
+    poterne_model::ShownCertificate {
+        verified_by: None,
+        der: b"der"[..].into(),
+        not_before: 0,
+        not_after: 1,
+        validity: ["Jan  1 00:00:00 1970 GMT".into(), "Jan  1 00:00:01 1970 GMT".into()],
+        serial: [0, 0x93, 0x6e][..].into(),
+        subject: name("CN=ann,O=Us", "/O=Us/CN=ann"),
+        issuer: name("CN=us", "/CN=us"),
+        ski: [0xa5, 0xac][..].into(),
+        issuer_ski: Box::default(),
+        issuer_serial: Box::default(),
+        sha1: [0xc1; 20],
+        sha256: [0xc2; 32],
+    }
+}
+
 fn headers(fields: &[(&str, &str)]) -> HeaderMap {
     fields
         .iter()
@@ -40,9 +63,37 @@ fn with<T>(ask: impl FnOnce(&Facts<'_>) -> T) -> T {
         local: "198.51.100.1:443".parse().unwrap(),
         ray: "0123456789abcdef-LOC",
         zone: "example.com",
+        ja4: Some("t13d1516h2_8daaf6152771_e5627efa2ab1"),
+        tls: [Some("TLSv1.3"), Some("AEAD-AES128-GCM-SHA256")],
+        certificate: Some(Certificate { shown: &shown(), is_verified: true, is_revoked: false }),
         at: std::time::Duration::from_millis(1_800_000_000_123),
         answer: Some(Answer { status: 404, headers: &answer }),
     })
+}
+
+#[test]
+fn a_handshake_and_a_certificate_are_asked_about() {
+    for expression in [
+        "cf.tls_version eq \"TLSv1.3\" and cf.tls_cipher eq \"AEAD-AES128-GCM-SHA256\"",
+        "cf.bot_management.ja4 eq \"t13d1516h2_8daaf6152771_e5627efa2ab1\"",
+        "cf.tls_client_auth.cert_presented and cf.tls_client_auth.cert_verified and not cf.tls_client_auth.cert_revoked",
+        "cf.tls_client_auth.cert_subject_dn eq \"CN=ann,O=Us\" and cf.tls_client_auth.cert_subject_dn_rfc2253 contains \"ann\"",
+        "cf.tls_client_auth.cert_subject_dn_legacy eq \"/O=Us/CN=ann\" and cf.tls_client_auth.cert_issuer_dn eq \"CN=us\"",
+        "cf.tls_client_auth.cert_serial eq \"00936E\" and cf.tls_client_auth.cert_ski eq \"A5AC\"",
+        "cf.tls_client_auth.cert_issuer_ski eq \"\" and cf.tls_client_auth.cert_issuer_serial eq \"\"",
+        "cf.tls_client_auth.cert_not_after eq \"Jan  1 00:00:01 1970 GMT\"",
+        "cf.tls_client_auth.cert_rfc9440 eq \":ZGVy:\"",
+        "cf.tls_client_auth.cert_fingerprint_sha1 matches \"^(c1){20}$\" and cf.tls_client_auth.cert_fingerprint_sha256 matches \"^(c2){32}$\"",
+    ] {
+        assert!(holds(expression), "{expression}");
+    }
+    let without = |expression: &str| {
+        let condition = Condition::compile(expression, Moment::Request).unwrap();
+        with(|facts| condition.holds(&Facts { ja4: None, certificate: None, ..*facts })).unwrap()
+    };
+    assert!(without("not cf.tls_client_auth.cert_presented and not cf.tls_client_auth.cert_verified"));
+    assert!(without("not cf.tls_client_auth.cert_revoked and cf.tls_client_auth.cert_subject_dn eq \"\""));
+    assert!(!without("cf.bot_management.ja4 eq \"\""), "over QUIC there is none, not even an empty one");
 }
 
 fn holds(expression: &str) -> bool {

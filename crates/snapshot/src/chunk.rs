@@ -10,24 +10,27 @@ use bytes::Bytes;
 use poterne_dns_wire::RecordSets;
 use poterne_model::{
     AccountId, CertificateId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId, ZoneStatus,
+    health_check::Checked,
     setting::{EdgeSettings, OriginSettings, dns::Soa},
 };
 use poterne_rules::ZoneRules;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod before;
+pub mod client;
 pub mod transfer;
 
+use client::ClientCertificates;
 use transfer::TransferChunk;
 
 /// Version of keys and bodies written by this program, but for those named below.
 pub const CHUNK_VERSION: u8 = 1;
 
 /// Version of the node's chunk as it is written.
-pub const NODE_CHUNK_VERSION: u8 = 5;
+pub const NODE_CHUNK_VERSION: u8 = 6;
 
 /// Version of a zone's head as it is written.
-pub const ZONE_HEAD_VERSION: u8 = 5;
+pub const ZONE_HEAD_VERSION: u8 = 6;
 
 /// Version of a name's chunk as it is written.
 pub const NAME_CHUNK_VERSION: u8 = 2;
@@ -62,6 +65,8 @@ pub enum ChunkKey {
     Transfer(ZoneId),
     /// What a zone's rules make of requests.
     Rules(ZoneId),
+    /// What a zone's origins are asked again and again.
+    HealthChecks(ZoneId),
 }
 
 /// Any chunk with its key's meaning.
@@ -85,6 +90,8 @@ pub enum Chunk {
     Transfer(TransferChunk),
     /// See [`ZoneRules`].
     Rules(ZoneRules),
+    /// See [`HealthChecksChunk`].
+    HealthChecks(HealthChecksChunk),
 }
 
 /// What every node of this instance must know about itself and its siblings.
@@ -114,6 +121,23 @@ pub struct NodeChunk {
     pub cookie_secrets: Vec<Bytes>,
     /// Certificates of this instance's authority for origins that are good no more, by serial number, rising.
     pub revoked_origin_certificates: Vec<[u8; 16]>,
+    /// What visitors' session tickets are made with, in the order in which they are used.
+    pub ticket_keys: Vec<TicketKey>,
+}
+
+/// A key of session tickets (RFC 5077 §4). Nodes have it before it is used, and when it is used their own clocks say.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketKey {
+    /// From when tickets are made with it, in seconds since the Unix epoch.
+    pub starts_at: u64,
+    /// Its 32 octets, wrapped for the node.
+    pub key: Bytes,
+}
+
+impl std::fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TicketKey").field("starts_at", &self.starts_at).finish_non_exhaustive()
+    }
 }
 
 /// An account.
@@ -141,24 +165,21 @@ pub struct ZoneHead {
     pub origin: OriginSettings,
     /// What it obeys towards visitors.
     pub edge: EdgeSettings,
-    /// What it shows origins that ask, where [`OriginSettings::identifies`] says so and somebody brought it; none: what the node issues.
-    pub client: Option<Box<ClientCertificate>>,
+    /// Whom certificates are asked of and shown to, beside what is so in every zone; none of most.
+    pub client: Option<Box<ClientCertificates>>,
 }
 
-/// A certificate by which the edge shows a zone's origins who it is.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClientCertificate {
-    /// Its id.
-    pub id: CertificateId,
-    /// DER, leaf first.
-    pub chain: Vec<Bytes>,
-    /// The private key (PKCS#8 DER), wrapped for the node.
-    pub key: Bytes,
+/// What a zone's origins are asked again and again; at least one check, none of them suspended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthChecksChunk {
+    /// The checks, oldest first.
+    pub checks: Vec<Checked>,
 }
 
-impl std::fmt::Debug for ClientCertificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientCertificate").field("id", &self.id).finish_non_exhaustive()
+impl ZoneHead {
+    /// The ids of those who may vouch for visitors of a host by their certificates, rising; empty: visitors are asked for none.
+    pub fn asked_of(&self, host: &str) -> &[CertificateId] {
+        self.client.as_ref().map_or(&[], |client| client.asked_of(host))
     }
 }
 
@@ -407,6 +428,7 @@ impl Chunk {
             Self::Challenge(chunk) => encode_as(CHALLENGE_CHUNK_VERSION, chunk),
             Self::Transfer(chunk) => encode(chunk),
             Self::Rules(chunk) => encode(chunk),
+            Self::HealthChecks(chunk) => encode(chunk),
         })
     }
 
@@ -421,6 +443,7 @@ impl Chunk {
                 Some(&2) => decode_as::<before::NodeChunk2>(2, bytes)?.into(),
                 Some(&3) => decode_as::<before::NodeChunk3>(3, bytes)?.into(),
                 Some(&4) => decode_as::<before::NodeChunk4>(4, bytes)?.into(),
+                Some(&5) => decode_as::<before::NodeChunk5>(5, bytes)?.into(),
                 _ => decode_as(NODE_CHUNK_VERSION, bytes)?,
             }),
             ChunkKey::Account(_) => Self::Account(decode(bytes)?),
@@ -429,6 +452,7 @@ impl Chunk {
                 Some(&2) => decode_as::<before::ZoneHead2>(2, bytes)?.into(),
                 Some(&3) => decode_as::<before::ZoneHead3>(3, bytes)?.into(),
                 Some(&4) => decode_as::<before::ZoneHead4>(4, bytes)?.into(),
+                Some(&5) => decode_as::<before::ZoneHead5>(5, bytes)?.into(),
                 _ => decode_as(ZONE_HEAD_VERSION, bytes)?,
             }),
             ChunkKey::Name(..) => Self::Name(match bytes.first() {
@@ -443,9 +467,12 @@ impl Chunk {
             }),
             ChunkKey::Transfer(_) => Self::Transfer(decode(bytes)?),
             ChunkKey::Rules(_) => Self::Rules(decode(bytes)?),
+            ChunkKey::HealthChecks(_) => Self::HealthChecks(decode(bytes)?),
         };
         let agrees = match (key, &chunk) {
-            (ChunkKey::Zone(id), Self::Zone(head)) => head.id == *id,
+            (ChunkKey::Zone(id), Self::Zone(head)) => {
+                head.id == *id && head.client.as_ref().is_none_or(|client| client.is_whole())
+            }
             (ChunkKey::Tunnel(id), Self::Tunnel(tunnel)) => tunnel.id == *id && !tunnel.secret_digests.is_empty(),
             (ChunkKey::Certificate(id), Self::Certificate(certificate)) => certificate.id == *id,
             (ChunkKey::Challenge(id), Self::Challenge(challenge)) => challenge.id == *id && challenge.is_whole(),
@@ -480,175 +507,4 @@ fn decode_as<T: DeserializeOwned>(version: u8, bytes: &[u8]) -> Result<T, ChunkE
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_of_key_survives_the_journey() {
-        let id = TunnelId::from_bytes([7; 16]);
-        let zone = ZoneId::from_bytes([1; 16]);
-        for key in [
-            ChunkKey::Node,
-            ChunkKey::Account(AccountId::from_bytes([2; 16])),
-            ChunkKey::Zone(zone),
-            ChunkKey::Name(zone, Name::parse("*.example.com").unwrap()),
-            ChunkKey::Tunnel(id),
-            ChunkKey::Certificate(CertificatePackId::from_bytes([3; 16])),
-            ChunkKey::Challenge(ChallengeId::from_bytes([4; 16])),
-            ChunkKey::Transfer(zone),
-            ChunkKey::Rules(zone),
-        ] {
-            assert_eq!(ChunkKey::decode(&key.encode()).unwrap(), key);
-        }
-    }
-
-    #[test]
-    fn a_nodes_chunk_of_an_earlier_version_is_read() {
-        let chunk = NodeChunk {
-            names: vec![Name::parse("node.test").unwrap()],
-            edges: vec!["node.test:7844".into()],
-            tunnel_pins: vec![[1; 32]],
-            ..NodeChunk::default()
-        };
-        let NodeChunk { names, edges, tunnel_pins, .. } = chunk.clone();
-        let old = before::NodeChunk1 { names, edges, tunnel_pins, quick_domain: None, tunnel_domain: None };
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &encode(&old)).unwrap(), Chunk::Node(chunk.clone()));
-        let (management_names, management_keys) =
-            (vec![Name::parse("management.node.test").unwrap()], vec![Bytes::from_static(b"k")]);
-        let old = before::NodeChunk2 { first: old, management_names, management_keys };
-        let NodeChunk { management_names, management_keys, .. } = old.clone().into();
-        let chunk = NodeChunk { management_names, management_keys, ..chunk };
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(2, &old)).unwrap(), Chunk::Node(chunk.clone()));
-        let (edge_addresses, edge_protocols) = (vec![IpAddr::from([192, 0, 2, 1])], vec!["h2".to_owned()]);
-        let old = before::NodeChunk3 { first: old, edge_addresses, edge_protocols, nameservers: Vec::new() };
-        let before::NodeChunk3 { edge_addresses, edge_protocols, .. } = old.clone();
-        let chunk = NodeChunk { edge_addresses, edge_protocols, ..chunk };
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(3, &old)).unwrap(), Chunk::Node(chunk.clone()));
-        let cookie_secrets = vec![Bytes::from_static(b"sealed")];
-        let chunk = NodeChunk { cookie_secrets: cookie_secrets.clone(), ..chunk };
-        let old = before::NodeChunk4 { first: old, cookie_secrets };
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(4, &old)).unwrap(), Chunk::Node(chunk.clone()));
-        let new = Chunk::Node(NodeChunk { revoked_origin_certificates: vec![[7; 16]], ..chunk });
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &new.encode()).unwrap(), new);
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &[6]), Err(ChunkError::Version { found: 6 }));
-        assert_eq!(Chunk::decode(&ChunkKey::Node, &[]), Err(ChunkError::Empty));
-    }
-
-    #[test]
-    fn zones_and_names_of_before_are_read_and_not_ready_to_be_answered() {
-        let (id, account, apex) =
-            (ZoneId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), Name::parse("example.com").unwrap());
-        let old = before::ZoneHead1 { id, account, apex: apex.clone(), status: ZoneStatus::Active };
-        let origin = OriginSettings::default();
-        let head = ZoneHead {
-            id,
-            account,
-            apex: apex.clone(),
-            status: ZoneStatus::Active,
-            dns: None,
-            origin,
-            edge: EdgeSettings::default(),
-            client: None,
-        };
-        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode(&old)).unwrap(), Chunk::Zone(head.clone()));
-        let soa = poterne_model::setting::DnsSettings::default().soa;
-        let dns = before::ZoneDns2 {
-            serial: 7,
-            name_servers: vec![apex.clone()],
-            ns_ttl_secs: 60,
-            multi_provider: true,
-            flattens_all: false,
-            soa: soa.clone(),
-        };
-        let old = before::ZoneHead2 { first: old, dns: Some(dns) };
-        let mut dns = ZoneDns {
-            serial: 7,
-            name_servers: vec![apex.clone()],
-            ns_ttl_secs: 60,
-            multi_provider: true,
-            flattens_all: false,
-            soa,
-            keys: None,
-        };
-        let read = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
-        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(2, &old)).unwrap(), read);
-        dns.keys = Some(ZoneKeys { signed: RecordSets::default(), algorithm: 13, key: Bytes::from_static(b"sealed") });
-        let ZoneHead { status, .. } = head;
-        let old = before::ZoneHead3 { id, account, apex: apex.clone(), status, dns: Some(dns.clone()) };
-        let read = Chunk::Zone(ZoneHead { dns: Some(dns.clone()), ..head.clone() });
-        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(3, &old)).unwrap(), read);
-        let (ssl, read_timeout_secs, http2) = (poterne_model::setting::SslMode::Strict, 6000, false);
-        let origin = OriginSettings { ssl, read_timeout_secs, http2, identifies: false };
-        let signed = ZoneHead { dns: Some(dns.clone()), origin, ..head };
-        let old = before::ZoneHead3 { id, account, apex: apex.clone(), status, dns: Some(dns) };
-        let of_before = before::OriginSettings4 { ssl, read_timeout_secs, http2 };
-        let old = before::ZoneHead4 { first: old, origin: of_before, http3: false };
-        let edge = EdgeSettings { http3: false, ..EdgeSettings::default() };
-        let read = Chunk::Zone(ZoneHead { edge, ..signed.clone() });
-        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(4, &old)).unwrap(), read);
-        let edge = EdgeSettings { always_use_https: true, brotli: false, ..EdgeSettings::default() };
-        let origin = OriginSettings { identifies: true, ..origin };
-        let client = ClientCertificate {
-            id: CertificateId::from_bytes([8; 16]),
-            chain: vec![Bytes::from_static(b"der")],
-            key: Bytes::from_static(b"sealed"),
-        };
-        let signed = Chunk::Zone(ZoneHead { edge, origin, client: Some(Box::new(client)), ..signed });
-        assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &signed.encode()).unwrap(), signed);
-        assert!(!format!("{signed:?}").contains("sealed"));
-        let target = Some(Target::Tunnel(TunnelId::from_bytes([7; 16])));
-        let old = before::NameChunk1 { target: target.clone() };
-        let chunk = NameChunk { target, shows: Shows::Edge, sets: RecordSets::default() };
-        assert_eq!(Chunk::decode(&ChunkKey::Name(id, apex), &encode(&old)).unwrap(), Chunk::Name(chunk));
-    }
-
-    #[test]
-    fn a_challenge_is_one_string_and_is_over_at_its_time() {
-        let id = ChallengeId::from_bytes([4; 16]);
-        let of = |data: &'static [u8]| {
-            let shown = Shown::Txt { owner: Name::parse("_acme-challenge.example.com").unwrap(), data: Bytes::from_static(data) };
-            ChallengeChunk { id, zone: ZoneId::from_bytes([1; 16]), expires_at: (1 << 32) + 100, shown }
-        };
-        let chunk = Chunk::Challenge(of(b"\x04text"));
-        assert_eq!(Chunk::decode(&ChunkKey::Challenge(id), &chunk.encode()).unwrap(), chunk);
-        assert!(Chunk::decode(&ChunkKey::Challenge(ChallengeId::from_bytes([5; 16])), &chunk.encode()).is_err());
-        for wrong in [&b""[..], b"\x05text", b"\x03text"] {
-            assert!(Chunk::decode(&ChunkKey::Challenge(id), &Chunk::Challenge(of(wrong)).encode()).is_err());
-        }
-        let host = Name::parse("www.example.com").unwrap();
-        for shown in [
-            Shown::Http { host: host.clone(), token: "t".into(), text: "t.key".into() },
-            Shown::TlsAlpn { host: host.clone(), digest: [7; 32] },
-        ] {
-            let chunk = Chunk::Challenge(ChallengeChunk { shown, ..of(b"\0") });
-            let octets = chunk.encode();
-            assert_eq!(octets[0], CHALLENGE_CHUNK_VERSION, "whoever knows records alone says so");
-            assert_eq!(Chunk::decode(&ChunkKey::Challenge(id), &octets).unwrap(), chunk);
-        }
-        let nameless = Shown::Http { host, token: String::new(), text: String::new() };
-        let nameless = Chunk::Challenge(ChallengeChunk { shown: nameless, ..of(b"\0") });
-        assert!(Chunk::decode(&ChunkKey::Challenge(id), &nameless.encode()).is_err());
-        let live = |now_secs| of(b"\0").is_live(now_secs);
-        assert!(live(99) && live(u32::MAX) && !live(100) && !live(1000));
-    }
-
-    #[test]
-    fn other_versions_trailing_bytes_and_contradictions_are_refused() {
-        assert_eq!(ChunkKey::decode(&[]), Err(ChunkError::Empty));
-        assert_eq!(ChunkKey::decode(&[9, 0]), Err(ChunkError::Version { found: 9 }));
-        assert!(matches!(ChunkKey::decode(&[CHUNK_VERSION, 0, 0]), Err(ChunkError::Malformed(_))));
-        let tunnel = TunnelChunk {
-            id: TunnelId::from_bytes([7; 16]),
-            account: AccountId::from_bytes([2; 16]),
-            name: "web".into(),
-            secret_digests: vec![[1; 32]],
-            remote: Some(RemoteConfig { version: 3, json: Bytes::from_static(b"{}") }),
-            quick: false,
-        };
-        let body = Chunk::Tunnel(tunnel.clone()).encode();
-        assert_eq!(Chunk::decode(&ChunkKey::Tunnel(tunnel.id), &body).unwrap(), Chunk::Tunnel(tunnel));
-        let other = ChunkKey::Tunnel(TunnelId::from_bytes([8; 16]));
-        assert!(Chunk::decode(&other, &body).is_err());
-        assert!(Chunk::decode(&ChunkKey::Node, &vec![CHUNK_VERSION; CHUNK_BYTES_MAX + 1]).is_err());
-    }
-}
+mod tests;

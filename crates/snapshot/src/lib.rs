@@ -9,7 +9,7 @@
 //! there are millions, are octets in such pages (`names`), and are read where they stand ([`NameView`]).
 //!
 //! The unit of change is a chunk ([`chunk`]): one tunnel, one certificate, one challenge, one account, the node, one zone's head, or one owner
-//! name of a zone; few zones have one more each, for transfers and for rules, which are compiled when they come (`rules`). Owner names are chunks of their own, and pages only an arrangement of them in memory: a changed record
+//! name of a zone; few zones have one more each, for transfers, for health checks, and for rules, which are compiled when they come (`rules`). Owner names are chunks of their own, and pages only an arrangement of them in memory: a changed record
 //! then costs some sixty bytes on the feed and in the log instead of a page of 256 names, and two nodes need not agree on
 //! how their pages are cut. A name's chunk says where visitors are led, and holds the records that resolvers may see as octets of the
 //! wire (`dns/wire`); addresses that the edge hides are not among those.
@@ -33,8 +33,11 @@ pub mod tree;
 mod zone;
 
 pub use chunk::{
-    AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, ClientCertificate, NameChunk, NodeChunk,
-    RemoteConfig, Shown, Shows, Target, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys, transfer, transfer::TransferChunk,
+    AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, HealthChecksChunk, NameChunk, NodeChunk,
+    RemoteConfig, Shown, Shows, Target, TicketKey, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
+    client::{ClientCertificate, ClientCertificates, HostCertificate, VisitorAuthority, VisitorHost},
+    transfer,
+    transfer::TransferChunk,
 };
 pub use disk::DiskError;
 pub use handle::SnapshotHandle;

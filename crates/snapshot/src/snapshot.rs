@@ -7,8 +7,8 @@ use poterne_feed::{Change, Key};
 use poterne_model::{AccountId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId, name};
 
 use crate::{
-    AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, NodeChunk, RulesInForce, Shown, Target,
-    TunnelChunk, Zone, ZoneHead, tree::PageTree,
+    AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, HealthChecksChunk, NodeChunk, RulesInForce,
+    Shown, Target, TunnelChunk, Zone, ZoneHead, tree::PageTree,
 };
 
 /// What a node obeys: immutable, numbered, complete. Cloning costs a few reference counts.
@@ -22,6 +22,8 @@ pub struct Snapshot {
     shared: PageTree<ZoneId, ()>,
     /// Those of them that have rules.
     ruled: PageTree<ZoneId, ()>,
+    /// What the origins of some of them are asked again and again.
+    checked: PageTree<ZoneId, Arc<HealthChecksChunk>>,
     apexes: PageTree<Name, Apex>,
     tunnels: PageTree<TunnelId, Arc<TunnelChunk>>,
     certificates: PageTree<CertificatePackId, Arc<CertificateChunk>>,
@@ -186,6 +188,11 @@ impl Snapshot {
         self.shared.iter().filter_map(|(id, ())| self.zones.get(id))
     }
 
+    /// What zones' origins are asked again and again, by zone.
+    pub fn health_checks(&self) -> impl Iterator<Item = (ZoneId, &Arc<HealthChecksChunk>)> {
+        self.checked.iter().map(|(id, checks)| (*id, checks))
+    }
+
     /// The node's own names and the like.
     pub fn node(&self) -> &NodeChunk {
         &self.node
@@ -254,6 +261,9 @@ impl Snapshot {
             (ChunkKey::Rules(id), Chunk::Rules(rules)) => {
                 self.zone(*id).and_then(Zone::rules).is_some_and(|found| found.rules() == rules)
             }
+            (ChunkKey::HealthChecks(id), Chunk::HealthChecks(checks)) => {
+                self.checked.get(id).is_some_and(|found| **found == *checks)
+            }
             _ => false,
         }
     }
@@ -270,6 +280,7 @@ impl Snapshot {
             ChunkKey::Challenge(id) => self.challenges.contains(id),
             ChunkKey::Transfer(id) => self.zone(*id).is_some_and(|zone| zone.transfer().is_some()),
             ChunkKey::Rules(id) => self.zone(*id).is_some_and(|zone| zone.rules().is_some()),
+            ChunkKey::HealthChecks(id) => self.checked.contains(id),
         }
     }
 
@@ -288,7 +299,8 @@ impl Snapshot {
         let challenges = self.challenges.iter().map(|(id, _)| ChunkKey::Challenge(*id));
         let transfers = self.shared.iter().map(|(id, ())| ChunkKey::Transfer(*id));
         let rules = self.ruled.iter().map(|(id, ())| ChunkKey::Rules(*id));
-        zones.chain(accounts).chain(tunnels).chain(certificates).chain(challenges).chain(transfers).chain(rules)
+        let checks = self.checked.iter().map(|(id, _)| ChunkKey::HealthChecks(*id));
+        zones.chain(accounts).chain(tunnels).chain(certificates).chain(challenges).chain(transfers).chain(rules).chain(checks)
     }
 
     /// Every chunk, encoded: this state as one change from nothing.
@@ -309,7 +321,9 @@ impl Snapshot {
         let transfers = self.shared_zones().filter_map(transfer);
         let ruled = self.ruled.iter().filter_map(|(id, ())| Some((id, self.zones.get(id)?.rules()?)));
         let rules = ruled.map(|(id, rules)| (ChunkKey::Rules(*id), Chunk::Rules(rules.rules().clone())));
-        let heads = node.into_iter().chain(accounts).chain(zones).chain(transfers).chain(rules);
+        let checked = self.checked.iter();
+        let checks = checked.map(|(id, chunk)| (ChunkKey::HealthChecks(*id), Chunk::HealthChecks((**chunk).clone())));
+        let heads = node.into_iter().chain(accounts).chain(zones).chain(transfers).chain(rules).chain(checks);
         let all = heads.chain(names).chain(tunnels).chain(certificates).chain(challenges);
         all.map(|(key, chunk)| (key.encode(), chunk.encode()))
     }
@@ -342,8 +356,10 @@ impl Snapshot {
             read.push((key, body));
         }
         let mut next = Self { generation, ..self.clone() };
-        let (names, others): (Vec<_>, Vec<_>) =
-            read.into_iter().partition(|(key, _)| matches!(key, ChunkKey::Name(..) | ChunkKey::Transfer(_) | ChunkKey::Rules(_)));
+        let stands_in_zone = |key: &ChunkKey| {
+            matches!(key, ChunkKey::Name(..) | ChunkKey::Transfer(_) | ChunkKey::Rules(_) | ChunkKey::HealthChecks(_))
+        };
+        let (names, others): (Vec<_>, Vec<_>) = read.into_iter().partition(|(key, _)| stands_in_zone(key));
         for (key, body) in others {
             next.set(key, body)?;
         }
@@ -389,6 +405,7 @@ impl Snapshot {
                 let Some(zone) = self.zones.remove(&id) else { return Ok(()) };
                 self.shared.remove(&id);
                 self.ruled.remove(&id);
+                self.checked.remove(&id);
                 let name = &zone.head().apex;
                 let mut apex = self.apexes.remove(name.as_str()).unwrap_or_default();
                 apex.serving.remove(&id);
@@ -435,6 +452,13 @@ impl Snapshot {
                     zone.set_rules(rules);
                 }
             }
+            (ChunkKey::HealthChecks(id), Some(Chunk::HealthChecks(checks))) => {
+                // Of a zone that is gone there is nothing to keep.
+                if self.zones.contains(&id) {
+                    self.checked.insert(id, Arc::new(checks));
+                }
+            }
+            (ChunkKey::HealthChecks(id), _) => drop(self.checked.remove(&id)),
             (ChunkKey::Certificate(id), body) => {
                 if let Some(old) = self.certificates.remove(&id) {
                     self.unlist(&old);

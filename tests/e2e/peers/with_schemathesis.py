@@ -121,6 +121,8 @@ def fuzz():
     seconds = told * REQUESTS_EACH * 60 // RATE
     command += ["--max-time", str(seconds), "--seed", "8600", "--generation-database", "none", "--continue-on-failure"]
     command += ["--rate-limit", f"{RATE}/m", "--report", "json", "--report-json-path", "report.json", "--no-color"]
+    # How much the generator throws away of what it makes up for an id of one form says nothing of the API.
+    command += ["--suppress-health-check", "filter_too_much"]
     ended = subprocess.run(command, check=False, stdout=sys.stderr).returncode
     assert ended == 0, "schemathesis found something, see above"
     report = json.loads(pathlib.Path("report.json").read_text())

@@ -41,6 +41,16 @@ impl Nginx {
         Self::serve(dir, &format!("{address}:80"), &listen, None)
     }
 
+    /// The same, letting in over TLS whoever shows a certificate of these authorities, and nobody else.
+    pub fn asking(dir: &Path, address: &str, certificate: &Path, key: &Path, authorities: &Path) -> Self {
+        let (certificate, key, authorities) = (certificate.display(), key.display(), authorities.display());
+        let listen = format!(
+            "listen {address}:80; listen {address}:443 ssl; ssl_certificate {certificate}; ssl_certificate_key {key};
+            ssl_client_certificate {authorities}; ssl_verify_client on;"
+        );
+        Self::serve(dir, &format!("{address}:80"), &listen, None)
+    }
+
     fn serve(dir: &Path, at: &str, listen: &str, reserved: Option<Reserved>) -> Self {
         let www = dir.join("www");
         fs::create_dir_all(&www).unwrap();
@@ -54,6 +64,8 @@ impl Nginx {
               client_body_temp_path {d}/b; proxy_temp_path {d}/p; fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
               server {{ {listen} root {d}/www;
                 location = /way {{ return 200 \"$scheme|$ssl_server_name|$connection_requests\"; }}
+                location = /who {{ return 200 \"$ssl_client_verify|$ssl_client_s_dn\"; }}
+                location = /shown {{ return 200 \"$http_cf_cert_presented|$http_cf_cert_verified|$http_cf_cert_subject_dn|$http_client_cert\"; }}
                 location = /host {{ return 200 \"$host|$http_x_forwarded_proto|$http_cf_connecting_ip\"; }} }} }}"
         );
         let file = dir.join("nginx.conf");

@@ -54,6 +54,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ),
     ("mail", "Outgoing mail: invitations, new passwords, and what notification policies ask for. Without `smtp` none is sent."),
     ("log", "What the node writes down."),
+    ("telemetry", "Traces of requests, for a collector of OpenTelemetry's. Without `otlp` there are none (docs/tracing.md)."),
 ];
 
 /// The keys, by section and name, that `poterne reload` obeys. The others are read when the node starts.
@@ -109,6 +110,11 @@ pub const KEYS: &[Key] = &[
     key!("edge" "origins_allowed" Toml Is("[]"),
         "Private ranges that webhooks may be called in, and direct origins may be in, as in [{ cidr = \"10.0.0.0/8\" }]; `accounts` \
          limits that to some accounts. Services behind a tunnel do not need it."),
+    key!("edge" "origin_connections_max" Number AbsentAsIn("20000"),
+        "Connections to direct origins at once, idle ones included; beyond it visitors read error 1200. Default: an eighth of the \
+         descriptors this process may have."),
+    key!("edge" "origin_connections_per_zone_max" Number AbsentAsIn("2000"),
+        "The same of one zone, so that slow origins of one keep no other's visitors out. Default: half of the above."),
     key!("edge" "connections_max" Number AbsentAsIn("100000"),
         "Visitors' connections at once; one more is closed. Default: three quarters of the descriptors this process may have. \
          Lower it where memory is short."),
@@ -215,6 +221,22 @@ pub const KEYS: &[Key] = &[
         "The share of requests that is written, from 0.0 to 1.0. Those answered with a status of 500 or more always are."),
     key!("log" "access_query" Toml Is("false"),
         "Whether what follows the ? of a target is written too. It holds secrets more often than one would like."),
+    key!("telemetry" "otlp" Text AbsentAsIn(r#""http://localhost:4318""#),
+        "The collector's base URL (OTLP over HTTP, in protobuf); spans go to /v1/traces below it. Absent: OTEL_EXPORTER_OTLP_ENDPOINT, and \
+         where that is not set, requests are not traced and the fields of a visitor's trace pass to origins as they came."),
+    key!("telemetry" "headers" Text AbsentAsIn(r#""authorization=Bearer%20SECRET""#),
+        "Header fields that the collector wants, name=value,name=value, values percent-encoded; from the environment, \
+         POTERNE_TELEMETRY_HEADERS or OTEL_EXPORTER_OTLP_HEADERS."),
+    key!("telemetry" "ca_file" Text AbsentAsIn(r#""/etc/poterne/collector-ca.pem""#),
+        "Certificates (PEM) that verify the collector, instead of the system's. Absent: OTEL_EXPORTER_OTLP_CERTIFICATE, if that is set."),
+    key!("telemetry" "service" Text AbsentAsIn(r#""edge-paris""#),
+        "What this node is called in traces (service.name). Absent: OTEL_SERVICE_NAME, else poterne."),
+    key!("telemetry" "sample" Toml AbsentAsIn("0.1"),
+        "The share of requests whose trace is recorded, from 0.0 to 1.0, chosen by chance. Absent: what OTEL_TRACES_SAMPLER and \
+         OTEL_TRACES_SAMPLER_ARG say, else all. Lower it where visitors are many."),
+    key!("telemetry" "parents" Text Is(r#""continue""#),
+        "What becomes of a trace that a visitor's request says it is part of (traceparent): continue goes on with its ids, and decides here \
+         whether it is recorded; trust takes the visitor's word on that too, for visitors who are all your own; ignore begins another."),
 ];
 
 /// All defaults, as one table.

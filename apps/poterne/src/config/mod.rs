@@ -6,7 +6,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,7 @@ pub mod keys;
 mod loaded;
 pub mod mail;
 pub mod overlay;
+mod telemetry;
 
 pub use loaded::Loaded;
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub mail: Mail,
     /// What is written down.
     pub log: Log,
+    /// What is told of requests as parts of traces.
+    pub telemetry: Telemetry,
 }
 
 /// `[node]`.
@@ -95,6 +98,10 @@ pub struct Edge {
     pub certificates: Vec<CertificateFiles>,
     /// Private ranges that direct origins may be in.
     pub origins_allowed: Vec<OriginRange>,
+    /// Connections to direct origins at once; absent: an eighth of the descriptors the process may have.
+    pub origin_connections_max: Option<NonZeroUsize>,
+    /// The same of one zone; absent: half of those.
+    pub origin_connections_per_zone_max: Option<NonZeroUsize>,
     /// Visitors' connections at once; absent: three quarters of the descriptors the process may have.
     pub connections_max: Option<usize>,
     /// Visitors' connections at once from one IPv4 address or one IPv6 /64.
@@ -294,6 +301,36 @@ pub struct Log {
     pub access_query: bool,
 }
 
+/// `[telemetry]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Base URL of a collector; absent: what the environment says, and without that nobody traces.
+    pub otlp: Option<String>,
+    /// Header fields for it, as `name=value,name=value`.
+    pub headers: Option<Hidden>,
+    /// PEM file that verifies it, instead of the system's authorities.
+    pub ca_file: Option<PathBuf>,
+    /// What this program is called there.
+    pub service: Option<String>,
+    /// The share of traces begun here that is recorded.
+    pub sample: Option<f64>,
+    /// What becomes of traces that visitors say they are part of.
+    pub parents: Parents,
+}
+
+/// What becomes of a trace that a visitor's request says it is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Parents {
+    /// Another one begins here.
+    Ignore,
+    /// Its ids go on; whether it is recorded is decided here.
+    Continue,
+    /// What it says is believed.
+    Trust,
+}
+
 /// What notices are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -444,6 +481,7 @@ impl Config {
         }
         acme::check(&self.acme)?;
         mail::check(&self.mail)?;
+        telemetry::check(&self.telemetry)?;
         if let Some(range) = self.edge.origins_allowed.iter().find(|allowed| range(&allowed.cidr).is_none()) {
             return wrong(&format!(
                 "[edge] origins_allowed: {:?} is neither an address nor a range such as 10.0.0.0/8",

@@ -36,7 +36,7 @@ const VARIABLE: &str = "POTERNE_HANDOVER";
 const PREPARE_PATIENCE: Duration = Duration::from_secs(30);
 const READY_PATIENCE: Duration = Duration::from_secs(120);
 /// How long agents are waited for; most need a second.
-pub const AGENTS_PATIENCE: Duration = Duration::from_secs(20);
+pub const AGENTS_PATIENCE: Duration = Duration::from_secs(45);
 /// How often a program that is about to end is asked whether it has.
 const ENDED_EVERY: Duration = Duration::from_secs(1);
 /// How long a program may take to say what it only needs to say.

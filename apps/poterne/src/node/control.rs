@@ -14,7 +14,7 @@ use poterne_control_courier::{Courier, Mailer, webhook};
 use poterne_control_notary::Notary;
 use poterne_control_publish::Publisher;
 use poterne_control_scout::Scout;
-use poterne_control_store::Store;
+use poterne_control_store::{Store, Tables};
 use poterne_dns_resolver::Resolver;
 use poterne_feed::{Command, EVENTS_MAX, Event, NodeEnd};
 use poterne_model::Name;
@@ -80,13 +80,13 @@ pub(super) struct RunningControl {
 
 impl Control {
     /// Opens the store and puts everything on it; nothing runs yet, and nothing is published.
-    pub(super) async fn open(parts: &Parts) -> anyhow::Result<Self> {
+    pub(super) async fn open(parts: &Parts, tables: Tables) -> anyhow::Result<Self> {
         let Parts { config, state, trust, names, .. } = parts;
         let (stop, metrics) = (CancellationToken::new(), Metrics::new());
         let mailer = config.mail()?.map(Mailer::new).transpose()?;
         let authorities = config.acme_authorities()?;
         let pin = trust.tunnel_ca.spki_sha256();
-        let (store, app) = administration::open_app(state, config, &trust.node_key, pin).await?;
+        let (store, app) = administration::open_app(state, config, &trust.node_key, pin, tables).await?;
         let node_chunk = NodeChunk {
             names: names.clone(),
             edges: config.agents_dial(),
@@ -102,6 +102,7 @@ impl Control {
             // Control's own: the publisher puts it in.
             cookie_secrets: Vec::new(),
             revoked_origin_certificates: Vec::new(),
+            ticket_keys: Vec::new(),
         };
         let (down, feed) = poterne_feed::in_process();
         let publisher =

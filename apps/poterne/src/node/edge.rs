@@ -27,7 +27,7 @@ use poterne_guard::Guard;
 use poterne_keys::{LocalCa, NodeKey, Purpose};
 use poterne_model::Name;
 use poterne_snapshot::{CertificateChunk, SnapshotHandle};
-use poterne_telemetry::Metrics;
+use poterne_telemetry::{Metrics, Tracer};
 use poterne_tunnel_gateway::Gateway;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -87,12 +87,15 @@ pub(super) struct Parts<'a> {
     pub instance: String,
     pub api: ApiSlot,
     pub origins: Arc<Origins>,
+    /// Who is told of requests as parts of traces.
+    pub tracer: Option<Tracer>,
     pub metrics: &'a Metrics,
 }
 
 /// Puts the visitors' side together; nothing listens yet.
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
-    let Parts { config, names, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, metrics } = parts;
+    let Parts { config, names, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, tracer, metrics } =
+        parts;
     let settings = CertificatesSettings {
         files: config.edge.certificate_files(),
         // A name server is asked over TLS and HTTPS under its name.
@@ -104,6 +107,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
             .collect(),
         issuer: Some(Arc::new(LocalIssuer(Arc::clone(visitors_ca)))),
         unwrap: Some(unwrap(node_key.clone())),
+        node_key: Some(node_key.clone()),
     };
     let certificates = Arc::new(Certificates::new(snapshot.clone(), settings)?);
     let node_names = names.to_vec();
@@ -120,6 +124,8 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
             trusted_proxies: ranges(&config.edge.trusted_proxies),
             node_names: names.to_vec(),
             instance,
+            tracer,
+            parents: config.parents(),
             ..poterne_edge_pipeline::Settings::default()
         },
         snapshot.clone(),
@@ -152,6 +158,7 @@ fn files() -> u64 {
 
 /// The way straight to origins.
 pub(super) fn origins(
+    edge: &crate::config::Edge,
     guard: Guard,
     resolver: Resolver,
     snapshot: &SnapshotHandle,
@@ -165,7 +172,14 @@ pub(super) fn origins(
         );
     }
     roots.add(trust.origin_ca.certificate().clone()).context("the authority for origins")?;
-    let settings = poterne_edge_upstream::Settings::for_files(files());
+    let mut settings = poterne_edge_upstream::Settings::for_files(files());
+    if let Some(max) = edge.origin_connections_max {
+        settings.connections_max = max.get();
+        settings.connections_per_zone_max = (max.get() / 2).max(1);
+    }
+    if let Some(max) = edge.origin_connections_per_zone_max {
+        settings.connections_per_zone_max = max.get();
+    }
     let pulls = OriginPulls::new(snapshot.clone(), Arc::clone(&trust.origin_pull_ca), trust.node_key.clone());
     let snapshot = snapshot.clone();
     let is_revoked = move |serial: &[u8]| {
@@ -259,8 +273,11 @@ impl Edge {
             Ok(Accepted::Visitor(arrived) | Accepted::Node(arrived)) => {
                 // UDP is open beside each of these listeners.
                 let offers_http3 = arrived.sni.as_deref().is_some_and(|name| self.certificates.takes_http3(name));
-                let connection =
-                    Connection::new(peer, local, Scheme::Https, arrived.sni).with_ja4(arrived.ja4).offering_http3(offers_http3);
+                let connection = Connection::new(peer, local, Scheme::Https, arrived.sni)
+                    .with_ja4(arrived.ja4)
+                    .with_tls(arrived.tls)
+                    .with_client(arrived.client)
+                    .offering_http3(offers_http3);
                 let connection = Arc::new(connection);
                 self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection).await;
             }

@@ -18,6 +18,7 @@ use std::{
 
 use anyhow::Context as _;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use poterne_control_store::Tables;
 use poterne_dns_server::Server;
 use poterne_edge_listen::Listener;
 use poterne_model::Name;
@@ -47,10 +48,12 @@ mod agents;
 mod control;
 mod dns;
 mod edge;
+mod health_checks;
 mod origin_pulls;
 mod quic;
 pub mod reload;
 mod running;
+mod traces;
 pub mod upgrade;
 
 /// How long agents get to finish after they were told to go elsewhere: visitors are gone by then.
@@ -107,17 +110,17 @@ impl Node {
         let sockets = &mut options.sockets;
         let mut http = Vec::new();
         for address in &config.edge.http {
-            http.push(bind::listen("edge.http", *address, sockets)?);
+            http.push(bind::listen_on_each_core("edge.http", *address, sockets)?);
         }
         let mut https = Vec::new();
         for address in &config.edge.https {
-            https.push(bind::listen(quic::HTTPS, *address, sockets)?);
+            https.push(bind::listen_on_each_core(quic::HTTPS, *address, sockets)?);
         }
-        let udp_on_https = quic::udp_beside(&https, sockets)?;
+        let https_at =
+            https.iter().flat_map(|group| group.first()).map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let udp_on_https = quic::udp_beside(&https_at, sockets)?;
         // Links to this node's pages name the port that it has.
-        for (address, listener) in config.edge.https.iter_mut().zip(&https) {
-            *address = listener.local_addr()?;
-        }
+        config.edge.https.clone_from(&https_at);
         let (dns_bound, dns_tls) = dns::bind(&config, sockets)?;
         let agents_ports = quic::agents_ports(&config.tunnel.listen, sockets)?;
         config.tunnel.listen = agents_ports.iter().map(|port| port.address).collect();
@@ -126,6 +129,7 @@ impl Node {
         config.acme_authorities()?;
         let opened = Opened::of(&config.log).map_err(anyhow::Error::msg)?;
         config.resolver(poterne_guard::Guard::default())?;
+        let traces = config.traces(|name| std::env::var(name).ok())?;
         let api_listener = bind::listen(bind::API, config.control.listen, sockets)?;
         let metrics_listener = bind::listen("control.metrics", config.control.metrics, sockets)?;
         options.sockets.warn_of_the_rest();
@@ -134,6 +138,7 @@ impl Node {
         let guard = stop.clone().drop_guard();
         let background = TaskTracker::new();
         let metrics = Metrics::new();
+        let tracer = traces.map(|settings| traces::begin(settings, &metrics, &background, stop.clone()));
         let trust = Trust::open(&state, options.visitors_under)?;
         let names = config.node_names();
         let (predecessor, generation) = options.predecessor.unzip();
@@ -156,7 +161,7 @@ impl Node {
             &config.node.public_addresses,
             stop.clone(),
         )?;
-        let settings = gateway_settings(&config, &trust, generation.unwrap_or(0));
+        let settings = gateway_settings(&config, &trust, generation.unwrap_or(0), tracer.is_some());
         let gateway = Gateway::new(settings, agents.clone(), snapshot.clone(), node.events.clone(), &metrics)?;
 
         // Control.
@@ -173,7 +178,7 @@ impl Node {
             metrics: Arc::new(ArcSwapOption::empty()),
             exchanges: TaskTracker::new(),
         };
-        let control = Control::open(&parts).await?;
+        let control = Control::open(&parts, Tables::Own).await?;
         let Parts { config, state, trust, names, .. } = &parts;
 
         // The visitors' side.
@@ -189,7 +194,8 @@ impl Node {
             node_key: &trust.node_key,
             instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
             api: Arc::clone(&parts.api),
-            origins: edge::origins(reaches.clone(), control.resolver.clone(), &snapshot, trust, &metrics)?,
+            origins: edge::origins(&config.edge, reaches.clone(), control.resolver.clone(), &snapshot, trust, &metrics)?,
+            tracer,
             metrics: &metrics,
         })?;
         background.spawn(edge::sweep(Arc::clone(&edge), stop.clone()));
@@ -210,12 +216,12 @@ impl Node {
         }
 
         // Nothing can fail any more.
-        let first = |listeners: &[TcpListener]| listeners.first().and_then(|listener| listener.local_addr().ok());
+        let first = |groups: &[Vec<TcpListener>]| groups.first()?.first()?.local_addr().ok();
         let url = |listener: &TcpListener| listener.local_addr().map(|address| format!("http://{}", bind::reachable(address)));
         let ready = Ready {
             state_dir: state.path().to_path_buf(),
             http: first(&http),
-            https: first(&https),
+            https: https_at.first().copied(),
             dns: dns_bound.first().map(|bound| bound.address),
             dns_tls: dns_tls.first().map(Listener::local_addr),
             tunnel: config.tunnel.listen.first().copied(),
@@ -274,15 +280,18 @@ impl Node {
         for listener in dns_tls {
             dns.serve_tls(listener);
         }
-        for listener in http {
+        for listener in http.into_iter().flatten() {
             edge.serve_http(Listener::from_std(listener.into_std()?)?);
         }
-        for listener in https {
+        for listener in https.into_iter().flatten() {
             edge.serve_https(Listener::from_std(listener.into_std()?)?);
         }
         for (index, socket) in serving_quic {
             edge.serve_quic(index, socket, &background, stop.clone())?;
         }
+        let checks = health_checks::OfSnapshot { snapshot: snapshot.clone(), events: node.events.clone() };
+        let origins = Arc::clone(&edge.origins);
+        background.spawn(poterne_edge_upstream::health::run(origins, Arc::new(checks), &metrics, stop.clone()));
         match predecessor {
             Some(predecessor) => {
                 predecessor.serving();
@@ -359,7 +368,7 @@ impl Node {
     }
 }
 
-fn gateway_settings(config: &Config, trust: &Trust, generation: u8) -> gateway::Settings {
+fn gateway_settings(config: &Config, trust: &Trust, generation: u8, traces: bool) -> gateway::Settings {
     let congestion = match config.tunnel.congestion {
         config::Congestion::Bbr => gateway::Congestion::Bbr,
         config::Congestion::Cubic => gateway::Congestion::Cubic,
@@ -368,6 +377,7 @@ fn gateway_settings(config: &Config, trust: &Trust, generation: u8) -> gateway::
         listen: config.tunnel.listen.clone(),
         congestion,
         generation,
+        traces,
         reset_key: trust.node_key.derive("poterne quic reset 1"),
         ..gateway::Settings::default()
     }

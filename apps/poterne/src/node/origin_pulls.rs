@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use poterne_edge_upstream::{Identities, Identity};
+use poterne_edge_upstream::{Identities, Identity, Shown};
 use poterne_keys::{LocalCa, NodeKey, Purpose};
 use poterne_model::{CertificateId, ZoneId};
 use poterne_snapshot::{ClientCertificate, SnapshotHandle};
@@ -21,7 +21,7 @@ pub(super) struct OriginPulls {
     snapshot: SnapshotHandle,
     ca: Arc<LocalCa>,
     node_key: NodeKey,
-    ready: quick_cache::sync::Cache<ZoneId, Ready>,
+    ready: quick_cache::sync::Cache<(ZoneId, Shown), Ready>,
 }
 
 #[derive(Clone)]
@@ -51,28 +51,33 @@ impl OriginPulls {
         Ok(Ready { identity: Identity::new(leaf.chain, leaf.key)?, brought: None, renew_at: Some(leaf.renew_at) })
     }
 
-    fn at(&self, zone: ZoneId, now: SystemTime) -> Result<Identity, String> {
+    fn at(&self, zone: ZoneId, shown: &Shown, now: SystemTime) -> Result<Identity, String> {
         let snapshot = self.snapshot.load();
         let head = snapshot.zone(zone).ok_or("the zone is gone")?.head();
-        let brought = head.client.as_deref();
+        let brought = match (&head.client, shown) {
+            (Some(client), Shown::OfHost(host)) => client.of_host(host).or(client.zone.as_ref()),
+            (Some(client), Shown::OfZone) => client.zone.as_ref(),
+            (None, _) => None,
+        };
         let is_good = |ready: &Ready| {
             ready.brought == brought.map(|brought| brought.id) && ready.renew_at.is_none_or(|renew_at| now < renew_at)
         };
-        if let Some(ready) = self.ready.get(&zone).filter(is_good) {
+        let key = (zone, shown.clone());
+        if let Some(ready) = self.ready.get(&key).filter(is_good) {
             return Ok(ready.identity);
         }
         let ready = match brought {
             Some(brought) => self.open(brought)?,
             None => self.issue(head.apex.as_str(), now)?,
         };
-        self.ready.insert(zone, ready.clone());
+        self.ready.insert(key, ready.clone());
         Ok(ready.identity)
     }
 }
 
 impl Identities for OriginPulls {
-    fn of(&self, zone: ZoneId) -> Result<Identity, String> {
-        self.at(zone, SystemTime::now())
+    fn of(&self, zone: ZoneId, shown: &Shown) -> Result<Identity, String> {
+        self.at(zone, shown, SystemTime::now())
     }
 }
 
@@ -85,7 +90,7 @@ mod tests {
         AccountId, Name, ZoneStatus,
         setting::{EdgeSettings, OriginSettings},
     };
-    use poterne_snapshot::{Chunk, ChunkKey, ZoneHead};
+    use poterne_snapshot::{Chunk, ChunkKey, ClientCertificates, HostCertificate, ZoneHead};
 
     use super::*;
 
@@ -97,8 +102,9 @@ mod tests {
         let ca = Arc::new(ca);
         let pulls = OriginPulls::new(snapshot.clone(), Arc::clone(&ca), node_key.clone());
         let id = ZoneId::from_bytes([1; 16]);
-        assert!(pulls.at(id, now).is_err(), "there is no such zone");
-        let set = |generation, client| {
+        assert!(pulls.at(id, &Shown::OfZone, now).is_err(), "there is no such zone");
+        let set = |generation, client: Option<ClientCertificates>| {
+            let client = client.map(Box::new);
             let (account, apex) = (AccountId::from_bytes([2; 16]), Name::parse("site.test").unwrap());
             let (status, origin, edge) = (ZoneStatus::Active, OriginSettings::default(), EdgeSettings::default());
             let head = ZoneHead { id, account, apex, status, dns: None, origin, edge, client };
@@ -106,22 +112,31 @@ mod tests {
             snapshot.apply(&Change { generation, chunks }).unwrap();
         };
         set(1, None);
-        let first = pulls.at(id, now).unwrap();
-        assert!(pulls.at(id, now + LIFE / 2).unwrap() == first);
-        let renewed = pulls.at(id, now + LIFE * 3 / 4).unwrap();
+        let first = pulls.at(id, &Shown::OfZone, now).unwrap();
+        assert!(pulls.at(id, &Shown::OfZone, now + LIFE / 2).unwrap() == first);
+        let renewed = pulls.at(id, &Shown::OfZone, now + LIFE * 3 / 4).unwrap();
         assert!(renewed != first);
         let leaf = ca.issue_client("brought", now, None).unwrap();
         let certificate = CertificateId::from_bytes([3; 16]);
         let sealed = |key: &[u8]| Bytes::from(node_key.seal(Purpose::CertificateKey, certificate.as_bytes(), key));
         let chain = vec![Bytes::copy_from_slice(&leaf.chain[0])];
         let key = sealed(leaf.key.secret_der());
-        set(2, Some(Box::new(ClientCertificate { id: certificate, chain: chain.clone(), key })));
-        let brought = pulls.at(id, now).unwrap();
-        assert!(brought != renewed && pulls.at(id, now + LIFE * 100).unwrap() == brought, "it is its owner's to replace");
+        let of_zone = |client| Some(ClientCertificates { zone: Some(client), ..ClientCertificates::default() });
+        set(2, of_zone(ClientCertificate { id: certificate, chain: chain.clone(), key: key.clone() }));
+        let brought = pulls.at(id, &Shown::OfZone, now).unwrap();
+        assert!(
+            brought != renewed && pulls.at(id, &Shown::OfZone, now + LIFE * 100).unwrap() == brought,
+            "it is its owner's to replace"
+        );
         set(3, None);
-        assert!(pulls.at(id, now).unwrap() != brought);
+        assert!(pulls.at(id, &Shown::OfZone, now).unwrap() != brought);
         let other = sealed(CertificateKey::generate().unwrap().secret().expose());
-        set(4, Some(Box::new(ClientCertificate { id: certificate, chain, key: other })));
-        assert!(pulls.at(id, now).is_err(), "a key of another certificate");
+        let hosts = vec![HostCertificate { host: Name::parse("www.site.test").unwrap(), certificate }];
+        let of_host = vec![ClientCertificate { id: certificate, chain: chain.clone(), key }];
+        set(4, Some(ClientCertificates { hosts, brought: of_host, ..ClientCertificates::default() }));
+        let of = |host: &str| pulls.at(id, &Shown::OfHost(host.into()), now).unwrap();
+        assert!(of("www.site.test") == brought && of("site.test") != brought, "a host's own before what is issued");
+        set(5, of_zone(ClientCertificate { id: certificate, chain, key: other }));
+        assert!(pulls.at(id, &Shown::OfZone, now).is_err(), "a key of another certificate");
     }
 }

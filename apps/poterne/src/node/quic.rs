@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, os::unix::net::UnixDatagram, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use poterne_edge_http::{Connection, Limits, Scheme, drain, http3};
+use poterne_edge_http::{Connection, Limits, Negotiated, Scheme, drain, http3};
 use poterne_edge_listen::{QuicArrival, QuicListener};
 use poterne_edge_tls::Agents;
 use poterne_tunnel_gateway as gateway;
@@ -13,7 +13,6 @@ use quinn::{
     VarInt, congestion,
     crypto::rustls::{HandshakeData, QuicServerConfig},
 };
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::edge::{Edge, HANDSHAKE_TIMEOUT};
@@ -85,13 +84,9 @@ pub(super) fn agents(certificates: Arc<AgentCertificate>) -> Agents {
 /// A UDP socket, and the way to whoever read it before.
 pub(super) type Udp = (std::net::UdpSocket, Option<UnixDatagram>);
 
-/// UDP on the port of each TLS listener, with its address.
-pub(super) fn udp_beside(listeners: &[TcpListener], opened: &mut Inherited) -> anyhow::Result<Vec<(SocketAddr, Udp)>> {
-    let beside = |listener: &TcpListener| {
-        let address = listener.local_addr()?;
-        Ok((address, bind::udp(HTTPS, address, opened)?))
-    };
-    listeners.iter().map(beside).collect()
+/// UDP at the address of each TLS listener.
+pub(super) fn udp_beside(listeners: &[SocketAddr], opened: &mut Inherited) -> Result<Vec<(SocketAddr, Udp)>, BindError> {
+    listeners.iter().map(|address| Ok((*address, bind::udp(HTTPS, *address, opened)?))).collect()
 }
 
 /// Ports for agents, each at the address that it really has, and UDP's with the way to whoever read it before.
@@ -179,7 +174,8 @@ impl Edge {
             return self.gateway.accept_quic(connection);
         }
         let sni = sni.map(|name| name.to_ascii_lowercase().into());
-        let visitor = Arc::new(Connection::new(peer, local, Scheme::Https, sni).offering_http3(true));
+        let tls = Negotiated { version: "TLSv1.3", cipher: None };
+        let visitor = Arc::new(Connection::new(peer, local, Scheme::Https, sni).with_tls(tls).offering_http3(true));
         let (handler, limits) = (Arc::clone(&self.pipeline), self.limits.load_full());
         let serving = Box::pin(http3::serve_connection(connection.clone(), visitor, handler, limits, self.drain.clone()));
         drain::until(self.cut.clone(), serving).await;

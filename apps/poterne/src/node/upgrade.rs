@@ -18,6 +18,7 @@ use std::{
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use poterne_control_store::Tables;
 use poterne_model::TunnelId;
 use poterne_tunnel_gateway::Gateway;
 use poterne_tunnel_transport::handover::Shared;
@@ -255,7 +256,8 @@ impl Upgrader {
         self.gateway.accept(true);
         self.parts.state.sign();
         let again = async {
-            let control = Control::open(&self.parts).await?;
+            // The one that failed may have brought the tables up to date before.
+            let control = Control::open(&self.parts, Tables::PerhapsNewer).await?;
             let listener = self.api_listener().context("the API's socket is gone")?;
             self.run_control(control, listener).await?;
             self.order().await;

@@ -20,6 +20,7 @@ mod dnssec;
 mod door;
 mod features;
 mod generation;
+mod health_checks;
 mod holds;
 mod ips;
 mod limit;
@@ -29,6 +30,7 @@ mod management;
 mod members;
 mod openapi;
 mod origin_tls;
+mod origin_tls_hosts;
 mod pages;
 mod path;
 mod plans;
@@ -36,6 +38,7 @@ mod private_networks;
 mod quick;
 mod records;
 mod routes;
+mod rule_standings;
 mod rulesets;
 mod same_site;
 mod scans;
@@ -48,6 +51,7 @@ mod tests;
 mod tokens;
 mod tunnels;
 mod user;
+mod visitors;
 mod zones;
 
 use std::{net::IpAddr, sync::Arc};
@@ -96,6 +100,9 @@ fn v4_routes() -> Routes {
         certificates::routes(),
         custom_certificates::routes(),
         origin_tls::routes(),
+        health_checks::routes(),
+        origin_tls_hosts::routes(),
+        visitors::routes(),
         secondary_dns::routes(),
         rulesets::routes(),
         access_rules::routes(),
@@ -106,6 +113,7 @@ fn v4_routes() -> Routes {
         lists::routes(),
         audit::routes(),
         features::routes(),
+        rule_standings::routes(),
         generation::routes(),
         logins::routes(),
         ips::routes(),

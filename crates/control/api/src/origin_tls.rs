@@ -98,7 +98,7 @@ struct OriginPullAuthority {
 
 /// A certificate that was brought for the edge to show.
 #[derive(Serialize, ToSchema)]
-struct OriginClientCertificateObject {
+pub(crate) struct OriginClientCertificateObject {
     id: CertificateId,
     certificate: String,
     issuer: String,
@@ -186,7 +186,7 @@ async fn pull_authority(State(door): State<Door>, Who(caller): Who, Id(zone): Id
     Ok(Answer::success(OriginPullAuthority { certificate: door.app.origin_pull_authority(&caller, zone).await? }))
 }
 
-fn client_object(certificate: ClientCertificate, now: Timestamp) -> OriginClientCertificateObject {
+pub(crate) fn client_object(certificate: ClientCertificate, now: Timestamp) -> OriginClientCertificateObject {
     let expires = Timestamp::from_micros(certificate.not_after);
     OriginClientCertificateObject {
         id: certificate.id,
@@ -204,7 +204,7 @@ async fn clients(
     Who(caller): Who,
     Id(zone): Id<ZoneId>,
 ) -> Answered<Vec<OriginClientCertificateObject>> {
-    let (found, now) = (door.app.client_certificates(&caller, zone).await?, door.app.instant());
+    let (found, now) = (door.app.client_certificates(&caller, zone, false).await?, door.app.instant());
     Ok(Answer::success(found.into_iter().map(|one| client_object(one, now)).collect()))
 }
 
@@ -215,7 +215,7 @@ async fn bring(
     Json(body): Json,
 ) -> Answered<OriginClientCertificateObject> {
     let draft = ClientCertificateDraft::read(&At::body(&body))?;
-    let added = door.app.client_certificate_add(&caller, zone, draft).await?;
+    let added = door.app.client_certificate_add(&caller, zone, draft, false).await?;
     Ok(Answer::success(client_object(added, door.app.instant())))
 }
 
@@ -224,7 +224,7 @@ async fn client(
     Who(caller): Who,
     Ids(zone, id): Ids<ZoneId, CertificateId>,
 ) -> Answered<OriginClientCertificateObject> {
-    Ok(Answer::success(client_object(door.app.client_certificate(&caller, zone, id).await?, door.app.instant())))
+    Ok(Answer::success(client_object(door.app.client_certificate(&caller, zone, id, false).await?, door.app.instant())))
 }
 
 async fn take_away(
@@ -232,5 +232,5 @@ async fn take_away(
     Who(caller): Who,
     Ids(zone, id): Ids<ZoneId, CertificateId>,
 ) -> Answered<OriginClientCertificateObject> {
-    Ok(Answer::success(client_object(door.app.client_certificate_delete(&caller, zone, id).await?, door.app.instant())))
+    Ok(Answer::success(client_object(door.app.client_certificate_delete(&caller, zone, id, false).await?, door.app.instant())))
 }

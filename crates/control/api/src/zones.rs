@@ -129,22 +129,17 @@ const LISTED: [Subject; 6] = [
     Subject::ZoneRulesets,
 ];
 
-fn object(
-    caller: &Caller,
-    (zone, account): (Zone, Account),
-    development_mode: i64,
-    original_name_servers: Option<Vec<Name>>,
-    is_secondary: bool,
-) -> ZoneObject {
+fn object(caller: &Caller, listed: ZoneListed) -> ZoneObject {
+    let ZoneListed { zone, account, development_mode, original_name_servers, secondary } = listed;
     let target = access::Target::Zone(zone.account, zone.id);
-    let listed = LISTED.iter().flat_map(|subject| [subject.to_read(), subject.to_edit()]);
+    let permissions = LISTED.iter().flat_map(|subject| [subject.to_read(), subject.to_edit()]);
     let time = |micros| WireTime(Timestamp::from_micros(micros));
     ZoneObject {
         id: zone.id,
         name: zone.apex,
         status: zone.status.as_str(),
         paused: zone.paused,
-        r#type: if is_secondary { "secondary" } else { "full" },
+        r#type: if secondary { "secondary" } else { "full" },
         development_mode,
         name_servers: zone.name_servers,
         original_name_servers,
@@ -161,7 +156,7 @@ fn object(
         account: json!({ "id": account.id, "name": account.name }),
         tenant: json!({ "id": null, "name": null }),
         tenant_unit: json!({ "id": null }),
-        permissions: listed
+        permissions: permissions
             .filter(|permission| caller.may(*permission, target))
             .map(|permission| permission.to_string())
             .collect(),
@@ -170,10 +165,7 @@ fn object(
 }
 
 async fn described(door: &Door, caller: &Caller, zone: (Zone, Account)) -> Result<ZoneObject, AppError> {
-    let modes = door.app.development_modes(std::slice::from_ref(&zone)).await?;
-    let original = door.app.original_name_servers(&[zone.0.id]).await?.pop().flatten();
-    let is_secondary = door.app.secondary_among(&[zone.0.id]).await?.contains(&zone.0.id);
-    Ok(object(caller, zone, modes.first().copied().unwrap_or(0), original, is_secondary))
+    Ok(object(caller, door.app.zone_listed(zone).await?))
 }
 
 async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<ZoneObject>> {
@@ -202,12 +194,7 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
         _ => ZoneOrder::Name,
     };
     let (zones, total) = door.app.zone_page(&caller, wanted, (by, order.descending), page.offset(), page.per_page).await?;
-    let secondary = door.app.secondary_among(&zones.iter().map(|listed| listed.zone.id).collect::<Vec<_>>()).await?;
-    let shown = |ZoneListed { zone, account, development_mode, original_name_servers }| {
-        let is_secondary = secondary.contains(&zone.id);
-        object(&caller, (zone, account), development_mode, original_name_servers, is_secondary)
-    };
-    let shown: Vec<_> = zones.into_iter().map(shown).collect();
+    let shown: Vec<_> = zones.into_iter().map(|listed| object(&caller, listed)).collect();
     let info = page.info(shown.len(), total);
     Ok(Answer::part(shown, info))
 }
@@ -248,7 +235,7 @@ async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) ->
         }
     }
     let shown = door.app.zone_get(&caller, zone.id).await.map_err(AppError::once_kept)?;
-    Ok(Answer::success(object(&caller, shown, 0, None, is_secondary)))
+    Ok(Answer::success(described(&door, &caller, shown).await.map_err(AppError::once_kept)?))
 }
 
 async fn only_account(door: &Door, caller: &Caller) -> Result<AccountId, Answer<()>> {

@@ -4,25 +4,27 @@
 //! compared with what is kept, and what differs is written in one transaction: nobody ever sees half of it. What a user put on top of it
 //! (names that are proxied) stays with the name.
 
+mod difference;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use poterne_control_store::{Record, Session, Zone, ZoneIncoming};
-use poterne_keys::{Secret, random_bytes};
+use poterne_control_store::{NAMES_TOUCHED_MAX, Record, RecordBatches, Session, Zone, ZoneIncoming};
+use poterne_keys::Secret;
 use poterne_model::{
-    At, Entry, Name, Rdata, RecordId, Rtype, ZoneId,
-    entry::{Settings as EntrySettings, TTL_AUTOMATIC, TTL_SECS_MAX, TTL_SECS_MIN},
+    At, Entry, Name, Rdata, Rtype, ZoneId, name,
     secondary::{Held, IncomingDraft, News, Outcome, Refresh},
     setting::DnsSettings,
 };
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::{App, AppError, Caller, access::Subject, audit::Traced, notice::Notice, transfers::check_first};
+use self::difference::Difference;
+use crate::{App, AppError, Caller, access::Subject, audit::Traced, notice::Notice, records::MUCH, transfers::check_first};
 
 /// Most records of a zone that is another server's, and most octets of its transfer.
 pub const RECORDS_MAX: usize = 100_000;
@@ -308,7 +310,8 @@ impl App {
         check_zone(&zone.apex, &wanted).map_err(Untaken::Refused)?;
         let setting = session.zone_setting(zone.id, "dns_settings").await.map_err(store)?;
         let settings: DnsSettings = setting.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
-        self.swap(session, zone, wanted, kept, settings.secondary_overrides).await?;
+        let difference = Difference::of(&self.places(zone), self.now(), kept, wanted, settings.secondary_overrides);
+        self.swap(session, zone.id, difference.map_err(Untaken::Refused)?).await.map_err(Untaken::Store)?;
         Ok(Outcome::Loaded(held))
     }
 
@@ -333,65 +336,23 @@ impl App {
         Ok(now.into_values().collect())
     }
 
-    /// Writes what differs.
-    async fn swap(
-        &self,
-        session: &mut Session,
-        zone: &Zone,
-        wanted: Vec<CopiedRecord>,
-        kept: Vec<Record>,
-        overrides: bool,
-    ) -> Result<(), Untaken> {
-        let store = |error: poterne_control_store::StoreError| Untaken::Store(error.into());
-        let (places, now) = (self.places(zone), self.now());
-        let proxied: BTreeSet<Name> =
-            kept.iter().filter(|record| record.proxied && overrides).map(|record| record.name.clone()).collect();
-        let key =
-            |name: &Name, kind: &str, content: &str, priority| (name.clone(), kind.to_owned(), content.to_owned(), priority);
-        let mut old: HashMap<_, Record> = kept
-            .into_iter()
-            .map(|record| (key(&record.name, record.kind.as_str(), &record.content, record.priority), record))
-            .collect();
-        let mut come = Vec::new();
-        for CopiedRecord { name, rdata, ttl_secs } in wanted {
-            let is_proxied = rdata.rtype().is_web() && proxied.contains(&name);
-            let ttl_secs =
-                if is_proxied || ttl_secs == TTL_AUTOMATIC { TTL_AUTOMATIC } else { ttl_secs.clamp(TTL_SECS_MIN, TTL_SECS_MAX) };
-            let was = old.remove(&key(&name, &rdata.rtype().to_string(), &rdata.content(), rdata.priority()));
-            if was.as_ref().is_some_and(|was| was.ttl_secs == ttl_secs && was.proxied == is_proxied) {
-                continue;
-            }
-            let entry = Entry {
-                name,
-                rdata,
-                ttl_secs,
-                proxied: is_proxied,
-                settings: EntrySettings::default(),
-                comment: was.as_ref().and_then(|was| was.comment.clone()),
-                tags: was.as_ref().map_or_else(Vec::new, |was| was.tags.clone()),
-            };
-            if is_proxied && !places.place(|place| Ok(place.is_proxiable(&entry))).unwrap_or(false) {
-                let why =
-                    format!("{} is proxied here, and its new address or target cannot be: {}", entry.name, entry.rdata.content());
-                return Err(Untaken::Refused(why));
-            }
-            let id = was.as_ref().map_or_else(|| RecordId::from_bytes(random_bytes()), |was| was.id);
-            let mut record = places.record(id, entry, was.as_ref(), now);
-            if let Some(was) = &was {
-                record.settings.clone_from(&was.settings);
-                session.delete_record(was.id).await.map_err(store)?;
-            }
-            come.push(record);
+    /// Writes what differs, many rows at once and in the order of names.
+    async fn swap(&self, session: &mut Session, zone: ZoneId, difference: Difference) -> Result<(), AppError> {
+        let Difference { go, mut come } = difference;
+        if go.len() + come.len() > MUCH {
+            session.expect_much();
         }
-        for record in old.into_values() {
-            session.delete_record(record.id).await.map_err(store)?;
+        let names: HashSet<Name> = go.iter().chain(&come).map(|record| record.name.clone()).collect();
+        if names.len() > NAMES_TOUCHED_MAX {
+            session.touch_all_names(zone).await?;
+        } else {
+            session.touch_names(zone, names).await?;
         }
-        for record in come {
-            match session.insert_record(&record).await {
-                // Twice the same, in other letters.
-                Ok(()) | Err(poterne_control_store::StoreError::Conflict(_)) => {}
-                Err(error) => return Err(store(error)),
-            }
+        session.delete_records(zone, &go.iter().map(|record| record.id).collect::<Vec<_>>()).await?;
+        come.sort_by_cached_key(|record| name::path(record.name.as_str()));
+        let batches = session.record_batches(zone);
+        for some in come.chunks(RecordBatches::RECORDS) {
+            session.insert_records(batches.of_records(some)).await?;
         }
         Ok(())
     }

@@ -167,12 +167,6 @@ impl App {
         Ok(zone)
     }
 
-    /// The name servers that the parents of these zones named when they were first looked at.
-    pub async fn original_name_servers(&self, zones: &[ZoneId]) -> Result<Vec<Option<Vec<Name>>>, AppError> {
-        let mut originals = self.0.store.read().await?.original_name_servers(zones.iter().copied()).await?;
-        Ok(zones.iter().map(|id| originals.remove(id)).collect())
-    }
-
     /// Gives a zone another status, and tells of it; the one way by which that happens.
     pub(crate) async fn set_status(&self, session: &mut Session, zone: &mut Zone, status: ZoneStatus) -> Result<(), AppError> {
         let (now, before) = (self.now(), zone.status);

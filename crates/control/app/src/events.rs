@@ -1,4 +1,4 @@
-//! What nodes tell: connections, configurations, generations.
+//! What nodes tell: connections, configurations, origins' health, generations.
 
 use poterne_control_store::Micros;
 use poterne_feed::Event;
@@ -38,6 +38,7 @@ impl App {
             }
             Event::ZoneNotified { zone } => self.zone_notified(zone),
             Event::ZoneTransferred { zone, serial } => self.zone_transferred(zone, serial).await?,
+            Event::OriginChecked { zone, check, revision, why } => self.origin_checked(zone, check, revision, why).await?,
             Event::Applied { generation } => tracing::debug!(generation, "generation in force"),
             Event::Refused { generation, reason } => tracing::error!(generation, reason, "a node refused a generation"),
         }

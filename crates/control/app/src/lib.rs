@@ -23,6 +23,7 @@ mod error;
 mod events;
 mod features;
 mod generation;
+mod health_checks;
 mod holds;
 mod identity;
 pub mod idn;
@@ -45,16 +46,19 @@ mod refusals;
 pub mod role;
 mod route;
 mod route_dns;
+mod rule_standings;
 mod rulesets;
 mod scans;
 mod secrets;
 mod service;
 mod settings;
 mod sign_in;
+mod ticket_keys;
 mod transfers;
 mod tunnel_health;
 mod tunnel_objects;
 mod tunnels;
+mod visitors;
 mod zone_life;
 mod zones;
 
@@ -71,28 +75,30 @@ pub use dnssec::Dnssec;
 pub use error::AppError;
 pub use features::Feature;
 pub use generation::{GENERATION_WAIT_MAX, Generations, Live, NodeGeneration};
+pub use health_checks::{HEALTH_CHECKS_OF_ZONE_MAX, Rewrite};
 pub use identity::Credentials;
 pub use lists::{ItemsChange, ListInfo};
 pub use logins::{LOGIN_LIFE, LOGIN_POLL, LOGINS_MAX, LOGINS_OF_SOURCE_MAX, LoginBegun, LoginWaiting};
 pub use management::ManagementToken;
 pub use members::InvitationMade;
 pub use open::{App, Clock, Settings, system_clock};
-pub use origin_tls::{ClientCertificateDraft, OriginAuthorities, OriginCertificateDraft};
+pub use origin_tls::{ClientCertificateDraft, OriginAuthorities, OriginCertificateDraft, OriginPullHosts};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, Certificate, CertificatePack, Challenge, ClientCertificate, ConfigSource,
-    Configuration, Membership, MembershipStatus, OriginCertificate, Passkey, Person, RulesetOwner, StatusFilter, TextMatch,
-    TokenOwner, TransferAcl, TransferPeer, Trouble, TsigKey, Tunnel, TunnelFilter, UserSession, Zone, ZoneIncoming, ZoneOrder,
-    ZoneOutgoing,
+    Configuration, Membership, MembershipStatus, MtlsCertificate, OriginCertificate, OriginPullHost, Passkey, Person,
+    RulesetOwner, StatusFilter, TextMatch, TokenOwner, TransferAcl, TransferPeer, Trouble, TsigKey, Tunnel, TunnelFilter,
+    UserSession, Zone, ZoneIncoming, ZoneOrder, ZoneOutgoing,
 };
 pub use poterne_control_zonefile::import::FILE_OCTETS_MAX as ZONE_FILE_OCTETS_MAX;
 pub use poterne_dns_sign::{Algorithm as DnssecAlgorithm, keyset::Role as DnssecRole, keyset::Status as DnssecStatus};
 pub use poterne_guard::Range as OriginRange;
 pub use private_networks::RouteNamed;
 pub use quick::{QUICK_CREATIONS_MAX, QUICK_LIFE, QUICK_TUNNELS_MAX, QuickTunnel};
-pub use records::{BatchDone, BatchDrafts, Imported, KeptRecord};
+pub use records::{BatchDone, BatchDrafts, Brought, BroughtRecords, Imported, KeptRecord};
 pub use refusals::{LOOK_BACK_AFTER, LOOKS_MAX};
 pub use route::{Leads, RecordOutcome, Routed};
 pub use route_dns::NameRouted;
+pub use rule_standings::{Reason, RuleStanding, RuleState, lists_named};
 pub use scans::{Found, PassedOver, Reviewed, ScanDone, ScanState};
 pub use secrets::{Rotation, Token};
 pub use service::{OriginKeys, Service};
@@ -102,4 +108,7 @@ pub use sign_in::{
 };
 pub use tunnel_health::LOOK_EVERY as TUNNELS_LOOKED_AT_EVERY;
 pub use tunnels::{Deleted, NewTunnel, TunnelInfo};
+pub use visitors::{
+    HostAssociations, MtlsCertificateDraft, MtlsCertificateUse, VisitorCertificateDraft, VisitorCertificateShown,
+};
 pub use zones::{ZoneListed, ZoneWanted};

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use poterne_model::{Timestamp, TunnelId, TunnelStatus, ZoneId, ZoneStatus};
+use poterne_model::{HealthCheckId, Timestamp, TunnelId, TunnelStatus, ZoneId, ZoneStatus, health_check::HealthStatus};
 use serde::{Deserialize, Serialize};
 
 /// A link that lets in whoever follows it. `Debug` does not show it.
@@ -155,6 +155,27 @@ pub enum Notice {
         /// When.
         at: Timestamp,
     },
+    /// The origin of a health check is not as it was.
+    HealthCheck {
+        /// The check's zone.
+        zone: ZoneId,
+        /// The zone's name.
+        zone_name: String,
+        /// The check.
+        check: HealthCheckId,
+        /// What it is called.
+        name: String,
+        /// What it asks.
+        address: String,
+        /// How that is now.
+        status: HealthStatus,
+        /// How it was.
+        before: HealthStatus,
+        /// Why, where it is unhealthy.
+        why: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
     /// Nothing but that notices arrive.
     Test {
         /// When it was asked for.
@@ -214,6 +235,7 @@ impl Notice {
             Self::ZoneStatus { .. } => "zone_status",
             Self::ZoneEnd { .. } => "zone_end",
             Self::SecondaryZone { .. } => "secondary_zone",
+            Self::HealthCheck { .. } => "health_check",
             Self::Test { .. } => "test",
         }
     }
@@ -239,6 +261,7 @@ impl Notice {
             | Self::ZoneStatus { at, .. }
             | Self::ZoneEnd { at, .. }
             | Self::SecondaryZone { at, .. }
+            | Self::HealthCheck { at, .. }
             | Self::Test { at } => Some(*at),
             Self::Invitation { .. } | Self::PasswordReset { .. } => None,
         }

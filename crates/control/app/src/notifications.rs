@@ -302,6 +302,9 @@ fn of_alert(notice: &Notice) -> Option<(AlertType, Facts<'_>)> {
         }
         Notice::ZoneStatus { status, .. } => (AlertType::ZoneStatus, Facts { event: Some(status.as_str()), ..Facts::default() }),
         Notice::SecondaryZone { event, .. } => (AlertType::SecondaryZone, Facts { event: Some(event), ..Facts::default() }),
+        Notice::HealthCheck { check, status, .. } => {
+            (AlertType::HealthCheck, Facts { health_check: Some(*check), health: Some(*status), ..Facts::default() })
+        }
         Notice::Invitation { .. }
         | Notice::PasswordReset { .. }
         | Notice::NewSignIn { .. }

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     AcmeSettings, Agents, AppError, Caller, Live, OriginAuthorities, certificates::ZonesChanged, identity::Remembered, logins,
-    outbox::Outbox, people, quick::Limiter, sign_in::Entrance,
+    outbox::Outbox, people, quick::Limiter, records::ToldOfFiles, sign_in::Entrance,
 };
 
 /// Where the time comes from.
@@ -96,6 +96,8 @@ pub(crate) struct Inner {
     pub(crate) scans_ended: watch::Sender<u64>,
     /// Held by the zone file that is being taken in: one after the other, since all of one is held in memory.
     pub(crate) import: tokio::sync::Mutex<()>,
+    /// Who is told of what large zone files bring.
+    pub(crate) files: OnceLock<ToldOfFiles>,
     live: OnceLock<watch::Receiver<Live>>,
     pub(crate) agents: OnceLock<Arc<dyn Agents>>,
     pub(crate) origin_authorities: OnceLock<OriginAuthorities>,
@@ -151,6 +153,7 @@ impl App {
             scans_due: Notify::new(),
             scans_ended: watch::Sender::new(0),
             import: tokio::sync::Mutex::default(),
+            files: OnceLock::new(),
             live: OnceLock::new(),
             agents: OnceLock::new(),
             origin_authorities: OnceLock::new(),
@@ -205,19 +208,19 @@ impl App {
 
     /// Makes a verb's writes durable, then waits until this node obeys them.
     pub(crate) async fn finish(&self, session: Session) -> Result<(), AppError> {
-        self.finish_within(LIVE_TIMEOUT, session).await
+        let change = session.commit().await?;
+        self.obeyed_within(LIVE_TIMEOUT, change).await;
+        Ok(())
     }
 
-    /// The same, of so much that being obeyed takes longer.
-    pub(crate) async fn finish_within(&self, time: Duration, session: Session) -> Result<(), AppError> {
-        let change = session.commit().await?;
+    /// Waits until this node obeys a change that is durable, or that long.
+    pub(crate) async fn obeyed_within(&self, time: Duration, change: u64) {
         if let Some(mut live) = self.live() {
             let reached = tokio::time::timeout(time, live.wait_for(|live| live.change >= change)).await;
             if !matches!(reached, Ok(Ok(_))) {
                 tracing::warn!(change, "a change is durable and not yet obeyed by this node");
             }
         }
-        Ok(())
     }
 }
 

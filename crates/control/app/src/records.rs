@@ -3,6 +3,7 @@
 //! What a record may be is `model`'s to say ([`Draft`], [`conflict`]); here it is compared with what the zone holds, in the session
 //! that writes it.
 
+mod brought;
 mod file;
 mod kept;
 mod lines;
@@ -18,8 +19,12 @@ use poterne_model::{
     permission::Subject,
 };
 
-pub(crate) use self::kept::Places;
-pub use self::{file::Imported, kept::KeptRecord};
+pub(crate) use self::{brought::ToldOfFiles, file::MUCH, kept::Places};
+pub use self::{
+    brought::{Brought, BroughtRecords},
+    file::Imported,
+    kept::KeptRecord,
+};
 use crate::{App, AppError, Caller, access::Permission, audit::Traced, chain};
 
 /// Operations of one batch, in the order they are done.

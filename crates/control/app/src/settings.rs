@@ -1,6 +1,6 @@
 //! A zone's settings. They are kept and told; which of them nodes obey is asked elsewhere.
 
-use poterne_control_store::{Account, Session, Zone};
+use poterne_control_store::{Session, Zone};
 use poterne_model::{
     AccountId, At, ShapeError, ZoneId,
     setting::{DnsSettings, ManagedHeaders, UrlNormalization, ZoneSettings},
@@ -47,17 +47,6 @@ impl App {
             self.finish(session).await?;
         }
         Ok(settings)
-    }
-
-    /// How long development mode goes on, or has been over, in these zones that the caller has seen, in their order
-    /// (api-v4 §3).
-    pub async fn development_modes(&self, zones: &[(Zone, Account)]) -> Result<Vec<i64>, AppError> {
-        let mut session = self.0.store.read().await?;
-        let mut modes = Vec::with_capacity(zones.len());
-        for (zone, _) in zones {
-            modes.push(session.zone_settings_of(zone.id, DEVELOPMENT).await?.development_mode(self.instant()).of_zone());
-        }
-        Ok(modes)
     }
 
     /// What its name servers say of a zone itself.

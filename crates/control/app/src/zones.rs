@@ -43,6 +43,8 @@ pub struct ZoneListed {
     pub development_mode: i64,
     /// The name servers that the parent named when it was first looked at.
     pub original_name_servers: Option<Vec<Name>>,
+    /// Whether it is another server's, of which this is a copy.
+    pub secondary: bool,
 }
 
 impl App {
@@ -150,16 +152,34 @@ impl App {
             secondary: wanted.secondary,
         };
         let (zones, total) = session.zone_list(&filter, order.0, order.1, offset, count).await?;
-        let modes = session.settings_of_zones(zones.iter().map(|zone| zone.id), DEVELOPMENT).await?;
-        let mut originals = session.original_name_servers(zones.iter().map(|zone| zone.id)).await?;
-        let now = self.instant();
-        let listed = |zone: Zone| {
+        let of = |zone: Zone| {
             let account = accounts.iter().find(|account| account.id == zone.account)?.clone();
-            let development_mode = modes.get(&zone.id).map_or(0, |settings| settings.development_mode(now).of_zone());
-            let original_name_servers = originals.remove(&zone.id);
-            Some(ZoneListed { zone, account, development_mode, original_name_servers })
+            Some((zone, account))
         };
-        Ok((zones.into_iter().filter_map(listed).collect(), total))
+        Ok((self.listed(&mut session, zones.into_iter().filter_map(of).collect()).await?, total))
+    }
+
+    /// A zone that its caller sees, as a list shows it.
+    pub async fn zone_listed(&self, zone: (Zone, Account)) -> Result<ZoneListed, AppError> {
+        let mut session = self.0.store.read().await?;
+        let listed = self.listed(&mut session, vec![zone]).await?.pop();
+        listed.ok_or(AppError::NotFound("zone"))
+    }
+
+    async fn listed(&self, session: &mut Session, zones: Vec<(Zone, Account)>) -> Result<Vec<ZoneListed>, AppError> {
+        let ids = || zones.iter().map(|(zone, _)| zone.id);
+        let modes = session.settings_of_zones(ids(), DEVELOPMENT).await?;
+        let mut originals = session.original_name_servers(ids()).await?;
+        let secondary = session.secondary_among(ids()).await?;
+        let now = self.instant();
+        let listed = |(zone, account): (Zone, Account)| ZoneListed {
+            development_mode: modes.get(&zone.id).map_or(0, |settings| settings.development_mode(now).of_zone()),
+            original_name_servers: originals.remove(&zone.id),
+            secondary: secondary.contains(&zone.id),
+            zone,
+            account,
+        };
+        Ok(zones.into_iter().map(listed).collect())
     }
 
     /// Stops proxying a zone's names, or goes on with it.

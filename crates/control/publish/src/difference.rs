@@ -11,7 +11,7 @@ use poterne_model::{
     ZoneId,
     setting::{EdgeSettings, OriginSettings},
 };
-use poterne_snapshot::{Chunk, ChunkKey, Snapshot, ZoneHead};
+use poterne_snapshot::{Chunk, ChunkKey, ClientCertificates, Snapshot, ZoneHead};
 
 use crate::{path::Path, world::World};
 
@@ -33,7 +33,7 @@ pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterato
                     names.push(chunk);
                 }
             }
-            ChunkKey::Transfer(_) | ChunkKey::Rules(_) => in_zones.extend(of_key(world, snapshot, key)),
+            key if stands_in_zone(key) => in_zones.extend(of_key(world, snapshot, key)),
             _ => chunks.extend(of_key(world, snapshot, key)),
         }
     }
@@ -54,7 +54,6 @@ pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
             .map(|(name, chunk)| (ChunkKey::Name(*id, name).encode(), chunk.map(|chunk| Chunk::Name(chunk).encode())));
         names.extend(encoded);
     }
-    let stands_in_zone = |key: &ChunkKey| matches!(key, ChunkKey::Transfer(_) | ChunkKey::Rules(_));
     let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)) && !stands_in_zone(key));
     let others = others.filter_map(|key| of_key(world, snapshot, &key));
     // A zone takes its names with it.
@@ -63,6 +62,11 @@ pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
     let in_zones = world.head_keys().filter(stands_in_zone);
     all.extend(in_zones.filter_map(|key| of_key(world, snapshot, &key)));
     all
+}
+
+/// Whether a chunk is kept with its zone: it comes after the zone's head, and goes with it.
+fn stands_in_zone(key: &ChunkKey) -> bool {
+    matches!(key, ChunkKey::Transfer(_) | ChunkKey::Rules(_) | ChunkKey::HealthChecks(_))
 }
 
 /// Of one zone with all of its names, piece by piece, each compared with the snapshot as the pieces before have made it: what is held does
@@ -172,7 +176,10 @@ fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, cha
     let in_dns = |head: &ZoneHead| {
         // Which protocols the edges speak is told by HTTPS records (RFC 9460).
         let edge = EdgeSettings { http2: head.edge.http2, http3: head.edge.http3, ..EdgeSettings::default() };
-        ZoneHead { origin: OriginSettings::default(), edge, client: None, ..head.clone() }
+        // And of a host that asks visitors for a certificate another is not told.
+        let visitors = head.client.as_ref().map(|client| client.visitors.clone()).filter(|visitors| !visitors.is_empty());
+        let client = visitors.map(|visitors| Box::new(ClientCertificates { visitors, ..ClientCertificates::default() }));
+        ZoneHead { origin: OriginSettings::default(), edge, client, ..head.clone() }
     };
     // Of a copy it is the other server's.
     let given = wanted.dns.as_ref().map(|dns| dns.serial).filter(|serial| *serial != 0);
@@ -202,7 +209,9 @@ fn of_key(world: &World, snapshot: &Snapshot, key: &ChunkKey) -> Option<(Key, Op
 fn taken(world: &World, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {
     match key {
         // A zone takes its names with it.
-        ChunkKey::Name(zone, _) | ChunkKey::Transfer(zone) | ChunkKey::Rules(zone) if !world.wants(&ChunkKey::Zone(*zone)) => {
+        ChunkKey::Name(zone, _) | ChunkKey::Transfer(zone) | ChunkKey::Rules(zone) | ChunkKey::HealthChecks(zone)
+            if !world.wants(&ChunkKey::Zone(*zone)) =>
+        {
             None
         }
         key => Some((key.encode(), None)),

@@ -14,10 +14,14 @@
 //! Every 30 s it also looks at the next rows as if they had been touched, so that a mistake here, or a hand in the database, does not
 //! stay for long; rows that a hand deleted stay in force until the next start.
 //!
+//! What a large zone file brings is read while the database still writes it (`ahead`), and need not be read of the store then.
+//!
 //! It also sends the orders that verbs left in the store's outbox, after the change they belong to is in force, and lets quick
 //! tunnels end.
 #![forbid(unsafe_code)]
 
+mod ahead;
+mod clients;
 mod difference;
 mod load;
 mod path;

@@ -46,6 +46,7 @@ impl Load {
         }
         self.world.transfers.extend(news.transfers.into_iter().filter_map(|(id, transfer)| Some((id, transfer?))));
         self.world.rules.extend(news.rules.into_iter().filter_map(|(id, rules)| Some((id, rules?))));
+        self.world.health_checks.extend(news.health_checks.into_iter().filter_map(|(id, checks)| Some((id, checks?))));
     }
 
     /// The next records.

@@ -14,6 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    ahead::{Ahead, NewNames},
     difference::{self, Chunks, OfZone},
     read::{self, Audit, Pages},
     rows::News,
@@ -92,6 +93,10 @@ pub struct Publisher {
     /// Rounds so far.
     rounds: u32,
     audit: Audit,
+    pub(crate) ahead: Ahead,
+    /// How many files were taken in as they were handed over.
+    #[cfg(test)]
+    pub(crate) taken_ahead: usize,
     pub(crate) limits: Limits,
 }
 
@@ -119,6 +124,9 @@ impl Publisher {
         commands: mpsc::Sender<Command>,
         node: NodeChunk,
     ) -> Self {
+        let ahead = Ahead::default();
+        let (told, tunnel_domain) = (ahead.clone(), node.tunnel_domain.clone());
+        app.hand_files_to(move |brought| told.begin(brought, tunnel_domain.clone()));
         Self {
             app,
             store,
@@ -133,6 +141,9 @@ impl Publisher {
             forgettable: 0,
             rounds: 0,
             audit: Audit::default(),
+            ahead,
+            #[cfg(test)]
+            taken_ahead: 0,
             limits: Limits { apply_timeout: APPLY_TIMEOUT, touched_max: TOUCHED_MAX, chunks_max: CHUNKS_MAX },
         }
     }
@@ -185,9 +196,11 @@ impl Publisher {
         self.app.expire_quick_tunnels().await?;
         self.app.tend_zone_keys().await?;
         self.app.tend_cookie_secrets().await?;
+        self.app.tend_ticket_keys().await?;
         self.app.expire_challenges().await?;
         self.app.tend_certificates().await?;
         self.app.tend_origin_certificates().await?;
+        self.app.tend_visitor_certificates().await?;
         if self.rounds.is_multiple_of(ROUNDS_OF_ZONE_ENDS) {
             self.app.end_zones().await?;
         }
@@ -202,13 +215,14 @@ impl Publisher {
         // Those of this change and before: sent once it is obeyed.
         let orders = session.outbox().await?;
         let mut news = News::default();
-        let mut audited = None;
+        let (mut audited, mut at_hand) = (None, None);
         if let Some(world) = &self.world {
             match session.touched_since(self.seen, self.limits.touched_max).await? {
                 Some(touched) => {
                     self.forgettable += touched.len();
                     self.app.zones_changed(touched.iter().filter_map(zone_of));
-                    news = read::news(&mut session, world, touched).await?;
+                    at_hand = self.ahead.take(&mut session, world, &touched, self.seen).await?;
+                    news = read::news(&mut session, world, touched, at_hand.as_ref().map(|names| names.zone)).await?;
                     if audits && !news.begins_anew {
                         audited = Some(self.audit.next(&mut session, world).await?);
                     }
@@ -222,17 +236,25 @@ impl Publisher {
                 news = News::default();
                 self.app.all_zones_changed();
                 (self.owed, self.forgettable) = (Owed::Everything, FORGET_AFTER);
-                read::everything(&mut session, &self.node).await?
+                let world = read::everything(&mut session, &self.node).await?;
+                self.ahead.reads_with(&world.issuers);
+                at_hand = None;
+                world
             }
         };
         self.seen = change;
-        let whole = std::mem::take(&mut news.whole);
+        self.ahead.passed(change);
+        let mut whole = std::mem::take(&mut news.whole);
+        // One that is gone, or is to be read with all of its names all the same.
+        let is_over = |id: ZoneId| whole.contains(&id) || news.zones.iter().any(|(gone, zone)| *gone == id && zone.is_none());
+        at_hand = at_hand.filter(|names: &NewNames| !is_over(names.zone));
+        whole.extend(at_hand.as_ref().map(|names| names.zone));
         let world = if whole.is_empty() {
             world
         } else {
             // What is looked at again may be of these zones, which are told of in their own order.
             audited = None;
-            self.take_in_whole(&mut session, world, std::mem::take(&mut news), &whole).await?
+            self.take_in_whole(&mut session, world, std::mem::take(&mut news), &whole, at_hand).await?
         };
         drop(session);
         let chunks = self.take_in(world, news, audited).await?;
@@ -287,14 +309,15 @@ impl Publisher {
         Ok(chunks)
     }
 
-    /// Steps the world by news, and then by all names of some zones, which are never held at once. What of those zones is to be sent is
-    /// found out by [`Publisher::send_zone`]; what else may have changed is owed.
+    /// Steps the world by names that are at hand, by news, and then by all names of the other zones, which are never held at once. What of
+    /// those zones is to be sent is found out by [`Publisher::send_zone`]; what else may have changed is owed.
     async fn take_in_whole(
         &mut self,
         session: &mut Session,
         mut world: World,
         news: News,
         whole: &BTreeSet<ZoneId>,
+        at_hand: Option<NewNames>,
     ) -> Result<World, PublishError> {
         let mut owed = std::mem::replace(&mut self.owed, Owed::Everything);
         let is_other = |key: &ChunkKey| !matches!(key, ChunkKey::Name(id, _) | ChunkKey::Zone(id) if whole.contains(id));
@@ -303,7 +326,14 @@ impl Publisher {
             keys.retain(is_other);
         }
         world.change = self.seen;
+        #[cfg(test)]
+        {
+            self.taken_ahead += usize::from(at_hand.is_some());
+        }
+        let known = at_hand.as_ref().map(|names| names.zone);
         let work = move || {
+            // What is in the news was read later.
+            at_hand.into_iter().for_each(|names| world.take_new_names(names));
             let keys = world.update(news);
             (world, keys)
         };
@@ -312,7 +342,7 @@ impl Publisher {
         owed.extend(others(keys));
         for zone in whole {
             let mut pages = Pages::of(*zone);
-            let mut next = pages.next(session).await?;
+            let mut next = if known == Some(*zone) { None } else { pages.next(session).await? };
             while let Some(page) = next {
                 let id = *zone;
                 let work = move || {
@@ -325,7 +355,9 @@ impl Publisher {
                 world = done??;
                 next = read?;
             }
-            world.pack(*zone);
+            if known != Some(*zone) {
+                world.pack(*zone);
+            }
             owed.extend(others(world.reached_from(*zone)));
         }
         self.owed = owed;

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use bytes::Bytes;
+use poterne_control_app::lists_named;
 use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
 use poterne_model::{AccountId, Name, TunnelId, ZoneId, ruleset::Ruleset};
-use poterne_rules::{AddressList, ZoneRules, definition::NETWORKS_MAX};
-use poterne_snapshot::NodeChunk;
+use poterne_rules::ZoneRules;
+use poterne_snapshot::{NodeChunk, TicketKey};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::{
     PublishError,
+    clients::Clients,
     load::Load,
-    rows::{self, News, Records, Set},
+    rows::{self, News, OfStore, Records, Set},
     world::World,
 };
 
@@ -39,9 +40,9 @@ pub(crate) struct Audit {
 /// The world as the session sees it, read page by page. The database makes the next page while the last one is taken in.
 pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Result<World, PublishError> {
     let issuers = rows::issuers(session.acme_accounts().await?);
-    let (cookie_secrets, revoked_origin_certificates) =
-        (cookie_secrets(session).await?, session.revoked_origin_certificates().await?);
-    let mut load = Load::new(NodeChunk { cookie_secrets, revoked_origin_certificates, ..node.clone() }, issuers);
+    let OfStore { cookie_secrets, revoked_origin_certificates, ticket_keys } = of_store(session).await?;
+    let node = NodeChunk { cookie_secrets, revoked_origin_certificates, ticket_keys, ..node.clone() };
+    let mut load = Load::new(node, issuers);
     let accounts = session.accounts().await?.into_iter().map(|account| (account.id, Some(rows::account(account)))).collect();
     let mut settings: HashMap<ZoneId, HashMap<&'static str, Value>> = HashMap::new();
     for id in Set::ids() {
@@ -50,19 +51,19 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         }
     }
     let mut signed = session.signed_heads().await?;
-    // The newest of each zone comes last.
-    let clients = session.client_certificates(None).await?;
-    let clients: HashMap<ZoneId, _> = clients.iter().map(|certificate| (certificate.zone, certificate)).collect();
+    let clients = Clients::read(session, None).await?;
     let mut sharing = session.sharing(None).await?;
     let mut normalizations = session.zone_settings_named(rows::NORMALIZATION).await?;
     let mut entry_points = session.zone_entry_points(None).await?;
-    let (mut transfers, mut ruled) = (Vec::new(), Vec::new());
+    let mut checks = session.health_checks_of_all().await?;
+    let (mut transfers, mut ruled, mut health_checks) = (Vec::new(), Vec::new(), Vec::new());
     let zones = session.zones(None).await?.into_iter().map(|zone| {
         let (id, signed) = (zone.id, signed.remove(&zone.id));
         let set = settings.remove(&id).map_or_else(Set::default, |set| Set::of(|id| set.get(id)));
         let mut known = rows::zone(zone, set, signed);
-        known.head.client = clients.get(&id).copied().and_then(rows::client);
+        known.head.client = clients.of_zone(id);
         transfers.push((id, rows::transfer(&mut known, sharing.remove(&id))));
+        health_checks.push((id, rows::health_checks(checks.remove(&id).unwrap_or_default())));
         ruled.push((id, known.head.account, normalizations.remove(&id), entry_points.remove(&id)));
         (id, Some(known))
     });
@@ -72,7 +73,7 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         rules.push((id, self::rules(session, account, normalization, entry_points).await?));
     }
     let challenges = session.challenges(None).await?.into_iter().map(|one| (one.id, rows::challenge(one))).collect();
-    load.heads(News { accounts, zones, transfers, rules, challenges, ..News::default() });
+    load.heads(News { accounts, zones, transfers, rules, health_checks, challenges, ..News::default() });
     let mut after = None;
     loop {
         let page = session.tunnel_page(after, PAGE_ROWS).await?;
@@ -110,15 +111,19 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
 }
 
 /// What was touched, as the session sees it now. A zone that is new, or begins or ends to proxy, or of which very many names were touched,
-/// is to be read with all its names afterwards ([`News::whole`], [`Pages`]).
-pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touched>) -> Result<News, StoreError> {
+/// is to be read with all its names afterwards ([`News::whole`], [`Pages`]); but for one of which all that changed at once is at hand.
+pub(crate) async fn news(
+    session: &mut Session,
+    world: &World,
+    touched: Vec<Touched>,
+    at_hand: Option<ZoneId>,
+) -> Result<News, StoreError> {
     let mut news = News::default();
     let mut names_touched: BTreeMap<ZoneId, Vec<Name>> = BTreeMap::new();
     for what in touched {
         match what {
             Touched::Node => {
-                news.cookie_secrets = Some(cookie_secrets(session).await?);
-                news.revoked = Some(session.revoked_origin_certificates().await?);
+                news.node = Some(of_store(session).await?);
                 news.begins_anew |= rows::issuers(session.acme_accounts().await?) != world.issuers;
             }
             Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
@@ -130,6 +135,7 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                 news.certificates.push((id, session.certificate_in_force(id).await?.and_then(rows::certificate)));
             }
             Touched::Name(zone, name) => names_touched.entry(zone).or_default().push(name),
+            Touched::Names(id) if Some(id) == at_hand => {}
             Touched::Names(id) => drop(news.whole.insert(id)),
             Touched::Zone(id) => {
                 let zone = match session.zone(id).await? {
@@ -137,13 +143,14 @@ pub(crate) async fn news(session: &mut Session, world: &World, touched: Vec<Touc
                         let settings = session.zone_settings(id).await?;
                         let signed = session.zone_signing(id).await?.map(|signing| signing.head);
                         let mut known = rows::zone(zone, Set::of(|id| settings.value(id)), signed);
-                        known.head.client = session.client_certificates(Some(id)).await?.last().and_then(rows::client);
+                        known.head.client = Clients::read(session, Some(id)).await?.of_zone(id);
                         let sharing = session.sharing(Some(id)).await?.remove(&id);
                         news.transfers.push((id, rows::transfer(&mut known, sharing)));
                         let normalization = session.zone_setting(id, rows::NORMALIZATION).await?;
                         let entry_points = session.zone_entry_points(Some(id)).await?.remove(&id);
                         let rules = self::rules(session, known.head.account, normalization, entry_points).await?;
                         news.rules.push((id, rules));
+                        news.health_checks.push((id, rows::health_checks(session.health_checks(id).await?)));
                         Some(known)
                     }
                     None => None,
@@ -184,14 +191,7 @@ async fn rules(
     entry_points: Option<Vec<Ruleset>>,
 ) -> Result<Option<ZoneRules>, StoreError> {
     let entry_points = entry_points.unwrap_or_default();
-    let mut lists = Vec::new();
-    for name in ZoneRules::lists_of(&entry_points) {
-        // One more than there is room for, so that a list is in force whole or not at all.
-        let most = u32::try_from(NETWORKS_MAX + 1).unwrap_or(u32::MAX);
-        if let Some(networks) = session.addresses_of_list(account, &name, most).await? {
-            lists.push(AddressList { name, networks });
-        }
-    }
+    let lists = lists_named(session, account, &entry_points).await?;
     Ok(rows::rules(normalization, &entry_points, lists))
 }
 
@@ -270,9 +270,14 @@ pub(crate) fn differing(
     gone.chain(others.map(|(_, name, records)| (name, records))).collect()
 }
 
-/// What cookies are made with, as it travels.
-async fn cookie_secrets(session: &mut Session) -> Result<Vec<Bytes>, StoreError> {
-    Ok(session.cookie_secrets().await?.into_iter().map(|secret| secret.wrapped.into()).collect())
+/// What all nodes are told of themselves, as far as the store knows it, as it travels.
+async fn of_store(session: &mut Session) -> Result<OfStore, StoreError> {
+    let key = |key: poterne_control_store::TicketKey| TicketKey { starts_at: key.starts_at, key: key.wrapped.into() };
+    Ok(OfStore {
+        cookie_secrets: session.cookie_secrets().await?.into_iter().map(|secret| secret.wrapped.into()).collect(),
+        revoked_origin_certificates: session.revoked_origin_certificates().await?,
+        ticket_keys: session.ticket_keys().await?.into_iter().map(key).collect(),
+    })
 }
 
 impl Audit {
@@ -284,7 +289,7 @@ impl Audit {
         let tunnels = session.tunnel_page(self.tunnel.take(), AUDIT_ROWS).await?;
         self.tunnel = tunnels.last().map(|last| last.id);
         let zones: HashSet<ZoneId> = records.iter().map(|record| record.zone).collect();
-        let mut news = self::news(session, world, zones.into_iter().map(Touched::Zone).collect()).await?;
+        let mut news = self::news(session, world, zones.into_iter().map(Touched::Zone).collect(), None).await?;
         // One that has changed so much unseen is read as a whole at the next look; nothing of it is told before.
         news.zones.retain(|(id, _)| !news.whole.contains(id));
         news.whole.clear();

@@ -14,14 +14,15 @@ use poterne_model::{
     AccountId, CertificatePackId, ChallengeId, Name, PeerId, Rdata, RecordData, RecordSet, RecordType, Rtype, TunnelId, ZoneId,
     chain::{TUNNEL_SUFFIX, tunnel_of},
     entry::TTL_AUTOMATIC,
+    health_check::{Checked, HealthCheck},
     rdata::{Caa, Hosts},
     ruleset::Ruleset,
     setting::{DnsSettings, EdgeSettings, OriginSettings, dns::Soa},
 };
 use poterne_rules::{AddressList, ZoneRules};
 use poterne_snapshot::{
-    AccountChunk, CertificateChunk, ChallengeChunk, ClientCertificate, RemoteConfig, Shown, Shows, TransferChunk, TunnelChunk,
-    ZoneDns, ZoneHead, ZoneKeys,
+    AccountChunk, CertificateChunk, ChallengeChunk, HealthChecksChunk, RemoteConfig, Shown, Shows, TicketKey, TransferChunk,
+    TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
     transfer::{Incoming, Outgoing, Peer, PeerKey, Standing},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -111,13 +112,19 @@ pub(crate) struct KnownZone {
     pub(crate) proxies: bool,
 }
 
+/// What of [`poterne_snapshot::NodeChunk`] the store knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OfStore {
+    pub(crate) cookie_secrets: Vec<Bytes>,
+    pub(crate) revoked_origin_certificates: Vec<[u8; 16]>,
+    pub(crate) ticket_keys: Vec<TicketKey>,
+}
+
 /// What was read anew, each with none where it is gone.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    /// What cookies are made with, wrapped; none: not read.
-    pub(crate) cookie_secrets: Option<Vec<Bytes>>,
-    /// Certificates of origins that were revoked; none: not read.
-    pub(crate) revoked: Option<Vec<[u8; 16]>>,
+    /// What the store knows of all nodes; none: not read.
+    pub(crate) node: Option<OfStore>,
     pub(crate) accounts: Vec<(AccountId, Option<AccountChunk>)>,
     pub(crate) zones: Vec<(ZoneId, Option<KnownZone>)>,
     pub(crate) names: Vec<(ZoneId, Name, Option<Records>)>,
@@ -128,6 +135,8 @@ pub(crate) struct News {
     pub(crate) transfers: Vec<(ZoneId, Option<TransferChunk>)>,
     /// Of zones that came, too.
     pub(crate) rules: Vec<(ZoneId, Option<ZoneRules>)>,
+    /// Of zones that came, too.
+    pub(crate) health_checks: Vec<(ZoneId, Option<HealthChecksChunk>)>,
     /// Zones whose names come after the rest, page by page: so many that they are never held at once.
     pub(crate) whole: BTreeSet<ZoneId>,
     /// All of it is to be read: others are named in CAA records now, wherever they stand.
@@ -314,6 +323,14 @@ pub(crate) fn account(account: Account) -> AccountChunk {
     AccountChunk { name: account.name }
 }
 
+/// What a zone's origins are asked, as nodes know it; none where that is nothing.
+pub(crate) fn health_checks(checks: Vec<HealthCheck>) -> Option<HealthChecksChunk> {
+    let asked = checks.into_iter().filter(|check| !check.terms.suspended);
+    let checks: Vec<Checked> =
+        asked.map(|check| Checked { id: check.id, revision: check.modified_on.as_micros(), terms: check.terms }).collect();
+    (!checks.is_empty()).then_some(HealthChecksChunk { checks })
+}
+
 /// A challenge, as nodes know it; none where its text is longer than a string of a TXT record can be, which no verb writes.
 pub(crate) fn challenge(challenge: Challenge) -> Option<ChallengeChunk> {
     let Challenge { id, zone, kind, owner, token, text, expires_at, .. } = challenge;
@@ -379,15 +396,6 @@ pub(crate) fn zone(zone: Zone, set: Set, signed: Option<SignedHead>) -> KnownZon
         head: ZoneHead { id, account, apex, status, dns: Some(dns), origin, edge, client: None },
         proxies: status.serves() && !paused,
     }
-}
-
-/// What the edge shows a zone's origins; none where its chain does not parse.
-pub(crate) fn client(certificate: &poterne_control_store::ClientCertificate) -> Option<Box<ClientCertificate>> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect();
-    let chain =
-        chain.inspect_err(|error| tracing::error!(id = %certificate.id, %error, "a client certificate's chain does not parse"));
-    let chain = chain.ok()?.into_iter().map(|der| Bytes::copy_from_slice(&der)).collect();
-    Some(Box::new(ClientCertificate { id: certificate.id, chain, key: certificate.wrapped.clone().into() }))
 }
 
 /// What a zone gives to other name servers or takes from them; none of most. Of one that is another server's, the start of authority is

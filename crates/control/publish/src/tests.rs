@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Publisher;
 
+mod ahead;
 mod certificates;
 mod challenges;
 mod cookies;

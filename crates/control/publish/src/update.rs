@@ -5,14 +5,15 @@
 //! that begins or ends to proxy; a tunnel. Then it goes back along `leads`, from each answer to the names whose CNAME asks it, as far
 //! as that goes. Too many are named rather than too few: what did not change is not sent.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use poterne_model::{CertificatePackId, Name, TunnelId, ZoneId};
 use poterne_snapshot::ChunkKey;
 
 use crate::{
+    ahead::NewNames,
     path::{self, Path},
-    rows::{News, Records},
+    rows::{News, OfStore, Records},
     world::{To, World, exists},
 };
 
@@ -33,12 +34,10 @@ impl World {
     pub(crate) fn update(&mut self, news: News) -> BTreeSet<ChunkKey> {
         let mut keys = BTreeSet::new();
         let mut changed = Changed::default();
-        if let Some(secrets) = news.cookie_secrets {
-            self.node.cookie_secrets = secrets;
-            keys.insert(ChunkKey::Node);
-        }
-        if let Some(revoked) = news.revoked {
-            self.node.revoked_origin_certificates = revoked;
+        if let Some(OfStore { cookie_secrets, revoked_origin_certificates, ticket_keys }) = news.node {
+            self.node.cookie_secrets = cookie_secrets;
+            self.node.revoked_origin_certificates = revoked_origin_certificates;
+            self.node.ticket_keys = ticket_keys;
             keys.insert(ChunkKey::Node);
         }
         keys.extend(news.accounts.iter().map(|(id, _)| ChunkKey::Account(*id)));
@@ -75,6 +74,7 @@ impl World {
             let Some(zone) = zone else {
                 self.transfers.remove(&id);
                 self.rules.remove(&id);
+                self.health_checks.remove(&id);
                 // The store let them go with their zone, and touched them not.
                 let gone = self.challenges.extract_if(|_, challenge| challenge.zone == id);
                 keys.extend(gone.map(|(id, _)| ChunkKey::Challenge(id)));
@@ -92,7 +92,7 @@ impl World {
             // They are served while it serves.
             keys.extend(self.packs_of(id).map(ChunkKey::Certificate));
         }
-        keys.extend(touched.into_iter().flat_map(|id| [ChunkKey::Transfer(id), ChunkKey::Rules(id)]));
+        keys.extend(touched.into_iter().flat_map(|id| [ChunkKey::Transfer(id), ChunkKey::Rules(id), ChunkKey::HealthChecks(id)]));
         for (id, transfer) in news.transfers {
             match transfer {
                 Some(transfer) => drop(self.transfers.insert(id, transfer)),
@@ -103,6 +103,12 @@ impl World {
             match rules {
                 Some(rules) => drop(self.rules.insert(id, rules)),
                 None => drop(self.rules.remove(&id)),
+            }
+        }
+        for (id, checks) in news.health_checks {
+            match checks {
+                Some(checks) => drop(self.health_checks.insert(id, checks)),
+                None => drop(self.health_checks.remove(&id)),
             }
         }
         for (zone, name, records) in news.names {
@@ -137,28 +143,54 @@ impl World {
         let (apex, proxies) = (zone.apex.clone(), zone.proxies);
         for (name, records) in names {
             let absolute = path::path(name.as_str());
-            if !path::is_within(&absolute, &apex) {
-                continue;
+            if path::is_within(&absolute, &apex) {
+                self.put_name(id, (&apex, proxies), Path::from(path::below(&absolute, &apex)), records);
             }
-            let path = Path::from(path::below(&absolute, &apex));
-            let leads = |records: Option<&Records>| match records {
-                Some(records) if proxies => self.to(&apex, &path, records),
-                _ => Vec::new(),
-            };
-            let old = self.zones.get(&id).and_then(|zone| zone.names.get(&path));
-            let (before, after) = (leads(old), leads(records.as_ref()));
-            for to in before {
-                self.leads.remove(&(to, id, path.clone()));
-            }
-            for to in after {
-                self.leads.insert((to, id, path.clone()));
-            }
-            let Some(zone) = self.zones.get_mut(&id) else { return };
-            match records {
-                Some(records) => zone.names.insert(path, records),
-                None => zone.names.remove(&path),
-            };
         }
+    }
+
+    /// Takes in names of a zone that were handed over ([`crate::ahead`]), in the same way, and arranges them as [`World::pack`] does.
+    pub(crate) fn take_new_names(&mut self, NewNames { zone: id, names }: NewNames) {
+        let Some(zone) = self.zones.get(&id) else { return };
+        let (apex, proxies) = (zone.apex.clone(), zone.proxies);
+        if !zone.names.is_empty() {
+            // Any of them may have been there when the world last looked.
+            for (path, records) in names {
+                self.put_name(id, (&apex, proxies), path, Some(records));
+            }
+            return self.pack(id);
+        }
+        if proxies {
+            let leads = |(path, records): &(Path, Records)| {
+                let path = path.clone();
+                self.to(&apex, &path, records).into_iter().map(move |to| (to, id, path.clone())).collect::<Vec<_>>()
+            };
+            let leads: Vec<_> = names.iter().flat_map(leads).collect();
+            self.leads.extend(leads);
+        }
+        if let Some(zone) = self.zones.get_mut(&id) {
+            zone.names = BTreeMap::from_iter(names);
+        }
+    }
+
+    fn put_name(&mut self, id: ZoneId, (apex, proxies): (&Path, bool), path: Path, records: Option<Records>) {
+        let leads = |records: Option<&Records>| match records {
+            Some(records) if proxies => self.to(apex, &path, records),
+            _ => Vec::new(),
+        };
+        let old = self.zones.get(&id).and_then(|zone| zone.names.get(&path));
+        let (before, after) = (leads(old), leads(records.as_ref()));
+        for to in before {
+            self.leads.remove(&(to, id, path.clone()));
+        }
+        for to in after {
+            self.leads.insert((to, id, path.clone()));
+        }
+        let Some(zone) = self.zones.get_mut(&id) else { return };
+        match records {
+            Some(records) => zone.names.insert(path, records),
+            None => zone.names.remove(&path),
+        };
     }
 
     /// The keys whose chunks may be others than before because any name of this zone may be, but for those of the zone itself.

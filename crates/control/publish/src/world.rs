@@ -19,7 +19,8 @@ use poterne_model::{
 };
 use poterne_rules::ZoneRules;
 use poterne_snapshot::{
-    AccountChunk, ChallengeChunk, Chunk, ChunkKey, NameChunk, NodeChunk, Snapshot, Target, TransferChunk, ZoneHead,
+    AccountChunk, ChallengeChunk, Chunk, ChunkKey, HealthChecksChunk, NameChunk, NodeChunk, Snapshot, Target, TransferChunk,
+    ZoneHead,
 };
 
 use crate::{
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub(crate) transfers: HashMap<ZoneId, TransferChunk>,
     /// What zones' rules make of requests.
     pub(crate) rules: HashMap<ZoneId, ZoneRules>,
+    /// What zones' origins are asked again and again.
+    pub(crate) health_checks: HashMap<ZoneId, HealthChecksChunk>,
     pub(crate) leads: BTreeSet<(To, ZoneId, Path)>,
     /// The store's change that was taken in last: what zones' serial numbers are made of.
     pub(crate) change: u64,
@@ -88,6 +91,7 @@ impl World {
             issuers,
             transfers: HashMap::new(),
             rules: HashMap::new(),
+            health_checks: HashMap::new(),
             leads: BTreeSet::new(),
             change: 0,
         }
@@ -246,6 +250,7 @@ impl World {
             ChunkKey::Challenge(id) => self.challenges.contains_key(id),
             ChunkKey::Transfer(id) => self.zones.contains_key(id) && self.transfers.contains_key(id),
             ChunkKey::Rules(id) => self.zones.contains_key(id) && self.rules.contains_key(id),
+            ChunkKey::HealthChecks(id) => self.zones.contains_key(id) && self.health_checks.contains_key(id),
         }
     }
 
@@ -266,6 +271,9 @@ impl World {
             ChunkKey::Challenge(id) => Chunk::Challenge(self.challenges.get(id)?.clone()),
             ChunkKey::Transfer(id) => Chunk::Transfer(self.transfers.get(id).filter(|_| self.zones.contains_key(id))?.clone()),
             ChunkKey::Rules(id) => Chunk::Rules(self.rules.get(id).filter(|_| self.zones.contains_key(id))?.clone()),
+            ChunkKey::HealthChecks(id) => {
+                Chunk::HealthChecks(self.health_checks.get(id).filter(|_| self.zones.contains_key(id))?.clone())
+            }
         })
     }
 
@@ -281,7 +289,8 @@ impl World {
         let transfers = self.transfers.keys().map(|id| ChunkKey::Transfer(*id));
         let heads = std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels);
         let rules = self.rules.keys().map(|id| ChunkKey::Rules(*id));
-        heads.chain(challenges).chain(certificates).chain(transfers).chain(rules)
+        let checks = self.health_checks.keys().map(|id| ChunkKey::HealthChecks(*id));
+        heads.chain(challenges).chain(certificates).chain(transfers).chain(rules).chain(checks)
     }
 
     /// Lets go of tunnels and certificates that the snapshot holds word for word, and holds the snapshot's: configurations and chains are

@@ -16,6 +16,8 @@ pub struct ClientCertificate {
     pub id: CertificateId,
     /// Whose origins it is shown to.
     pub zone: ZoneId,
+    /// Whether it is for single hosts of the zone, and never shown to the origins of all.
+    pub for_hosts: bool,
     /// Who issued it.
     pub issuer: String,
     /// What it is signed with.
@@ -42,8 +44,8 @@ impl Session {
     /// Keeps one; nodes are told.
     pub async fn put_client_certificate(&mut self, certificate: &ClientCertificate) -> Result<(), StoreError> {
         let statement = "INSERT INTO client_certificate
-            (id, zone, issuer, signature, chain, sealed, wrapped, not_after, created_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            (id, zone, issuer, signature, chain, sealed, wrapped, not_after, created_at, for_hosts)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             ON CONFLICT (id) DO UPDATE SET wrapped = excluded.wrapped";
         query(statement)
             .bind(certificate.id.to_string())
@@ -55,6 +57,7 @@ impl Session {
             .bind(certificate.wrapped.as_slice())
             .bind(certificate.not_after)
             .bind(certificate.created_at)
+            .bind(certificate.for_hosts)
             .execute(self.connection())
             .await?;
         self.touch(&Touched::Zone(certificate.zone)).await
@@ -98,6 +101,7 @@ fn certificate(row: &Row) -> Result<ClientCertificate, StoreError> {
     Ok(ClientCertificate {
         id: parsed(row, "id")?,
         zone: parsed(row, "zone")?,
+        for_hosts: cell(row, "for_hosts")?,
         issuer: cell(row, "issuer")?,
         signature: cell(row, "signature")?,
         chain: cell(row, "chain")?,

@@ -14,8 +14,10 @@ use std::{future::Future, time::Duration};
 
 use futures_util::TryStreamExt as _;
 use sqlx::{
-    Decode, Executor, PgConnection, Postgres, Row as _, SqlSafeStr as _, SqlStr, Sqlite, SqliteConnection, Type, postgres::PgRow,
-    sqlite::SqliteRow,
+    Decode, Executor, PgConnection, Postgres, Row as _, SqlSafeStr as _, SqlStr, Sqlite, SqliteConnection, Type,
+    error::BoxDynError,
+    postgres::{PgArguments, PgRow},
+    sqlite::{SqliteArguments, SqliteRow},
 };
 
 use crate::StoreError;
@@ -49,6 +51,29 @@ pub(crate) enum Value {
     Bool(bool),
     Text(Option<String>),
     Blob(Vec<u8>),
+}
+
+/// Parameters of very many rows, as the engine takes them.
+pub(crate) enum Parameters {
+    Sqlite(Result<SqliteArguments, BoxDynError>),
+    Postgres(Result<PgArguments, BoxDynError>),
+}
+
+/// Runs a statement with such parameters, which are the engine's of the connection. Says how many rows it changed.
+pub(crate) async fn execute(connection: Connection<'_>, sql: &'static str, parameters: Parameters) -> Result<u64, StoreError> {
+    match (connection, parameters) {
+        (Connection::Sqlite(connection), Parameters::Sqlite(parameters)) => {
+            let done = sqlx::query_with(sql, parameters.map_err(sqlx::Error::Encode)?).execute(connection).await?;
+            Ok(done.rows_affected())
+        }
+        (Connection::Postgres(connection), Parameters::Postgres(parameters)) => {
+            let done = sqlx::query_with(sql, parameters.map_err(sqlx::Error::Encode)?).execute(connection);
+            Ok(within(STATEMENT_TIMEOUT, done).await?.rows_affected())
+        }
+        (Connection::Sqlite(_), Parameters::Postgres(_)) | (Connection::Postgres(_), Parameters::Sqlite(_)) => {
+            Err(StoreError::Database(sqlx::Error::Encode("these parameters were made for another engine".into())))
+        }
+    }
 }
 
 /// A statement and its parameters.
@@ -98,11 +123,6 @@ impl Query {
     /// A statement that [`crate::select`] has put together, with its parameters.
     pub(crate) fn of_parts(sql: SqlStr, values: Vec<Value>) -> Self {
         Self { sql, values }
-    }
-
-    /// A statement of this program's own that is made at run time, with its parameters.
-    pub(crate) fn with(sql: &'static str, values: Vec<Value>) -> Self {
-        Self { sql: sql.into_sql_str(), values }
     }
 
     /// How many parameters it has.

@@ -24,6 +24,25 @@ use crate::{
 pub(crate) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 pub(crate) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
+/// Whose tables are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// This program's: those of a newer one are refused, since nobody knows what they mean.
+    Own,
+    /// This program's, or what a newer one made of them a moment ago, when it was to take this one's place and could not. Migrations only add: what
+    /// this program knows is there, and means what it meant.
+    PerhapsNewer,
+}
+
+impl Tables {
+    /// The same migrations, obeyed so.
+    fn migrator(self, of: &Migrator) -> Migrator {
+        let mut migrator = Migrator::with_migrations(of.iter().cloned().collect());
+        migrator.set_ignore_missing(self == Self::PerhapsNewer);
+        migrator
+    }
+}
+
 /// What the writer may hold of a SQLite file in memory: the upper levels of all its indexes at a million records, so that a row that
 /// is written reads its own pages alone.
 const WRITER_CACHE: &str = "-16384"; // in KiB, as its minus says
@@ -67,6 +86,11 @@ enum Readers {
 impl Store {
     /// Opens the SQLite file, made if absent (mode 0600), and brings its tables up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, Tables::Own).await
+    }
+
+    /// The same, told whose tables they may be.
+    pub async fn open_with(path: &Path, tables: Tables) -> Result<Self, StoreError> {
         let wrong = |error: String| StoreError::Open { what: path.display().to_string(), error };
         // Made before SQLite does, which would leave it to the umask.
         std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| wrong(error.to_string()))?;
@@ -78,7 +102,7 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT);
         let pool = |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
         let first = pool(1).connect_with(options.clone()).await.map_err(|error| wrong(error.to_string()))?;
-        SQLITE.run(&first).await.map_err(|error| wrong(error.to_string()))?;
+        tables.migrator(&SQLITE).run(&first).await.map_err(|error| wrong(error.to_string()))?;
         first.close().await;
         // A connection to a file is not lost behind our back: no need to ask it before each use.
         let readers = pool(READERS_MAX).test_before_acquire(false).connect_lazy_with(options.clone().read_only(true));
@@ -88,13 +112,18 @@ impl Store {
 
     /// Opens a PostgreSQL database by its URL (`postgres://user@host/database`) and brings its tables up to date.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::connect_with(url, Tables::Own).await
+    }
+
+    /// The same, told whose tables they may be.
+    pub async fn connect_with(url: &str, tables: Tables) -> Result<Self, StoreError> {
         // The URL may hold a password: only the host and the database are ever named.
         let wrong = |what: &str, error: String| StoreError::Open { what: what.to_owned(), error };
         let options = PgConnectOptions::from_str(url).map_err(|error| wrong("[control] store", error.to_string()))?;
         let named = format!("postgres://{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or(""));
         let pool = |connections: u32| PgPoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
         let first = pool(1).connect_with(options.clone()).await.map_err(|error| wrong(&named, error.to_string()))?;
-        POSTGRES.run(&first).await.map_err(|error| wrong(&named, error.to_string()))?;
+        tables.migrator(&POSTGRES).run(&first).await.map_err(|error| wrong(&named, error.to_string()))?;
         first.close().await;
         let readers = pool(READERS_MAX).connect_lazy_with(options.clone());
         let lock_timeout = format!("{}s", BUSY_TIMEOUT.as_secs());

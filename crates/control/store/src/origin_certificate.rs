@@ -109,11 +109,13 @@ impl Session {
     }
 }
 
-fn hex(serial: [u8; 16]) -> String {
+/// A serial number, as it is kept.
+pub(crate) fn hex(serial: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(serial))
 }
 
-fn serial(row: &Row) -> Result<[u8; 16], StoreError> {
+/// What [`hex`] wrote, of a column of that name.
+pub(crate) fn serial(row: &Row) -> Result<[u8; 16], StoreError> {
     let text: String = cell(row, "serial")?;
     let damaged = |_| StoreError::Damaged { what: "serial number", why: text.clone() };
     u128::from_str_radix(&text, 16).map(u128::to_be_bytes).map_err(damaged)

@@ -101,7 +101,7 @@ macro_rules! lines {
                 CAST(coalesce(priority, -1) AS TEXT) || '\t' || settings AS line
             FROM record WHERE ",
             $which,
-            " ORDER BY zone, path, type, content LIMIT $3) AS page"
+            " ORDER BY zone, path, type, content, priority LIMIT $3) AS page"
         )
     };
 }
@@ -118,7 +118,7 @@ impl RecordLines {
         self.next.clone()
     }
 
-    /// The records, by zone and path of their names ([`name::path`]), type and content.
+    /// The records, by zone and path of their names ([`name::path`]), type, content and priority.
     pub fn records(&self) -> impl Iterator<Item = Result<RecordBrief, StoreError>> + '_ {
         let (mut zone, mut owner) = (None::<(&str, ZoneId)>, None::<(&str, Name)>);
         self.text.lines().map(move |line| {
@@ -156,6 +156,13 @@ impl RecordLines {
     }
 }
 
+/// What lines are in the order of: zone, path, type and content. Of those that have all of it in common, the priority as a number decides, as
+/// it does in the statement, and not its text.
+fn key(line: &str) -> &str {
+    let end = line.bytes().enumerate().filter(|(_, byte)| *byte == b'\t').nth(3).map_or(line.len(), |(at, _)| at);
+    &line[..end]
+}
+
 fn fields(line: &str) -> Result<[&str; 8], StoreError> {
     let (mut fields, mut read) = (line.split('\t'), [""; 8]);
     for field in &mut read {
@@ -189,9 +196,9 @@ impl Session {
         let text: Option<String> = cell(&row, "lines")?;
         let mut lines = RecordLines { text: text.unwrap_or_default(), next: None };
         // The order in which an engine joins lines is its own affair; nearly always they are in order.
-        if !lines.text.lines().is_sorted() {
+        if !lines.text.lines().is_sorted_by_key(key) {
             let mut sorted: Vec<&str> = lines.text.lines().collect();
-            sorted.sort_unstable();
+            sorted.sort_by_key(|line| key(line));
             lines.text = sorted.join("\n");
         }
         if !is_full {
@@ -215,17 +222,17 @@ impl Session {
         Ok(lines)
     }
 
-    /// The records at these names of a zone, by name, type and content.
+    /// The records at these names of a zone, by the path of their names, type, content and priority.
     pub async fn record_briefs(&mut self, zone: ZoneId, names: &[Name]) -> Result<Vec<RecordBrief>, StoreError> {
         let mut briefs = Vec::with_capacity(names.len());
         let size = if names.len() == 1 { 1 } else { NAMES };
         for names in names.chunks(size) {
             // Statements are prepared by their text: a batch that is not full names its last name again.
             let last = names.last().into_iter().cycle();
-            let names = names.iter().chain(last).take(size).map(Name::to_string);
+            let paths = names.iter().chain(last).take(size).map(|name| name::path(name.as_str()));
             let mut select =
                 Select::new("SELECT name, type, content, priority, ttl, proxied, settings FROM record WHERE zone = ");
-            select.value(zone.to_string()).sql(" AND ").one_of("name", names).sql(" ORDER BY name, type, content");
+            select.value(zone.to_string()).sql(" AND ").one_of("path", paths).sql(" ORDER BY path, type, content, priority");
             for row in &select.fetch_all(self.connection()).await? {
                 let kind = RecordType::from(cell::<String>(row, "type")?);
                 let (name, content, proxied) = (parsed(row, "name")?, cell(row, "content")?, cell(row, "proxied")?);

@@ -10,6 +10,10 @@ use crate::{
     touched::Touched,
 };
 
+/// In the place of a priority that is not there: what makes two records the same may not be unknown. (In a PostgreSQL database of before it may
+/// be none as well.)
+pub(crate) const PRIORITY_NONE: i64 = -1;
+
 /// A record as the API will show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -97,7 +101,7 @@ impl Session {
             .bind(&record.managed_by)
             .bind(record.created_at)
             .bind(record.modified_at)
-            .bind(record.priority)
+            .bind(record.priority.map_or(PRIORITY_NONE, i64::from))
             .bind(&record.settings)
             .bind(record.comment_modified_at)
             .bind(record.tags_modified_at)
@@ -123,19 +127,19 @@ impl Session {
 
     /// The records at exactly this name.
     pub async fn records_at(&mut self, zone: ZoneId, name: &str) -> Result<Vec<Record>, StoreError> {
-        let rows = query("SELECT * FROM record WHERE zone = $1 AND name = $2 ORDER BY type, content, id")
+        let rows = query("SELECT * FROM record WHERE zone = $1 AND path = $2 ORDER BY type, content, priority, id")
             .bind(zone.to_string())
-            .bind(name)
+            .bind(name::path(name))
             .fetch_all(self.connection())
             .await?;
         rows.iter().map(record).collect()
     }
 
-    /// Every record of every zone, or of one, by zone and name.
+    /// Every record of every zone, or of one, by zone and the path of their names ([`name::path`]).
     pub async fn records(&mut self, zone: Option<ZoneId>) -> Result<Vec<Record>, StoreError> {
         let statement = match zone {
-            Some(zone) => query("SELECT * FROM record WHERE zone = $1 ORDER BY name, type, content, id").bind(zone.to_string()),
-            None => query("SELECT * FROM record ORDER BY zone, name, type, content, id"),
+            Some(zone) => query("SELECT * FROM record WHERE zone = $1 ORDER BY path, type, content, id").bind(zone.to_string()),
+            None => query("SELECT * FROM record ORDER BY zone, path, type, content, id"),
         };
         let rows = statement.fetch_all(self.connection()).await?;
         rows.iter().map(record).collect()
@@ -224,7 +228,7 @@ pub(crate) fn record(row: &Row) -> Result<Record, StoreError> {
     })
 }
 
-fn json(tags: &[String]) -> String {
+pub(crate) fn json(tags: &[String]) -> String {
     serde_json::to_string(tags).expect("a list of texts is always JSON")
 }
 

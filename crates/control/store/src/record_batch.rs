@@ -2,15 +2,21 @@
 //!
 //! A statement costs a round trip to the database's thread or server, some ten times what a row in it costs; so rows travel by the
 //! hundred. Their texts are few, since each is prepared once and kept: batches come in four sizes, and rows that are left over go in
-//! the smaller ones. What a batch brings is told as one thing ([`Session::touch_all_names`]) where it is much.
+//! the smaller ones. Parameters are made ready as the engine takes them, apart from the session, which has nothing to do but to hand
+//! them over. What a batch brings is told as one thing ([`Session::touch_all_names`]) where it is much.
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
 
 use poterne_model::{RecordId, ZoneId, name};
+use sqlx::{Arguments, Encode, Type, error::BoxDynError};
 
 use crate::{
-    Micros, Session, StoreError,
-    database::{Connection, Query, Value},
+    Micros, Record, Session, StoreError,
+    database::{Connection, Parameters, execute},
+    record::{PRIORITY_NONE, json},
     rows::inserted,
 };
 
@@ -51,52 +57,119 @@ pub struct NewRecord<'a> {
     pub comment: Option<&'a str>,
     /// A list of `name:value` or `name`, JSON.
     pub tags: &'a str,
+    /// When it was made.
+    pub created_at: Micros,
+    /// When it was last changed.
+    pub modified_at: Micros,
+    /// When its note was last changed.
+    pub comment_modified_at: Option<Micros>,
+    /// When its tags were last changed.
+    pub tags_modified_at: Option<Micros>,
 }
 
-/// Records of one zone that come at one instant, ready to be written; made apart from the session that writes them, so that the next ones
-/// can be made meanwhile.
+/// Makes batches of records of one zone, as the engine of the session takes them that it was asked of ([`Session::record_batches`]).
+#[derive(Debug, Clone)]
+pub struct RecordBatches {
+    is_sqlite: bool,
+    zone: Arc<str>,
+    /// Texts that nearly every record has.
+    usual: [Arc<str>; 6],
+}
+
+/// Records of one zone, ready to be written.
 pub struct RecordBatch {
     /// Each with its place in [`SIZES`].
-    statements: Vec<(usize, Vec<Value>)>,
+    statements: Vec<(usize, Parameters)>,
 }
 
-impl RecordBatch {
+impl RecordBatches {
     /// How many records are best written at once.
     pub const RECORDS: usize = SIZES[0];
 
-    /// Of these, however many; they are written in this order, and fastest in that of their paths, with ids that go up.
-    pub fn of(zone: ZoneId, at: Micros, records: &[NewRecord<'_>]) -> Self {
-        let (mut statements, mut rest, zone) = (Vec::new(), records, zone.to_string());
+    fn new(is_sqlite: bool, zone: ZoneId) -> Self {
+        Self { is_sqlite, zone: zone.to_string().into(), usual: ["{}", "[]", "A", "AAAA", "CNAME", "TXT"].map(Arc::from) }
+    }
+
+    /// Of these records, however many; they are written in this order, and fastest in that of their paths, with ids that go up.
+    pub fn of(&self, records: &[NewRecord<'_>]) -> RecordBatch {
+        let (mut statements, mut rest) = (Vec::new(), records);
         for (place, size) in SIZES.into_iter().enumerate() {
             while let Some((rows, after)) = rest.split_at_checked(size) {
-                let mut values = Vec::with_capacity(COLUMNS * size);
-                rows.iter().for_each(|row| push(row, &zone, at, &mut values));
-                statements.push((place, values));
+                let parameters = if self.is_sqlite {
+                    Parameters::Sqlite(self.parameters(rows))
+                } else {
+                    Parameters::Postgres(self.parameters(rows))
+                };
+                statements.push((place, parameters));
                 rest = after;
             }
         }
-        Self { statements }
+        RecordBatch { statements }
+    }
+
+    /// Of records of this zone, of which no part of Poterne takes care ([`Record::managed_by`]).
+    pub fn of_records(&self, records: &[Record]) -> RecordBatch {
+        let texts: Vec<(String, String)> =
+            records.iter().map(|record| (name::path(record.name.as_str()), json(&record.tags))).collect();
+        let rows: Vec<NewRecord<'_>> = records.iter().zip(&texts).map(|(record, (path, tags))| new(record, path, tags)).collect();
+        self.of(&rows)
+    }
+
+    fn parameters<A>(&self, rows: &[NewRecord<'_>]) -> Result<A, BoxDynError>
+    where
+        A: Arguments,
+        i64: Encode<'static, A::Database> + Type<A::Database>,
+        bool: Encode<'static, A::Database> + Type<A::Database>,
+        Arc<str>: Encode<'static, A::Database> + Type<A::Database>,
+        Option<i64>: Encode<'static, A::Database> + Type<A::Database>,
+        Option<Arc<str>>: Encode<'static, A::Database> + Type<A::Database>,
+    {
+        let mut parameters = A::default();
+        parameters.reserve(COLUMNS * rows.len(), 0);
+        for row in rows {
+            parameters.add(self.zone.clone())?;
+            parameters.add(row.created_at)?;
+            parameters.add(row.modified_at)?;
+            parameters.add::<Arc<str>>(row.id.to_string().into())?;
+            parameters.add::<Arc<str>>(name::of_path(row.path).into())?;
+            parameters.add(self.text(row.kind))?;
+            parameters.add::<Arc<str>>(row.content.into())?;
+            parameters.add(i64::from(row.ttl_secs))?;
+            parameters.add(row.proxied)?;
+            parameters.add(row.comment.map(Arc::<str>::from))?;
+            parameters.add(self.text(row.tags))?;
+            parameters.add(row.priority.map_or(PRIORITY_NONE, i64::from))?;
+            parameters.add(self.text(row.settings))?;
+            parameters.add(row.comment_modified_at)?;
+            parameters.add(row.tags_modified_at)?;
+            parameters.add::<Arc<str>>(row.path.into())?;
+        }
+        Ok(parameters)
+    }
+
+    /// A text, without another copy of it where it is a usual one.
+    fn text(&self, text: &str) -> Arc<str> {
+        self.usual.iter().find(|usual| ***usual == *text).cloned().unwrap_or_else(|| text.into())
     }
 }
 
-fn push(row: &NewRecord<'_>, zone: &str, at: Micros, values: &mut Vec<Value>) {
-    let NewRecord { id, path, kind, content, priority, ttl_secs, proxied, settings, comment, tags } = *row;
-    values.push(zone.into());
-    values.push(at.into());
-    values.push(at.into());
-    values.push(id.to_string().into());
-    values.push(name::of_path(path).into());
-    values.push(kind.into());
-    values.push(content.into());
-    values.push(ttl_secs.into());
-    values.push(proxied.into());
-    values.push(comment.into());
-    values.push(tags.into());
-    values.push(priority.into());
-    values.push(settings.into());
-    values.push(comment.map(|_| at).into());
-    values.push((tags != "[]").then_some(at).into());
-    values.push(path.into());
+fn new<'r>(record: &'r Record, path: &'r str, tags: &'r str) -> NewRecord<'r> {
+    NewRecord {
+        id: record.id,
+        path,
+        kind: record.kind.as_str(),
+        content: &record.content,
+        priority: record.priority,
+        ttl_secs: record.ttl_secs,
+        proxied: record.proxied,
+        settings: &record.settings,
+        comment: record.comment.as_deref(),
+        tags,
+        created_at: record.created_at,
+        modified_at: record.modified_at,
+        comment_modified_at: record.comment_modified_at,
+        tags_modified_at: record.tags_modified_at,
+    }
 }
 
 /// The statement for so many rows.
@@ -114,17 +187,36 @@ fn statement(rows: usize, mark: impl Fn(usize) -> String) -> String {
 }
 
 impl Session {
+    /// What makes batches of records of a zone for this session; hand it to another thread.
+    pub fn record_batches(&mut self, zone: ZoneId) -> RecordBatches {
+        RecordBatches::new(matches!(self.connection(), Connection::Sqlite(_)), zone)
+    }
+
     /// New records, none of which the zone has; conflict when it has one, and then the session is good for nothing but being dropped. That
     /// their names changed is told apart: [`Session::touch_names`].
     pub async fn insert_records(&mut self, batch: RecordBatch) -> Result<(), StoreError> {
-        for (place, values) in batch.statements {
-            let connection = self.connection();
-            let text = match &connection {
-                Connection::Sqlite(_) => &SQLITE[place],
-                Connection::Postgres(_) => &POSTGRES[place],
+        for (place, parameters) in batch.statements {
+            let text = match &parameters {
+                Parameters::Sqlite(_) => &SQLITE[place],
+                Parameters::Postgres(_) => &POSTGRES[place],
             };
-            let written = Query::with(text, values).execute(connection).await?;
+            let written = execute(self.connection(), text, parameters).await?;
             inserted(u64::from(written == SIZES[place] as u64), "record")?;
+        }
+        Ok(())
+    }
+
+    /// Takes records of a zone away, and says whose names they were no more than [`Session::insert_records`] does. Those that are not
+    /// there are passed over.
+    pub async fn delete_records(&mut self, zone: ZoneId, ids: &[RecordId]) -> Result<(), StoreError> {
+        for ids in ids.chunks(SIZES[0]) {
+            // Statements are prepared by their text: one that is not full names its last id again.
+            let last = ids.last().into_iter().cycle();
+            let size = SIZES.into_iter().rev().find(|size| *size >= ids.len()).unwrap_or(SIZES[0]);
+            let mut delete = crate::select::Select::new("DELETE FROM record WHERE zone = ");
+            delete.value(zone.to_string()).sql(" AND ");
+            delete.one_of("id", ids.iter().chain(last).take(size).map(ToString::to_string));
+            delete.into_query().execute(self.connection()).await?;
         }
         Ok(())
     }
@@ -147,14 +239,24 @@ mod tests {
             settings: "{}",
             comment: None,
             tags: "[]",
+            created_at: 0,
+            modified_at: 0,
+            comment_modified_at: None,
+            tags_modified_at: None,
         };
-        let batch = RecordBatch::of(ZoneId::from_bytes([1; 16]), 0, &vec![record; 1157]);
-        let rows: Vec<usize> = batch.statements.iter().map(|(place, _)| SIZES[*place]).collect();
-        assert_eq!(rows, [500, 500, 50, 50, 50, 5, 1, 1]);
-        for (place, values) in &batch.statements {
-            assert_eq!(values.len(), COLUMNS * SIZES[*place]);
-            assert_eq!(SQLITE[*place].matches('?').count(), values.len());
-            assert!(POSTGRES[*place].ends_with(&format!(", ${})", values.len())));
+        for is_sqlite in [true, false] {
+            let batch = RecordBatches::new(is_sqlite, ZoneId::from_bytes([1; 16])).of(&vec![record; 1157]);
+            let rows: Vec<usize> = batch.statements.iter().map(|(place, _)| SIZES[*place]).collect();
+            assert_eq!(rows, [500, 500, 50, 50, 50, 5, 1, 1]);
+            for (place, parameters) in &batch.statements {
+                let count = match parameters {
+                    Parameters::Sqlite(parameters) => parameters.as_ref().unwrap().len(),
+                    Parameters::Postgres(parameters) => parameters.as_ref().unwrap().len(),
+                };
+                assert_eq!((count, matches!(parameters, Parameters::Sqlite(_))), (COLUMNS * SIZES[*place], is_sqlite));
+                assert_eq!(SQLITE[*place].matches('?').count(), count);
+                assert!(POSTGRES[*place].ends_with(&format!(", ${count})")));
+            }
         }
         assert_eq!(POSTGRES[3].replace(|c: char| c == '$' || c.is_ascii_digit(), ""), SQLITE[3].replace('?', ""));
     }

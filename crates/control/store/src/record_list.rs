@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use poterne_model::{
     ZoneId,
     filter::{Condition, Order, OrderBy, RecordFilter, Text},
+    name,
 };
 
 use crate::{
@@ -25,7 +26,7 @@ pub struct RecordQuery<'q> {
     pub zone: ZoneId,
     /// Which pass.
     pub filter: &'q RecordFilter,
-    /// In which order; equal ones, and all where none is asked, by name, type and content.
+    /// In which order; equal ones, and all where none is asked, by the path of their names ([`name::path`]), type and content.
     pub order: Order,
 }
 
@@ -93,7 +94,7 @@ impl RecordQuery<'_> {
             });
             select.sql(if self.order.descending { " DESC, " } else { ", " });
         }
-        select.sql("name, type, content, id");
+        select.sql("path, type, content, id");
         select
     }
 }
@@ -109,7 +110,14 @@ fn say(conditions: &mut Conditions<'_>, condition: &Condition) {
             conditions.add(|select| select.sql(if *wanted { "comment IS NOT NULL" } else { "comment IS NULL" }));
         }
         // Owner names are kept in lower case.
-        Condition::Name(text) => conditions.add(|select| dotted(select, "name", text)),
+        Condition::Name(text) => conditions.add(|select| match text {
+            // Asked of the order in which records are kept; two texts may have one path, of which one is no name.
+            Text::Exact(text) => {
+                let name = text.strip_suffix('.').filter(|name| !name.is_empty()).unwrap_or(text).to_ascii_lowercase();
+                select.sql("path = ").value(name::path(&name)).sql(" AND name = ").value(name)
+            }
+            text => dotted(select, "name", text),
+        }),
         Condition::Comment(text) => {
             conditions.add(|select| select.sql("comment IS NOT NULL AND ").text("lower(comment)", &folded(text)));
         }

@@ -158,13 +158,16 @@ macro_rules! on_both {
 }
 
 mod certificates;
+mod health_checks;
 mod listed;
 mod many;
+mod newer;
 mod notices;
 mod origin_tls;
 mod seen;
 mod signed_in;
 mod stored;
+mod visitors;
 
 on_both! {
     a_session_that_is_dropped_leaves_nothing_and_wakes_nobody,

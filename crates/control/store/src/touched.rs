@@ -56,6 +56,13 @@ impl Session {
         self.touch(&Touched::Names(zone)).await
     }
 
+    /// The number of the last change with which so many names of the zone changed; none where there was none, or it is forgotten.
+    pub async fn all_names_touched_at(&mut self, zone: ZoneId) -> Result<Option<u64>, StoreError> {
+        let statement = query("SELECT change FROM touched WHERE kind = 'names' AND id = $1 AND name = ''");
+        let row = statement.bind(zone.to_string()).fetch_optional(self.connection()).await?;
+        row.map(|row| Ok(cell::<i64>(&row, "change")?.unsigned_abs())).transpose()
+    }
+
     /// Says that records at these names of a zone changed.
     pub async fn touch_names(&mut self, zone: ZoneId, names: impl IntoIterator<Item = Name>) -> Result<(), StoreError> {
         for name in names {

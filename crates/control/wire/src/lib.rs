@@ -2,7 +2,7 @@
 //!
 //! * [`query`]: what stands behind the `?`: pages, orders, filters;
 //! * [`refusal`]: the model's errors in the API's words;
-//! * [`record`], [`setting`], [`ruleset`], [`list`], [`access_rule`], [`notification`], [`private_network`], [`token`], [`tunnel`],
+//! * [`record`], [`setting`], [`ruleset`], [`list`], [`access_rule`], [`health_check`], [`notification`], [`private_network`], [`token`], [`tunnel`],
 //!   [`tunnel_configuration`], [`login`]: the objects. What a body may say is read by the model itself, which knows the rules; instants are read and written here.
 //! * [`LoginCertificate`]: the file that says who asks, and where.
 //!
@@ -12,6 +12,7 @@
 pub mod access_rule;
 mod certificate;
 mod envelope;
+pub mod health_check;
 pub mod list;
 pub mod login;
 pub mod notification;

@@ -1,13 +1,19 @@
 //! A zone whole (AXFR, RFC 5936), or what changed of it (IXFR, RFC 1995), as messages.
 //!
 //! ```text
-//! query ─Transfer::begin─→ who asks may have it ─┬─ whole ──────→ lines ─Packer─→ messages of 16 KiB, each signed where the query was
-//!                                                └─ difference ─→ lines ─┘
+//! query ─Transfer::begin─→ who asks may have it ─┬─ whole ───────→ lines ─Packer─→ messages of 16 KiB, each signed where the query was
+//!                                                ├─ SignedWhole ─→ lines ─┤
+//!                                                └─ difference ──→ lines ─┘
 //! ```
+//!
+//! A signed zone is given with signatures ([`signed`]), and whole each time: to say what changed one would have to tell, too, which
+//! signatures go, and those are made for each transfer.
 //!
 //! Everything comes from one snapshot, so that whoever gets it gets one version. What changed is found by comparing it with the snapshot
 //! that the same peer was given last: there is no journal to keep beside, and nothing to be lost with it; where that snapshot is not at
 //! hand any more the zone is given whole, which RFC 1995 §4 allows. Making a message waits for nothing and is bounded.
+
+pub mod signed;
 
 use poterne_dns_tsig::{self as tsig, Answering};
 use poterne_dns_wire::{name, rtype};
@@ -18,7 +24,7 @@ use crate::{
     Client, Service, Transport, UDP_OCTETS_MAX,
     plan::whole::{lines, lines_at, start},
     query::{self, HEADER, Parsed},
-    signed,
+    signed as signed_query,
     write::stands_at,
 };
 
@@ -72,7 +78,7 @@ impl Transfer {
         let zone = snapshot.zone_over(apex).filter(|zone| zone.head().apex.as_str() == apex)?;
         let found = tsig::find(message).ok()?;
         let known = match &found {
-            Some(found) => Some(signed::known(snapshot, service, client, message, &query, found).ok()?),
+            Some(found) => Some(signed_query::known(snapshot, service, client, message, &query, found).ok()?),
             None if query.is_signed => return None,
             None => None,
         };

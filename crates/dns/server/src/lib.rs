@@ -64,6 +64,7 @@ use counts::Counts;
 pub use doh::Doh;
 use lookups::{Lookups, ROUNDS_MAX, Waiter};
 use rate::{Rate, Rates};
+pub use transfer::{SIGNATURES_PER_SEC, SIGNED_MAX};
 
 /// What a name server is told.
 #[derive(Clone)]

@@ -3,6 +3,9 @@
 //! One transfer of a zone to a peer at a time, [`TRANSFERS_MAX`] in all; a message is made when the one before has left, so that a slow
 //! reader holds one message and its snapshot, for [`TRANSFER_TIMEOUT`] at most. What a peer was given last is remembered as the snapshot it
 //! came from, which shares its pages with those after it, and is what the next one is compared with.
+//!
+//! A signed zone is signed on the way, [`SIGNED_MAX`] at a time and [`SIGNATURES_PER_SEC`] signatures a second each: however often peers ask,
+//! that is what it costs.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -13,8 +16,12 @@ use std::{
 
 use poterne_dns_answer::{
     Client,
-    transfer::{self, Line, Packer, Transfer},
+    transfer::{
+        self, Line, Packer, Transfer,
+        signed::{Names, SignedWhole, is_signed},
+    },
 };
+use poterne_dns_wire::rtype;
 use poterne_model::ZoneId;
 use poterne_snapshot::Snapshot;
 use tokio::{
@@ -26,6 +33,12 @@ use crate::{Shared, Told, lookups::ROUNDS_MAX};
 
 /// Most transfers under way.
 pub(crate) const TRANSFERS_MAX: usize = 32;
+
+/// Most of them that are signed on the way; whoever asks for another comes again later.
+pub const SIGNED_MAX: usize = 2;
+
+/// Most signatures made a second for one of them: a twentieth of a core. A million names take some eight minutes.
+pub const SIGNATURES_PER_SEC: u32 = 4000;
 
 /// How long one may take.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(900);
@@ -46,6 +59,8 @@ pub(crate) struct Transfers(Mutex<State>);
 #[derive(Default)]
 struct State {
     under_way: HashSet<(ZoneId, [u8; 16])>,
+    /// How many of them are signed.
+    signed: usize,
     given: HashMap<Asker, (u32, Snapshot)>,
     /// The one that was given longest ago first.
     order: VecDeque<Asker>,
@@ -55,6 +70,7 @@ struct State {
 struct Place<'t> {
     transfers: &'t Transfers,
     key: (ZoneId, [u8; 16]),
+    is_signed: bool,
 }
 
 impl Transfers {
@@ -62,9 +78,15 @@ impl Transfers {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn begin(&self, key: (ZoneId, [u8; 16])) -> Option<Place<'_>> {
-        let begun = self.with(|state| state.under_way.len() < TRANSFERS_MAX && state.under_way.insert(key));
-        begun.then_some(Place { transfers: self, key })
+    fn begin(&self, key: (ZoneId, [u8; 16]), is_signed: bool) -> Option<Place<'_>> {
+        let begun = self.with(|state| {
+            let has_room = state.under_way.len() < TRANSFERS_MAX && !(is_signed && state.signed >= SIGNED_MAX);
+            let begun = has_room && state.under_way.insert(key);
+            state.signed += usize::from(begun && is_signed);
+            begun
+        });
+        // Not `then_some`: a place that is made and dropped gives back what it did not take.
+        begun.then(|| Place { transfers: self, key, is_signed })
     }
 
     /// What the asker was given last, if it is this version.
@@ -87,7 +109,10 @@ impl Transfers {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.transfers.with(|state| state.under_way.remove(&self.key));
+        self.transfers.with(|state| {
+            state.under_way.remove(&self.key);
+            state.signed -= usize::from(self.is_signed);
+        });
     }
 }
 
@@ -97,8 +122,11 @@ pub(crate) async fn serve<IO: AsyncWrite + Unpin>(io: &mut IO, shared: &Arc<Shar
     // Held for as long as the transfer takes: it is of one version.
     let snapshot = Snapshot::clone(&shared.snapshot.load());
     let transfer = Transfer::begin(&snapshot, &shared.service, client, message);
-    let place = transfer.as_ref().and_then(|transfer| shared.transfers.begin((transfer.zone, transfer.peer)));
-    let (Some(transfer), Some(_place)) = (transfer, place) else {
+    let place = transfer.as_ref().and_then(|transfer| {
+        let signs = is_signed(&snapshot, transfer.zone) && !transfer.is_current();
+        shared.transfers.begin((transfer.zone, transfer.peer), signs)
+    });
+    let (Some(transfer), Some(place)) = (transfer, place) else {
         shared.counts.transfers[3].inc();
         return refuse(io, shared, client, message).await;
     };
@@ -107,6 +135,8 @@ pub(crate) async fn serve<IO: AsyncWrite + Unpin>(io: &mut IO, shared: &Arc<Shar
     let (kind, sent) = if transfer.is_current() {
         let lines = transfer::current(&snapshot, zone).into_iter();
         (2, timeout_at(deadline, send(io, shared, transfer.into_packer(), lines)).await)
+    } else if place.is_signed {
+        (0, timeout_at(deadline, send_signed(io, shared, transfer, &snapshot)).await)
     } else {
         let before = transfer.since.and_then(|since| shared.transfers.given(&asker, since));
         match difference(before, &snapshot, zone).await {
@@ -136,20 +166,43 @@ async fn difference(before: Option<Snapshot>, now: &Snapshot, zone: ZoneId) -> O
     tokio::task::spawn_blocking(move || transfer::difference(&before, &now, zone)).await.ok().flatten()
 }
 
+/// The zone whole, signed on the way.
+async fn send_signed<IO: AsyncWrite + Unpin>(
+    io: &mut IO,
+    shared: &Shared,
+    transfer: Transfer,
+    snapshot: &Snapshot,
+) -> Option<usize> {
+    let (zone, of) = (transfer.zone, snapshot.clone());
+    // Putting many names in order takes its time.
+    let names = tokio::task::spawn_blocking(move || Names::of(&of, zone)).await.ok()?;
+    let signer = shared.service.signer.as_ref()?;
+    let Some(mut lines) = SignedWhole::begin(snapshot, signer, zone, &names, shared.now_secs()) else {
+        tracing::error!(%zone, "the zone's key does not open on this node: it is not given to other name servers");
+        return None;
+    };
+    let sent = send(io, shared, transfer.into_packer(), &mut lines).await;
+    sent.filter(|_| lines.is_over())
+}
+
 async fn send<IO: AsyncWrite + Unpin>(
     io: &mut IO,
     shared: &Shared,
     mut packer: Packer,
     lines: impl Iterator<Item = Line>,
 ) -> Option<usize> {
-    let mut octets = 0;
+    let (mut octets, mut signatures) = (0, 0);
     for line in lines {
+        signatures += u32::from(line.rtype == rtype::RRSIG);
         if let Some(message) = packer.push(&line, shared.now_unix()) {
             octets += write(io, &message).await?;
             if shared.stop.is_cancelled() {
                 return None;
             }
-            tokio::task::yield_now().await;
+            match std::mem::take(&mut signatures) {
+                0 => tokio::task::yield_now().await,
+                made => tokio::time::sleep(Duration::from_secs(1) * made / SIGNATURES_PER_SEC).await,
+            }
         }
     }
     if let Some(message) = packer.finish(shared.now_unix()) {
@@ -174,4 +227,24 @@ async fn refuse<IO: AsyncWrite + Unpin>(io: &mut IO, shared: &Shared, client: &C
     // Refused without looking anything up.
     let Some(reply) = shared.answer(client, message, &mut out, ROUNDS_MAX, || Box::new(|| {})) else { return false };
     reply.length > 0 && write(io, &out[..reply.length]).await.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_signed_at_a_time() {
+        let transfers = Transfers::default();
+        let begin = |zone: u8, is_signed| transfers.begin((ZoneId::from_bytes([zone; 16]), [1; 16]), is_signed);
+        let mut signed: Vec<_> = (0..2).map(|zone| begin(zone, true).unwrap()).collect();
+        assert_eq!(signed.len(), SIGNED_MAX);
+        assert!(begin(2, true).is_none() && begin(0, false).is_none());
+        let other = begin(3, false);
+        assert!(other.is_some(), "those that are not signed go on");
+        signed.pop();
+        assert!(begin(2, true).is_some_and(|place| place.is_signed));
+        drop(other);
+        assert!(begin(3, true).is_some());
+    }
 }

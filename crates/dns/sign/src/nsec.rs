@@ -1,5 +1,6 @@
 //! The record that denies (RFC 4034 §4), as it is made when it is asked for (RFC 9824): it stands at the name that was asked for, and its
-//! next name is the first there could be after it, so that it says something of that name alone.
+//! next name is the first there could be after it, so that it says something of that name alone. In a zone that is handed over whole it is
+//! one of a chain, and its next name one that is there ([`chained`]).
 
 use poterne_dns_wire::name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX};
 use smallvec::SmallVec;
@@ -11,6 +12,13 @@ pub type NsecData = SmallVec<[u8; 512]>;
 pub fn nsec(owner: &[u8], types: &[u16]) -> NsecData {
     let mut data = NsecData::new();
     push_next(owner, &mut data);
+    push_bitmap(types, &mut data);
+    data
+}
+
+/// The data of the NSEC record in a chain: the next name there is (labels, in lower case), and these types, in their order, each once.
+pub fn chained(next: &[u8], types: &[u16]) -> NsecData {
+    let mut data = NsecData::from_slice(next);
     push_bitmap(types, &mut data);
     data
 }

@@ -16,6 +16,11 @@ pub const INCEPTION_BEFORE_SECS: u32 = 3 * 3600;
 /// How long a signature made on a name server holds, in seconds, but for [`JITTER_SECS`].
 pub const ANSWER_SECS: u32 = 3 * 86_400;
 
+/// How long a signature that is given to another name server holds, in seconds, but for [`JITTER_SECS`]. Another version of a signed zone
+/// comes within a week (its keys are signed anew), and whoever does not get it stops answering a week later (the start of authority's
+/// `expire`, as it is by default).
+pub const TRANSFER_SECS: u32 = 14 * 86_400;
+
 /// By how much more or less, in seconds: what was signed at the same moment does not end at the same moment everywhere.
 pub const JITTER_SECS: u32 = 6 * 3600;
 

@@ -34,7 +34,7 @@ mod websocket;
 pub use body::{Body, BodyError, Frame};
 pub use http1::SocketOf;
 pub use limits::Limits;
-pub use request::{Connection, Kind, Scheme};
+pub use request::{Connection, Kind, Negotiated, Scheme};
 pub use serve::{Handler, Protocol, serve_connection};
 pub use strict::Refusal;
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use http::HeaderValue;
+use poterne_model::ClientAuth;
 
 /// How the visitor came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +32,15 @@ impl Scheme {
     }
 }
 
+/// What a TLS handshake agreed on, in OpenSSL's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Negotiated {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite; none over QUIC, whose library does not tell.
+    pub cipher: Option<&'static str>,
+}
+
 /// The visitor's connection, shared by all its requests (in the request's extensions as `Arc<Connection>`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
@@ -46,6 +56,10 @@ pub struct Connection {
     pub peer_value: HeaderValue,
     /// The fingerprint of its TLS handshake (JA4), where it is known: never in clear, nor by QUIC, whose handshake is not seen as it came.
     pub ja4: Option<Arc<str>>,
+    /// What its handshake agreed on; none in clear.
+    pub tls: Option<Negotiated>,
+    /// What became of asking for the visitor's certificate; none: it was not asked.
+    pub client: Option<Arc<ClientAuth>>,
     /// Whether visitors of this name may come by HTTP/3 to the same port, and are told so.
     pub offers_http3: bool,
 }
@@ -55,12 +69,22 @@ impl Connection {
     pub fn new(peer: SocketAddr, local: SocketAddr, scheme: Scheme, sni: Option<Box<str>>) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let peer_value = HeaderValue::try_from(peer.ip().to_string()).expect("an address is visible ASCII");
-        Self { peer, local, scheme, sni, peer_value, ja4: None, offers_http3: false }
+        Self { peer, local, scheme, sni, peer_value, ja4: None, tls: None, client: None, offers_http3: false }
     }
 
     /// The same, with the fingerprint of its handshake.
     pub fn with_ja4(self, ja4: Option<Arc<str>>) -> Self {
         Self { ja4, ..self }
+    }
+
+    /// The same, with what its handshake agreed on.
+    pub fn with_tls(self, tls: Negotiated) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    /// The same, with what became of asking for the visitor's certificate.
+    pub fn with_client(self, client: Option<Arc<ClientAuth>>) -> Self {
+        Self { client, ..self }
     }
 
     /// The same, offering HTTP/3 or not.

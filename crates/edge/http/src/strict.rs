@@ -32,6 +32,9 @@ pub enum Refusal {
     /// A WebSocket opening in another version than 13.
     #[error("the WebSocket version must be 13")]
     WebSocketVersion,
+    /// The answer's fields are more than the visitor takes (RFC 9114 §4.2.2). Culprit: the origin, or a visitor that takes little.
+    #[error("the answer's header fields are larger than the visitor takes")]
+    AnswerTooLarge,
 }
 
 impl Refusal {
@@ -45,6 +48,7 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            Self::AnswerTooLarge => StatusCode::BAD_GATEWAY,
         }
     }
 }

@@ -107,6 +107,39 @@ async fn trailers_pass_both_ways() {
     );
 }
 
+/// RFC 9114 §4.2.2.
+#[tokio::test]
+async fn no_field_section_is_sent_that_the_visitor_does_not_take() {
+    let server = Server::start(Limits::default());
+    let get = |path: &str| head(&[(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", path)]);
+    // SETTINGS_MAX_FIELD_SECTION_SIZE of 1,000; 10,000; and 10.
+    let [little, enough, none] = [&[0x6, 0x43, 0xe8][..], &[0x6, 0x67, 0x10], &[0x6, 0x0a]];
+    let raw = Raw::saying(&server, enough).await;
+    assert_eq!(raw.ask(&get("/long-fields")).await, (200, "all of it".to_owned()));
+    // They may be read after the first request: until they are, everything may be sent.
+    let raw = Raw::saying(&server, little).await;
+    let refused = loop {
+        match raw.ask(&get("/long-fields")).await {
+            (200, _) => {}
+            other => break other,
+        }
+    };
+    assert_eq!(refused, (502, "refused: the answer's header fields are larger than the visitor takes".to_owned()));
+    assert_eq!(raw.ask(&get("/a")).await.0, 200, "what fits is answered as ever");
+    let raw = Raw::saying(&server, none).await;
+    let code = loop {
+        let (mut send, mut recv) = raw.connection.open_bi().await.unwrap();
+        send.write_all(&get("/a")).await.unwrap();
+        send.finish().unwrap();
+        match recv.read_to_end(100_000).await {
+            Ok(_) => {}
+            Err(quinn::ReadToEndError::Read(quinn::ReadError::Reset(code))) => break code.into_inner(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(code, 0x102, "where not even a page fits, there is none");
+}
+
 #[tokio::test]
 async fn a_hundred_requests_share_a_connection() {
     let server = Server::start(Limits::default());

@@ -3,7 +3,8 @@
 use std::{
     future::Future,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
+    num::NonZeroUsize,
     os::fd::{AsFd, BorrowedFd},
     sync::Arc,
     time::Duration,
@@ -11,17 +12,15 @@ use std::{
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admission::{Admission, Permit},
+    group,
     proxy_protocol::{self, Told},
 };
-
-/// Connections that the kernel keeps for us to accept. The kernel lowers it to `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
 
 /// Connections accepted before other tasks of the thread get their turn.
 const ACCEPTS_PER_WAKE: usize = 64;
@@ -69,16 +68,8 @@ impl Listener {
     /// Binds and listens. `[::]` takes IPv4 as well; port 0 lets the kernel choose. Fails with `AddrInUse` when another socket
     /// listens there.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // Lets a restart bind while old connections are in TIME_WAIT; it does not share a listening port.
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Self::from_std(socket.into())
+        let alone = group::open(address, NonZeroUsize::MIN)?.swap_remove(0);
+        Self::from_std(alone)
     }
 
     /// Takes a socket that already listens.

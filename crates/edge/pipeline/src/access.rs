@@ -1,6 +1,6 @@
 //! What is written of each request once it is over, for whoever reads: the access log, and operators who look on.
 //!
-//! While nobody reads, a request pays one look at an empty pointer. With readers, its head is kept beside it (references, not copies), and its
+//! While nobody reads or traces, a request pays a look at an empty pointer for each. With readers, its head is kept beside it (references, not copies), and its
 //! answer's body is counted as it flows; a reader that does not want an answer by its head is not asked again.
 //!
 //! Never in an entry: fields that carry secrets (`Cookie`, `Authorization`, whatever is not listed in [`Entry`]), and bodies.
@@ -20,8 +20,14 @@ use http_body::Body as _;
 use ipnet::IpNet;
 use poterne_edge_http::{Body, BodyError, Connection, Request, Response};
 use poterne_model::{AccountId, TunnelId, ZoneId};
+use poterne_telemetry::trace::{TraceId, Tracer};
 
-use crate::{request::CF_RAY, route::Of, visitor};
+use crate::{
+    request::CF_RAY,
+    route::Of,
+    trace::{Telling, Traced},
+    visitor,
+};
 
 /// A request that is over.
 #[derive(Debug, Clone)]
@@ -60,6 +66,8 @@ pub struct Entry {
     pub account: Option<AccountId>,
     /// Through which tunnel, if through one.
     pub tunnel: Option<TunnelId>,
+    /// The trace that tells more of it, where one was recorded.
+    pub trace: Option<TraceId>,
 }
 
 impl Entry {
@@ -107,13 +115,15 @@ impl Readers {
         self.all.store((!all.is_empty()).then(|| Arc::new(all)));
     }
 
-    /// Begins to watch a request, if anybody reads.
-    pub(crate) fn watch(&self, request: &Request, trusted: &ArcSwap<Vec<IpNet>>) -> Option<Watched> {
+    /// Begins to watch a request, if anybody reads, or somebody traces it.
+    pub(crate) fn watch(&self, request: &Request, trusted: &ArcSwap<Vec<IpNet>>, is_traced: bool) -> Option<Watched> {
         let readers = self.all.load();
-        let readers = readers.as_ref()?;
+        if readers.is_none() && !is_traced {
+            return None;
+        }
         let connection = request.extensions().get::<Arc<Connection>>()?;
         let visitor = visitor::restored(request.headers(), connection.peer.ip(), &trusted.load());
-        let mut watched = Watched::new(Arc::clone(readers), connection, visitor);
+        let mut watched = Watched::new(Option::clone(&readers), connection, visitor);
         watched.of_head(request.method(), request.uri(), request.version(), request.headers());
         Some(watched)
     }
@@ -121,8 +131,10 @@ impl Readers {
     /// A request that was refused before it was one.
     pub(crate) fn refused(&self, connection: &Connection, head: Option<&http::request::Parts>, answer: &Response) {
         let readers = self.all.load();
-        let Some(readers) = readers.as_ref() else { return };
-        let mut watched = Watched::new(Arc::clone(readers), connection, None);
+        if readers.is_none() {
+            return;
+        }
+        let mut watched = Watched::new(Option::clone(&readers), connection, None);
         if let Some(head) = head {
             watched.of_head(&head.method, &head.uri, head.version, &head.headers);
         }
@@ -142,17 +154,18 @@ impl std::fmt::Debug for Readers {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Whose(pub Of);
 
-/// A request that somebody reads of, until it is over.
+/// A request that somebody reads of or traces, until it is over.
 pub(crate) struct Watched {
-    readers: Arc<Vec<Arc<dyn Reader>>>,
-    /// Those who want it, a bit each; the first 64 are asked.
+    readers: Option<Arc<Vec<Arc<dyn Reader>>>>,
+    telling: Option<Box<Telling>>,
+    /// Those who want it, a bit each.
     wanted: u64,
     begun: Instant,
     entry: Entry,
 }
 
 impl Watched {
-    fn new(readers: Arc<Vec<Arc<dyn Reader>>>, connection: &Connection, visitor: Option<IpAddr>) -> Self {
+    fn new(readers: Option<Arc<Vec<Arc<dyn Reader>>>>, connection: &Connection, visitor: Option<IpAddr>) -> Self {
         let entry = Entry {
             at: SystemTime::now(),
             duration: Duration::ZERO,
@@ -171,35 +184,54 @@ impl Watched {
             zone: None,
             account: None,
             tunnel: None,
+            trace: None,
         };
-        Self { readers, wanted: 0, begun: Instant::now(), entry }
+        Self { readers, telling: None, wanted: 0, begun: Instant::now(), entry }
+    }
+
+    /// Has `tracer` told of it, too, and be it that nobody is answered.
+    pub(crate) fn traced_by(&mut self, tracer: &Tracer, traced: Traced) {
+        self.entry.trace = Some(traced.trace());
+        self.telling = Some(Box::new(Telling::new(tracer.clone(), traced, self.entry.clone(), self.begun)));
+    }
+
+    /// What is told of it.
+    pub(crate) fn traced(&mut self) -> Option<&mut Traced> {
+        self.telling.as_mut()?.traced()
+    }
+
+    /// The readers who may want it: the first 64 are asked.
+    fn readers(&self) -> impl Iterator<Item = (usize, &Arc<dyn Reader>)> {
+        self.readers.iter().flat_map(|all| all.iter()).take(64).enumerate()
     }
 
     fn of_head(&mut self, method: &Method, target: &Uri, version: Version, fields: &HeaderMap) {
         let authority = || HeaderValue::try_from(target.authority()?.as_str()).ok();
-        self.entry.method = Some(method.clone());
-        self.entry.version = version;
-        self.entry.host = fields.get(header::HOST).cloned().or_else(authority);
-        self.entry.target = target.clone();
-        self.entry.user_agent = fields.get(header::USER_AGENT).cloned();
+        let entry = &mut self.entry;
+        entry.method = Some(method.clone());
+        entry.version = version;
+        entry.host = fields.get(header::HOST).cloned().or_else(authority);
+        entry.target = target.clone();
+        entry.user_agent = fields.get(header::USER_AGENT).cloned();
     }
 
     fn of_answer(&mut self, answer: &Response) {
-        self.entry.status = answer.status();
+        let entry = &mut self.entry;
+        entry.status = answer.status();
         if let Some(ray) = answer.headers().get(CF_RAY) {
-            self.entry.ray = ray.clone();
+            entry.ray = ray.clone();
         }
         if let Some(Whose(of)) = answer.extensions().get() {
-            (self.entry.zone, self.entry.account, self.entry.tunnel) = (of.zone, Some(of.account), of.tunnel);
+            (entry.zone, entry.account, entry.tunnel) = (of.zone, Some(of.account), of.tunnel);
         }
         let wants = |(at, reader): (usize, &Arc<dyn Reader>)| u64::from(reader.wants(answer.status())) << at;
-        self.wanted = self.readers.iter().take(64).enumerate().map(wants).fold(0, |all, one| all | one);
+        self.wanted = self.readers().map(wants).fold(0, |all, one| all | one);
     }
 
     /// Sees the answer off: its body is counted where anybody wants the request.
     pub(crate) fn answered(mut self, answer: Response) -> Response {
         self.of_answer(&answer);
-        if self.wanted == 0 {
+        if self.wanted == 0 && self.telling.is_none() {
             return answer;
         }
         if answer.body().is_end_stream() {
@@ -216,14 +248,16 @@ impl Watched {
 
     fn over(mut self) {
         self.entry.duration = self.begun.elapsed();
-        let entry = Arc::new(self.entry);
-        let wanted = self.wanted;
-        self.readers
-            .iter()
-            .take(64)
-            .enumerate()
-            .filter(|(at, _)| wanted >> at & 1 == 1)
-            .for_each(|(_, reader)| reader.take(&entry));
+        if let Some(telling) = self.telling.take() {
+            telling.over(&self.entry);
+        }
+        if self.wanted == 0 {
+            return;
+        }
+        let Self { readers, wanted, entry, .. } = self;
+        let entry = Arc::new(entry);
+        let all = readers.iter().flat_map(|all| all.iter()).take(64).enumerate();
+        all.filter(|(at, _)| wanted >> at & 1 == 1).for_each(|(_, reader)| reader.take(&entry));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use poterne_edge_http::Scheme;
 
 use crate::errors::Failure;
@@ -19,9 +19,9 @@ pub(crate) struct Host {
 }
 
 /// Reads `:authority`, or the target's authority, or `Host`: [`poterne_edge_http::strict`] made sure that they agree.
-pub(crate) fn host(head: &Parts, scheme: Scheme) -> Result<Host, Failure> {
-    let field = head.headers.get(header::HOST);
-    let text = match (head.uri.authority(), field) {
+pub(crate) fn host(uri: &Uri, headers: &HeaderMap, scheme: Scheme) -> Result<Host, Failure> {
+    let field = headers.get(header::HOST);
+    let text = match (uri.authority(), field) {
         (Some(authority), _) => authority.as_str(),
         (None, Some(host)) => host.to_str().map_err(|_| Failure::BadHost)?,
         (None, None) => return Err(Failure::BadHost),
@@ -97,8 +97,9 @@ mod tests {
         if let Some(field) = field {
             request = request.header("host", field);
         }
-        let head = request.body(()).unwrap().into_parts().0;
-        host(&head, Scheme::Https).map(|host| (host.name.into(), host.value.to_str().unwrap().to_owned()))
+        let request = request.body(()).unwrap();
+        host(request.uri(), request.headers(), Scheme::Https)
+            .map(|host| (host.name.into(), host.value.to_str().unwrap().to_owned()))
     }
 
     #[test]
@@ -119,8 +120,8 @@ mod tests {
     #[test]
     fn a_host_says_a_port_or_means_the_schemes_own() {
         let port = |host: &str, scheme| {
-            let head = http::Request::builder().header("host", host).body(()).unwrap().into_parts().0;
-            super::host(&head, scheme).unwrap().port
+            let request = http::Request::builder().header("host", host).body(()).unwrap();
+            super::host(request.uri(), request.headers(), scheme).unwrap().port
         };
         assert_eq!((port("a.test", Scheme::Http), port("a.test:", Scheme::Https)), (80, 443));
         assert_eq!((port("a.test:8443", Scheme::Https), port("a.test:443", Scheme::Http)), (8443, 443));
@@ -143,8 +144,8 @@ mod tests {
             "a,b",
             "\u{e9}.fr",
         ] {
-            let parts = http::Request::builder().header("host", wrong.as_bytes()).body(()).unwrap().into_parts().0;
-            assert_eq!(host(&parts, Scheme::Http), Err(Failure::BadHost), "{wrong:?}");
+            let request = http::Request::builder().header("host", wrong.as_bytes()).body(()).unwrap();
+            assert_eq!(host(request.uri(), request.headers(), Scheme::Http), Err(Failure::BadHost), "{wrong:?}");
         }
         for address in ["192.0.2.1", "192.0.2.1:80", "[2001:db8::1]", "[::1]:443"] {
             assert_eq!(of("/", Some(address)), Err(Failure::DirectAddress), "{address:?}");

@@ -404,6 +404,16 @@ fn refusal_words(refusal: Refusal) -> (Words, Words) {
             ("This WebSocket version is not spoken here", "Use version 13."),
             ("Cette version de WebSocket n'est pas parlée ici", "Utilisez la version 13."),
         ),
+        Refusal::AnswerTooLarge => (
+            (
+                "The answer's header fields are too large",
+                "Your program takes fewer than this page has. Try another one, or HTTP/2.",
+            ),
+            (
+                "Les en-têtes de la réponse sont trop volumineux",
+                "Votre programme en accepte moins que cette page n'en a. Essayez-en un autre, ou HTTP/2.",
+            ),
+        ),
     }
 }
 
@@ -589,7 +599,8 @@ mod tests {
 
     #[test]
     fn every_english_word_fits_a_field() {
-        for refusal in [Refusal::Slow, Refusal::Method, Refusal::HeadTooLarge, Refusal::Malformed("x")] {
+        let all = [Refusal::Slow, Refusal::Method, Refusal::HeadTooLarge, Refusal::Malformed("x"), Refusal::AnswerTooLarge];
+        for refusal in all {
             assert!(words(&Failure::Refused(refusal), Language::English).0.is_ascii());
         }
         for failure in

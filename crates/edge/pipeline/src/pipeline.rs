@@ -12,10 +12,10 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use ipnet::IpNet;
 use poterne_edge_http::{Connection, Handler, Kind, Refusal, Request, Response};
-use poterne_edge_upstream::{Origins, Tunnels};
+use poterne_edge_upstream::{Origins, Trail, Tunnels};
 use poterne_model::Name;
 use poterne_snapshot::SnapshotHandle;
-use poterne_telemetry::Metrics;
+use poterne_telemetry::{Metrics, Tracer, trace::Parents};
 
 use crate::{
     access::{Readers, Whose},
@@ -30,7 +30,9 @@ use crate::{
     request, reserved, response,
     route::{self, Of, Route, Routed, Way},
     rules::{self, Went},
-    secure, visitor,
+    secure,
+    trace::Traced,
+    visitor, visitor_certificate,
 };
 
 /// What the operator chose.
@@ -45,6 +47,11 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Names of the node, besides those in the snapshot: answered by the [`NodeService`], never routed.
     pub node_names: Vec<Name>,
+    /// Who is told of requests as parts of traces. Default nobody: then the fields of a visitor's trace pass as they came.
+    pub tracer: Option<Tracer>,
+    /// What becomes of a trace that a visitor's request says it is part of. Default: its ids go on, and whether it is recorded is ours to
+    /// decide.
+    pub parents: Parents,
 }
 
 /// What the node itself answers under its own names (the API). Handed in by the program.
@@ -73,6 +80,8 @@ pub struct Pipeline<T> {
     counters: Counters,
     compression: Compression,
     readers: Readers,
+    tracer: Option<Tracer>,
+    parents: Parents,
 }
 
 /// Where a request goes after the stages that need no upstream.
@@ -110,6 +119,8 @@ impl<T: Tunnels> Pipeline<T> {
             counters: Counters::new(metrics),
             compression: Compression::new(metrics),
             readers: Readers::default(),
+            tracer: settings.tracer,
+            parents: settings.parents,
         }
     }
 
@@ -200,11 +211,16 @@ impl<T: Tunnels> Pipeline<T> {
 
 impl<T: Tunnels> Handler for Pipeline<T> {
     async fn handle(&self, request: Request) -> Response {
-        let watched = self.readers.watch(&request, &self.trusted_proxies);
-        match watched {
-            None => self.stages(request, false).await,
-            Some(watched) => watched.answered(self.stages(request, true).await),
+        let mut traced = self.tracer.as_ref().map(|tracer| Traced::begin(tracer, request.headers(), self.parents));
+        let is_recorded = traced.as_ref().is_some_and(Traced::is_recorded);
+        let Some(mut watched) = self.readers.watch(&request, &self.trusted_proxies, is_recorded) else {
+            return self.stages(request, false, traced.as_mut()).await;
+        };
+        if let (Some(tracer), Some(traced)) = (&self.tracer, traced.take_if(|traced| traced.is_recorded())) {
+            watched.traced_by(tracer, traced);
         }
+        let answer = self.stages(request, true, watched.traced().or(traced.as_mut())).await;
+        watched.answered(answer)
     }
 
     fn refuse(&self, connection: &Connection, head: Option<&http::request::Parts>, refusal: Refusal) -> Response {
@@ -219,8 +235,8 @@ impl<T: Tunnels> Handler for Pipeline<T> {
 }
 
 impl<T: Tunnels> Pipeline<T> {
-    /// The stages, one after the other. `watched`: somebody wants to know whose the request was.
-    async fn stages(&self, mut request: Request, watched: bool) -> Response {
+    /// The stages, one after the other. `watched`: somebody wants to know whose the request was; `traced`: it is part of a trace.
+    async fn stages(&self, mut request: Request, watched: bool, mut traced: Option<&mut Traced>) -> Response {
         let ray = RayId::new(&self.site);
         let connection =
             request.extensions().get::<Arc<Connection>>().cloned().expect("edge/http gives each request its connection");
@@ -229,10 +245,7 @@ impl<T: Tunnels> Pipeline<T> {
         let restored = visitor::restored(request.headers(), connection.peer.ip(), &self.trusted_proxies.load());
         let visitor = Visitor { connection: &connection, restored };
 
-        let (parts, body) = request.into_parts();
-        let host = name::host(&parts, connection.scheme);
-        request = Request::from_parts(parts, body);
-        let host = match host {
+        let host = match name::host(request.uri(), request.headers(), connection.scheme) {
             Ok(host) => host,
             Err(failure) => return self.fail(&failure, &ray, "", &visitor.text(), None, &asked.fields()),
         };
@@ -267,17 +280,32 @@ impl<T: Tunnels> Pipeline<T> {
         let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
         let Host { name, value, .. } = host;
         let offer = connection.offers_http3.then(|| response::http3_offer(&value));
-        let Route { way, of, edge, .. } = route;
+        let Route { way, of, edge, shown, .. } = route;
         let wish = of.zone.map_or(Wish::AsItIs, |_| Wish::of(&request, kind, &edge));
         let value = after.host_header.take().unwrap_or(value);
         request::prepare(&mut request, value, &connection, restored, &edge, &ray, &self.loop_token);
+        if edge.tells_certificate {
+            visitor_certificate::tell(request.headers_mut(), shown.as_deref());
+        }
+        let mut trail = Trail::off();
+        if let Some(traced) = &mut traced {
+            // A zone's rules have the last word on its fields.
+            traced.prepare(request.headers_mut());
+            if traced.is_recorded() {
+                traced.asking(&way, &request);
+                trail = Trail::on();
+            }
+        }
         after.prepare(&mut request);
 
         let sent = match way {
-            Way::Tunnel(tunnel) => self.tunnels.send(tunnel, request).await,
-            Way::Origin(origin) => Box::pin(self.origins.send(*origin, request)).await,
+            Way::Tunnel(tunnel) => self.tunnels.send(tunnel, request, &mut trail).await,
+            Way::Origin(origin) => Box::pin(self.origins.send(*origin, request, &mut trail)).await,
         };
         let sent = sent.map_err(Failure::from);
+        if let Some(traced) = traced.filter(|traced| traced.is_recorded()) {
+            traced.answered(trail, sent.as_ref().map(Response::status).map_err(ToString::to_string));
+        }
         let mut answer = match sent.and_then(|answer| response::check(&answer, kind, version).map(|()| answer)) {
             Ok(mut answer) => {
                 response::finish(&mut answer, &ray, of.quick);

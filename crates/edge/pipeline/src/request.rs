@@ -11,8 +11,8 @@ use poterne_model::setting::EdgeSettings;
 
 use crate::{compress::coding, hop, ray::RayId, visitor::Told};
 
-/// Fields that [`prepare`] may add.
-const FIELDS_ADDED: usize = 12;
+/// Fields that [`prepare`] and whoever traces may add.
+const FIELDS_ADDED: usize = 13;
 
 pub(crate) const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
@@ -113,7 +113,7 @@ fn is_dropped(name: &HeaderName) -> bool {
 /// Names that only an edge may use, that a server may confuse with them (`_`, `.`), or that are of one hop.
 fn is_reserved(name: &str) -> bool {
     let listed = match name.as_bytes().first() {
-        Some(b'c') => name.starts_with("cf-") || name == "cdn-loop",
+        Some(b'c') => name.starts_with("cf-") || matches!(name, "cdn-loop" | "client-cert" | "client-cert-chain"),
         Some(b'x') => {
             matches!(name, "x-real-ip" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-port" | "x-forwarded-proto")
         }
@@ -258,6 +258,10 @@ mod tests {
             "expect",
             "http2-settings",
             "cf-ew-via",
+            // RFC 9440 §4: whoever ends TLS says these, and nobody else.
+            "client-cert",
+            "client-cert-chain",
+            "cf-cert-verified",
         ];
         let fields: Vec<(&str, &str)> = names.iter().map(|name| (*name, "forged")).collect();
         let request = prepared("/", &fields);

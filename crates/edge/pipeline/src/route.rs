@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use poterne_edge_http::Connection;
-use poterne_edge_upstream::{OriginRoute, Place, TunnelRoute, leg};
+use poterne_edge_http::{Connection, Scheme};
+use poterne_edge_upstream::{OriginRoute, Place, Shown, TunnelRoute, leg};
 use poterne_model::{
     AccountId, TunnelId, ZoneId,
     setting::{EdgeSettings, SslMode},
@@ -14,6 +14,7 @@ use crate::{
     errors::Failure,
     name::Host,
     secure::{self, Elsewhere},
+    visitor_certificate::{self, Standing},
 };
 
 /// What becomes of a request for a host.
@@ -36,6 +37,8 @@ pub(crate) struct Route {
     pub(crate) mode: SslMode,
     /// What the zone's rules make of requests, where it has any.
     pub(crate) rules: Option<Arc<RulesInForce>>,
+    /// The certificate that the visitor showed, where it showed one.
+    pub(crate) shown: Option<Box<Standing>>,
 }
 
 /// How.
@@ -62,7 +65,7 @@ impl Route {
     pub(crate) fn through(tunnel: TunnelRoute, quick: bool, edge: EdgeSettings) -> Self {
         let TunnelRoute { tunnel: id, zone, account, .. } = tunnel;
         let of = Of { zone, account, tunnel: Some(id), quick };
-        Self { way: Way::Tunnel(tunnel), of, edge, mode: SslMode::Full, rules: None }
+        Self { way: Way::Tunnel(tunnel), of, edge, mode: SslMode::Full, rules: None, shown: None }
     }
 
     /// Has the origin spoken to in another mode than the zone's.
@@ -92,6 +95,10 @@ pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection, p
             return Err(Failure::Misdirected);
         }
     }
+    // Nor does one on which others were asked for a certificate, or nobody was: what it showed was shown to another host (RFC 9110 §7.4).
+    if connection.scheme == Scheme::Https && visitor_certificate::asked_on(connection) != zone.asked_of(&host.name) {
+        return Err(Failure::Misdirected);
+    }
     // That a zone is served in clear alone its rules may say otherwise of some requests, and are asked first.
     let elsewhere = secure::elsewhere(zone, connection.scheme, path);
     if let Some(elsewhere) = elsewhere.filter(|to| *to != Elsewhere::InClear || rules.is_none()) {
@@ -111,7 +118,14 @@ pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection, p
         return Err(Failure::UnknownTunnel(tunnel));
     };
     let tunnel = TunnelRoute { tunnel, zone: Some(zone.id), account: zone.account, connector: None };
-    Ok(Routed::To(Route { mode: zone.origin.ssl, rules, ..Route::through(tunnel, chunk.quick, zone.edge) }))
+    let shown = Standing::of(zone, connection);
+    Ok(Routed::To(Route { mode: zone.origin.ssl, rules, shown, ..Route::through(tunnel, chunk.quick, zone.edge) }))
+}
+
+/// By whose certificate the edge says who it is: the host's own, else the zone's (edge-behaviour §7.9).
+fn identifies(zone: &ZoneHead, host: &str) -> Option<Shown> {
+    let own = zone.client.as_ref().and_then(|client| client.of_host(host)).map(|_| Shown::OfHost(host.into()));
+    own.or(zone.origin.identifies.then_some(Shown::OfZone))
 }
 
 /// The visitor's port. Where both agree, no router has moved it, and nobody has merely said one.
@@ -127,9 +141,9 @@ fn straight(zone: &ZoneHead, rules: Option<Arc<RulesInForce>>, host: &Host, conn
         place,
         leg: leg(zone.origin.ssl, connection.scheme, port(host, connection)),
         http2: zone.origin.http2,
-        identifies: zone.origin.identifies,
+        identifies: identifies(zone, &host.name),
         read_timeout: Duration::from_secs(zone.origin.read_timeout_secs.into()),
     }));
     let of = Of { zone: Some(zone.id), account: zone.account, tunnel: None, quick: false };
-    Route { way, of, edge: zone.edge, mode: zone.origin.ssl, rules }
+    Route { way, of, edge: zone.edge, mode: zone.origin.ssl, rules, shown: Standing::of(zone, connection) }
 }

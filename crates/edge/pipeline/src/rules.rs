@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, uri};
-use poterne_edge_http::{Body, Connection, Request, Response, Scheme};
+use poterne_edge_http::{Body, Connection, Negotiated, Request, Response, Scheme};
 use poterne_edge_upstream::Place;
 use poterne_model::{Name, setting::SslMode};
 use poterne_rules::{
@@ -25,6 +25,7 @@ use crate::{
     reserved,
     route::{Route, Way},
     secure::{self, Elsewhere},
+    visitor_certificate::Standing,
 };
 
 /// Whom the request is of, beside its head.
@@ -66,6 +67,9 @@ struct Kept {
     source: IpAddr,
     local: SocketAddr,
     ray: RayId,
+    ja4: Option<Arc<str>>,
+    tls: Option<Negotiated>,
+    shown: Option<Box<Standing>>,
     at: Duration,
 }
 
@@ -78,6 +82,7 @@ pub(crate) fn before(request: &mut Request, route: &mut Route, of: Of<'_>) -> Re
         }
         return Ok(Went::On(After::default()));
     };
+    let (shown, tls) = (route.shown.clone(), of.connection.tls);
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let facts = Facts {
@@ -94,6 +99,9 @@ pub(crate) fn before(request: &mut Request, route: &mut Route, of: Of<'_>) -> Re
         local: of.connection.local,
         ray: of.ray.as_str(),
         zone: rules.apex().as_str(),
+        ja4: of.connection.ja4.as_deref(),
+        tls: [tls.map(|tls| tls.version), tls.and_then(|tls| tls.cipher)],
+        certificate: shown.as_deref().map(Standing::certificate),
         at,
         answer: None,
     };
@@ -150,6 +158,9 @@ pub(crate) fn before(request: &mut Request, route: &mut Route, of: Of<'_>) -> Re
             source: of.visitor,
             local: of.connection.local,
             ray: of.ray.clone(),
+            ja4: of.connection.ja4.clone(),
+            tls,
+            shown: shown.clone(),
             at,
             rules: Arc::clone(&rules),
         })
@@ -216,6 +227,9 @@ impl After {
             local: kept.local,
             ray: kept.ray.as_str(),
             zone: kept.rules.apex().as_str(),
+            ja4: kept.ja4.as_deref(),
+            tls: [kept.tls.map(|tls| tls.version), kept.tls.and_then(|tls| tls.cipher)],
+            certificate: kept.shown.as_deref().map(Standing::certificate),
             at: kept.at,
             answer: Some(Answer { status: response.status().as_u16(), headers: response.headers() }),
         };

@@ -80,17 +80,16 @@ impl Told {
     /// Writes them. Whatever the visitor sent under these names is gone already.
     pub(crate) fn write(self, headers: &mut HeaderMap) {
         let Self { connecting, forwarded, true_client, pseudo, ipv6 } = self;
-        for (name, value) in [
-            (CF_CONNECTING_IP, connecting),
-            (X_FORWARDED_FOR, forwarded),
-            (TRUE_CLIENT_IP, true_client),
-            (CF_PSEUDO_IPV4, pseudo),
-            (CF_CONNECTING_IPV6, ipv6),
-        ] {
+        let mut write = |name: HeaderName, value: Option<HeaderValue>| {
             if let Some(value) = value {
                 headers.insert(name, value);
             }
-        }
+        };
+        write(CF_CONNECTING_IP, connecting);
+        write(X_FORWARDED_FOR, forwarded);
+        write(TRUE_CLIENT_IP, true_client);
+        write(CF_PSEUDO_IPV4, pseudo);
+        write(CF_CONNECTING_IPV6, ipv6);
     }
 }
 

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use http::HeaderMap;
 use poterne_edge_http::{Body, Connection, Kind, Limits, Protocol, Request, Response, Scheme, serve_connection};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Settings};
-use poterne_edge_upstream::{Origins, TunnelRoute, Tunnels, UpstreamError};
+use poterne_edge_upstream::{Origins, Trail, TunnelRoute, Tunnels, UpstreamError};
 use poterne_feed::Change;
 use poterne_guard::Guard;
 use poterne_keys::{NodeKey, SigningKey};
 use poterne_model::{
-    AccountId, ChallengeId, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus,
+    AccountId, ChallengeId, ClientAuth, ConnectorId, Name, TunnelId, ZoneId, ZoneStatus,
     setting::{EdgeSettings, OriginSettings, SslMode},
 };
 use poterne_snapshot::{
@@ -31,6 +31,11 @@ use tokio_util::sync::CancellationToken;
 
 #[path = "pipeline/rules.rs"]
 mod rules;
+#[path = "pipeline/trace.rs"]
+mod trace;
+
+#[path = "pipeline/visitors.rs"]
+mod visitors;
 
 const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
 const TUNNEL: TunnelId = TunnelId::from_bytes([2; 16]);
@@ -44,11 +49,13 @@ struct Pretend {
 }
 
 impl Tunnels for Pretend {
-    async fn send(&self, route: TunnelRoute, mut request: Request) -> Result<Response, UpstreamError> {
+    async fn send(&self, route: TunnelRoute, mut request: Request, trail: &mut Trail) -> Result<Response, UpstreamError> {
+        trace::leave(trail, request.uri().path());
         *self.last.lock().unwrap() = Some((route, request.headers().clone(), request.uri().to_string()));
         match request.uri().path() {
             "/down" => Err(UpstreamError::NoConnector(route.tunnel)),
             "/broken" => Err(UpstreamError::LocalService("connection refused".into())),
+            "/hang" => std::future::pending().await,
             "/slow" => Err(UpstreamError::Timeout(100)),
             "/odd" => Ok(http::Response::builder().status(103).body(Body::empty()).unwrap()),
             "/ws" => {
@@ -160,8 +167,12 @@ fn origins() -> Arc<Origins> {
 }
 
 fn edge() -> Edge {
+    edge_with(Settings::default())
+}
+
+fn edge_with(settings: Settings) -> Edge {
     let pretend = Arc::new(Pretend::default());
-    let settings = Settings { node_names: vec![name("node.test")], instance: "one".into(), ..Settings::default() };
+    let settings = Settings { node_names: vec![name("node.test")], instance: "one".into(), ..settings };
     let node: Arc<dyn NodeService> = Arc::new(Says("the node"));
     let key = SigningKey::derive(&NodeKey::generate(), "test");
     let snapshot = snapshot(&key);
@@ -171,12 +182,17 @@ fn edge() -> Edge {
 
 impl Edge {
     async fn connect(&self, sni: Option<&str>) -> TcpStream {
+        self.connect_as(sni, None).await
+    }
+
+    /// The same of a visitor who was asked for a certificate.
+    async fn connect_as(&self, sni: Option<&str>, client: Option<Arc<ClientAuth>>) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let visitor = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         let scheme = if sni.is_some() { Scheme::Https } else { Scheme::Http };
         let connection = Connection::new(peer, stream.local_addr().unwrap(), scheme, sni.map(Into::into));
-        let connection = Arc::new(connection.offering_http3(sni.is_some()));
+        let connection = Arc::new(connection.with_client(client).offering_http3(sni.is_some()));
         let (pipeline, limits) = (Arc::clone(&self.pipeline), Arc::new(Limits::default()));
         tokio::spawn(serve_connection(
             stream,
@@ -192,7 +208,11 @@ impl Edge {
 
     /// One request on a connection of its own; the whole answer.
     async fn ask(&self, sni: Option<&str>, request: &str) -> String {
-        let mut visitor = self.connect(sni).await;
+        self.ask_as(sni, None, request).await
+    }
+
+    async fn ask_as(&self, sni: Option<&str>, client: Option<Arc<ClientAuth>>, request: &str) -> String {
+        let mut visitor = self.connect_as(sni, client).await;
         visitor.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();
         visitor.read_to_string(&mut answer).await.unwrap();

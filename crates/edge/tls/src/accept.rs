@@ -6,19 +6,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use poterne_edge_http::Protocol;
-use poterne_model::setting::{EdgeSettings, TlsVersions};
+use poterne_edge_http::{Negotiated, Protocol};
+use poterne_model::{ClientAuth, setting::TlsVersions};
 use rustls::{
     ServerConfig,
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
+use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::{StartHandshake, server::TlsStream};
 
 use crate::{
     Certificates, challenge, hello,
-    versions::{Visitors, with_resolver},
+    tickets::Tickets,
+    versions::{self, Answer, Visitors, with_resolver},
 };
 
 /// Whom a name means.
@@ -42,6 +44,10 @@ pub struct Arrived<IO> {
     pub protocol: Protocol,
     /// Its client's fingerprint, if its ClientHello was no longer than [`crate::ja4::HELLO_BYTES_MAX`].
     pub ja4: Option<Arc<str>>,
+    /// What was agreed on.
+    pub tls: Negotiated,
+    /// What became of asking for its certificate; none: it was not asked.
+    pub client: Option<Arc<ClientAuth>>,
 }
 
 /// Who came.
@@ -91,9 +97,9 @@ impl Acceptor {
         Self { certificates, visitors, agents, classify: Box::new(classify), timeout }
     }
 
-    /// What makes sessions resumable, of both transports.
-    pub(crate) fn ticketer(&self) -> Arc<dyn rustls::server::ProducesTickets> {
-        self.visitors.ticketer()
+    /// What makes sessions resumable, over both transports.
+    pub(crate) fn tickets(&self) -> Arc<Tickets> {
+        self.certificates.tickets()
     }
 
     /// One handshake.
@@ -116,20 +122,26 @@ impl Acceptor {
             return self.show(start, sni.as_deref()).await;
         }
         let class = (self.classify)(sni.as_deref());
-        let config = match (&self.agents, class) {
-            (Some(agents), Class::Agent) => agents.clone(),
+        let answer = match (&self.agents, class) {
+            (Some(agents), Class::Agent) => Answer::Plain(Arc::clone(agents)),
             (_, Class::Visitor) => {
+                let of = |name: &str| self.certificates.with_zone(name, |zone| Some(self.visitors.of(zone?, name)));
                 // Whoever asks for no name gets no certificate, whatever is agreed on.
-                self.visitors.of(&sni.as_deref().map_or_else(EdgeSettings::default, |name| self.certificates.settings(name)))
+                sni.as_deref().and_then(of).unwrap_or_else(|| Answer::Plain(self.visitors.of_nobody()))
             }
-            _ => self.visitors.of(&EdgeSettings::default()),
+            _ => Answer::Plain(self.visitors.of_nobody()),
         };
-        let stream = start.into_stream(config).await?;
+        let stream = start.into_stream(answer.config()).await?;
+        let client = match &answer {
+            Answer::Plain(_) => None,
+            Answer::Asked(asked) => Some(Arc::new(asked.answered(stream.get_ref().1.peer_certificates(), UnixTime::now()))),
+        };
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
         };
-        let arrived = Arrived { stream, sni, protocol, ja4 };
+        let tls = versions::told(stream.get_ref().1);
+        let arrived = Arrived { stream, sni, protocol, ja4, tls, client };
         Ok(match class {
             Class::Agent => Accepted::Agent(arrived),
             Class::Node => Accepted::Node(arrived),
@@ -144,7 +156,9 @@ impl Acceptor {
         sni: Option<&str>,
     ) -> io::Result<Accepted<IO>> {
         let key = sni.and_then(|name| self.certificates.challenge(name, SystemTime::now()));
-        let config = Arc::new(with_resolver(Arc::new(Only(key)), TlsVersions::Both, vec![challenge::PROTOCOL.to_vec()]));
+        let nobody = WebPkiClientVerifier::no_client_auth();
+        let config = with_resolver(Arc::new(Only(key)), TlsVersions::Both, vec![challenge::PROTOCOL.to_vec()], nobody);
+        let config = Arc::new(config);
         let mut stream = start.into_stream(config).await?;
         // It has what it wants: whether it hears the goodbye is its own affair.
         let _ = stream.shutdown().await;

@@ -16,8 +16,9 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use poterne_keys::NodeKey;
 use poterne_model::{CertificatePackId, Name, setting::EdgeSettings};
-use poterne_snapshot::{CertificateChunk, Lookup, Snapshot, SnapshotHandle};
+use poterne_snapshot::{CertificateChunk, Lookup, Snapshot, SnapshotHandle, ZoneHead};
 use rustls::{
     crypto::CryptoProvider,
     server::{ClientHello, ResolvesServerCert},
@@ -25,7 +26,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-use crate::challenge;
+use crate::{challenge, tickets::Tickets};
 
 /// Certificates kept ready, issued here and of the snapshot each; a few KiB apiece.
 const ISSUED_MAX: usize = 10_000;
@@ -64,6 +65,8 @@ pub struct CertificatesSettings {
     pub issuer: Option<Arc<dyn Issuer>>,
     /// Opens the snapshot's keys.
     pub unwrap: Option<Arc<Unwrap>>,
+    /// What keys of session tickets are wrapped with; none: this process has its own, and no other takes its sessions up.
+    pub node_key: Option<NodeKey>,
 }
 
 /// Why a pair of files is refused. Culprit: the operator.
@@ -138,6 +141,7 @@ pub struct Certificates {
     node_names: Vec<Name>,
     issuer: Option<Arc<dyn Issuer>>,
     unwrap: Option<Arc<Unwrap>>,
+    tickets: Arc<Tickets>,
     issued: quick_cache::sync::Cache<Box<str>, Arc<Made>>,
     served: quick_cache::sync::Cache<CertificatePackId, Arc<Served>>,
     provider: Arc<CryptoProvider>,
@@ -164,6 +168,7 @@ impl Certificates {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let files = Files::read(&settings.files)?;
         Ok(Self {
+            tickets: Arc::new(Tickets::new(snapshot.clone(), settings.node_key)),
             snapshot,
             files: ArcSwap::from_pointee(files.0),
             node_names: settings.node_names,
@@ -202,17 +207,24 @@ impl Certificates {
         Some(made.key.clone())
     }
 
-    /// What the zone of a name in lower case says of its visitors; the default where it is no zone's.
-    pub fn settings(&self, name: &str) -> EdgeSettings {
+    /// Looks at the zone of a name in lower case, where there is one.
+    pub(crate) fn with_zone<T>(&self, name: &str, look: impl FnOnce(Option<&ZoneHead>) -> T) -> T {
         match self.snapshot.load().route(name) {
-            Lookup::Route { zone, .. } | Lookup::NoHost(zone) | Lookup::ZoneNotServing(zone) => zone.edge,
-            Lookup::NoZone => EdgeSettings::default(),
+            Lookup::Route { zone, .. } | Lookup::NoHost(zone) | Lookup::ZoneNotServing(zone) => look(Some(zone)),
+            Lookup::NoZone => look(None),
         }
     }
 
-    /// Whether visitors of this name may come by HTTP/3.
+    /// Whether visitors of this name may come by HTTP/3: never where they are asked for a certificate, which QUIC's handshake asks nobody for.
     pub fn takes_http3(&self, name: &str) -> bool {
-        self.settings(name).http3
+        self.with_zone(name, |zone| {
+            zone.map_or(EdgeSettings::default().http3, |zone| zone.edge.http3 && zone.asked_of(name).is_empty())
+        })
+    }
+
+    /// What makes sessions resumable.
+    pub(crate) fn tickets(&self) -> Arc<Tickets> {
+        Arc::clone(&self.tickets)
     }
 
     /// What proves a name to an authority (RFC 8737): a certificate that says nothing but that it was asked for. None: no authority is being

@@ -8,17 +8,22 @@
 //!
 //! * [`ja4`]: the client's fingerprint, over TCP; over QUIC the ClientHello is not seen as it came, and there is none.
 //!
-//! Client certificates are a later issue's.
+//! * `asking`: visitors' certificates, where a host asks for them, and `shown`, what they say;
+//! * `tickets`: sessions that are taken up again, after a restart and at other nodes too.
 #![forbid(unsafe_code)]
 
 pub mod accept;
+mod asking;
 pub mod certificates;
 mod challenge;
 mod hello;
 pub mod ja4;
 pub mod quic;
+mod shown;
+mod tickets;
 mod versions;
 
 pub use accept::{AcceptError, Accepted, Acceptor, Arrived, Class};
 pub use certificates::{Certificates, CertificatesSettings, FileError, Files, Issued, Issuer};
 pub use quic::Agents;
+pub use shown::{CERTIFICATE_BYTES_MAX, read as read_certificate};

@@ -26,12 +26,15 @@ impl fmt::Debug for Agents {
 }
 
 impl Acceptor {
-    /// How QUIC is answered: TLS 1.3, visitors' certificates and tickets, nothing before the handshake is done (RFC 9001 §9.2).
+    /// How QUIC is answered: TLS 1.3, visitors' certificates and tickets, nothing before the handshake is done (RFC 9001 §9.2). One answer does
+    /// for all names, so that nobody is asked for a certificate: visitors of hosts that ask are refused, and come by TCP.
     ///
     /// # Errors
     /// The TLS library refuses the configuration.
     pub fn quic(&self, certificates: Arc<Certificates>, agents: Option<Agents>) -> Result<ServerConfig, rustls::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        // What was begun over TCP is not taken up here, nor the other way: it may have been begun otherwise.
+        let tickets = self.tickets().under(b"quic".to_vec());
         let mut alpn = vec![http3::ALPN.to_vec()];
         alpn.extend(agents.as_ref().map(|agents| agents.alpn.clone()));
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -39,7 +42,7 @@ impl Acceptor {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(ByProtocol { certificates, agents }));
         config.alpn_protocols = alpn;
-        config.ticketer = self.ticketer();
+        config.ticketer = tickets;
         Ok(config)
     }
 }

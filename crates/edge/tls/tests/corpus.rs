@@ -1,4 +1,4 @@
-//! Replays `fuzz/corpus`: first messages of visitors, well made and not.
+//! Replays `fuzz/corpus`: first messages of visitors, and their certificates, well made and not.
 #![allow(
     clippy::print_stdout,
     unreachable_pub,
@@ -10,8 +10,14 @@ mod edge_tls;
 #[path = "../../../../fuzz/src/replay.rs"]
 mod replay;
 
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fuzz/corpus");
+
 #[test]
 fn client_hello_inputs_hold() {
-    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fuzz/corpus");
-    replay::replay(corpus.as_ref(), "client_hello", edge_tls::client_hello);
+    replay::replay(CORPUS.as_ref(), "client_hello", edge_tls::client_hello);
+}
+
+#[test]
+fn visitor_certificate_inputs_hold() {
+    replay::replay(CORPUS.as_ref(), "visitor_certificate", edge_tls::visitor_certificate);
 }

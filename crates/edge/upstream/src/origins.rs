@@ -13,7 +13,9 @@
 //! * `zone`, `pool`: what a zone has of its own, and never shares;
 //! * `body`, `down`: bodies up and down; `raw`: a WebSocket after its 101; `http2`: where the origin speaks that.
 //!
-//! HTTP/1.1 itself is `poterne_origin`'s, which the agent links too. What is not here: active health checks.
+//! * `look`: a health check's look at an origin ([`crate::health`]), on a connection of its own.
+//!
+//! HTTP/1.1 itself is `poterne_origin`'s, which the agent links too.
 //! Why it is so: `docs/decisions/0021-direct-origins.md`.
 
 mod body;
@@ -24,6 +26,7 @@ mod down;
 mod http2;
 pub mod identity;
 pub mod leg;
+mod look;
 mod names;
 mod pool;
 mod raw;
@@ -33,12 +36,14 @@ mod tls;
 mod zone;
 
 use std::{
-    collections::HashMap,
+    cell::OnceCell,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::Body as _;
@@ -51,7 +56,7 @@ use poterne_telemetry::Metrics;
 use rustls::RootCertStore;
 use tokio_util::{either::Either, sync::CancellationToken};
 
-use crate::{OriginError, UpstreamError};
+use crate::{OriginError, Over, Trail, UpstreamError};
 
 use self::{
     body::RequestBody,
@@ -59,11 +64,11 @@ use self::{
     http2::{Multiplexed, Ticket},
     names::Names,
     pool::{Connection, Key},
-    tls::{Clients, Named},
+    tls::{Clients, Named, Serial},
     zone::Zone,
 };
 pub use self::{
-    identity::{Identities, Identity},
+    identity::{Identities, Identity, Shown},
     leg::{Certificate, Leg, leg},
     tls::{Revoked, SetupError},
 };
@@ -134,8 +139,8 @@ pub struct OriginRoute {
     pub leg: Leg,
     /// Whether HTTP/2 is offered to it, over TLS.
     pub http2: bool,
-    /// Whether the zone's certificate is shown to it, where it asks for one.
-    pub identifies: bool,
+    /// Whose certificate is shown to it, where it asks for one; none: it is shown none.
+    pub identifies: Option<Shown>,
     /// How long it may think about its answer; beyond it 524.
     pub read_timeout: Duration,
 }
@@ -149,6 +154,8 @@ pub struct Origins {
     identities: Option<Arc<dyn Identities>>,
     /// Those that have anything open or remembered.
     zones: RwLock<HashMap<ZoneId, Arc<Zone>>>,
+    /// Addresses that health checks of a zone call unhealthy.
+    avoided: ArcSwap<HashMap<ZoneId, HashSet<IpAddr>>>,
 }
 
 /// What all zones share: bounds, and how full they are.
@@ -171,9 +178,20 @@ impl Origins {
         resolver: Option<Resolver>,
         metrics: &Metrics,
     ) -> Result<Self, SetupError> {
-        let shared = Arc::new(Shared { settings, counters: Counters::new(metrics), open: AtomicUsize::new(0) });
+        let counters = Counters::new(metrics);
+        counters.max.set(number(settings.connections_max));
+        counters.zone_max.set(number(settings.connections_per_zone_max));
+        let shared = Arc::new(Shared { settings, counters, open: AtomicUsize::new(0) });
         let clients = Clients::new(roots)?;
-        Ok(Self { shared, guard, names: Names::new(resolver), clients, identities: None, zones: RwLock::default() })
+        Ok(Self {
+            shared,
+            guard,
+            names: Names::new(resolver),
+            clients,
+            identities: None,
+            zones: RwLock::default(),
+            avoided: ArcSwap::default(),
+        })
     }
 
     /// The same, showing origins who it is where a zone wants that.
@@ -186,6 +204,11 @@ impl Origins {
     #[must_use]
     pub fn revoking(self, revoked: Arc<Revoked>) -> Self {
         Self { clients: self.clients.revoking(revoked), ..self }
+    }
+
+    /// Has these addresses get no request of their zone's while an origin's other addresses will do; no others.
+    pub fn avoid(&self, addresses: HashMap<ZoneId, HashSet<IpAddr>>) {
+        self.avoided.store(Arc::new(addresses));
     }
 
     /// Closes what nobody uses any more, until told to stop.
@@ -201,8 +224,12 @@ impl Origins {
             let zones = self.zones.read().unwrap_or_else(PoisonError::into_inner);
             zones.iter().map(|(id, zone)| (*id, Arc::clone(zone))).collect()
         };
+        let mut fullest = 0;
         for (id, zone) in all {
-            if zone.sweep(now) {
+            let of_zone = OnceCell::new();
+            let stands = |key: &Key, serial: Option<&Serial>| self.stands(id, &of_zone, key, serial);
+            fullest = fullest.max(zone.open());
+            if zone.sweep(&stands, now) {
                 drop(zone);
                 let mut zones = self.zones.write().unwrap_or_else(PoisonError::into_inner);
                 // Whoever has it in hand may be about to use it.
@@ -211,6 +238,19 @@ impl Origins {
                 }
             }
         }
+        self.shared.counters.fullest_zone.set(number(fullest));
+    }
+
+    /// Whether a connection may carry another request of its zone's: the certificate that it was made with is believed still, and the one
+    /// that was shown is still the zone's, or the host's that was asked for. `of_zone` is filled when it is asked for.
+    fn stands(&self, zone: ZoneId, of_zone: &OnceCell<Option<Identity>>, key: &Key, serial: Option<&Serial>) -> bool {
+        let now = |shown: &Shown| self.identities.as_ref().and_then(|known| known.of(zone, shown).ok());
+        let is_shown = |named: &Named, shown: &Identity| {
+            of_zone.get_or_init(|| now(&Shown::OfZone)).as_ref() == Some(shown)
+                || now(&Shown::OfHost(Arc::clone(&named.host))).as_ref() == Some(shown)
+        };
+        let named = key.named.as_ref().and_then(|named| Some((named, named.identity.as_ref()?)));
+        self.clients.believes(serial) && named.is_none_or(|(named, shown)| is_shown(named, shown))
     }
 
     fn zone(&self, id: ZoneId) -> Arc<Zone> {
@@ -225,11 +265,14 @@ impl Origins {
     /// the response head as soon as it is there; bodies flow meanwhile.
     ///
     /// A request is sent again, once and on a new connection, by the rule of design invariant 5: only where it took an idle connection
-    /// that turned out dead. For a WebSocket request a response of status 101 carries the raw stream as its body.
+    /// that turned out dead; each connection is told to `trail`. For a WebSocket request a response of status 101 carries the raw stream
+    /// as its body.
+    ///
+    /// What is not for a request that takes an idle connection of HTTP/1.1 is boxed: this future is made and moved for each request.
     ///
     /// # Errors
     /// There is none, and whose fault it is.
-    pub async fn send(&self, route: OriginRoute, request: Request) -> Result<Response, UpstreamError> {
+    pub async fn send(&self, route: OriginRoute, request: Request, trail: &mut Trail) -> Result<Response, UpstreamError> {
         self.shared.counters.requests.inc();
         let (mut head, visitor) = request.into_parts();
         let ray = head.headers.get(CF_RAY).cloned();
@@ -244,8 +287,9 @@ impl Origins {
                 // It was not offered.
                 return Err(OriginError::Invalid(route.host.to_string(), "it speaks HTTP/2 unasked".to_owned()).into());
             };
-            let sent = connection.http.send(message.outgoing(RequestBody::default())).await;
             let origin = connection.key.address;
+            trail.sent(|| Over::Origin(origin));
+            let sent = Box::pin(connection.http.send(message.outgoing(RequestBody::default()))).await;
             return match sent {
                 Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => Ok(switched(connection, answer, visitor)),
                 Ok(answer) => answered(connection, answer, zone, ray),
@@ -256,8 +300,9 @@ impl Origins {
         let repeatable = message.method.is_idempotent();
         let key = addresses.first().map(|address| Key { address: *address, named: named.clone() });
         let many = key.as_ref().filter(|key| key.named.as_ref().is_some_and(|named| named.http2));
-        if let Some(ticket) = many.and_then(|key| zone.ticket(key)) {
+        if let Some(ticket) = many.and_then(|key| zone.ticket(key, |serial| self.clients.believes(serial))) {
             self.shared.counters.reused.inc();
+            trail.sent(|| Over::Origin(ticket.address()));
             let sent = Box::pin(http2::exchange(ticket, &head, body.keeping(), patience, ray.clone())).await;
             let failure = match sent {
                 Ok(answer) => return Ok(answer),
@@ -267,10 +312,14 @@ impl Origins {
                 return Err(failure.error);
             }
             tracing::debug!(zone = %route.zone, error = %failure.error, "sent again on a new connection");
+            trail.failed(&failure.error);
             body = failure.body.rewound().ok_or(failure.error)?;
             self.shared.counters.repeated.inc();
-        } else if let Some(mut connection) = key.and_then(|key| zone.pool.take(&key, repeatable, Instant::now())) {
+        } else if let Some(mut connection) =
+            key.and_then(|key| zone.pool.take(&key, repeatable, |serial| self.clients.believes(serial), Instant::now()))
+        {
             self.shared.counters.reused.inc();
+            trail.sent(|| Over::Origin(connection.key.address));
             let error = match connection.http.send(message.outgoing(body.keeping())).await {
                 Ok(answer) => return answered(connection, answer, zone, ray),
                 Err(error) => error,
@@ -282,15 +331,18 @@ impl Origins {
             body = error.body.rewound().ok_or(fault)?;
             self.shared.counters.repeated.inc();
             tracing::debug!(zone = %route.zone, origin = %connection.key.address, error = %error.fault, "sent again on a new connection");
+            trail.failed(&error.fault);
         }
         let mut connection = match Box::pin(self.connect(&zone, &route, addresses, named)).await? {
             Connected::Http1(connection) => connection,
             Connected::Http2(ticket) => {
+                trail.sent(|| Over::Origin(ticket.address()));
                 let sent = Box::pin(http2::exchange(ticket, &head, body, patience, ray)).await;
                 return sent.map_err(|failure| failure.error);
             }
         };
-        match connection.http.send(message.outgoing(body)).await {
+        trail.sent(|| Over::Origin(connection.key.address));
+        match Box::pin(connection.http.send(message.outgoing(body))).await {
             Ok(answer) => answered(connection, answer, zone, ray),
             Err(error) => Err(OriginError::of_fault(connection.key.address, &error.fault)),
         }
@@ -301,31 +353,39 @@ impl Origins {
         let at = |address: &IpAddr| SocketAddr::new(address.to_canonical(), route.leg.port);
         let addresses: Vec<SocketAddr> = match &route.place {
             Place::Addresses(addresses) => addresses.iter().map(at).collect(),
-            Place::Name(name) => self.names.addresses(route.account, name).await?.iter().map(at).collect(),
+            Place::Name(name) => Box::pin(self.names.addresses(route.account, name)).await?.iter().map(at).collect(),
         };
         if addresses.len() < 2 {
             return Ok(addresses);
         }
-        Ok(zone.ledger().order(addresses, rand::random(), Instant::now()))
+        let avoided = self.avoided.load();
+        let avoided = avoided.get(&route.zone);
+        let is_avoided = |address: &SocketAddr| avoided.is_some_and(|avoided| avoided.contains(&address.ip()));
+        Ok(zone.ledger().order(addresses, is_avoided, rand::random(), Instant::now()))
     }
 
     fn named(&self, route: &OriginRoute, http2: bool) -> Result<Option<Named>, OriginError> {
         let Some(certificate) = route.leg.tls else { return Ok(None) };
-        let none = || Err("this node has nothing to show".to_owned());
-        let identity = match route.identifies.then(|| self.identities.as_ref().map_or_else(none, |known| known.of(route.zone))) {
-            None => None,
-            Some(Ok(identity)) => Some(identity),
-            // Whoever asks for one would turn away who has none, and say less about it.
-            Some(Err(why)) => {
-                let why = format!("the zone's own certificate cannot be shown to it: {why}");
-                return Err(OriginError::Handshake(route.host.to_string(), why));
-            }
-        };
+        let identity = self.identity(route.zone, &route.host, route.identifies.as_ref())?;
         let target = match &route.place {
             Place::Name(name) if certificate == Certificate::Verified => Some(name.as_str().into()),
             Place::Name(_) | Place::Addresses(_) => None,
         };
         Ok(Some(Named { host: Arc::clone(&route.host), target, certificate, http2, identity }))
+    }
+
+    /// Who the edge says it is to an origin, where that is wanted.
+    fn identity(&self, zone: ZoneId, host: &str, shown: Option<&Shown>) -> Result<Option<Identity>, OriginError> {
+        let none = || Err("this node has nothing to show".to_owned());
+        match shown.map(|shown| self.identities.as_ref().map_or_else(none, |known| known.of(zone, shown))) {
+            None => Ok(None),
+            Some(Ok(identity)) => Ok(Some(identity)),
+            // Whoever asks for one would turn away who has none, and say less about it.
+            Some(Err(why)) => {
+                let why = format!("the certificate that it should be shown cannot be: {why}");
+                Err(OriginError::Handshake(host.to_owned(), why))
+            }
+        }
     }
 
     fn patience(&self, route: &OriginRoute) -> Patience {
@@ -353,14 +413,14 @@ impl Origins {
             };
             let connect::Reached { stream, address, failed } = reached;
             note_failed(zone, &failed);
-            let io = match &named {
-                None => Either::Left(stream),
+            let (io, serial) = match &named {
+                None => (Either::Left(stream), None),
                 Some(named) => {
                     let handshake = tls::handshake(&self.clients, &zone.tls, named, stream);
                     let handshake = tokio::time::timeout(settings.handshake_timeout, handshake).await;
                     let late = || format!("it took longer than {} seconds", settings.handshake_timeout.as_secs());
                     match handshake.unwrap_or_else(|_| Err(tls::Refused::Handshake(late()))) {
-                        Ok(stream) => Either::Right(Box::new(stream)),
+                        Ok(tls::Secured { stream, serial }) => (Either::Right(Box::new(stream)), serial),
                         // Nothing of the request was sent: another address may do.
                         Err(refused) => {
                             note_failed(zone, &[address]);
@@ -378,9 +438,9 @@ impl Origins {
             let is_http2 = matches!(&io, Either::Right(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"));
             let key = Key { address, named };
             if !is_http2 {
-                return Ok(Connected::Http1(Box::new(Connection::new(key, io, share, settings.idle_timeout))));
+                return Ok(Connected::Http1(Box::new(Connection::new(key, io, serial, share, settings.idle_timeout))));
             }
-            let connection = Multiplexed::begin(io, address, share).await?;
+            let connection = Multiplexed::begin(io, address, serial, share).await?;
             let ticket = connection
                 .ticket()
                 .ok_or_else(|| OriginError::Invalid(address.to_string(), "it speaks HTTP/2, and takes no request".to_owned()))?;
@@ -388,6 +448,10 @@ impl Origins {
             return Ok(Connected::Http2(ticket));
         }
     }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// A new connection.

@@ -5,7 +5,7 @@ use std::future::Future;
 use poterne_edge_http::{Request, Response};
 use poterne_model::{AccountId, ConnectorId, TunnelId, ZoneId};
 
-use crate::UpstreamError;
+use crate::{Trail, UpstreamError};
 
 /// Through which tunnel, and on whose behalf: ids that every log line and key carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,12 @@ pub trait Tunnels: Send + Sync + 'static {
     /// resolves with the response head as soon as it is there; bodies flow meanwhile.
     ///
     /// Repeats on another connection are made inside, by the rule of design invariant 5.
+    /// Each connection that it is sent over is told to `trail`.
     /// For a WebSocket request ([`poterne_edge_http::Kind::WebSocket`]) a response of status 101 carries the raw stream as its body.
-    fn send(&self, route: TunnelRoute, request: Request) -> impl Future<Output = Result<Response, UpstreamError>> + Send;
+    fn send(
+        &self,
+        route: TunnelRoute,
+        request: Request,
+        trail: &mut Trail,
+    ) -> impl Future<Output = Result<Response, UpstreamError>> + Send;
 }

@@ -1,6 +1,6 @@
 //! Kinds of events. Only those that this node tells of are here: a policy for another is refused when it is written.
 
-use crate::{TunnelId, TunnelStatus, word::words};
+use crate::{HealthCheckId, TunnelId, TunnelStatus, health_check::HealthStatus, word::words};
 
 words! {
     /// A kind of event, by the API's word. Words of our own begin with `poterne_`.
@@ -17,6 +17,8 @@ words! {
         ZoneStatus = "poterne_zone_status_event",
         /// A zone that is another server's does not come, or comes again.
         SecondaryZone = "secondary_dns_all_primaries_failing",
+        /// A check's origin became healthy or unhealthy.
+        HealthCheck = "health_check_status_notification",
     }
 }
 
@@ -31,6 +33,10 @@ pub struct Facts<'f> {
     pub new_status: Option<TunnelStatus>,
     /// What happened, by a word.
     pub event: Option<&'f str>,
+    /// The health check's id.
+    pub health_check: Option<HealthCheckId>,
+    /// How its origin is now.
+    pub health: Option<HealthStatus>,
 }
 
 /// A filter an event can be narrowed by.
@@ -49,6 +55,9 @@ pub const TUNNEL_STATUSES: &[(&str, &str)] = &[
     ("TUNNEL_STATUS_TYPE_DOWN", "Down"),
 ];
 
+/// The API's words for how a check's origin is, in a filter.
+pub const HEALTH_STATUSES: &[(&str, &str)] = &[("Healthy", "Healthy"), ("Unhealthy", "Unhealthy")];
+
 impl AlertType {
     /// Its name for people.
     pub const fn display_name(self) -> &'static str {
@@ -59,6 +68,7 @@ impl AlertType {
             Self::Tokens => "API Token Event",
             Self::ZoneStatus => "Zone Status Event",
             Self::SecondaryZone => "Secondary DNS all Primaries Failing",
+            Self::HealthCheck => "Health Checks status notification",
         }
     }
 
@@ -68,6 +78,7 @@ impl AlertType {
             Self::TunnelHealth | Self::TunnelUpdate => "Tunnel",
             Self::Members | Self::Tokens | Self::ZoneStatus => "Poterne",
             Self::SecondaryZone => "DNS",
+            Self::HealthCheck => "Health Checks",
         }
     }
 
@@ -78,6 +89,7 @@ impl AlertType {
             Self::TunnelUpdate => "A tunnel was created or deleted",
             Self::Members => "Somebody accepted an invitation, left, or was removed",
             Self::Tokens => "An API token of the account, or of a member over it, was created",
+            Self::HealthCheck => "The origin of a health check became healthy or unhealthy",
             Self::SecondaryZone => "No primary gives a secondary zone, it expired, or it comes again",
             Self::ZoneStatus => {
                 "A zone is active, or its delegation to this node's name servers was lost, or it is to be deleted for want of one"
@@ -106,6 +118,9 @@ impl AlertType {
                 key: "event",
                 values: &[("failing", "Failing"), ("expired", "Expired"), ("recovered", "Recovered")],
             }],
+            Self::HealthCheck => {
+                &[FilterOption { key: "health_check_id", values: &[] }, FilterOption { key: "status", values: HEALTH_STATUSES }]
+            }
             Self::Members | Self::Tokens => &[],
         }
     }
@@ -118,6 +133,13 @@ impl Facts<'_> {
             "tunnel_id" => self.tunnel.map(|id| id.to_string()),
             "tunnel_name" => self.tunnel_name.map(str::to_owned),
             "event" => self.event.map(str::to_owned),
+            "health_check_id" => self.health_check.map(|id| id.to_string()),
+            // As they stand in `HEALTH_STATUSES`; nothing is told of others.
+            "status" => match self.health? {
+                HealthStatus::Healthy => Some("Healthy".to_owned()),
+                HealthStatus::Unhealthy => Some("Unhealthy".to_owned()),
+                HealthStatus::Unknown | HealthStatus::Suspended => None,
+            },
             // The word as it stands in `TUNNEL_STATUSES`.
             "new_status" => self.new_status.map(|status| format!("TUNNEL_STATUS_TYPE_{}", status.as_str().to_ascii_uppercase())),
             _ => None,

@@ -46,6 +46,8 @@ words! {
         ZoneAccessRules = "firewall",
         /// Load balancers.
         LoadBalancers = "lb",
+        /// What origins are asked again and again.
+        HealthChecks = "healthchecks",
         /// What was counted.
         Analytics = "analytics",
         /// Page rules.
@@ -76,6 +78,8 @@ words! {
         Accounts = "account",
         /// Who belongs to them.
         Members = "member",
+        /// Authorities that an account brought, to vouch for visitors.
+        AccountCertificates = "account_ssl",
         /// An account's API tokens.
         AccountTokens = "account_api_tokens",
         /// Who changed what.
@@ -176,6 +180,7 @@ impl Subject {
             | Self::ZoneRulesets
             | Self::ZoneAccessRules
             | Self::LoadBalancers
+            | Self::HealthChecks
             | Self::Analytics
             | Self::PageRules
             | Self::RedirectRules
@@ -191,6 +196,7 @@ impl Subject {
             | Self::AccountAccessRules
             | Self::Accounts
             | Self::Members
+            | Self::AccountCertificates
             | Self::AccountTokens
             | Self::AuditLogs
             | Self::Notifications => Level::Account,

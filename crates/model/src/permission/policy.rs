@@ -140,19 +140,21 @@ impl Policy {
 
     fn gives(&self, permission: Permission, target: Target) -> bool {
         self.effect == Effect::Allow
-            && self.groups().any(|group| group.gives(permission))
             && self.resources.iter().any(|resource| resource.covers(target))
+            && self.names(|group| group.gives(permission))
     }
 
     fn takes(&self, permission: Permission, target: Target) -> bool {
-        let unknown = self.groups.iter().any(|id| group::by_id(*id).is_none());
+        let unknown = || self.groups.iter().any(|id| group::by_id(*id).is_none());
         self.effect == Effect::Deny
-            && (unknown || self.groups().any(|group| group.takes(permission)))
             && self.resources.iter().any(|resource| resource.bars(target))
+            && (self.names(|group| group.takes(permission)) || unknown())
     }
 
-    fn groups(&self) -> impl Iterator<Item = &'static PermissionGroup> + '_ {
-        self.groups.iter().filter_map(|id| group::by_id(*id))
+    /// Whether one of its groups is such a one. The few that are come first and are then looked for: asked at every request, and a policy
+    /// may name every group there is.
+    fn names(&self, is_such: impl Fn(&PermissionGroup) -> bool) -> bool {
+        group::GROUPS.iter().any(|group| is_such(group) && self.groups.contains(&group.id()))
     }
 }
 

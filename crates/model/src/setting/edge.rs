@@ -102,6 +102,8 @@ pub struct EdgeSettings {
     pub adds_security: bool,
     /// Whether `X-Powered-By` is removed (`remove_x-powered-by_header`). Default no.
     pub hides_powered_by: bool,
+    /// Whether the origin is told of the visitor's certificate (`add_client_certificate_headers`). Default no.
+    pub tells_certificate: bool,
 }
 
 impl Default for EdgeSettings {
@@ -128,8 +130,13 @@ impl EdgeSettings {
     ];
 
     /// Of the managed fields, those that are obeyed.
-    pub const MANAGED: [&'static str; 4] =
-        ["add_true_client_ip_headers", "remove_visitor_ip_headers", "add_security_headers", "remove_x-powered-by_header"];
+    pub const MANAGED: [&'static str; 5] = [
+        "add_true_client_ip_headers",
+        "remove_visitor_ip_headers",
+        "add_security_headers",
+        "remove_x-powered-by_header",
+        "add_client_certificate_headers",
+    ];
 
     /// Of the values that a zone set; the default where it never did, or where a value is not understood.
     pub fn of<'a>(set: impl Fn(&'static str) -> Option<&'a Value>) -> Self {
@@ -137,7 +144,7 @@ impl EdgeSettings {
         let (is_on, is_not_off) = (|id| word(id) == Some("on"), |id| word(id) != Some("off"));
         let managed = set(MANAGED_HEADERS).and_then(|value| serde_json::from_value::<ManagedHeaders>(value.clone()).ok());
         let is_managed = |id| managed.as_ref().is_some_and(|managed| managed.is_on(id));
-        let [true_client_ip, hides_visitor, adds_security, hides_powered_by] = Self::MANAGED.map(is_managed);
+        let [true_client_ip, hides_visitor, adds_security, hides_powered_by, tells_certificate] = Self::MANAGED.map(is_managed);
         let tls = TlsVersions::of(set("min_tls_version"), set("tls_1_3"));
         Self {
             always_use_https: is_on("always_use_https"),
@@ -153,6 +160,7 @@ impl EdgeSettings {
             hides_visitor,
             adds_security,
             hides_powered_by,
+            tells_certificate,
         }
     }
 }
@@ -198,7 +206,7 @@ mod tests {
             ("security_header", header),
             ("true_client_ip_header", json!("on")),
             ("websockets", json!("off")),
-            (MANAGED_HEADERS, json!(["remove_visitor_ip_headers", "add_security_headers", "remove_x-powered-by_header"])),
+            (MANAGED_HEADERS, json!(EdgeSettings::MANAGED[1..])),
         ]);
         let hsts = Hsts { max_age_secs: 60, include_subdomains: false, preload: true, nosniff: false };
         let expected = EdgeSettings {
@@ -215,6 +223,7 @@ mod tests {
             hides_visitor: true,
             adds_security: true,
             hides_powered_by: true,
+            tells_certificate: true,
         };
         assert_eq!(set, expected);
         let nonsense: Vec<_> = EdgeSettings::IDS.into_iter().map(|id| (id, json!({"?": [1]}))).collect();

@@ -54,6 +54,9 @@ fn with<T>(path: &str, query: &str, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
         local: "198.51.100.1:443".parse().unwrap(),
         ray: "0",
         zone: "example.com",
+        ja4: None,
+        tls: [None; 2],
+        certificate: None,
         at: std::time::Duration::ZERO,
         answer: None,
     })

@@ -5,11 +5,14 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use poterne_model::{
     AccountId, Name, ZoneId, ZoneStatus,
-    setting::{EdgeSettings, OriginSettings, SslMode, dns::Soa},
+    setting::{EdgeSettings, Hsts, OriginSettings, PseudoIpv4, SslMode, TlsVersions, dns::Soa},
 };
 use serde::Deserialize;
 
-use super::{NameChunk, NodeChunk, Shows, Target, ZoneDns, ZoneHead};
+use super::{
+    NameChunk, NodeChunk, Shows, Target, ZoneDns, ZoneHead,
+    client::{ClientCertificate, ClientCertificates},
+};
 
 /// [`NodeChunk`] without management requests.
 #[derive(Clone, Deserialize)]
@@ -49,6 +52,14 @@ pub(super) struct NodeChunk4 {
     pub(super) cookie_secrets: Vec<Bytes>,
 }
 
+/// [`NodeChunk`] without keys of session tickets.
+#[derive(Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct NodeChunk5 {
+    pub(super) first: NodeChunk4,
+    pub(super) revoked_origin_certificates: Vec<[u8; 16]>,
+}
+
 /// [`ZoneHead`] without a name server.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -85,6 +96,35 @@ pub(super) struct ZoneHead4 {
     pub(super) first: ZoneHead3,
     pub(super) origin: OriginSettings4,
     pub(super) http3: bool,
+}
+
+/// [`ZoneHead`] with one certificate of clients, that of all its origins.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct ZoneHead5 {
+    pub(super) first: ZoneHead3,
+    pub(super) origin: OriginSettings,
+    pub(super) edge: EdgeSettings5,
+    pub(super) client: Option<Box<ClientCertificate>>,
+}
+
+/// [`EdgeSettings`] that tells origins of no visitor's certificate.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct EdgeSettings5 {
+    pub(super) always_use_https: bool,
+    pub(super) hsts: Option<Hsts>,
+    pub(super) tls: TlsVersions,
+    pub(super) http2: bool,
+    pub(super) http3: bool,
+    pub(super) websockets: bool,
+    pub(super) brotli: bool,
+    pub(super) ip_geolocation: bool,
+    pub(super) pseudo_ipv4: PseudoIpv4,
+    pub(super) true_client_ip: bool,
+    pub(super) hides_visitor: bool,
+    pub(super) adds_security: bool,
+    pub(super) hides_powered_by: bool,
 }
 
 /// [`OriginSettings`] without a certificate of the edge's own.
@@ -143,6 +183,13 @@ impl From<NodeChunk4> for NodeChunk {
     }
 }
 
+impl From<NodeChunk5> for NodeChunk {
+    fn from(old: NodeChunk5) -> Self {
+        let NodeChunk5 { first, revoked_origin_certificates } = old;
+        Self { revoked_origin_certificates, ..first.into() }
+    }
+}
+
 impl From<ZoneHead1> for ZoneHead {
     fn from(old: ZoneHead1) -> Self {
         let ZoneHead1 { id, account, apex, status } = old;
@@ -182,6 +229,38 @@ impl From<ZoneHead4> for ZoneHead {
         let OriginSettings4 { ssl, read_timeout_secs, http2 } = origin;
         let origin = OriginSettings { ssl, read_timeout_secs, http2, identifies: false };
         Self { origin, edge: EdgeSettings { http3, ..EdgeSettings::default() }, ..first.into() }
+    }
+}
+
+impl From<ZoneHead5> for ZoneHead {
+    fn from(old: ZoneHead5) -> Self {
+        let ZoneHead5 { first, origin, edge, client } = old;
+        let client = client.map(|client| Box::new(ClientCertificates { zone: Some(*client), ..ClientCertificates::default() }));
+        Self { origin, edge: edge.into(), client, ..first.into() }
+    }
+}
+
+impl From<EdgeSettings5> for EdgeSettings {
+    fn from(old: EdgeSettings5) -> Self {
+        let EdgeSettings5 { always_use_https, hsts, tls, http2, http3, websockets, brotli, .. } = old;
+        let EdgeSettings5 { ip_geolocation, pseudo_ipv4, true_client_ip, hides_visitor, adds_security, hides_powered_by, .. } =
+            old;
+        Self {
+            always_use_https,
+            hsts,
+            tls,
+            http2,
+            http3,
+            websockets,
+            brotli,
+            ip_geolocation,
+            pseudo_ipv4,
+            true_client_ip,
+            hides_visitor,
+            adds_security,
+            hides_powered_by,
+            tells_certificate: false,
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! * [`dial`]: QUIC and HTTP/2 raced, then port 443, through proxies too; [`trust`]: whom to believe there;
 //! * [`session`]: registration, streams, goodbye, over each transport; [`side`]: the visitor's half of one stream;
 //! * [`rules`]: the configuration in force; [`proxy`]: one request; [`origin`]: connections to services;
+//! * `trace`: what is told of a request to whoever traces it;
 //! * [`management`]: what the agent answers itself, its log among it; [`tail`]: the client that reads it;
 //! * [`local_file`]: config.yml; [`quick`]: a tunnel without an account; [`status`]: metrics, readiness and
 //!   diagnostics, from [`metrics`], [`connections`] and [`system`].
@@ -33,6 +34,7 @@ pub mod supervise;
 mod system;
 pub mod tail;
 pub mod terminal;
+mod trace;
 pub mod trust;
 pub mod web;
 
@@ -48,6 +50,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use poterne_model::{ConnectorId, TunnelId};
+use poterne_telemetry::Tracer;
 use poterne_tunnel_proto::{
     config::TunnelConfig,
     token::{Secret, TunnelToken},
@@ -67,6 +70,7 @@ use crate::{
     metrics::AgentMetrics,
     rules::RulesBook,
     supervise::{Dial, Event, Supervisor},
+    trace::EdgesThatTrace,
     trust::TrustError,
 };
 pub use crate::{
@@ -171,6 +175,8 @@ pub struct AgentConfig {
     pub quick_hostname: Option<String>,
     /// What the agent answers itself.
     pub management: ManagementConfig,
+    /// Who is told of requests as parts of traces. Default nobody: then the fields of a trace pass as they came.
+    pub tracer: Option<Tracer>,
     /// Told to the edge. Default: this crate's version.
     pub version: String,
 }
@@ -200,6 +206,7 @@ impl AgentConfig {
             proxies: Proxies::default(),
             quick_hostname: None,
             management: ManagementConfig::default(),
+            tracer: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -259,6 +266,8 @@ pub(crate) struct Shared {
     metrics: AgentMetrics,
     connections: Connections,
     management: Management,
+    tracer: Option<Tracer>,
+    edges_that_trace: EdgesThatTrace,
     flags: BTreeMap<String, String>,
     connected: watch::Sender<usize>,
     stopping: CancellationToken,
@@ -316,6 +325,8 @@ impl Agent {
             metrics: AgentMetrics::default(),
             connections: Connections::default(),
             management: Management::new(config.management),
+            tracer: config.tracer,
+            edges_that_trace: EdgesThatTrace::default(),
             flags: config.local_flags,
             connected: watch::Sender::new(0),
             stopping: CancellationToken::new(),

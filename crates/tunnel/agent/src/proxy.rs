@@ -18,6 +18,7 @@ use crate::{
     metrics::Counted,
     rules::Target,
     side::{Answer, Incoming},
+    trace::Traced,
 };
 
 /// What every refusal of a service begins with (reference §4.3).
@@ -28,7 +29,7 @@ pub(crate) const UNREACHABLE: &str = "Unable to reach the origin service.";
 /// What few requests need is boxed, so that the others do not carry its room about: this future is made and moved for each request.
 ///
 /// `index`: of the connection that it came by.
-pub(crate) async fn serve(shared: &Shared, index: u8, request: AgentRequest, incoming: Incoming, mut answer: Answer) {
+pub(crate) async fn serve(shared: &Shared, index: u8, mut request: AgentRequest, incoming: Incoming, mut answer: Answer) {
     if request.kind == ConnectionType::Tcp {
         Box::pin(flow::private_network(shared, index, &request, incoming, answer)).await;
         return;
@@ -59,6 +60,9 @@ pub(crate) async fn serve(shared: &Shared, index: u8, request: AgentRequest, inc
         request.head.uri.path()
     );
     let about = About { index, rule: at };
+    if let Some(tracer) = &shared.tracer {
+        answer.traced = Traced::begin(tracer, shared, about, target.name(), &mut request);
+    }
     match &*target {
         Target::Http(service) => http::serve(shared, about, service, request, incoming, answer).await,
         Target::Status(status) => fixed(shared, *status, &mut answer).await,

@@ -89,8 +89,10 @@ async fn accepted(shared: &Shared, client: &RegistrationClient, dial: Dial, tran
     shared.metrics.register_success.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let protocol = if transport == Transport::Quic { "quic" } else { "http2" };
     tracing::info!(connIndex = dial.index, connection = %details.id, location = details.location, protocol, "Registered tunnel connection");
+    let edges = details.edges.as_deref().and_then(Edges::parse);
+    shared.edges_that_trace.note(dial.index, edges.as_ref().is_some_and(|edges| edges.traces));
     if let Some(announced) = &details.edges {
-        shared.management.learn(Edges::parse(announced).and_then(|edges| edges.management).as_ref());
+        shared.management.learn(edges.and_then(|edges| edges.management).as_ref());
         if shared.edges.learn(announced) {
             learned(shared, announced);
         }

@@ -19,6 +19,8 @@ use poterne_tunnel_proto::{
     stream::{self, ConnectResponse},
 };
 
+use crate::trace::Traced;
+
 /// Pieces taken from a QUIC stream at once. Each is as long as the packet it came in.
 const PIECES_MAX: usize = 32;
 
@@ -145,7 +147,14 @@ impl QuicIncoming {
 
 /// The half that goes back. Dropped before [`Answer::finish`] it resets the stream: an end that was not said is never clean.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) struct Answer {
+    way: Way,
+    /// What is told of the request once its answer is over, where it is recorded.
+    pub(crate) traced: Option<Box<Traced>>,
+}
+
+#[derive(Debug)]
+enum Way {
     Quic { send: quinn::SendStream, framed: bool, finished: bool },
     Http2 { respond: h2::server::SendResponse<Bytes>, stream: Option<h2::SendStream<Bytes>>, finished: bool },
 }
@@ -153,12 +162,12 @@ pub(crate) enum Answer {
 impl Answer {
     /// Over QUIC; `framed` when both ends speak `poterne_trailers_1`.
     pub(crate) fn quic(send: quinn::SendStream, framed: bool) -> Self {
-        Self::Quic { send, framed, finished: false }
+        Way::Quic { send, framed, finished: false }.into()
     }
 
     /// Over HTTP/2.
     pub(crate) fn http2(respond: h2::server::SendResponse<Bytes>) -> Self {
-        Self::Http2 { respond, stream: None, finished: false }
+        Way::Http2 { respond, stream: None, finished: false }.into()
     }
 
     /// Sends the head, and what is already there of the body, in one go. `last`: there is nothing more.
@@ -173,8 +182,11 @@ impl Answer {
         first: Option<Bytes>,
         last: bool,
     ) -> Result<(), SideError> {
-        match self {
-            Self::Quic { send, framed, finished } => {
+        if let Some(traced) = &mut self.traced {
+            traced.answered(status);
+        }
+        match &mut self.way {
+            Way::Quic { send, framed, finished } => {
                 *framed &= trailers_possible;
                 let head = metadata::encode_http_response(status, headers, *framed);
                 match (first, *framed) {
@@ -194,7 +206,7 @@ impl Answer {
                 }
                 Ok(())
             }
-            Self::Http2 { respond, stream, finished } => {
+            Way::Http2 { respond, stream, finished } => {
                 let response = wire_h2::agent_response(status, headers, ResponseMeta { src: source, flow_rate_limited: false });
                 let end_now = last && first.is_none();
                 *stream = Some(respond.send_response(response, end_now)?);
@@ -215,13 +227,13 @@ impl Answer {
         if data.is_empty() {
             return Ok(());
         }
-        match self {
-            Self::Quic { send, framed: true, .. } => {
+        match &mut self.way {
+            Way::Quic { send, framed: true, .. } => {
                 let header = Bytes::copy_from_slice(&framed::data_header(data_length(&data)));
                 Ok(send.write_all_chunks(&mut [header, data]).await?)
             }
-            Self::Quic { send, .. } => Ok(send.write_chunk(data).await?),
-            Self::Http2 { stream, .. } => {
+            Way::Quic { send, .. } => Ok(send.write_chunk(data).await?),
+            Way::Http2 { stream, .. } => {
                 let stream = stream.as_mut().ok_or(SideError::Finished)?;
                 while !data.is_empty() {
                     stream.reserve_capacity(data.len());
@@ -238,8 +250,8 @@ impl Answer {
 
     /// The clean end.
     pub(crate) async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), SideError> {
-        match self {
-            Self::Quic { send, framed, finished } => {
+        match &mut self.way {
+            Way::Quic { send, framed, finished } => {
                 if *framed {
                     // A block too long for the frame is dropped as HTTP/1.1 proxies drop any trailer (RFC 9110 §6.5.1).
                     let end = framed::end(trailers.as_ref()).or_else(|_| framed::end(None))?;
@@ -248,7 +260,7 @@ impl Answer {
                 let _ = send.finish();
                 *finished = true;
             }
-            Self::Http2 { stream, finished, .. } => {
+            Way::Http2 { stream, finished, .. } => {
                 let stream = stream.as_mut().ok_or(SideError::Finished)?;
                 match trailers {
                     Some(trailers) => stream.send_trailers(trailers)?,
@@ -262,13 +274,14 @@ impl Answer {
 
     /// Instead of a head: why there is none.
     pub(crate) async fn fail(&mut self, text: &str, flow_limited: bool) -> Result<(), SideError> {
-        match self {
-            Self::Quic { send, finished, .. } => {
+        self.failed(text);
+        match &mut self.way {
+            Way::Quic { send, finished, .. } => {
                 send.write_chunk(metadata::encode_error(text, flow_limited)).await?;
                 let _ = send.finish();
                 *finished = true;
             }
-            Self::Http2 { respond, finished, .. } => {
+            Way::Http2 { respond, finished, .. } => {
                 respond.send_response(wire_h2::agent_error(flow_limited), true)?;
                 *finished = true;
             }
@@ -278,20 +291,27 @@ impl Answer {
 
     /// Instead of a head, for private-network TCP: the connection is there, raw bytes follow.
     pub(crate) async fn acknowledge_tcp(&mut self) -> Result<(), SideError> {
-        match self {
-            Self::Quic { send, framed, .. } => {
+        match &mut self.way {
+            Way::Quic { send, framed, .. } => {
                 *framed = false;
                 Ok(send.write_chunk(stream::encode_response(&ConnectResponse::default())).await?)
             }
-            Self::Http2 { .. } => self.head(StatusCode::OK, &HeaderMap::new(), Source::Origin, false, None, false).await,
+            Way::Http2 { .. } => self.head(StatusCode::OK, &HeaderMap::new(), Source::Origin, false, None, false).await,
+        }
+    }
+
+    /// Has whoever traces the request told why its answer is none, or not whole.
+    pub(crate) fn failed(&mut self, why: &str) {
+        if let Some(traced) = &mut self.traced {
+            traced.failed(why);
         }
     }
 
     /// Runs `work` unless the visitor goes away first. It is given pinned: moving it in would make room for it twice.
     pub(crate) async fn unless_gone<F: Future + Unpin>(&mut self, mut work: F) -> Result<F::Output, SideError> {
         let mut work = Pin::new(&mut work);
-        match self {
-            Self::Quic { send, .. } => {
+        match &mut self.way {
+            Way::Quic { send, .. } => {
                 // Asked for only once the work has to wait: it takes the connection's lock.
                 if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
                     return Ok(output);
@@ -303,7 +323,7 @@ impl Answer {
                 })
                 .await
             }
-            Self::Http2 { respond, stream, .. } => {
+            Way::Http2 { respond, stream, .. } => {
                 poll_fn(|cx| {
                     if let Poll::Ready(output) = work.as_mut().poll(cx) {
                         return Poll::Ready(Ok(output));
@@ -320,14 +340,24 @@ impl Answer {
     }
 }
 
+impl From<Way> for Answer {
+    fn from(way: Way) -> Self {
+        Self { way, traced: None }
+    }
+}
+
 impl Drop for Answer {
     fn drop(&mut self) {
-        match self {
+        if let Some(traced) = self.traced.take() {
+            let (Way::Quic { finished, .. } | Way::Http2 { finished, .. }) = self.way;
+            traced.over(finished);
+        }
+        match &mut self.way {
             // quinn finishes a dropped stream cleanly; a body cut short must not look whole (reference §4.3).
-            Self::Quic { send, finished: false, .. } => {
+            Way::Quic { send, finished: false, .. } => {
                 let _ = send.reset(quinn::VarInt::from_u32(0));
             }
-            Self::Http2 { respond, stream, finished: false } => match stream {
+            Way::Http2 { respond, stream, finished: false } => match stream {
                 Some(stream) => stream.send_reset(h2::Reason::INTERNAL_ERROR),
                 None => respond.send_reset(h2::Reason::INTERNAL_ERROR),
             },

@@ -10,7 +10,7 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
-use crate::{Shared, system};
+use crate::{Shared, system, trace};
 
 /// Tried in this order before the kernel chooses.
 const PORTS: std::ops::RangeInclusive<u16> = 20241..=20245;
@@ -76,7 +76,8 @@ pub(crate) const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 
 /// What the agent counts.
 pub(crate) fn metrics(shared: &Shared) -> String {
-    shared.metrics.encode(&shared.version) + &shared.connections.encode()
+    let traces = shared.tracer.as_ref().map(trace::metrics).unwrap_or_default();
+    shared.metrics.encode(&shared.version) + &shared.connections.encode() + &traces
 }
 
 fn answer(shared: &Shared, path: &str) -> Response<Full<Bytes>> {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use poterne_edge_upstream::Over;
 use poterne_model::{ConnectionId, ConnectionInfo, ConnectorId, TunnelId, tunnel::Transport};
 use poterne_tunnel_proto::registration::features::DatagramVersion;
 use tokio::sync::Notify;
@@ -22,6 +23,13 @@ pub(crate) enum Link {
 }
 
 impl Link {
+    fn transport(&self) -> Transport {
+        match self {
+            Self::Quic(_) => Transport::Quic,
+            Self::Http2 { .. } => Transport::Http2,
+        }
+    }
+
     pub(crate) fn close(&self, reason: &str) {
         match self {
             Self::Quic(connection) => connection.close(0u32.into(), reason.as_bytes()),
@@ -191,14 +199,17 @@ impl Connection {
         self.link.close(reason);
     }
 
+    /// As whoever traces a request that takes it is told.
+    pub(crate) fn told(&self) -> Over {
+        let transport = self.link.transport();
+        Over::Tunnel { connection: self.id, connector: self.connector, transport, agent: self.peer }
+    }
+
     pub(crate) fn info(&self) -> ConnectionInfo {
         ConnectionInfo {
             id: self.id,
             index: self.index,
-            transport: match self.link {
-                Link::Quic(_) => Transport::Quic,
-                Link::Http2 { .. } => Transport::Http2,
-            },
+            transport: self.link.transport(),
             origin_ip: self.peer.ip().to_canonical(),
             location: self.location.clone(),
             opened_at: self.opened_at,

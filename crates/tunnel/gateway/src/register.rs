@@ -204,6 +204,7 @@ impl State {
             let hostnames = node.management_names.iter().map(ToString::to_string).collect();
             let management = Management::new(hostnames, &node.management_keys);
             let edges = Edges::new(node.edges.clone(), &node.tunnel_pins).with_management(management);
+            let edges = Edges { traces: self.inner.settings.traces, ..edges };
             (snapshot.tunnel(request.tunnel_id).cloned(), edges)
         };
         let account = tunnel.as_ref().map(|tunnel| tunnel.account.to_string());

@@ -13,7 +13,7 @@ use std::{
 
 use http::Method;
 use poterne_edge_http::{Kind, Request, Response};
-use poterne_edge_upstream::{TunnelRoute, Tunnels, UpstreamError};
+use poterne_edge_upstream::{Trail, TunnelRoute, Tunnels, UpstreamError};
 use poterne_model::ConnectionId;
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl Tunnels for Gateway {
-    async fn send(&self, route: TunnelRoute, request: Request) -> Result<Response, UpstreamError> {
+    async fn send(&self, route: TunnelRoute, request: Request, trail: &mut Trail) -> Result<Response, UpstreamError> {
         let inner = &*self.0;
         inner.counters.requests.inc();
         let tunnel = inner.registry.tunnel(route.tunnel).or_else(|| expected(inner, route));
@@ -40,6 +40,7 @@ impl Tunnels for Gateway {
             let Some(connection) = choose(inner, &tunnel, &tried[..attempt], route).await else {
                 return Err(absent(inner, route));
             };
+            trail.sent(|| connection.told());
             let outgoing =
                 Outgoing { head: &head, kind, body: body.take().expect("given, or given back"), guard: connection.begin() };
             let timeout = inner.settings.response_timeout;
@@ -56,6 +57,7 @@ impl Tunnels for Gateway {
                 return Err(failure.error);
             }
             tracing::debug!(tunnel = %route.tunnel, connection = %connection.id, error = %failure.error, "sent again on another connection");
+            trail.failed(&failure.error);
             inner.counters.repeated.inc();
             tried[attempt] = Some(connection.id);
             attempt += 1;

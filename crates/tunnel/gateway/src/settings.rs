@@ -61,6 +61,8 @@ pub struct Settings {
     pub reset_key: Secret,
     /// Which program of a row of upgrades this is: what tells its QUIC connections from those of the one before it. Default 0.
     pub generation: u8,
+    /// Whether requests come with a `traceparent` that the edge wrote: agents that trace are told, and take its word. Default false.
+    pub traces: bool,
     /// Threads for RPC. Default 1: it serves thousands of connections.
     pub rpc_threads: usize,
 }
@@ -87,6 +89,7 @@ impl Default for Settings {
             connection_window: 128 * 1024 * 1024,
             reset_key: Secret::random(32),
             generation: 0,
+            traces: false,
             rpc_threads: 1,
         }
     }

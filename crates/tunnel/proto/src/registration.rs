@@ -128,6 +128,9 @@ pub struct Edges {
     /// How requests for the agent's management service are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management: Option<Management>,
+    /// Whether the edge writes `traceparent` itself, so that what it says is no visitor's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub traces: bool,
 }
 
 /// Which requests an edge passes on for the agent's management service, and who vouches for them.
@@ -157,7 +160,7 @@ impl Edges {
 
     /// Of addresses and raw pins.
     pub fn new(edges: Vec<String>, pins: &[[u8; 32]]) -> Self {
-        Self { edges, pins: pins.iter().map(|pin| BASE64_STANDARD.encode(pin)).collect(), management: None }
+        Self { edges, pins: pins.iter().map(|pin| BASE64_STANDARD.encode(pin)).collect(), management: None, traces: false }
     }
 
     /// With what the agent's management service must know.

@@ -2,10 +2,14 @@
 
 use std::fs;
 
-use poterne_e2e::{Agent, Api, Curl, Kind, Nginx, Node, eventually};
+use poterne_e2e::{
+    Agent, Api, Curl, Kind, Nginx, Node,
+    certificate::{self, Authority},
+    eventually,
+};
 use serde_json::{Value, json};
 
-columns!(pages_and_bodies, rules_act_when_they_are_saved, pages_come_compressed; ours alone: a_zones_settings_are_obeyed);
+columns!(pages_and_bodies, rules_act_when_they_are_saved, pages_come_compressed; ours alone: a_zones_settings_are_obeyed, visitors_are_asked_who_they_are);
 
 fn pages_and_bodies(kind: Kind) {
     let dir = tempfile::tempdir().unwrap();
@@ -76,6 +80,12 @@ fn rules_act_when_they_are_saved(kind: Kind) {
     assert_eq!(told.status, 308);
     assert!(told.text().contains(&format!("location: https://{}/hello?a=1\r\n", node.hostname)), "{}", told.text());
 
+    put(
+        "http_request_firewall_custom",
+        &rule("block", "cf.tls_version eq \"TLSv1.2\" and starts_with(cf.bot_management.ja4, \"t12d\")", json!({})),
+    );
+    let over_tls = |most: &str| Curl::https(&node, &node.hostname, "/hello").with(&["--tls-max", most]).run().status;
+    assert_eq!((over_tls("1.2"), over_tls("1.3"), ask("/hello", &[]).status), (403, 200, 200));
     put(
         "http_request_firewall_custom",
         &rule("block", "http.user_agent contains \"curl\" and ip.src in {127.0.0.0/8}", json!({})),
@@ -168,4 +178,71 @@ fn a_zones_settings_are_obeyed(kind: Kind) {
     let managed = json!({ "managed_request_headers": [{ "id": "remove_visitor_ip_headers", "enabled": true }] });
     api.done("PATCH", &format!("/zones/{zone}/managed_headers"), &managed);
     assert_eq!(https("/host", &[]).text(), format!("{}|https|", node.hostname), "the very next request");
+}
+
+/// No pause anywhere here either.
+fn visitors_are_asked_who_they_are(kind: Kind) {
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(dir.path());
+    let node = Node::leading_to(&nginx.url);
+    let _agent = Agent::connect(&node, kind);
+    let (api, zone) = (Api::of(&node), format!("/zones/{}", node.text("zone_id")));
+    let host = node.hostname.as_str();
+    let keep = |name: &str, (certificate, key): (&str, &str)| {
+        let file = dir.path().join(name);
+        fs::write(&file, format!("{certificate}{key}")).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    // One of the zone's own authority, and one of an authority that the account brought.
+    let (request, key) = certificate::request();
+    let issued = api.done("POST", &format!("{zone}/client_certificates"), &json!({ "csr": request, "validity_days": 7 }));
+    let ann = keep("ann.pem", (issued["certificate"].as_str().unwrap(), &key));
+    let authority = Authority::new("devices");
+    let (certificate, key) = authority.client("bob");
+    let bob = keep("bob.pem", (&certificate, &key));
+    let brought = api.done(
+        "POST",
+        &format!("/accounts/{}/mtls_certificates", api.account),
+        &json!({ "ca": true, "certificates": authority.pem(), "name": "devices" }),
+    );
+
+    let expression = "not cf.tls_client_auth.cert_verified or cf.tls_client_auth.cert_revoked";
+    let rule = json!({ "rules": [{ "action": "block", "expression": expression }] });
+    api.done("PUT", &format!("{zone}/rulesets/phases/http_request_firewall_custom/entrypoint"), &rule);
+    let managed = json!({ "managed_request_headers": [{ "id": "add_client_certificate_headers", "enabled": true }] });
+    api.done("PATCH", &format!("{zone}/managed_headers"), &managed);
+    let come = |shows: Option<&str>, version: &str| {
+        let mut curl = Curl::https(&node, host, "/shown").with(&[version, "-H", "Client-Cert: :forged:"]);
+        if let Some(file) = shows {
+            curl = curl.with(&["--cert", file]);
+        }
+        let answer = curl.run();
+        (answer.status, answer.text())
+    };
+    let hosts = |more: Value| {
+        let mut body = json!({ "hostnames": [host] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        api.done("PUT", &format!("{zone}/certificate_authorities/hostname_associations"), &body);
+    };
+    assert_eq!(come(Some(&ann), "--http2").0, 403, "nobody asks yet");
+    hosts(json!({}));
+    for version in ["--http1.1", "--http2"] {
+        assert_eq!(come(None, version).0, 403, "{version}: the handshake went on, and the rule blocks");
+        let (status, told) = come(Some(&ann), version);
+        assert!(status == 200 && told.starts_with("true|true||:") && told.ends_with(':'), "{version}: {status} {told}");
+        assert!(!told.contains("forged"), "{told}");
+        assert_eq!(come(Some(&bob), version).0, 403, "{version}: nobody here vouches for it");
+    }
+    hosts(json!({ "mtls_certificate_id": brought["id"] }));
+    assert!(come(Some(&bob), "--http2").1.starts_with("true|true|CN=bob|:"), "{:?}", come(Some(&bob), "--http2"));
+    assert_eq!(come(Some(&ann), "--http2").0, 200, "both may vouch");
+
+    let one = format!("{zone}/client_certificates/{}", issued["id"].as_str().unwrap());
+    assert_eq!(api.done("DELETE", &one, &Value::Null)["status"], "revoked");
+    assert_eq!((come(Some(&ann), "--http1.1").0, come(Some(&bob), "--http1.1").0), (403, 200));
+    api.done("PATCH", &one, &Value::Null);
+    assert_eq!(come(Some(&ann), "--http1.1").0, 200);
+    // HTTP/3 asks nobody: visitors of this host are not led there.
+    let told = Curl::https(&node, host, "/shown").with(&["--cert", &ann, "--include"]).run().text();
+    assert!(!told.to_lowercase().contains("alt-svc"), "{told}");
 }

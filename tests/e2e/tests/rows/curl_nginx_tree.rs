@@ -2,13 +2,13 @@
 
 use poterne_e2e::{
     Api, Curl, Nginx, Node,
-    certificate::{self, Files},
+    certificate::{self, Authority, Files},
     eventually,
     tree::OLD,
 };
 use serde_json::json;
 
-alone!(a_record_leads_straight_to_its_origin, what_is_wrong_with_an_origin_is_told);
+alone!(a_record_leads_straight_to_its_origin, what_is_wrong_with_an_origin_is_told, an_origin_that_asks_is_shown_who_the_edge_is);
 
 const HOST: &str = "www.site.test";
 const ORIGIN: &str = "127.0.0.2";
@@ -129,4 +129,51 @@ fn what_is_wrong_with_an_origin_is_told() {
     assert!(site.http(HOST, "/hello").run().is_error(521, 521));
     let _nginx = Nginx::straight(dir.path(), ORIGIN, &chain, &key);
     assert_eq!(site.http(HOST, "/hello").run().status, 200);
+}
+
+fn an_origin_that_asks_is_shown_who_the_edge_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let Files { chain, key, .. } = certificate::write(dir.path(), HOST);
+    let site = Site::new();
+    let auth = format!("{}/origin_tls_client_auth", site.zone);
+    // Whom this origin lets in: the node's own authority for that, and the one that certificates are brought of.
+    let theirs = Authority::new("theirs");
+    let ours = site.api.get(&format!("{}/poterne/origin_pull_authority", site.zone)).unwrap().result()["certificate"].clone();
+    let authorities = dir.path().join("authorities.pem");
+    std::fs::write(&authorities, format!("{}{}", ours.as_str().unwrap(), theirs.pem())).unwrap();
+    let _nginx = Nginx::asking(dir.path(), ORIGIN, &chain, &key, &authorities);
+    const OTHER: &str = "app.site.test";
+    for name in ["www", "app"] {
+        site.record("A", name, ORIGIN);
+    }
+    eventually("the records are in force", || site.https(OTHER, "/who").run().status == 400);
+    assert_eq!(site.https(HOST, "/who").run().status, 400, "nginx's own: nothing was shown");
+
+    let who = |host: &str| {
+        let answer = site.https(host, "/who").run();
+        if answer.status == 200 { answer.text() } else { answer.status.to_string() }
+    };
+    let put = |path: &str, body| site.api.done("PUT", &format!("{auth}{path}"), &body);
+    let bring = |path: &str, name: &str| {
+        let (certificate, key) = theirs.client(name);
+        let made = site.api.done("POST", &format!("{auth}{path}"), &json!({ "certificate": certificate, "private_key": key }));
+        made["id"].as_str().unwrap().to_owned()
+    };
+    put("/settings", json!({ "enabled": true }));
+    assert_eq!(who(HOST), "SUCCESS|CN=site.test", "what this node issues, by the next request");
+    let zones = bring("", "the zone's");
+    assert_eq!((who(HOST).as_str(), who(OTHER).as_str()), ("SUCCESS|CN=the zone's", "SUCCESS|CN=the zone's"));
+    let of_host = |id: &str, enabled: bool| json!({ "config": [{ "hostname": OTHER, "cert_id": id, "enabled": enabled }] });
+    let hosts = bring("/hostnames/certificates", "the host's");
+    assert_eq!(who(OTHER), "SUCCESS|CN=the zone's", "it was brought, and is shown nowhere yet");
+    put("/hostnames", of_host(&hosts, true));
+    assert_eq!((who(HOST).as_str(), who(OTHER).as_str()), ("SUCCESS|CN=the zone's", "SUCCESS|CN=the host's"));
+    put("/settings", json!({ "enabled": false }));
+    assert_eq!((who(HOST).as_str(), who(OTHER).as_str()), ("400", "SUCCESS|CN=the host's"), "whatever the zone says");
+    put("/hostnames", of_host(&hosts, false));
+    assert_eq!(who(OTHER), "400");
+    put("/settings", json!({ "enabled": true }));
+    assert_eq!(who(OTHER), "SUCCESS|CN=the zone's");
+    site.api.done("DELETE", &format!("{auth}/{zones}"), &serde_json::Value::Null);
+    assert_eq!(who(HOST), "SUCCESS|CN=site.test");
 }

@@ -41,7 +41,9 @@ macro_rules! alone {
 
 mod aiohttp;
 mod aioquic;
+mod aioquic_curl_h2_tree;
 mod aioquic_grpc;
+mod aioquic_h2;
 mod aiosmtpd;
 mod certbot;
 mod cloudflare;
@@ -50,7 +52,9 @@ mod curl;
 mod curl_dig_pebble;
 mod curl_nginx;
 mod curl_nginx_tree;
+mod curl_opentelemetry;
 mod delv;
+mod delv_dig_nsd;
 mod delv_dig_tree_unbound;
 mod dig;
 mod dig_dnsperf_kdig_tree_unbound;
@@ -67,6 +71,7 @@ mod h2load;
 mod kdig;
 mod lexicon;
 mod octodns;
+mod openssl;
 mod ours;
 mod pebble_python;
 mod postgres;

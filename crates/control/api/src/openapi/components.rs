@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, marker::PhantomData};
 
 use poterne_model::{
-    AccessRuleId, AccountId, AclId, AuditId, CertificateId, CertificatePackId, ConnectionId, ConnectorId, ListId, ListItemId,
-    ListOperationId, MembershipId, NotificationPolicyId, PasskeyId, PeerId, RecordId, RouteId, RuleId, RulesetId, SessionId,
-    TokenId, TsigId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
+    AccessRuleId, AccountId, AclId, AuditId, CertificateId, CertificatePackId, ConnectionId, ConnectorId, HealthCheckId, ListId,
+    ListItemId, ListOperationId, MembershipId, NotificationPolicyId, PasskeyId, PeerId, RecordId, RouteId, RuleId, RulesetId,
+    SessionId, TokenId, TsigId, TunnelId, UserId, VirtualNetworkId, WebhookId, ZoneId,
 };
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -88,6 +88,7 @@ shown![
     CertificatePackId,
     ConnectionId,
     ConnectorId,
+    HealthCheckId,
     ListId,
     ListItemId,
     ListOperationId,

@@ -11,6 +11,7 @@ mod dnssec;
 mod door;
 mod external_dns;
 mod features;
+mod health_checks;
 mod holds;
 mod lists;
 mod logins;
@@ -24,6 +25,7 @@ mod plans;
 mod private_networks;
 mod quick;
 mod records;
+mod rule_standings;
 mod rulesets;
 mod scans;
 mod second_factors;
@@ -34,6 +36,7 @@ mod terraform;
 mod tokens;
 mod told;
 mod tunnels;
+mod visitors;
 mod zones;
 
 use std::{

@@ -187,10 +187,12 @@ async fn scene() -> Scene {
         "mechanisms": { "webhooks": [{ "id": webhook }] } });
     let record = json!({ "type": "A", "name": "scene", "content": "192.0.2.9" });
     let route = json!({ "network": "10.9.0.0/16", "tunnel_id": tunnel });
+    let check = json!({ "name": "scene", "address": "9.9.9.9" });
     let variables = BTreeMap::from([
         ("account", client.account.clone()),
         ("zone", zone.trim_start_matches("/zones/").to_owned()),
         ("record", made(format!("{zone}/dns_records"), record).await),
+        ("health_check", made(format!("{zone}/healthchecks"), check).await),
         ("route", made(format!("{account}/teamnet/routes"), route).await),
         ("network", made(format!("{account}/teamnet/virtual_networks"), json!({ "name": "scene" })).await),
         ("member", made(format!("{account}/members"), invited).await),
@@ -270,6 +272,8 @@ async fn examples_are_taken() {
             "CustomCertificateChanges",
             "OriginCertificateDraft",
             "OriginClientCertificateDraft",
+            "OriginClientAuthHosts",
+            "HostnameAssociations",
         ]
         .contains(&operation.op.body.clone().unwrap().into_value()["title"].as_str().unwrap());
         if told.status != 200 && !(named && [400, 404].contains(&told.status)) {

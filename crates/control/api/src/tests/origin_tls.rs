@@ -112,3 +112,41 @@ async fn the_edge_shows_what_was_brought_last() {
     let reader = client.reader("SSL and Certificates Read").await;
     assert_eq!(reader.ask("DELETE", &at(&first), Value::Null).await.status, 403);
 }
+
+#[tokio::test]
+async fn a_host_shows_what_was_brought_for_it() {
+    let client = client().await;
+    let zone = client.zone("site.test").await;
+    let base = format!("{zone}/origin_tls_client_auth/hostnames");
+    let ca = LocalCa::generate(&super::spec("brought"), std::time::UNIX_EPOCH).unwrap();
+    let bring = async |path: String| {
+        let leaf = ca.issue_client("the edge", std::time::UNIX_EPOCH, None).unwrap();
+        let encode = |tag: &str, der: &[u8]| pem::encode(&pem::Pem::new(tag, der));
+        let (certificate, key) = (encode("CERTIFICATE", &leaf.chain[0]), encode("PRIVATE KEY", leaf.key.secret_der()));
+        client.ask("POST", &path, json!({ "certificate": certificate, "private_key": key })).await.result().clone()
+    };
+    let of_zone = bring(format!("{zone}/origin_tls_client_auth")).await;
+    let of_hosts = bring(format!("{base}/certificates")).await;
+    assert_eq!(client.get(&format!("{base}/certificates")).await.result(), &json!([of_hosts]), "each in its own list");
+    assert_eq!(client.get(&format!("{zone}/origin_tls_client_auth")).await.result(), &json!([of_zone]));
+    let one = format!("{base}/certificates/{}", of_hosts["id"].as_str().unwrap());
+    assert_eq!(client.get(&one).await.result(), &of_hosts);
+    assert_eq!(client.get(&one.replace("/hostnames/certificates", "")).await.status, 404);
+    let put = async |host: &str, id: &Value, enabled: Value| {
+        client.ask("PUT", &base, json!({ "config": [{ "hostname": host, "cert_id": id, "enabled": enabled }] })).await
+    };
+    let said = put("app.site.test", &of_hosts["id"], json!(true)).await.result()[0].clone();
+    assert_eq!((&said["hostname"], &said["cert_id"], &said["enabled"]), (&json!("app.site.test"), &of_hosts["id"], &json!(true)));
+    assert_eq!(client.get(&format!("{base}/app.site.test")).await.result(), &said);
+    assert_eq!(client.get(&base).await.result(), &json!([said]));
+    let refused = client.ask("DELETE", &one, Value::Null).await;
+    assert!(refused.status == 400 && refused.body.to_string().contains("app.site.test"), "{}", refused.body);
+    assert_eq!(put("app.other.test", &of_hosts["id"], json!(true)).await.status, 400);
+    assert_eq!(put("app.site.test", &of_zone["id"], json!(true)).await.status, 400, "it is for all of the zone");
+    assert_eq!(put("app.site.test", &of_hosts["id"], Value::Null).await.result(), &json!([]), "nothing is said of it any more");
+    assert_eq!(client.get(&format!("{base}/app.site.test")).await.status, 404);
+    assert_eq!(client.ask("DELETE", &one, Value::Null).await.result(), &of_hosts);
+    let reader = client.reader("SSL and Certificates Read").await;
+    let body = json!({ "config": [{ "hostname": "app.site.test", "cert_id": null, "enabled": null }] });
+    assert_eq!(reader.ask("PUT", &base, body).await.status, 403);
+}

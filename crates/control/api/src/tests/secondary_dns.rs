@@ -238,6 +238,51 @@ async fn what_comes_is_swapped_in_as_a_whole_or_not_at_all() {
     );
 }
 
+/// Many rows are written at once, and those that stay keep their ids.
+#[tokio::test]
+async fn a_large_copy_is_what_came_whatever_was_kept() {
+    let copying = Copying::new().await;
+    let host = |number: u32, last: u32| record(&format!("h{number}.example.com"), "A", &format!("192.0.2.{last}"));
+    let of = |numbers: std::ops::Range<u32>| numbers.map(|number| host(number, number % 250)).collect::<Vec<_>>();
+    let ns = || vec![record("example.com", "NS", "ns1.example.net"), record("example.com", "NS", "NS1.example.net")];
+    let kept = async || {
+        let every = Default::default();
+        let all = copying.app.record_list(&Caller::Operator, copying.zone, &every, Default::default(), 0, 10_000);
+        let told = |kept: poterne_control_app::KeptRecord| {
+            ((kept.entry.name.to_string(), kept.entry.rdata.content()), (kept.id, kept.created_at, kept.entry.ttl_secs))
+        };
+        all.await.unwrap().0.into_iter().map(told).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    copying.told(Copied::Whole(held(7), [ns(), of(0..3000)].concat())).await;
+    let first = kept().await;
+    assert_eq!(first.len(), 3001);
+    copying.now.fetch_add(10, Ordering::Relaxed);
+    // Of some the TTL is another, some have gone, some come, one has another address beside its own.
+    let mut next = [ns(), of(600..3700), vec![host(2000, 251)]].concat();
+    next.iter_mut().skip(2).take(700).for_each(|record| record.ttl_secs = 900);
+    let refresh = copying.told(Copied::Whole(held(8), next)).await;
+    assert_eq!((refresh.held, refresh.why), (Some(held(8)), None));
+    let second = kept().await;
+    assert_eq!(second.len(), 3102);
+    for (key, (id, created_at, ttl_secs)) in &second {
+        let number: Option<u32> = key.0.strip_prefix('h').and_then(|rest| rest.split('.').next()?.parse().ok());
+        assert_eq!(*ttl_secs, if number.is_some_and(|number| number < 1300) { 900 } else { 30 });
+        match first.get(key) {
+            Some((before, made, _)) => assert_eq!((id, created_at), (before, made)),
+            None => assert!(
+                number.is_some_and(|number| number >= 3000 || key.1 == "192.0.2.251")
+                    && *created_at > first[&("h0.example.com".into(), "192.0.2.0".into())].1
+            ),
+        }
+    }
+    // What changed alone.
+    let steps = vec![(false, host(3000, 0)), (true, host(3000, 9))];
+    assert_eq!(copying.told(Copied::Steps(held(9), steps)).await.held, Some(held(9)));
+    let third = kept().await;
+    let other: Vec<_> = third.iter().filter(|(key, value)| second.get(*key) != Some(*value)).collect();
+    assert_eq!((third.len(), other.len(), other[0].0.1.as_str()), (3102, 1, "192.0.2.9"));
+}
+
 #[tokio::test]
 async fn a_copy_is_looked_after_when_it_is_due_and_expires() {
     let copying = Copying::new().await;

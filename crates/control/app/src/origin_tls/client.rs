@@ -96,11 +96,17 @@ impl App {
         Ok(self.origin_authorities()?.pulls.certificate_pem().to_owned())
     }
 
-    /// The certificates that were brought for a zone, the one that is shown first.
-    pub async fn client_certificates(&self, caller: &Caller, zone: ZoneId) -> Result<Vec<ClientCertificate>, AppError> {
+    /// The certificates that were brought for all origins of a zone, the one that is shown first; or those for single hosts, the newest first.
+    pub async fn client_certificates(
+        &self,
+        caller: &Caller,
+        zone: ZoneId,
+        for_hosts: bool,
+    ) -> Result<Vec<ClientCertificate>, AppError> {
         let mut session = self.0.store.read().await?;
         self.seen_zone(&mut session, caller, zone, Subject::Certificates.to_read()).await?;
         let mut found = session.client_certificates(Some(zone)).await?;
+        found.retain(|one| one.for_hosts == for_hosts);
         found.reverse();
         Ok(found)
     }
@@ -111,12 +117,13 @@ impl App {
         caller: &Caller,
         zone: ZoneId,
         id: CertificateId,
+        for_hosts: bool,
     ) -> Result<ClientCertificate, AppError> {
-        let found = self.client_certificates(caller, zone).await?;
+        let found = self.client_certificates(caller, zone, for_hosts).await?;
         found.into_iter().find(|one| one.id == id).ok_or(AppError::NotFound("client certificate"))
     }
 
-    /// Takes one in. It is the one that is shown when this returns.
+    /// Takes one in. It is the one that is shown when this returns; `for_hosts`: where a host is said to show it.
     ///
     /// # Errors
     /// It is over, or there are too many.
@@ -125,6 +132,7 @@ impl App {
         caller: &Caller,
         zone: ZoneId,
         draft: ClientCertificateDraft,
+        for_hosts: bool,
     ) -> Result<ClientCertificate, AppError> {
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone, Subject::Certificates.to_edit()).await?;
@@ -133,7 +141,8 @@ impl App {
         if leaf.not_after <= self.now().div_euclid(1_000_000) {
             return invalid("it has expired: bring one that is good".into());
         }
-        if session.client_certificates(Some(zone.id)).await?.len() >= CERTIFICATES_MAX {
+        let all = session.client_certificates(Some(zone.id)).await?;
+        if all.iter().filter(|one| one.for_hosts == for_hosts).count() >= CERTIFICATES_MAX {
             return invalid(format!("{} has {CERTIFICATES_MAX} certificates for its origins: delete some first", zone.apex));
         }
         let id = CertificateId::from_bytes(random_bytes());
@@ -141,6 +150,7 @@ impl App {
         let certificate = ClientCertificate {
             id,
             zone: zone.id,
+            for_hosts,
             issuer: leaf.issuer,
             signature: leaf.signature,
             chain,
@@ -162,11 +172,18 @@ impl App {
         caller: &Caller,
         zone: ZoneId,
         id: CertificateId,
+        for_hosts: bool,
     ) -> Result<ClientCertificate, AppError> {
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone, Subject::Certificates.to_edit()).await?;
-        let found = session.client_certificates(Some(zone.id)).await?.into_iter().find(|one| one.id == id);
+        let mut all = session.client_certificates(Some(zone.id)).await?.into_iter();
+        let found = all.find(|one| one.id == id && one.for_hosts == for_hosts);
         let found = found.ok_or(AppError::NotFound("client certificate"))?;
+        let hosts = session.origin_pull_hosts(Some(zone.id)).await?;
+        if let Some(host) = hosts.iter().find(|host| host.certificate == id) {
+            let why = format!("origins of {} are shown it: say otherwise of that host first", host.host);
+            return Err(AppError::Invalid { what: "client certificate", why });
+        }
         session.delete_client_certificate(zone.id, id).await?;
         self.trace(&mut session, caller, traced("delete", &zone, id)).await?;
         self.finish(session).await?;

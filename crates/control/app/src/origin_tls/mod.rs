@@ -1,10 +1,12 @@
 //! How edge and origins know each other (edge-behaviour §7.9).
 //!
 //! * [`client`]: what the edge shows a zone's origins: its own certificate of this instance's authority, or one that somebody brought;
+//!   [`hosts`]: which of those that were brought for hosts it shows the origins of which;
 //! * [`certificates`]: certificates of this instance's authority for origins (Origin CA), which `strict` accepts and no browser does.
 
 mod certificates;
 mod client;
+mod hosts;
 
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use poterne_keys::LocalCa;
 
 use crate::{App, AppError};
 
-pub use self::{certificates::OriginCertificateDraft, client::ClientCertificateDraft};
+pub use self::{certificates::OriginCertificateDraft, client::ClientCertificateDraft, hosts::OriginPullHosts};
 
 /// This instance's authorities for the way to origins. Handed in by the program, which has their keys.
 pub struct OriginAuthorities {

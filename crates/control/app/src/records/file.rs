@@ -1,21 +1,23 @@
 //! A zone's records as a file, in and out (api-v4 §4.4).
 //!
 //! A file is read and compared with the zone before anybody's turn to write is taken ([`plan`]); what it brings is then written by the
-//! hundred, in the order of names, in which every index grows at one place, and made ready on one thread while another writes.
+//! hundred, in the order of names, in which every index grows at one place, and made ready on one thread while another writes. Who
+//! publishes is handed it then, too ([`Brought`]).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use poterne_control_store::{NAMES_TOUCHED_MAX, RecordBatch, Session, Zone};
+use poterne_control_store::{NAMES_TOUCHED_MAX, RecordBatches, Session, Zone};
 use poterne_control_zonefile::{Soa, export};
 use poterne_keys::{random_bytes, sha256};
 use poterne_model::{Name, RecordId, ZoneId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     EDIT, READ,
+    brought::{Brought, BroughtRecords},
     lines::Lines,
-    plan::{self, conflict_zone},
+    plan::{self, Plan, conflict_zone},
     traced,
 };
 use crate::{App, AppError, Caller, audit::Traced};
@@ -23,8 +25,8 @@ use crate::{App, AppError, Caller, audit::Traced};
 /// Records added by one file that are traced one by one; more are traced as one file.
 const TRACED_MAX: usize = 1000;
 
-/// Records from which on a file is much for the database.
-const MUCH: usize = 20_000;
+/// Records from which on what is written at once is much for the database.
+pub(crate) const MUCH: usize = 20_000;
 
 /// How long an import waits until what it brought is obeyed.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,50 +54,29 @@ impl App {
             Lines::read(&file, &places, proxied, &conflict_zone(&apex)).map(|(lines, parsed)| (lines, parsed, digest))
         });
         let (lines, parsed, digest) = read.await.expect("reading a file does not panic")?;
-        let domain = self.settings().tunnel_domain;
+        let (lines, domain) = (Arc::new(lines), self.settings().tunnel_domain);
         // Found out beside whoever writes, and again in their midst only if something changed meanwhile.
-        let (mut accepted, seen) = {
+        let (mut plan, seen) = {
             let mut session = self.0.store.read().await?;
             let seen = session.change().await?;
-            (plan::accepted(&mut session, &zone, &lines, domain.as_ref()).await?, seen)
+            (plan::planned(&mut session, &zone, &lines, domain.as_ref()).await?, seen)
         };
+        let mut ids = rising_ids(plan.accepted.len());
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone.id, EDIT).await?;
         if session.follows() != seen {
-            accepted = plan::accepted(&mut session, &zone, &lines, domain.as_ref()).await?;
+            plan = plan::planned(&mut session, &zone, &lines, domain.as_ref()).await?;
+            if ids.len() != plan.accepted.len() {
+                ids = rising_ids(plan.accepted.len());
+            }
         }
-        if let Some(first) = accepted.first() {
+        if let Some(first) = plan.accepted.first() {
             self.check_own(&mut session, &zone, None, Some(&lines.entry(*first)?)).await?;
         }
-        let added = accepted.len();
+        let added = plan.accepted.len();
         if added > MUCH {
             session.expect_much();
         }
-        self.insert_lines(&mut session, caller, &zone, (lines, accepted), (parsed, digest)).await?;
-        self.finish_within(LIVE_TIMEOUT, session).await?;
-        Ok(Imported { added, parsed })
-    }
-
-    /// Writes the lines, tells that their names changed, and who did it.
-    async fn insert_lines(
-        &self,
-        session: &mut Session,
-        caller: &Caller,
-        zone: &Zone,
-        (lines, accepted): (Lines, Vec<u32>),
-        (parsed, digest): (usize, [u8; 32]),
-    ) -> Result<(), AppError> {
-        let (now, added) = (self.now(), accepted.len());
-        let mut names: Vec<u32> = accepted.clone();
-        names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
-        if names.len() > NAMES_TOUCHED_MAX {
-            session.touch_all_names(zone.id).await?;
-        } else {
-            let names = names.iter().map(|at| lines.name(*at)).collect::<Result<Vec<_>, _>>()?;
-            session.touch_names(zone.id, names).await?;
-        }
-        drop(names);
-        let ids = rising_ids(added);
         if added > TRACED_MAX {
             let digest: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
             let brought = serde_json::json!({ "records_added": added, "records_parsed": parsed, "file_sha256": digest });
@@ -108,21 +89,66 @@ impl App {
                 old: None,
                 new: Some(brought),
             };
-            self.trace(session, caller, traced).await?;
+            self.trace(&mut session, caller, traced).await?;
         } else {
-            for (at, id) in accepted.iter().zip(&ids) {
-                self.trace(session, caller, traced("rec_add", zone, *id, None, Some(&lines.entry(*at)?))).await?;
+            for (at, id) in plan.accepted.iter().zip(&ids) {
+                self.trace(&mut session, caller, traced("rec_add", &zone, *id, None, Some(&lines.entry(*at)?))).await?;
             }
         }
+        let kept = self.insert_lines(&mut session, &zone, lines, plan, ids).await?;
+        let change = session.commit().await?;
+        if let Some(kept) = kept {
+            // Who does not wait for it any more reads the store.
+            let _ = kept.send(());
+        }
+        self.obeyed_within(LIVE_TIMEOUT, change).await;
+        Ok(Imported { added, parsed })
+    }
+
+    /// Writes the lines, and tells that their names changed. Whoever is told of files beforehand is to be told that this one was kept.
+    async fn insert_lines(
+        &self,
+        session: &mut Session,
+        zone: &Zone,
+        lines: Arc<Lines>,
+        Plan { accepted, standing }: Plan,
+        ids: Vec<RecordId>,
+    ) -> Result<Option<oneshot::Sender<()>>, AppError> {
+        let (now, accepted): (_, Arc<[u32]>) = (self.now(), accepted.into());
+        let mut names: Vec<u32> = accepted.to_vec();
+        names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
+        let named = |of: &[u32]| of.iter().map(|at| lines.name(*at)).collect::<Result<Vec<_>, _>>();
+        let mut kept = None;
+        if names.len() > NAMES_TOUCHED_MAX {
+            if let Some(told) = self.0.files.get().filter(|_| standing.len() <= NAMES_TOUCHED_MAX) {
+                // Those are read again, the others need not be.
+                session.touch_names(zone.id, named(&standing)?).await?;
+                let (sender, receiver) = oneshot::channel();
+                kept = Some(sender);
+                told(Brought {
+                    zone: zone.id,
+                    apex: zone.apex.clone(),
+                    proxies: zone.status.serves() && !zone.paused,
+                    change: session.follows() + 1,
+                    before: session.all_names_touched_at(zone.id).await?,
+                    records: BroughtRecords { zone: zone.id, lines: lines.clone(), accepted: accepted.clone(), standing },
+                    kept: receiver,
+                });
+            }
+            session.touch_all_names(zone.id).await?;
+        } else {
+            session.touch_names(zone.id, named(&names)?).await?;
+        }
+        drop(names);
         let (batches, mut ready) = mpsc::channel(BATCHES_AHEAD);
-        let id = zone.id;
+        let maker = session.record_batches(zone.id);
         let making = tokio::task::spawn_blocking(move || {
-            for (accepted, ids) in accepted.chunks(RecordBatch::RECORDS).zip(ids.chunks(RecordBatch::RECORDS)) {
+            for (accepted, ids) in accepted.chunks(RecordBatches::RECORDS).zip(ids.chunks(RecordBatches::RECORDS)) {
                 let kinds: Vec<_> = accepted.iter().map(|at| lines.kind(*at)).collect();
                 let records: Vec<_> =
-                    accepted.iter().zip(ids).zip(&kinds).map(|((at, id), kind)| lines.record(*at, *id, kind)).collect();
+                    accepted.iter().zip(ids).zip(&kinds).map(|((at, id), kind)| lines.record(*at, *id, kind, now)).collect();
                 // Nobody takes them once a statement failed, which is told below.
-                if batches.blocking_send(RecordBatch::of(id, now, &records)).is_err() {
+                if batches.blocking_send(maker.of(&records)).is_err() {
                     break;
                 }
             }
@@ -131,7 +157,7 @@ impl App {
             session.insert_records(batch).await?;
         }
         making.await.expect("making rows of lines does not panic");
-        Ok(())
+        Ok(kept)
     }
 
     /// A zone as a file; `at` is how the file says when it was made.

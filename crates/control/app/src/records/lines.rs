@@ -1,16 +1,20 @@
 //! A zone file's records, side by side in one buffer.
 //!
 //! A million records as objects of the model would take half a gigabyte; here a record takes its texts and 32 octets. What is decided one
-//! by one is decided while the file is read; an object is made again only where a record meets others at its name.
+//! by one is decided while the file is read; an object is made again only where a record meets others at its name. There, too, they are
+//! put in the order of their names, which is that of all that follows.
 
 use std::borrow::Cow;
 
-use poterne_control_store::NewRecord;
+use poterne_control_store::{Micros, NewRecord};
 use poterne_control_zonefile::each;
 use poterne_model::{Entry, Name, RecordId, Rtype, conflict, entry::Settings, name};
 
 use super::kept::{Places, rdata, settings, settings_json};
 use crate::AppError;
+
+/// A list of no tags, JSON.
+const NO_TAGS: &str = "[]";
 
 /// The records of a file, in its order.
 #[derive(Debug, Default)]
@@ -18,6 +22,8 @@ pub(super) struct Lines {
     /// Of each record its owner's path, its content, its settings, tags and comment.
     text: String,
     lines: Vec<Line>,
+    /// Their places, by path, and at each in the order of the file.
+    order: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +46,15 @@ struct Line {
     proxied: bool,
     /// Whether it can be kept at a name that has no others.
     stands_alone: bool,
+}
+
+/// What resolvers and edges are told of a line.
+pub(super) struct Told<'l> {
+    pub(super) content: &'l str,
+    pub(super) settings: &'l str,
+    pub(super) priority: Option<u16>,
+    pub(super) ttl_secs: u32,
+    pub(super) proxied: bool,
 }
 
 /// The texts of a line.
@@ -68,7 +83,33 @@ impl Lines {
             AppError::ZoneFile(errors.into_iter().map(|error| (error.code(), error.to_string())).collect())
         };
         let parsed = read.map_err(told)?;
+        lines.order = lines.ordered(name::path(zone.apex.as_str()).len());
         Ok((lines, parsed))
+    }
+
+    /// The lines' places by path, and at each in the order of the file, of paths that begin with the same so many octets. Most are told apart
+    /// by the octets after those, which stand side by side here; the others are looked up.
+    fn ordered(&self, same: usize) -> Vec<u32> {
+        let mut order: Vec<(u64, u32, u32)> = (0..bounded(self.lines.len()))
+            .map(|at| {
+                let mut octets = [0; 12];
+                let path = self.path(at).as_bytes().get(same..).unwrap_or_default();
+                let few = path.len().min(octets.len());
+                octets[..few].copy_from_slice(&path[..few]);
+                let [a, b, c, d, e, f, g, h, i, j, k, l] = octets;
+                (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u32::from_be_bytes([i, j, k, l]), at)
+            })
+            .collect();
+        order.sort_unstable_by(|one, other| {
+            let octets = (one.0, one.1).cmp(&(other.0, other.1));
+            octets.then_with(|| self.path(one.2).cmp(self.path(other.2))).then(one.2.cmp(&other.2))
+        });
+        order.into_iter().map(|(.., at)| at).collect()
+    }
+
+    /// The lines by path, and at each in the order of the file.
+    pub(super) fn order(&self) -> &[u32] {
+        &self.order
     }
 
     fn push(&mut self, number: usize, entry: &Entry, zone: &conflict::Zone<'_>) {
@@ -98,6 +139,7 @@ impl Lines {
         });
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.lines.len()
     }
@@ -107,8 +149,10 @@ impl Lines {
         self.line(at).number
     }
 
+    /// The path of its owner, which is asked for more often than all else.
     pub(super) fn path(&self, at: u32) -> &str {
-        self.texts(at).path
+        let line = self.line(at);
+        &self.text[line.at as usize..][..usize::from(line.path)]
     }
 
     pub(super) fn name(&self, at: u32) -> Result<Name, AppError> {
@@ -144,8 +188,14 @@ impl Lines {
         rtype.mnemonic().map_or_else(|| rtype.to_string().into(), Cow::Borrowed)
     }
 
-    /// The record as it is written; `kind` is [`Lines::kind`].
-    pub(super) fn record<'l>(&'l self, at: u32, id: RecordId, kind: &'l str) -> NewRecord<'l> {
+    /// What resolvers and edges are told of it.
+    pub(super) fn told(&self, at: u32) -> Told<'_> {
+        let (Line { priority, ttl_secs, proxied, .. }, texts) = (*self.line(at), self.texts(at));
+        Told { content: texts.content, settings: texts.settings, priority, ttl_secs, proxied }
+    }
+
+    /// The record as it is written at that time; `kind` is [`Lines::kind`].
+    pub(super) fn record<'l>(&'l self, at: u32, id: RecordId, kind: &'l str, now: Micros) -> NewRecord<'l> {
         let (line, texts) = (self.line(at), self.texts(at));
         NewRecord {
             id,
@@ -158,6 +208,10 @@ impl Lines {
             settings: texts.settings,
             comment: texts.comment,
             tags: texts.tags,
+            created_at: now,
+            modified_at: now,
+            comment_modified_at: texts.comment.map(|_| now),
+            tags_modified_at: (texts.tags != NO_TAGS).then_some(now),
         }
     }
 
@@ -177,7 +231,7 @@ impl Lines {
             path,
             content,
             settings: if settings.is_empty() { "{}" } else { settings },
-            tags: if tags.is_empty() { "[]" } else { tags },
+            tags: if tags.is_empty() { NO_TAGS } else { tags },
             comment: (!comment.is_empty()).then_some(comment),
         }
     }

@@ -29,23 +29,34 @@ const WHOLE_ZONE: usize = 4;
 /// CNAMEs from which on the names of all zones are read at once.
 const MANY_CNAMES: usize = 32;
 
-/// What is kept of the lines, in the order of their paths, and at each in the order of the file.
-pub(super) async fn accepted(
+/// What becomes of a file's lines.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Those that are kept, in the order of their paths, and at each in the order of the file.
+    pub(super) accepted: Vec<u32>,
+    /// Of each name that has records already and gets others, one of those.
+    pub(super) standing: Vec<u32>,
+}
+
+/// What is kept of the lines.
+pub(super) async fn planned(
     session: &mut Session,
     zone: &Zone,
     lines: &Lines,
     tunnel_domain: Option<&Name>,
-) -> Result<Vec<u32>, AppError> {
-    let order = ordered(lines);
+) -> Result<Plan, AppError> {
+    let order = lines.order();
     let most = u32::try_from(order.len().saturating_mul(WHOLE_ZONE)).unwrap_or(u32::MAX).max(PAGE_ROWS);
-    let mut existing = Existing::new(session, zone, lines, &order, most).await?;
+    let mut existing = Existing::new(session, zone, lines, order, most).await?;
     let conflict_zone = conflict_zone(zone);
-    let (mut accepted, mut refused) = (Vec::with_capacity(order.len()), None::<(u32, Conflict)>);
+    let (mut accepted, mut standing, mut refused) = (Vec::with_capacity(order.len()), Vec::new(), None::<(u32, Conflict)>);
     for group in order.chunk_by(|one, other| lines.path(*one) == lines.path(*other)) {
         match (group, existing.at(session, lines.path(group[0])).await?) {
             ([alone], None) if lines.stands_alone(*alone) => accepted.push(*alone),
             (group, existing) => {
+                let (stands, before) = (existing.is_some(), accepted.len());
                 let told = at_name(lines, group, existing.unwrap_or_default(), &conflict_zone, &mut accepted)?;
+                standing.extend(accepted[before..].first().filter(|_| stands));
                 // What a file is told is what its first wrong line is.
                 if let Some(told) = told
                     && refused.as_ref().is_none_or(|(first, _)| told.0 < *first)
@@ -70,20 +81,12 @@ pub(super) async fn accepted(
         }
     }
     match refused {
-        None => Ok(accepted),
+        None => Ok(Plan { accepted, standing }),
         Some((at, conflict)) => {
             let line = lines.number(at);
             Err(AppError::ZoneFile(vec![(conflict.code(), format!("line {line}: {conflict}"))]))
         }
     }
-}
-
-/// The lines in the order of their paths, and at each in the order of the file.
-pub(super) fn ordered(lines: &Lines) -> Vec<u32> {
-    let count = u32::try_from(lines.len()).expect("a file's records are bounded");
-    let mut order: Vec<u32> = (0..count).collect();
-    order.sort_by(|one, other| lines.path(*one).cmp(lines.path(*other)));
-    order
 }
 
 /// What of a zone the rules of [`conflict`] depend on.
@@ -144,13 +147,13 @@ impl<'a> Existing<'a> {
         order: &[u32],
         most: u32,
     ) -> Result<Self, AppError> {
-        let mut names: Vec<u32> = order.to_vec();
-        names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
         let way = match session.record_count(zone.id, most).await? {
             0 => Way::Nothing,
             count if count < u64::from(most) => Way::Whole { after: None, upto: String::new(), is_over: false },
             _ => Way::Names(0),
         };
+        let mut names: Vec<u32> = if let Way::Nothing = way { Vec::new() } else { order.to_vec() };
+        names.dedup_by(|one, other| lines.path(*one) == lines.path(*other));
         Ok(Self { zone, lines, names, way, found: HashMap::new() })
     }
 

@@ -211,6 +211,25 @@ proptest! {
 }
 
 #[test]
+fn lines_are_in_the_order_of_their_paths() {
+    let world = world();
+    let zone = world.runtime.block_on(world.app.zone_add(&OPERATOR, "ordered.test")).unwrap();
+    // Names that are the same for longer than what is compared at first, those above and below others, and each of them twice.
+    let name = |number: usize| match number % 5 {
+        0 => "@".to_owned(),
+        1 => format!("{}{}", "x".repeat(number % 17), number * 7 % 23),
+        2 => format!("a{}.b.{}", number % 3, "y".repeat(number % 15 + 1)),
+        3 => format!("*.{}", "x".repeat(number % 13 + 1)),
+        _ => format!("{}-{}", "x".repeat(12), number % 11),
+    };
+    let file: String = (0..700).map(|number| format!("{} A 192.0.2.{}\n", name(number * 31 % 350), number % 250)).collect();
+    let (lines, _) = Lines::read(file.as_bytes(), &world.app.places(&zone), false, &conflict_zone(&zone)).unwrap();
+    let mut expected: Vec<u32> = (0..700).collect();
+    expected.sort_by(|one, other| lines.path(*one).cmp(lines.path(*other)));
+    assert_eq!(lines.order(), expected);
+}
+
+#[test]
 fn what_stands_at_names_is_the_same_however_it_is_read() {
     let world = world();
     world.runtime.block_on(async {
@@ -222,13 +241,13 @@ fn what_stands_at_names_is_the_same_however_it_is_read() {
         let places = world.app.places(&zone);
         let (lines, parsed) = Lines::read(asked.as_bytes(), &places, false, &conflict_zone(&zone)).unwrap();
         assert_eq!((lines.len(), parsed), (4, 4));
-        let order = plan::ordered(&lines);
+        let order = lines.order();
         let mut found: Vec<Vec<(String, Vec<Entry>)>> = Vec::new();
         for most in [1, u32::MAX] {
             let mut session = world.store.read().await.unwrap();
-            let mut existing = plan::Existing::new(&mut session, &zone, &lines, &order, most).await.unwrap();
+            let mut existing = plan::Existing::new(&mut session, &zone, &lines, order, most).await.unwrap();
             let mut all = Vec::new();
-            for at in &order {
+            for at in order {
                 let path = lines.path(*at);
                 if let Some(entries) = existing.at(&mut session, path).await.unwrap() {
                     all.push((name::of_path(path), entries));

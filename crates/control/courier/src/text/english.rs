@@ -1,7 +1,7 @@
 //! Notices in English.
 
 use poterne_control_app::notice::{Notice, SignInChange};
-use poterne_model::{Timestamp, TunnelStatus, ZoneStatus};
+use poterne_model::{Timestamp, TunnelStatus, ZoneStatus, health_check::HealthStatus};
 
 use super::{Text, calendar, known, shown};
 
@@ -208,6 +208,22 @@ fn of(notice: &Notice, node: &str) -> Text {
             };
             let facts = known([("When:", Some(date(*at))), ("What went wrong:", why.as_deref().map(shown))]);
             Text { subject, said: vec![said], facts, then, ..Text::default() }
+        }
+        Notice::HealthCheck { zone_name, name, address, status, why, at, .. } => {
+            let (zone, name, address) = (shown(zone_name), shown(name), shown(address));
+            let is_well = *status == HealthStatus::Healthy;
+            let (word, said) = match is_well {
+                true => ("healthy", format!("{address} answers {node} as it should again.")),
+                false => ("unhealthy", format!("{address} does not answer {node} as it should.")),
+            };
+            let facts =
+                known([("Since:", Some(date(*at))), ("Zone:", Some(zone)), ("What went wrong:", why.as_deref().map(shown))]);
+            Text {
+                subject: format!("The origin of the health check “{name}” is {word}"),
+                said: vec![said],
+                facts,
+                ..Text::default()
+            }
         }
         Notice::Test { at } => Text {
             subject: format!("Test message from {node}"),

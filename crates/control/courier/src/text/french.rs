@@ -1,7 +1,7 @@
 //! Notices in French.
 
 use poterne_control_app::notice::{Notice, SignInChange};
-use poterne_model::{Timestamp, TunnelStatus, ZoneStatus};
+use poterne_model::{Timestamp, TunnelStatus, ZoneStatus, health_check::HealthStatus};
 
 use super::{Text, calendar, known, shown};
 
@@ -222,6 +222,18 @@ fn of(notice: &Notice, node: &str) -> Text {
             };
             let facts = known([("Quand :", Some(date(*at))), ("Ce qui ne va pas :", why.as_deref().map(shown))]);
             Text { subject, said: vec![said], facts, then, ..Text::default() }
+        }
+        Notice::HealthCheck { zone_name, name, address, status, why, at, .. } => {
+            let (zone, name, address) = (shown(zone_name), shown(name), shown(address));
+            let is_well = *status == HealthStatus::Healthy;
+            let (word, said) = match is_well {
+                true => ("en bon état", format!("{address} répond de nouveau à {node} comme il se doit.")),
+                false => ("en mauvais état", format!("{address} ne répond pas à {node} comme il se doit.")),
+            };
+            let facts =
+                known([("Depuis :", Some(date(*at))), ("Zone :", Some(zone)), ("Ce qui ne va pas :", why.as_deref().map(shown))]);
+            let subject = format!("L’origine du contrôle de santé « {name} » est {word}");
+            Text { subject, said: vec![said], facts, ..Text::default() }
         }
         Notice::Test { at } => Text {
             subject: format!("Message d’essai de {node}"),

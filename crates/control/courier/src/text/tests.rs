@@ -1,7 +1,7 @@
 //! Every text, whole, in both languages.
 
 use poterne_control_app::notice::{Link, Notice, SignInChange};
-use poterne_model::{Timestamp, TunnelId, TunnelStatus, ZoneId, ZoneStatus};
+use poterne_model::{HealthCheckId, Timestamp, TunnelId, TunnelStatus, ZoneId, ZoneStatus, health_check::HealthStatus};
 
 use super::*;
 
@@ -55,6 +55,48 @@ fn an_invitation() {
     let by_operator = Notice::Invitation { account, inviter: None, roles, link, expires_at };
     assert!(written(&by_operator, Languages::English).1.starts_with("You are invited to join the account “default” on"));
     assert!(written(&by_operator, Languages::French).1.starts_with("Vous êtes invité(e) à rejoindre le compte « default » sur"));
+}
+
+#[test]
+fn the_health_of_an_origin() {
+    let (zone, check) = (ZoneId::from_bytes([1; 16]), HealthCheckId::from_bytes([2; 16]));
+    let notice = |status, before, why: Option<&str>| Notice::HealthCheck {
+        zone,
+        zone_name: "example.com".into(),
+        check,
+        name: "shop-1".into(),
+        address: "192.0.2.7".into(),
+        status,
+        before,
+        why: why.map(str::to_owned),
+        at: AT,
+    };
+    says(
+        &notice(HealthStatus::Unhealthy, HealthStatus::Healthy, Some("it answered 503")),
+        (
+            "The origin of the health check “shop-1” is unhealthy",
+            "192.0.2.7 does not answer node.example.net as it should.\n\n\
+             Since: 1 January 2027, 08:35 UTC\nZone: example.com\nWhat went wrong: it answered 503\n",
+        ),
+        (
+            "L’origine du contrôle de santé « shop-1 » est en mauvais état",
+            "192.0.2.7 ne répond pas à node.example.net comme il se doit.\n\n\
+             Depuis : 1er janvier 2027 à 08 h 35 UTC\nZone : example.com\nCe qui ne va pas : it answered 503\n",
+        ),
+    );
+    says(
+        &notice(HealthStatus::Healthy, HealthStatus::Unhealthy, None),
+        (
+            "The origin of the health check “shop-1” is healthy",
+            "192.0.2.7 answers node.example.net as it should again.\n\n\
+             Since: 1 January 2027, 08:35 UTC\nZone: example.com\n",
+        ),
+        (
+            "L’origine du contrôle de santé « shop-1 » est en bon état",
+            "192.0.2.7 répond de nouveau à node.example.net comme il se doit.\n\n\
+             Depuis : 1er janvier 2027 à 08 h 35 UTC\nZone : example.com\n",
+        ),
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use poterne_control_app::{
     notice::Notice,
     outbox::{Dispatch, Recipient},
 };
-use poterne_model::{TunnelStatus, notification::AlertType};
+use poterne_model::{TunnelStatus, health_check::HealthStatus, notification::AlertType};
 use serde_json::{Value, json};
 
 use crate::text::{self, Languages};
@@ -37,6 +37,7 @@ fn alert_type(notice: &Notice) -> Option<AlertType> {
         Notice::TokenCreated { .. } => Some(AlertType::Tokens),
         Notice::ZoneStatus { .. } | Notice::ZoneEnd { .. } => Some(AlertType::ZoneStatus),
         Notice::SecondaryZone { .. } => Some(AlertType::SecondaryZone),
+        Notice::HealthCheck { .. } => Some(AlertType::HealthCheck),
         Notice::Invitation { .. }
         | Notice::PasswordReset { .. }
         | Notice::NewSignIn { .. }
@@ -70,12 +71,25 @@ fn data(notice: &Notice) -> Value {
         Notice::SecondaryZone { zone, name, event, why, .. } => {
             json!({ "event": event, "zone_id": zone, "zone_name": name, "error": why })
         }
+        Notice::HealthCheck { zone, zone_name, check, name, address, status, before, why, .. } => {
+            json!({ "health_check_id": check, "health_check_name": name, "address": address, "status": health(*status),
+                "old_status": health(*before), "failure_reason": why, "zone_id": zone, "zone_name": zone_name })
+        }
         Notice::TokenCreated { name, by, ip, .. } => json!({ "event": "created", "token_name": name, "by": by, "ip": ip }),
         Notice::Invitation { .. }
         | Notice::PasswordReset { .. }
         | Notice::NewSignIn { .. }
         | Notice::SignInChanged { .. }
         | Notice::Test { .. } => json!({}),
+    }
+}
+
+/// As the API's filters write it.
+const fn health(status: HealthStatus) -> &'static str {
+    match status {
+        HealthStatus::Healthy => "Healthy",
+        HealthStatus::Unhealthy => "Unhealthy",
+        HealthStatus::Unknown | HealthStatus::Suspended => "Unknown",
     }
 }
 

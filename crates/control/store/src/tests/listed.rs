@@ -357,12 +357,17 @@ async fn indexes_answer_what_is_asked_often(engine: Engine) {
     trace.page(0, 10);
     let mut over = crate::zone::over(&name("www.zone-7.test"));
     over.sql(" AND (account = ").value(OTHER.to_string()).sql(" OR status IN ('active', 'moved'))");
+    // SQLite keeps records in the order of this key itself.
+    let records = match engine {
+        Engine::Sqlite => "record USING PRIMARY KEY",
+        Engine::Postgres => "record_path",
+    };
     let asked: [(&str, Query); 8] = [
-        ("record_path", query(NEIGHBOURS).bind(&of_zone).bind(&host)),
-        ("record_path", query(LINES).bind(&of_zone).bind("").bind(50)),
-        ("record_path", query(LINES_OF_ZONE).bind(&of_zone).bind(&host).bind(50)),
-        ("record_same", first.into_query()),
-        ("record_same", page(&named).into_query()),
+        (records, query(NEIGHBOURS).bind(&of_zone).bind(&host)),
+        (records, query(LINES).bind(&of_zone).bind("").bind(50)),
+        (records, query(LINES_OF_ZONE).bind(&of_zone).bind(&host).bind(50)),
+        (records, first.into_query()),
+        (records, page(&named).into_query()),
         ("tunnel_listed", tunnels.into_query()),
         ("audit_account", trace.into_query()),
         ("zone_name", over.into_query()),
@@ -428,6 +433,11 @@ async fn names_of_before_are_turned_round(engine: Engine) {
     let lines = session.record_lines(None, None, 10).await.unwrap();
     let read: Vec<String> = lines.records().map(|record| record.unwrap().name.to_string()).collect();
     assert_eq!(read, ["example.com", "*.example.com", "a.b-c._d.example.com"]);
+    let kept = session.records(Some(ZONE)).await.unwrap();
+    let facts = |record: &Record| (record.id, record.priority, record.content.clone(), record.created_at, record.comment.clone());
+    let id = |number: u8| RecordId::from_bytes([&[0; 15][..], &[number]].concat().try_into().unwrap());
+    let expected = [0, 1, 2].map(|number| (id(number), None, "192.0.2.1".to_owned(), 8, None));
+    assert_eq!(kept.iter().map(facts).collect::<Vec<_>>(), expected);
     let zone = session.zone(ZONE).await.unwrap().unwrap();
     let found: HashMap<&str, usize> = {
         let mut found = HashMap::new();
@@ -437,4 +447,9 @@ async fn names_of_before_are_turned_round(engine: Engine) {
         found
     };
     assert_eq!(found, HashMap::from([("x.example.com", 1), ("b-c._d.example.com", 0), ("x._d.example.com", 0)]));
+    drop(session);
+    // One that is there without a priority is there.
+    let mut session = store.write().await.unwrap();
+    let again = session.insert_record(&record(9, "example.com", RecordType::A, "192.0.2.1")).await;
+    assert!(matches!(again, Err(StoreError::Conflict("record"))), "{again:?}");
 }

@@ -3,7 +3,7 @@
 use poterne_model::CertificateId;
 
 use super::{Engine, Fixture, ZONE, begun};
-use crate::{ClientCertificate, OriginCertificate};
+use crate::{ClientCertificate, OriginCertificate, OriginPullHost};
 
 on_both! { what_edge_and_origins_know_each_other_by_is_kept }
 
@@ -13,6 +13,7 @@ async fn what_edge_and_origins_know_each_other_by_is_kept(engine: Engine) {
     let client = |id: u8, at| ClientCertificate {
         id: CertificateId::from_bytes([id; 16]),
         zone: ZONE,
+        for_hosts: id == 3,
         issuer: "ours".into(),
         signature: "ECDSAWithSHA256".into(),
         chain: "pem".into(),
@@ -29,6 +30,24 @@ async fn what_edge_and_origins_know_each_other_by_is_kept(engine: Engine) {
     assert!(!format!("{:?}", client(1, 1)).contains("wrapped"));
     assert!(session.client_certificates_of_other_node(*b"node-key", 9).await.unwrap().is_empty());
     assert_eq!(session.client_certificates_of_other_node(*b"node-two", 9).await.unwrap().len(), 2);
+    session.put_client_certificate(&client(3, 3)).await.unwrap();
+    let host = |host: &str, enabled| OriginPullHost {
+        zone: ZONE,
+        host: poterne_model::Name::parse(host).unwrap(),
+        certificate: client(3, 3).id,
+        enabled,
+        created_at: 1,
+        modified_at: 1,
+    };
+    for one in [host("b.example.com", true), host("a.example.com", true), host("a.example.com", false)] {
+        session.put_origin_pull_host(&one).await.unwrap();
+    }
+    let both = [host("a.example.com", false), host("b.example.com", true)];
+    assert_eq!(session.origin_pull_hosts(Some(ZONE)).await.unwrap(), both);
+    session.delete_origin_pull_host(ZONE, &host("a.example.com", true).host).await.unwrap();
+    assert_eq!(session.origin_pull_hosts(None).await.unwrap(), [host("b.example.com", true)]);
+    assert!(session.delete_client_certificate(ZONE, client(3, 3).id).await.unwrap());
+    assert_eq!(session.origin_pull_hosts(None).await.unwrap(), [], "what is shown nowhere is said of nobody");
     assert!(session.delete_client_certificate(ZONE, client(2, 2).id).await.unwrap());
     assert!(!session.delete_client_certificate(ZONE, client(2, 2).id).await.unwrap());
     let origin = |serial: u8, not_after| OriginCertificate {

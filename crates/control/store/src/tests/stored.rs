@@ -13,13 +13,14 @@ use serde_json::json;
 use super::{ACCOUNT, Engine, Fixture, OTHER, TUNNEL, ZONE, begun, tunnel, zone};
 use crate::{
     Actor, AuditEvent, AuditFilter, CookieSecret, Membership, MembershipStatus, Person, RULESET_VERSIONS_MAX, RulesetOwner,
-    SignedHead, StoreError, Touched, ZoneSigning,
+    SignedHead, StoreError, TicketKey, Touched, ZoneSigning,
 };
 
 on_both! {
     what_a_zone_sets_is_its_own_and_goes_with_it,
     zones_keys_are_due_and_go_with_their_zone,
     secrets_of_cookies_are_kept_in_their_order,
+    keys_of_tickets_are_kept_in_their_order,
     versions_of_rulesets_are_kept_up_to_a_bound,
     items_are_written_in_batches_and_found,
     a_scope_has_one_access_rule_for_the_same,
@@ -75,6 +76,19 @@ async fn secrets_of_cookies_are_kept_in_their_order(engine: Engine) {
     assert_eq!(session.cookie_secrets().await.unwrap(), [secret(5), secret(4)]);
     session.put_cookie_secrets(&[secret(6), secret(5)]).await.unwrap();
     assert_eq!(session.cookie_secrets().await.unwrap(), [secret(6), secret(5)], "and no others");
+}
+
+async fn keys_of_tickets_are_kept_in_their_order(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let key = |starts_at: u64| TicketKey { starts_at, sealed: vec![1, 2], wrapped: vec![9, 8, 7] };
+    let mut session = store.write().await.unwrap();
+    session.put_ticket_keys(&[key(12), key(0)]).await.unwrap();
+    let change = session.commit().await.unwrap();
+    let mut session = store.write().await.unwrap();
+    assert_eq!(session.touched_since(change - 1, 10).await.unwrap().unwrap(), [Touched::Node]);
+    assert_eq!(session.ticket_keys().await.unwrap(), [key(0), key(12)]);
+    session.put_ticket_keys(&[key(12), key(24)]).await.unwrap();
+    assert_eq!(session.ticket_keys().await.unwrap(), [key(12), key(24)], "and no others");
 }
 
 async fn zones_keys_are_due_and_go_with_their_zone(engine: Engine) {

@@ -3,8 +3,8 @@
 //! A name that the edge stands before has the edge's addresses, two of each family: its origin is not here to be told. A CNAME that
 //! resolvers never see (at the apex, flattened by itself or by the zone, or beside other records) has the addresses that it leads to here;
 //! where it leads to others' names, an apex has nothing to hand over, and another name its CNAME. CAA records and challenges are
-//! not handed over: they are this node's word to the authorities that it asks for certificates. Nor are keys and signatures: the zone is
-//! handed over unsigned.
+//! not handed over: they are this node's word to the authorities that it asks for certificates. Keys and signatures are put to it elsewhere
+//! ([`crate::transfer::signed`]).
 
 use std::{net::IpAddr, sync::Arc};
 

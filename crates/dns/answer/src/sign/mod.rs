@@ -79,8 +79,8 @@ pub struct Signer {
 }
 
 /// A zone's key, ready to sign.
-struct OpenZone {
-    key: ZoneKey,
+pub(crate) struct OpenZone {
+    pub(crate) key: ZoneKey,
     sealed: Bytes,
     /// Another number for each key that is opened.
     number: u64,
@@ -210,7 +210,7 @@ impl Signer {
     }
 
     /// The zone's key, opened once.
-    fn zone(&self, head: &ZoneHead, keys: &ZoneKeys) -> Option<Arc<OpenZone>> {
+    pub(crate) fn zone(&self, head: &ZoneHead, keys: &ZoneKeys) -> Option<Arc<OpenZone>> {
         if let Some(zone) = self.zones.get(&head.id).filter(|zone| zone.sealed == keys.key) {
             return Some(zone);
         }

@@ -10,6 +10,7 @@ mod model;
 mod proxied;
 mod signed;
 mod transfer;
+mod transfer_signed;
 mod validator;
 mod world;
 mod zones;

@@ -28,9 +28,9 @@ use crate::{
 
 const NOW: u64 = 1_559_731_985;
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
-const PEER: &str = "198.51.100.100";
+pub(super) const PEER: &str = "198.51.100.100";
 
-fn zone_id() -> ZoneId {
+pub(super) fn zone_id() -> ZoneId {
     ZoneId::from_bytes([1; 16])
 }
 
@@ -48,7 +48,7 @@ fn known() -> (Service, Peer) {
     (service, peer)
 }
 
-fn with(snapshot: &Snapshot, more: Vec<(ChunkKey, Chunk)>) -> Snapshot {
+pub(super) fn with(snapshot: &Snapshot, more: Vec<(ChunkKey, Chunk)>) -> Snapshot {
     let chunks = more.into_iter().map(|(key, chunk)| (key.encode(), Some(chunk.encode()))).collect();
     snapshot.apply(&Change { generation: snapshot.generation() + 1, chunks }).unwrap().1
 }
@@ -89,7 +89,7 @@ fn signed(mut query: Vec<u8>) -> (Vec<u8>, Asking) {
     (query, asking)
 }
 
-fn packed(transfer: Transfer, lines: impl Iterator<Item = Line>) -> Vec<Vec<u8>> {
+pub(super) fn packed(transfer: Transfer, lines: impl Iterator<Item = Line>) -> Vec<Vec<u8>> {
     let mut packer = transfer.into_packer();
     let mut messages: Vec<Vec<u8>> = lines.filter_map(|line| packer.push(&line, NOW)).collect();
     messages.extend(packer.finish(NOW));

@@ -23,8 +23,8 @@ use poterne_snapshot::{ZoneHead, ZoneKeys};
 
 use crate::write::labels;
 
-type OwnedRrsig = Rrsig<Vec<u8>, WireName<Vec<u8>>>;
-type Owned = Record<WireName<Vec<u8>>, AllRecordData<Vec<u8>, WireName<Vec<u8>>>>;
+pub(super) type OwnedRrsig = Rrsig<Vec<u8>, WireName<Vec<u8>>>;
+pub(super) type Owned = Record<WireName<Vec<u8>>, AllRecordData<Vec<u8>, WireName<Vec<u8>>>>;
 
 /// A zone's keys, and the node's that opens them.
 pub(super) struct Keys {
@@ -136,7 +136,8 @@ fn denial(owner: &WireName<Vec<u8>>, nsec: &Nsec<Vec<u8>, WireName<Vec<u8>>>) ->
     Denial { owner: owner.to_string().to_ascii_lowercase(), types }
 }
 
-fn verify(set: &[Owned], rrsig: &OwnedRrsig, zone: &WireName<Vec<u8>>, keys: &Keys, now_secs: u32) {
+/// Checks a signature over the records of a set.
+pub(super) fn verify(set: &[Owned], rrsig: &OwnedRrsig, zone: &WireName<Vec<u8>>, keys: &Keys, now_secs: u32) {
     let owner = set[0].owner();
     assert_eq!(rrsig.signer_name(), zone, "{owner}");
     let labels = owner.iter_labels().filter(|label| !label.is_root()).count();

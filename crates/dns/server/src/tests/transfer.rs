@@ -2,11 +2,12 @@
 
 use std::sync::Mutex;
 
+use poterne_dns_sign::KeyPair;
 use poterne_dns_tsig::{Algorithm, Answering, Asking, Key, find};
 use poterne_guard::{Guard, Range};
 use poterne_keys::{NodeKey, Purpose};
 use poterne_snapshot::{
-    TransferChunk,
+    TransferChunk, ZoneKeys,
     transfer::{Outgoing, Peer, PeerKey},
 };
 
@@ -20,6 +21,8 @@ fn key() -> Key {
 }
 
 struct World {
+    /// What a head has of a zone that is signed.
+    keys: ZoneKeys,
     snapshot: SnapshotHandle,
     settings: Settings,
     told: Arc<Mutex<Vec<Told>>>,
@@ -29,6 +32,9 @@ struct World {
 fn world(peer: SocketAddr) -> World {
     let (snapshot, id, node_key) = (snapshot(), ZoneId::from_bytes([1; 16]), NodeKey::generate());
     let sealed = node_key.seal(Purpose::TsigKey, &[5; 16], SECRET).into();
+    let (_, secret) = KeyPair::generate(poterne_dns_sign::Algorithm::Ed25519).unwrap();
+    let zone_key = node_key.seal(Purpose::ZoneKey, id.as_bytes(), &secret).into();
+    let keys = ZoneKeys { signed: RecordSets::default(), algorithm: 15, key: zone_key };
     let name = Name::parse("xfr.example.net").unwrap();
     let key = PeerKey { id: [5; 16], name, algorithm: "hmac-sha256.".into(), sealed };
     let peer = Peer { id: [6; 16], address: Some(peer.ip()), port: peer.port(), takes_differences: true, key: Some(key) };
@@ -50,7 +56,7 @@ fn world(peer: SocketAddr) -> World {
         told: Arc::new(move |told| heard.lock().unwrap().push(told)),
         ..Settings::default()
     };
-    World { snapshot, settings, told }
+    World { keys, snapshot, settings, told }
 }
 
 /// Another version of the zone, in which a name is another.
@@ -140,6 +146,35 @@ async fn a_zone_is_given_whole_and_then_what_changed() {
     assert_eq!(told, [Told::Transferred { zone, serial: 1 }, Told::Transferred { zone, serial: 2 }]);
     let text = metrics.encode();
     for line in ["given=\"zone\"} 1", "given=\"difference\"} 1", "given=\"version\"} 2", "given=\"refused\"} 1"] {
+        assert!(text.contains(&format!("poterne_dns_transfers_total{{{line}")), "{line}: {text}");
+    }
+}
+
+/// Of each version whole: what changed would be told with signatures that the peer does not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_zone_is_given_signed() {
+    let world = world("127.0.0.1:1".parse().unwrap());
+    let id = ZoneId::from_bytes([1; 16]);
+    let mut head = world.snapshot.load().zone(id).unwrap().head().clone();
+    head.dns.as_mut().unwrap().keys = Some(world.keys.clone());
+    let chunks = vec![(ChunkKey::Zone(id).encode(), Some(Chunk::Zone(head).encode()))];
+    world.snapshot.apply(&Change { generation: 3, chunks }).unwrap();
+    let (server, address, metrics) = serve(&world);
+    let snapshot = world.snapshot.clone();
+    tokio::task::spawn_blocking(move || {
+        let mut stream = tcp(address);
+        // The start of authority twice and its signature, 2,002 sets with theirs (one of a hundred records), and a chain of 2,003.
+        let all = 2 + 1 + 2002 * 2 + 99 + 2003 * 2;
+        assert_eq!(transferred(&mut stream, query(2, "example.com", rtype::AXFR)), all);
+        assert_eq!(transferred(&mut stream, ixfr(3, 1)), 1, "nothing changed");
+        change(&snapshot);
+        assert_eq!(transferred(&mut stream, ixfr(4, 1)), all);
+    })
+    .await
+    .unwrap();
+    server.stop().await;
+    let text = metrics.encode();
+    for line in ["given=\"zone\"} 2", "given=\"difference\"} 0", "given=\"version\"} 1"] {
         assert!(text.contains(&format!("poterne_dns_transfers_total{{{line}")), "{line}: {text}");
     }
 }

@@ -141,6 +141,8 @@ where
         (status, _) if status.is_informational() => head.status = StatusCode::BAD_GATEWAY,
         _ => {}
     }
+    // RFC 9110 §15.5.20: what is asked here belongs on another connection, and a client that keeps this one would ask here again.
+    keep_alive &= head.status != StatusCode::MISDIRECTED_REQUEST;
     // A visitor that is told so does not send its next request for nothing.
     if upload.is_abandoned() {
         keep_alive &= poll_fn(|cx| Poll::Ready(upload.finish(visit, cx))).await;

@@ -19,6 +19,9 @@ const PRIORITY_UPDATE: [u64; 2] = [0xf_0700, 0xf_0701];
 /// Those of HTTP/2 that have no meaning here, and may not be sent (RFC 9114 §11.2.1).
 const OF_HTTP2: [u64; 4] = [0x2, 0x6, 0x8, 0x9];
 
+/// The largest field section that is taken (RFC 9114 §7.2.4.1).
+const MAX_FIELD_SECTION_SIZE: u64 = 0x6;
+
 /// Longest SETTINGS that are read, in bytes; visitors send a tenth of it.
 const SETTINGS_BYTES_MAX: u64 = 1024;
 /// Type and length of a frame, eight octets each at most (RFC 9000 §16).
@@ -256,6 +259,7 @@ pub struct ControlFrames {
     cutter: Cutter,
     settings: Option<Gathered>,
     has_settings: bool,
+    section_bytes_max: Option<u64>,
     frames: u64,
 }
 
@@ -274,12 +278,17 @@ impl ControlFrames {
                 Cut::Payload(payload) => {
                     if let Some(settings) = self.settings.as_mut().and_then(|settings| settings.add(payload)) {
                         self.settings = None;
-                        check_settings(settings)?;
+                        self.section_bytes_max = read_settings(settings)?;
                     }
                 }
             }
         }
         Ok(self.frames)
+    }
+
+    /// The largest field section that the visitor takes, once it has said so (RFC 9114 §4.2.2).
+    pub const fn section_bytes_max(&self) -> Option<u64> {
+        self.section_bytes_max
     }
 
     fn begin(&mut self, kind: u64, length: u64) -> Result<(), Fault> {
@@ -307,19 +316,22 @@ impl ControlFrames {
     }
 }
 
-/// RFC 9114 §7.2.4: each once, and none of HTTP/2's.
-fn check_settings(mut payload: Bytes) -> Result<(), Fault> {
-    let mut seen = Vec::new();
+/// RFC 9114 §7.2.4: each once, and none of HTTP/2's. The one that we obey, if it is there.
+fn read_settings(mut payload: Bytes) -> Result<Option<u64>, Fault> {
+    let (mut seen, mut section_bytes_max) = (Vec::new(), None);
     while !payload.is_empty() {
-        let (Some(id), Some(_)) = (number(&mut payload), number(&mut payload)) else {
+        let (Some(id), Some(value)) = (number(&mut payload), number(&mut payload)) else {
             return Err(Fault::new(Code::FRAME_ERROR, "the SETTINGS end inside a number"));
         };
         if matches!(id, 0x2..=0x5) || seen.contains(&id) {
             return Err(Fault::new(Code::SETTINGS_ERROR, "a setting came twice, or is of HTTP/2"));
         }
         seen.push(id);
+        if id == MAX_FIELD_SECTION_SIZE {
+            section_bytes_max = Some(value);
+        }
     }
-    Ok(())
+    Ok(section_bytes_max)
 }
 
 /// The header of a frame of data.
@@ -343,7 +355,6 @@ fn header(kind: u64, length: usize) -> Bytes {
 
 /// How a control stream of ours begins: its type, and what we take.
 pub(super) fn control_stream(section_bytes_max: usize) -> Bytes {
-    const MAX_FIELD_SECTION_SIZE: u64 = 0x6;
     const ENABLE_CONNECT_PROTOCOL: u64 = 0x8;
     let mut settings = BytesMut::new();
     for (id, value) in [(MAX_FIELD_SECTION_SIZE, section_bytes_max as u64), (ENABLE_CONNECT_PROTOCOL, 1)] {

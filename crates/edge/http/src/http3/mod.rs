@@ -104,7 +104,7 @@ pub async fn serve_connection<H: Handler>(
                 Poll::Ready(Ok((send, recv))) => {
                     accept.set(quic.accept_bi());
                     if let Some((send, recv)) = visit.take(send, recv) {
-                        streams.push(stream::exchange(Arc::clone(&shared), quic.clone(), send, recv));
+                        streams.push(stream::exchange(Arc::clone(&shared), quic.clone(), &sides, send, recv));
                     }
                     continue;
                 }

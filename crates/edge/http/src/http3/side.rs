@@ -22,12 +22,20 @@ const READ_BYTES: usize = 4 * 1024;
 /// "Set Dynamic Table Capacity" to nought (RFC 9204 §4.3.1): the one thing to say of a table that may hold nothing.
 const NO_CAPACITY: u8 = 0x20;
 
-/// What all of them share: which there are, and how much was said.
-#[derive(Debug, Default)]
+/// What all of them share: which there are, and what was said.
+#[derive(Debug)]
 pub(super) struct Sides {
     taken: [AtomicBool; KNOWN],
     /// Frames on the control stream.
     pub(super) frames: AtomicU64,
+    /// The largest field section that the visitor takes; as long as it did not say, any.
+    pub(super) section_bytes_max: AtomicU64,
+}
+
+impl Default for Sides {
+    fn default() -> Self {
+        Self { taken: Default::default(), frames: AtomicU64::new(0), section_bytes_max: AtomicU64::new(u64::MAX) }
+    }
 }
 
 /// Reads one to its end.
@@ -48,7 +56,12 @@ pub(super) async fn read(sides: &Sides, mut recv: quinn::RecvStream) -> Result<(
     let mut control = ControlFrames::default();
     loop {
         match kind {
-            CONTROL => sides.frames.store(control.read(&mut bytes)?, Relaxed),
+            CONTROL => {
+                sides.frames.store(control.read(&mut bytes)?, Relaxed);
+                if let Some(most) = control.section_bytes_max() {
+                    sides.section_bytes_max.store(most, Relaxed);
+                }
+            }
             ENCODER if bytes.iter().any(|byte| *byte != NO_CAPACITY) => {
                 return Err(Fault::new(Code::ENCODER_STREAM_ERROR, "a table was to be filled that may hold nothing"));
             }

@@ -3,7 +3,7 @@
 use std::{
     future::{Future as _, poll_fn},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,7 +18,8 @@ use super::{
     code::Code,
     frames::{data_header, section_frame},
     head::{Head, HeadError, read_head},
-    qpack::{encode_answer, encode_trailers},
+    qpack::{encode_answer, encode_trailers, section_bytes},
+    side::Sides,
     upload::{Incoming, Upload, UploadError},
 };
 use crate::{
@@ -46,6 +47,8 @@ enum SendError {
     Stalled,
     #[error("the connection ended: {0}")]
     Lost(String),
+    #[error("its trailers have {0} bytes, more than the visitor takes")]
+    Trailers(u64),
     #[error(transparent)]
     Body(#[from] BodyError),
 }
@@ -74,6 +77,7 @@ enum Came {
 pub(super) async fn exchange<H: Handler>(
     shared: Arc<Shared<H>>,
     quic: quinn::Connection,
+    sides: &Sides,
     send: SendStream,
     recv: quinn::RecvStream,
 ) -> Ended {
@@ -81,7 +85,7 @@ pub(super) async fn exchange<H: Handler>(
     let mut upload = Upload::new(recv, quic, Arc::clone(&shared.limits));
     let section = match head(&shared, &mut upload).await {
         Came::Head(section) => section,
-        Came::Refused(refusal) => return refuse(&shared, down, upload, None, refusal).await,
+        Came::Refused(refusal) => return refuse(&shared, sides, down, upload, None, refusal).await,
         Came::Nothing(code) => {
             upload.stop(code);
             down.reset(code);
@@ -91,7 +95,7 @@ pub(super) async fn exchange<H: Handler>(
     };
     let mut head = match read_head(section, &shared.limits) {
         Ok(head) => head,
-        Err(HeadError::Refused(refusal)) => return refuse(&shared, down, upload, None, refusal).await,
+        Err(HeadError::Refused(refusal)) => return refuse(&shared, sides, down, upload, None, refusal).await,
         Err(HeadError::Undecodable(reason)) => {
             upload.undecodable(reason);
             return Ended::Cancelled;
@@ -99,7 +103,7 @@ pub(super) async fn exchange<H: Handler>(
     };
     let (kind, length) = match head.judge(&shared.limits) {
         Ok(judged) => judged,
-        Err(refusal) => return refuse(&shared, down, upload, Some(&head.parts), refusal).await,
+        Err(refusal) => return refuse(&shared, sides, down, upload, Some(&head.parts), refusal).await,
     };
     let Head { mut parts, .. } = head;
     let head_only = parts.method == Method::HEAD;
@@ -118,7 +122,7 @@ pub(super) async fn exchange<H: Handler>(
         down.reset(Code::REQUEST_CANCELLED);
         return Ended::Cancelled;
     };
-    answer(&shared, response, down, head_only, kind == Kind::WebSocket).await
+    answer(&shared, sides, response, down, head_only, kind == Kind::WebSocket).await
 }
 
 async fn head<H>(shared: &Shared<H>, upload: &mut Upload) -> Came {
@@ -149,6 +153,7 @@ async fn head<H>(shared: &Shared<H>, upload: &mut Upload) -> Came {
 /// Answers what was refused. The rest of the request is not wanted.
 async fn refuse<H: Handler>(
     shared: &Shared<H>,
+    sides: &Sides,
     down: Down,
     mut upload: Upload,
     head: Option<&http::request::Parts>,
@@ -160,7 +165,7 @@ async fn refuse<H: Handler>(
         Poll::Ready(())
     })
     .await;
-    answer(shared, response, down, false, false).await
+    answer(shared, sides, response, down, false, false).await
 }
 
 /// Waits for the answer. None: the visitor does not.
@@ -173,11 +178,24 @@ async fn handle<H: Handler>(shared: &Shared<H>, request: Request, down: &mut Dow
     .await
 }
 
-async fn answer<H>(shared: &Shared<H>, response: Response, mut down: Down, head_only: bool, websocket: bool) -> Ended {
-    let Opening { head, body, ends } = Opening::of(response, head_only, websocket);
+async fn answer<H: Handler>(
+    shared: &Shared<H>,
+    sides: &Sides,
+    response: Response,
+    mut down: Down,
+    head_only: bool,
+    websocket: bool,
+) -> Ended {
+    let section_bytes_max = sides.section_bytes_max.load(Relaxed);
+    let opening = Opening::of(response, head_only, websocket);
+    let Some(Opening { head, body, ends }) = fitting(shared, opening, head_only, section_bytes_max) else {
+        // Not even the page that says so fits.
+        down.reset(Code::INTERNAL_ERROR);
+        return Ended::Answered;
+    };
     down.put(section_frame(|section| encode_answer(section, head.status, &head.headers)));
     let rest = if ends { Rest::Nothing } else { Rest::More };
-    let mut sending = Sending { body, down, rest };
+    let mut sending = Sending { body, down, rest, section_bytes_max };
     let sent = poll_fn(|cx| sending.poll(cx)).await;
     match &sent {
         Ok(()) => {}
@@ -192,6 +210,20 @@ async fn answer<H>(shared: &Shared<H>, response: Response, mut down: Down, head_
         Err(SendError::Stopped(_)) => Ended::Cancelled,
         _ => Ended::Answered,
     }
+}
+
+/// The answer, or, where its fields are more than the visitor said that it takes (RFC 9114 §4.2.2: it should not be sent then), a page that says
+/// so; none where that is too much as well.
+fn fitting<H: Handler>(shared: &Shared<H>, opening: Opening, head_only: bool, most: u64) -> Option<Opening> {
+    // Nobody is asked to count where nothing was said.
+    let bytes = |opening: &Opening| section_bytes(Some(opening.head.status), &opening.head.headers);
+    if most == u64::MAX || bytes(&opening) <= most {
+        return Some(opening);
+    }
+    let (bytes_then, peer) = (bytes(&opening), shared.connection.peer);
+    tracing::debug!(visitor = %peer, bytes = bytes_then, most, "an answer's fields are more than the visitor takes");
+    let page = shared.handler.refuse(&shared.connection, None, Refusal::AnswerTooLarge);
+    Some(Opening::of(page, head_only, false)).filter(|page| bytes(page) <= most)
 }
 
 /// Resolves once the visitor wants no more, or has everything.
@@ -284,6 +316,8 @@ struct Sending {
     body: Body,
     down: Down,
     rest: Rest,
+    /// Of trailers, too.
+    section_bytes_max: u64,
 }
 
 impl Sending {
@@ -296,6 +330,11 @@ impl Sending {
                 Rest::More => {}
                 Rest::Failed(error) => return Poll::Ready(Err(error.into())),
                 Rest::Trailers(trailers) => {
+                    let bytes = section_bytes(None, &trailers);
+                    if bytes > self.section_bytes_max {
+                        // Without them the answer would look whole.
+                        return Poll::Ready(Err(SendError::Trailers(bytes)));
+                    }
                     self.down.put(section_frame(|section| encode_trailers(section, &trailers)));
                     self.rest = Rest::Nothing;
                 }

@@ -17,9 +17,15 @@ pub struct Raw {
 impl Raw {
     /// One that has said its settings.
     pub async fn connect(server: &Server) -> Self {
+        Self::saying(server, &[]).await
+    }
+
+    /// One that has said these settings.
+    pub async fn saying(server: &Server, settings: &[u8]) -> Self {
         let connection = server.connect().await;
         let mut control = connection.open_uni().await.unwrap();
-        control.write_all(&[0, 4, 0]).await.unwrap();
+        control.write_all(&[0, 4, u8::try_from(settings.len()).unwrap()]).await.unwrap();
+        control.write_all(settings).await.unwrap();
         Self { connection, _control: Some(control) }
     }
 

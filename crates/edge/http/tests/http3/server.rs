@@ -178,6 +178,9 @@ impl Handler for Origin {
                 let count = request.headers().keys().filter(|name| name.as_str().starts_with("x-field-")).count();
                 http::Response::builder().header("x-count", count).body(Body::empty()).unwrap()
             }
+            "/long-fields" => {
+                http::Response::builder().header("x-long", "x".repeat(2_000)).body(Body::full("all of it")).unwrap()
+            }
             "/ws" => {
                 assert_eq!(request.extensions().get(), Some(&Kind::WebSocket));
                 assert!(request.headers().contains_key("sec-websocket-key"));

@@ -12,22 +12,32 @@ use poterne_edge_http::{Body, BodyError, Frame, pieces::Pieces};
 /// Most of a request's body that is kept to be sent again (design invariant 5), in bytes.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
-/// A request's body, with what is needed to send it again.
+/// A request's body, with what is needed to send it again. What few requests need is boxed: this is moved with each of them.
 #[derive(Debug, Default)]
 pub(super) struct RequestBody {
     /// What was taken before and goes first.
-    again: Pieces,
+    again: Option<Box<Kept>>,
     body: Body,
-    /// What came after the body before.
-    trailers: Option<HeaderMap>,
     /// What was taken, as long as it is little.
-    kept: Option<Kept>,
+    keeping: Keeping,
 }
 
+/// The beginning of a body, or all of it.
 #[derive(Debug, Default)]
 struct Kept {
     pieces: Pieces,
+    /// What came after the body.
     trailers: Option<HeaderMap>,
+}
+
+#[derive(Debug, Default)]
+enum Keeping {
+    /// Nothing is kept, or no more.
+    #[default]
+    No,
+    /// Nothing was there yet.
+    Nothing,
+    Some(Box<Kept>),
 }
 
 impl RequestBody {
@@ -37,20 +47,27 @@ impl RequestBody {
 
     /// The same, kept while it is sent: the connection may be dead.
     pub(super) fn keeping(self) -> Self {
-        Self { kept: Some(Kept::default()), ..self }
+        Self { keeping: Keeping::Nothing, ..self }
     }
 
     /// The body from its beginning, if all that was taken of it is here.
     pub(super) fn rewound(self) -> Option<Self> {
-        let Kept { pieces, trailers } = self.kept?;
-        Some(Self { again: pieces, body: self.body, trailers, kept: None })
+        let again = match self.keeping {
+            Keeping::No => return None,
+            Keeping::Nothing => None,
+            Keeping::Some(kept) => Some(kept),
+        };
+        Some(Self { again, body: self.body, keeping: Keeping::No })
     }
 
     fn keep(&mut self, frame: &Frame) {
-        let Some(kept) = &mut self.kept else { return };
+        if matches!(self.keeping, Keeping::Nothing) {
+            self.keeping = Keeping::Some(Box::default());
+        }
+        let Keeping::Some(kept) = &mut self.keeping else { return };
         if let Some(data) = frame.data_ref() {
             if kept.pieces.bytes() + data.len() > KEPT_BYTES_MAX {
-                self.kept = None;
+                self.keeping = Keeping::No;
             } else {
                 kept.pieces.push(data.clone());
             }
@@ -67,21 +84,22 @@ impl http_body::Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, String>>> {
         let this = &mut *self;
-        let next = match this.again.pop() {
+        let next = match this.again.as_mut().and_then(|again| again.pieces.pop()) {
             Some(data) => Some(Ok(Frame::data(data))),
             None => ready!(Pin::new(&mut this.body).poll_frame(cx)).map(|frame| frame.map_err(reason)),
         };
-        let next = next.or_else(|| this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+        let next = next.or_else(|| this.again.take()?.trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         match &next {
             Some(Ok(frame)) => this.keep(frame),
-            Some(Err(_)) => this.kept = None,
+            Some(Err(_)) => this.keeping = Keeping::No,
             None => {}
         }
         Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.again.bytes() == 0 && self.trailers.is_none() && self.body.is_end_stream()
+        let is_over = |again: &Kept| again.pieces.bytes() == 0 && again.trailers.is_none();
+        self.again.as_deref().is_none_or(is_over) && self.body.is_end_stream()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which of an origin's addresses is tried first, and which rests (edge-behaviour §2.13). Pure.
 //!
 //! Several addresses are several servers of the same thing: each request takes any of them. One that failed three times in a row is out
-//! for half a minute, the next time twice as long, and is tried still where no other is left.
+//! for half a minute, the next time twice as long, and is tried still where no other is left. One that a health check calls unhealthy is
+//! tried only where every other one rests.
 
 use std::{
     collections::HashMap,
@@ -62,10 +63,19 @@ impl Ledger {
         self.0.get(address).is_some_and(|trouble| trouble.until.is_some_and(|until| now < until))
     }
 
-    /// In the order in which they are tried: any first, the families by turns (RFC 8305 §4), and those that rest last. At most
-    /// [`TRIES_MAX`]. `random` chooses.
-    pub(super) fn order(&self, mut addresses: Vec<SocketAddr>, random: u64, now: Instant) -> Vec<SocketAddr> {
+    /// In the order in which they are tried: any first, the families by turns (RFC 8305 §4), and those that rest last. Those to avoid are
+    /// left out while there is another that does not rest. At most [`TRIES_MAX`]. `random` chooses.
+    pub(super) fn order(
+        &self,
+        mut addresses: Vec<SocketAddr>,
+        is_avoided: impl Fn(&SocketAddr) -> bool,
+        random: u64,
+        now: Instant,
+    ) -> Vec<SocketAddr> {
         if addresses.len() > 1 {
+            if addresses.iter().any(|address| !is_avoided(address) && !self.rests(address, now)) {
+                addresses.retain(|address| !is_avoided(address));
+            }
             shuffle(&mut addresses, random);
             addresses = by_turns(addresses);
             addresses.sort_by_key(|address| self.rests(address, now));
@@ -101,6 +111,10 @@ mod tests {
 
     use super::*;
 
+    fn none(_: &SocketAddr) -> bool {
+        false
+    }
+
     fn address(number: u8) -> SocketAddr {
         if number.is_multiple_of(2) {
             ([192, 0, 2, number], 80).into()
@@ -114,8 +128,9 @@ mod tests {
         let mut ledger = Ledger::default();
         let mut now = Instant::now();
         let (bad, good) = (address(0), address(2));
-        let first =
-            |ledger: &Ledger, now| (0..64).filter(|random| ledger.order(vec![bad, good], *random << 20, now)[0] == bad).count();
+        let first = |ledger: &Ledger, now| {
+            (0..64).filter(|random| ledger.order(vec![bad, good], none, *random << 20, now)[0] == bad).count()
+        };
         assert!(first(&ledger, now) > 0, "each is taken");
         for secs in [30, 60, 120, 240, 300, 300] {
             for failure in 0..3 {
@@ -123,7 +138,7 @@ mod tests {
                 ledger.failed(bad, now);
             }
             assert_eq!(first(&ledger, now), 0);
-            assert_eq!(ledger.order(vec![bad, good], 7, now), [good, bad], "it is tried when no other is left");
+            assert_eq!(ledger.order(vec![bad, good], none, 7, now), [good, bad], "it is tried when no other is left");
             now += Duration::from_secs(secs - 1);
             assert!(ledger.rests(&bad, now));
             now += Duration::from_secs(1);
@@ -131,6 +146,21 @@ mod tests {
         assert!(!ledger.sweep(now));
         ledger.reached(bad);
         assert!(ledger.sweep(now));
+    }
+
+    #[test]
+    fn who_is_unhealthy_is_not_tried_while_another_may_be_and_never_all_are_left_out() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        let [ill, well, other] = [address(0), address(2), address(4)];
+        for random in 0..64u64 {
+            let order = ledger.order(vec![ill, well, other], |address| *address == ill, random << 20, now);
+            assert!(order.len() == 2 && !order.contains(&ill), "{order:?}");
+        }
+        assert_eq!(ledger.order(vec![ill, well], |_| true, 7, now).len(), 2, "where all are unhealthy, none is");
+        (0..3).for_each(|_| ledger.failed(well, now));
+        let order = ledger.order(vec![ill, well], |address| *address == ill, 7, now);
+        assert_eq!(order, [ill, well], "better than one that was seen to be gone");
+        assert_eq!(ledger.order(vec![ill], |_| true, 7, now), [ill]);
     }
 
     #[test]
@@ -151,7 +181,7 @@ mod tests {
         #[test]
         fn nobody_is_lost_and_families_take_turns(numbers in prop::collection::btree_set(0u8..40, 0..8), random: u64) {
             let addresses: Vec<SocketAddr> = numbers.iter().copied().map(address).collect();
-            let mut ordered = Ledger::default().order(addresses.clone(), random, Instant::now());
+            let mut ordered = Ledger::default().order(addresses.clone(), none, random, Instant::now());
             let v4 = addresses.iter().filter(|address| address.is_ipv4()).count();
             let both = 2 * v4.min(addresses.len() - v4);
             prop_assert!(ordered[..both].chunks(2).all(|two| two[0].is_ipv4() != two[1].is_ipv4()));
@@ -164,7 +194,7 @@ mod tests {
         #[test]
         fn no_more_are_tried_than_the_bound(random: u64) {
             let many = (0..100).map(|number| address(number * 2)).collect();
-            prop_assert_eq!(Ledger::default().order(many, random, Instant::now()).len(), TRIES_MAX);
+            prop_assert_eq!(Ledger::default().order(many, none, random, Instant::now()).len(), TRIES_MAX);
         }
     }
 }

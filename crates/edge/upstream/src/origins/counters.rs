@@ -11,6 +11,9 @@ pub(super) struct Counters {
     pub(super) refused: Counter,
     pub(super) open: Gauge,
     pub(super) idle: Gauge,
+    pub(super) max: Gauge,
+    pub(super) zone_max: Gauge,
+    pub(super) fullest_zone: Gauge,
 }
 
 impl Counters {
@@ -27,6 +30,12 @@ impl Counters {
             ),
             open: metrics.gauge("origin_connections", "Connections to origins, idle ones included"),
             idle: metrics.gauge("origin_connections_idle", "Idle connections to origins"),
+            max: metrics.gauge("origin_connections_max", "Connections to origins that are allowed"),
+            zone_max: metrics.gauge("origin_connections_per_zone_max", "Connections to origins that one zone may have"),
+            fullest_zone: metrics.gauge(
+                "origin_connections_fullest_zone",
+                "Connections to origins of the zone that has most, idle ones included, as of some seconds ago",
+            ),
         }
     }
 }

@@ -25,7 +25,7 @@ use poterne_edge_http::{Body, BodyError, Frame};
 use poterne_origin::Patience;
 use tokio::time::{Sleep, sleep};
 
-use super::{body::RequestBody, pool::Io, zone::Share};
+use super::{body::RequestBody, pool::Io, tls::Serial, zone::Share};
 use crate::{OriginError, UpstreamError};
 
 /// Most requests on one connection, whatever the origin grants (edge-behaviour §2.10).
@@ -41,6 +41,8 @@ const GRANT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection.
 pub(super) struct Multiplexed {
     pub(super) address: SocketAddr,
+    /// Of the origin's certificate, where it was verified.
+    pub(super) serial: Option<Serial>,
     requests: SendRequest<Bytes>,
     in_flight: AtomicUsize,
     last_used: Mutex<Instant>,
@@ -51,9 +53,21 @@ pub(super) struct Multiplexed {
 /// One request's part of a connection.
 pub(super) struct Ticket(pub(super) Arc<Multiplexed>);
 
+impl Ticket {
+    /// Where the origin is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+}
+
 impl Multiplexed {
     /// Begins to speak HTTP/2.
-    pub(super) async fn begin(io: Io, address: SocketAddr, share: Share) -> Result<Arc<Self>, OriginError> {
+    pub(super) async fn begin(
+        io: Io,
+        address: SocketAddr,
+        serial: Option<Serial>,
+        share: Share,
+    ) -> Result<Arc<Self>, OriginError> {
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -73,7 +87,7 @@ impl Multiplexed {
             over.store(true, Ordering::Relaxed);
         });
         let (in_flight, last_used) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
-        Ok(Arc::new(Self { address, requests, in_flight, last_used, gone }))
+        Ok(Arc::new(Self { address, serial, requests, in_flight, last_used, gone }))
     }
 
     /// A request's part of it; none where it takes no more.

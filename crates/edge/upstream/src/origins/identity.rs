@@ -1,4 +1,4 @@
-//! Who the edge says it is, to origins that ask (edge-behaviour §7.9): a zone's own certificate, and never another's.
+//! Who the edge says it is, to origins that ask (edge-behaviour §7.9): by a host's own certificate or its zone's, and never another's.
 
 use std::{
     hash::{Hash, Hasher},
@@ -12,7 +12,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-/// What is shown to origins of one zone.
+/// What is shown to origins.
 #[derive(Debug, Clone)]
 pub struct Identity(Arc<CertifiedKey>);
 
@@ -52,11 +52,20 @@ impl Hash for Identity {
     }
 }
 
+/// Whose certificate is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Shown {
+    /// The zone's.
+    OfZone,
+    /// A host's of the zone.
+    OfHost(Arc<str>),
+}
+
 /// Whoever has the certificates. Handed in by the program.
 pub trait Identities: Send + Sync + 'static {
-    /// What a zone's origins are shown.
+    /// What origins are shown.
     ///
     /// # Errors
     /// There is nothing that could be shown, in words.
-    fn of(&self, zone: ZoneId) -> Result<Identity, String>;
+    fn of(&self, zone: ZoneId, shown: &Shown) -> Result<Identity, String>;
 }

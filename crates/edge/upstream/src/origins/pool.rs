@@ -14,10 +14,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-use super::{body::RequestBody, tls::Named, zone::Share};
+use super::{
+    body::RequestBody,
+    tls::{Named, Serial},
+    zone::Share,
+};
 
 /// What an origin may answer: a head of 128 KiB (edge-behaviour §2.4), and nothing that another program could read otherwise (§5.8).
-const RULES: Rules = Rules { head_bytes_max: 128 * 1024, fields_max: 1_000, forgiving: false };
+pub(super) const RULES: Rules = Rules { head_bytes_max: 128 * 1024, fields_max: 1_000, forgiving: false };
 
 /// How long a connection may have been idle that carries a request which is not to be repeated. An origin that closes idle connections
 /// waits longer than this, as good as always; so what is on its way when it closes one is a request that may be sent again.
@@ -39,13 +43,15 @@ pub(super) struct Connection {
     pub(super) key: Key,
     pub(super) http: Http1<Io, RequestBody>,
     pub(super) share: Share,
+    /// Of the origin's certificate, where it was verified.
+    pub(super) serial: Option<Serial>,
     /// How long it may be idle.
     pub(super) idle_timeout: Duration,
 }
 
 impl Connection {
-    pub(super) fn new(key: Key, io: Io, share: Share, idle_timeout: Duration) -> Self {
-        Self { key, http: Http1::new(io, RULES), share, idle_timeout }
+    pub(super) fn new(key: Key, io: Io, serial: Option<Serial>, share: Share, idle_timeout: Duration) -> Self {
+        Self { key, http: Http1::new(io, RULES), share, serial, idle_timeout }
     }
 
     /// Heeds what the origin says of how long it keeps connections (`Keep-Alive: timeout=5`), which it knows best.
@@ -89,8 +95,14 @@ impl Pool {
     }
 
     /// A usable idle connection, if there is one. `repeatable`: what it is to carry may be sent again, should the connection turn out
-    /// dead.
-    pub(super) fn take(&self, key: &Key, repeatable: bool, now: Instant) -> Option<Box<Connection>> {
+    /// dead. What is not `believed` any more is closed.
+    pub(super) fn take(
+        &self,
+        key: &Key,
+        repeatable: bool,
+        believed: impl Fn(Option<&Serial>) -> bool,
+        now: Instant,
+    ) -> Option<Box<Connection>> {
         loop {
             let idle = {
                 let mut all = self.lock();
@@ -103,7 +115,8 @@ impl Pool {
             };
             self.gauge.dec();
             let Idle { mut connection, .. } = idle;
-            if now.saturating_duration_since(idle.since) < connection.idle_timeout && connection.http.is_silent() {
+            let is_fresh = now.saturating_duration_since(idle.since) < connection.idle_timeout;
+            if is_fresh && believed(connection.serial.as_ref()) && connection.http.is_silent() {
                 connection.http.reused = true;
                 return Some(connection);
             }
@@ -138,14 +151,16 @@ impl Pool {
         oldest.is_some()
     }
 
-    /// Closes what has been idle too long and what the origin closed; tells whether nothing is left.
-    pub(super) fn sweep(&self, now: Instant) -> bool {
+    /// Closes what has been idle too long, what the origin closed, and what does not stand any more; tells whether nothing is left.
+    pub(super) fn sweep(&self, stands: &dyn Fn(&Key, Option<&Serial>) -> bool, now: Instant) -> bool {
         let mut closed = Vec::new();
         let mut all = self.lock();
         all.retain(|_, queue| {
             let mut at = 0;
             while at < queue.len() {
-                if queue[at].is_fresh(now) && queue[at].connection.http.is_silent() {
+                let Idle { connection, .. } = &queue[at];
+                let stands = stands(&connection.key, connection.serial.as_ref());
+                if stands && queue[at].is_fresh(now) && queue[at].connection.http.is_silent() {
                     at += 1;
                 } else {
                     closed.extend(queue.remove(at));

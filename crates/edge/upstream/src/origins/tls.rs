@@ -71,10 +71,12 @@ impl Clients {
         Self { revoked: Some(revoked), ..self }
     }
 
-    fn is_revoked(&self, certificate: &CertificateDer<'_>) -> bool {
-        let Some(revoked) = &self.revoked else { return false };
-        // It was read by a verifier before.
-        x509_parser::parse_x509_certificate(certificate).is_ok_and(|(_, parsed)| revoked(parsed.tbs_certificate.raw_serial()))
+    /// Whether a certificate of this serial number, which was verified once, is believed still; none: nothing was asked of it.
+    pub(super) fn believes(&self, serial: Option<&Serial>) -> bool {
+        match (&self.revoked, serial) {
+            (Some(revoked), Some(serial)) => !revoked(&serial[..]),
+            _ => true,
+        }
     }
 }
 
@@ -86,8 +88,8 @@ pub(super) struct ZoneTls(Mutex<Vec<ZoneClient>>);
 /// As what it goes, and for whom.
 type ZoneClient = (Certificate, Option<Identity>, Arc<ClientConfig>);
 
-/// A zone's clients of now, and of before its certificate was renewed.
-const CLIENTS_MAX: usize = 4;
+/// A zone's clients of now, of before its certificate was renewed, and of those hosts with a certificate of their own that are visited most.
+const CLIENTS_MAX: usize = 16;
 
 impl ZoneTls {
     fn client(&self, named: &Named, shared: &ClientConfig) -> Arc<ClientConfig> {
@@ -126,16 +128,21 @@ pub(super) struct Named {
     pub(super) identity: Option<Identity>,
 }
 
+/// A certificate's serial number, as it stands there.
+pub(super) type Serial = Box<[u8]>;
+
+/// A TLS connection.
+pub(super) struct Secured {
+    pub(super) stream: TlsStream<TcpStream>,
+    /// Of the certificate, where it was verified: it may be revoked while the connection lives.
+    pub(super) serial: Option<Serial>,
+}
+
 /// Makes a connection a TLS connection.
 ///
 /// # Errors
 /// The handshake fails, or the certificate is not accepted.
-pub(super) async fn handshake(
-    clients: &Clients,
-    zone: &ZoneTls,
-    named: &Named,
-    stream: TcpStream,
-) -> Result<TlsStream<TcpStream>, Refused> {
+pub(super) async fn handshake(clients: &Clients, zone: &ZoneTls, named: &Named, stream: TcpStream) -> Result<Secured, Refused> {
     let mut config = match named.certificate {
         Certificate::Any => zone.client(named, &clients.any),
         Certificate::Verified => {
@@ -163,11 +170,15 @@ pub(super) async fn handshake(
     let connected = TlsConnector::from(config).connect(name, stream).await;
     let stream = connected.map_err(|error| Refused::of(&error, named.certificate))?;
     // Asked here, and not where it is verified: a session that is taken up again is not verified anew.
-    let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    if named.certificate == Certificate::Verified && leaf.is_some_and(|leaf| clients.is_revoked(leaf)) {
+    let leaf =
+        stream.get_ref().1.peer_certificates().and_then(<[_]>::first).filter(|_| named.certificate == Certificate::Verified);
+    // It was read by a verifier before.
+    let parsed = leaf.and_then(|leaf| x509_parser::parse_x509_certificate(leaf).ok());
+    let serial: Option<Serial> = parsed.map(|(_, parsed)| parsed.tbs_certificate.raw_serial().into());
+    if !clients.believes(serial.as_ref()) {
         return Err(Refused::Certificate("it was revoked".to_owned()));
     }
-    Ok(stream)
+    Ok(Secured { stream, serial })
 }
 
 /// Why there is no TLS.

@@ -14,7 +14,7 @@ use super::{
     candidates::Ledger,
     http2::{Multiplexed, Ticket},
     pool::{Connection, Key, Pool},
-    tls::ZoneTls,
+    tls::{Serial, ZoneTls},
 };
 use crate::OriginError;
 
@@ -77,6 +77,11 @@ impl Zone {
         Ok(Share { shared: Arc::clone(&self.shared), zone: Arc::clone(&self.open) })
     }
 
+    /// How many connections it has open.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// Keeps a connection whose answer was read to its end, if it can be used again and the node has room for idle ones.
     pub(super) fn put(&self, connection: Box<Connection>) {
         // The last quarter is for connections that carry something.
@@ -98,9 +103,14 @@ impl Zone {
         idle.inspect(|connection| connection.retire()).is_some()
     }
 
-    /// A request's part of a connection that carries many.
-    pub(super) fn ticket(&self, key: &Key) -> Option<Ticket> {
-        self.multiplexed().get(key)?.iter().find_map(Multiplexed::ticket)
+    /// A request's part of a connection that carries many. One that is not `believed` any more takes no other request.
+    pub(super) fn ticket(&self, key: &Key, believed: impl Fn(Option<&Serial>) -> bool) -> Option<Ticket> {
+        self.multiplexed().get(key)?.iter().find_map(|connection| {
+            if !believed(connection.serial.as_ref()) {
+                connection.retire();
+            }
+            connection.ticket()
+        })
     }
 
     /// Has others use this connection too.
@@ -112,14 +122,21 @@ impl Zone {
         self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes and forgets what is too old; tells whether the zone has nothing left.
-    pub(super) fn sweep(&self, now: std::time::Instant) -> bool {
+    /// Closes and forgets what is too old, and what does not stand any more: what it was made with is another now. Tells whether the zone has
+    /// nothing left.
+    pub(super) fn sweep(&self, stands: &dyn Fn(&Key, Option<&Serial>) -> bool, now: std::time::Instant) -> bool {
         let idle_timeout = self.shared.settings.idle_timeout;
-        self.multiplexed().retain(|_, connections| {
-            connections.retain(|connection| connection.is_kept(now, idle_timeout));
+        self.multiplexed().retain(|key, connections| {
+            connections.retain(|connection| {
+                if !stands(key, connection.serial.as_ref()) {
+                    // Requests that are on it end as they will.
+                    connection.retire();
+                }
+                connection.is_kept(now, idle_timeout)
+            });
             !connections.is_empty()
         });
-        let is_empty = self.pool.sweep(now);
+        let is_empty = self.pool.sweep(stands, now);
         self.ledger().sweep(now) && is_empty && self.open.load(Ordering::Relaxed) == 0
     }
 }

@@ -106,6 +106,9 @@ pub(super) async fn serve(
         }
         incoming = Incoming::Empty;
     }
+    if let Some(traced) = &mut answer.traced {
+        traced.asking();
+    }
     let sent = {
         let exchange = pin!(exchange(service, server_name.as_deref(), request, websocket));
         answer.unless_gone(exchange).await
@@ -120,6 +123,7 @@ pub(super) async fn serve(
         Ok(Err(ServiceError::Http1(fault @ (Fault::Visitor(_) | Fault::Length)))) => {
             // Nobody is there to be told, and the service is not to blame.
             tracing::debug!(ray, service = service.name, %fault, "a request ended before it was whole");
+            answer.failed("the visitor's request ended before it was whole");
             return;
         }
         Ok(Err(error)) => {
@@ -127,7 +131,10 @@ pub(super) async fn serve(
             return;
         }
         // The visitor left before the service answered: nobody is there to be told.
-        Err(_) => return,
+        Err(_) => {
+            answer.failed("the visitor left before the service answered");
+            return;
+        }
     };
     shared.metrics.answered(response.status());
     tracing::debug!(connIndex = about.index, ray, rule = about.rule, service = service.name, "{}", response.status());
@@ -143,6 +150,7 @@ pub(super) async fn serve(
         }
         Err(Broken::Service(error)) => {
             tracing::warn!(ray, service = service.name, %error, "the service broke off its answer");
+            answer.failed(&format!("the service broke off its answer: {error}"));
         }
         Err(Broken::Visitor) => tracing::debug!(ray, "the visitor left before the end of the answer"),
     }

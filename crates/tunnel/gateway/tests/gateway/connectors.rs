@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use poterne_edge_http::Body;
-use poterne_edge_upstream::{TunnelRoute, Tunnels as _, UpstreamError};
+use poterne_edge_upstream::{Over, Trail, TunnelRoute, Tunnels as _, UpstreamError};
 use poterne_model::{ConnectorId, tunnel::Transport};
 
 use crate::{
@@ -25,7 +25,16 @@ async fn a_request_for_one_connector_reaches_no_other() {
     let second = Agent::dial(&edge, Transport::Http2).await.serve("second", other).await;
     let ask = async |connector| {
         let route = TunnelRoute { tunnel: tunnel(), zone: None, account: ACCOUNT.parse().unwrap(), connector };
-        soon("an answer", edge.gateway.send(route, request(Method::GET, "/", Body::empty()))).await
+        let mut trail = Trail::on();
+        let answer = soon("an answer", edge.gateway.send(route, request(Method::GET, "/", Body::empty()), &mut trail)).await;
+        // Whoever traces the request is told which connector it was.
+        let tries = trail.into_tries();
+        assert_eq!(tries.len(), usize::from(answer.is_ok()));
+        for one in tries {
+            let Over::Tunnel { connector: told, .. } = one.over else { panic!("{one:?}") };
+            assert!(connector.is_none_or(|meant| meant == told) && one.failed.is_none(), "{one:?}");
+        }
+        answer
     };
     for _ in 0..20 {
         ask(Some(SECOND)).await.unwrap();

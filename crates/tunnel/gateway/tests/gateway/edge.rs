@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use poterne_edge_http::{Body, Kind, Request, Response};
-use poterne_edge_upstream::{TunnelRoute, Tunnels as _, UpstreamError};
+use poterne_edge_upstream::{Trail, TunnelRoute, Tunnels as _, UpstreamError};
 use poterne_feed::{Change, Event};
 use poterne_model::{AccountId, TunnelId, ZoneId};
 use poterne_snapshot::{Applied, Chunk, ChunkKey, RemoteConfig, SnapshotHandle, TunnelChunk};
@@ -158,7 +158,7 @@ impl Edge {
 pub(crate) async fn send(gateway: &Gateway, id: TunnelId, request: Request) -> Result<Response, UpstreamError> {
     let zone = Some(ZoneId::from_bytes([9; 16]));
     let route = TunnelRoute { tunnel: id, zone, account: ACCOUNT.parse().unwrap(), connector: None };
-    soon("an answer", gateway.send(route, request)).await
+    soon("an answer", gateway.send(route, request, &mut Trail::off())).await
 }
 
 /// The body; none if it broke off.

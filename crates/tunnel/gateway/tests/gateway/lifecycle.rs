@@ -15,6 +15,7 @@ use poterne_edge_http::Body;
 use poterne_edge_upstream::UpstreamError;
 use poterne_feed::Command;
 use poterne_model::{ConnectorId, tunnel::Transport};
+use poterne_tunnel_proto::registration::{Edges, features};
 use tokio::io::{AsyncReadExt, AsyncWriteExt as _};
 
 use crate::{
@@ -206,4 +207,18 @@ async fn an_http_2_agent_is_told_that_its_connection_is_closed_and_why() {
     };
     assert_eq!((&goaway[..8], &goaway[8..]), (&[0; 8][..], &b"dropped by the operator"[..]));
     assert_eq!(soon("the end", tls.read(&mut [0])).await.unwrap(), 0, "TLS is closed in order");
+}
+
+#[tokio::test]
+async fn an_agent_that_understands_is_told_whether_the_edge_traces() {
+    for (transport, traces) in BOTH.into_iter().flat_map(|transport| [(transport, true), (transport, false)]) {
+        let edge = Edge::with(|settings| settings.traces = traces).await;
+        let mut asked = registration(0);
+        asked.options.client.features.push(features::POTERNE_EDGES_1.into());
+        let (ours, _link) = Agent::dial(&edge, transport).await.register(asked).await;
+        let told = ours.unwrap().unwrap().edges.and_then(|edges| Edges::parse(&edges)).expect("a list of edges");
+        assert_eq!(told.traces, traces);
+        let (stock, _link) = Agent::dial(&edge, transport).await.register(registration(1)).await;
+        assert_eq!(stock.unwrap().unwrap().edges, None);
+    }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod demo;
 mod errors;
+mod health_checks;
 mod life;
 mod names;
 mod reload;

@@ -120,6 +120,17 @@ fn a_control_stream_begins_with_settings_and_says_nothing_twice() {
 }
 
 #[test]
+fn what_the_visitor_takes_is_known_from_its_settings() {
+    let told = |settings: &[u8]| {
+        let mut control = ControlFrames::default();
+        control.read(&mut Bytes::from(frame(SETTINGS, settings))).unwrap();
+        control.section_bytes_max()
+    };
+    assert_eq!(told(&[0x6, 0x40, 0x64, 0x1, 0x0]), Some(100));
+    assert_eq!((told(&[0x1, 0x0]), told(&[]), told(&[0x6, 0x0])), (None, None, Some(0)));
+}
+
+#[test]
 fn what_we_say_is_read_as_it_was_meant() {
     let mut control = control_stream(32 * 1024);
     assert_eq!(number(&mut control), Some(super::super::side::CONTROL));

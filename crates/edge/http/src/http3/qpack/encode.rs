@@ -39,6 +39,15 @@ pub(crate) fn encode_answer(to: &mut BytesMut, status: StatusCode, fields: &Head
     put(to, fields);
 }
 
+/// How large a field section is, as it is counted against what its reader takes (RFC 9114 §4.2.2): names and values as they are, and 32
+/// octets for each line. `status`: of an answer's head; trailers have none.
+pub(crate) fn section_bytes(status: Option<StatusCode>, fields: &HeaderMap) -> u64 {
+    const OF_LINE: usize = 32;
+    let status = status.map_or(0, |status| ":status".len() + status.as_str().len() + OF_LINE);
+    let fields = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + OF_LINE).sum::<usize>();
+    u64::try_from(status + fields).unwrap_or(u64::MAX)
+}
+
 /// The trailers of an answer.
 pub(crate) fn encode_trailers(to: &mut BytesMut, fields: &HeaderMap) {
     begin(to, fields);

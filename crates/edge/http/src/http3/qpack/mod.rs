@@ -10,7 +10,7 @@ mod table;
 
 use bytes::Bytes;
 
-pub(crate) use encode::{encode_answer, encode_trailers};
+pub(crate) use encode::{encode_answer, encode_trailers, section_bytes};
 
 /// What a field takes beside its octets, as sections are measured (RFC 9114 §4.2.2).
 const LINE_BYTES: usize = 32;

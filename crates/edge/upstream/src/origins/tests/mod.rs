@@ -2,6 +2,7 @@
 
 mod flow;
 mod http2;
+mod look;
 mod misbehaving;
 mod pooled;
 mod secure;
@@ -9,6 +10,7 @@ mod secure;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    ops::Deref,
     sync::Arc,
     time::Duration,
 };
@@ -25,7 +27,7 @@ use tokio::{
 };
 
 use super::{Leg, OriginRoute, Origins, Place, Settings};
-use crate::{OriginError, UpstreamError};
+use crate::{OriginError, Trail, UpstreamError};
 
 const ZONE: ZoneId = ZoneId::from_bytes([1; 16]);
 const OTHER_ZONE: ZoneId = ZoneId::from_bytes([2; 16]);
@@ -36,14 +38,36 @@ fn hasty() -> Settings {
     Settings { connect_timeout: Duration::from_millis(300), ..Settings::for_files(4096) }
 }
 
-/// A way to loopback.
-fn origins_with(settings: Settings, roots: RootCertStore) -> Arc<Origins> {
-    let loopback = Range { network: "127.0.0.0/8".parse().unwrap(), accounts: None };
-    let guard = Guard { allowed: vec![loopback], own: Vec::new() };
-    Arc::new(Origins::new(settings, roots, guard, None, &Metrics::new()).unwrap())
+/// A way to origins by which nobody traces requests.
+struct Untraced(Arc<Origins>);
+
+impl Untraced {
+    async fn send(&self, route: OriginRoute, request: Request) -> Result<Response, UpstreamError> {
+        self.0.send(route, request, &mut Trail::off()).await
+    }
 }
 
-fn origins() -> Arc<Origins> {
+impl From<Origins> for Untraced {
+    fn from(origins: Origins) -> Self {
+        Self(Arc::new(origins))
+    }
+}
+
+impl Deref for Untraced {
+    type Target = Arc<Origins>;
+    fn deref(&self) -> &Arc<Origins> {
+        &self.0
+    }
+}
+
+/// A way to loopback.
+fn origins_with(settings: Settings, roots: RootCertStore) -> Untraced {
+    let loopback = Range { network: "127.0.0.0/8".parse().unwrap(), accounts: None };
+    let guard = Guard { allowed: vec![loopback], own: Vec::new() };
+    Origins::new(settings, roots, guard, None, &Metrics::new()).unwrap().into()
+}
+
+fn origins() -> Untraced {
     origins_with(Settings::for_files(4096), RootCertStore::empty())
 }
 
@@ -56,7 +80,7 @@ fn route_of(zone: ZoneId, address: SocketAddr) -> OriginRoute {
         place: Place::Addresses(vec![address.ip()]),
         leg: Leg { port: address.port(), tls: None },
         http2: true,
-        identifies: false,
+        identifies: None,
         read_timeout: Duration::from_secs(60),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::*;
+use crate::Over;
 
 #[tokio::test]
 async fn one_connection_carries_one_request_after_another() {
@@ -68,6 +69,17 @@ async fn a_request_that_may_be_repeated_survives_a_dying_connection() {
 }
 
 #[tokio::test]
+async fn who_traces_a_request_is_told_each_connection_it_took() {
+    let (origins, at) = (origins(), origin(hangs_up).await);
+    for (expected, tries) in [("0", &[false][..]), ("1", &[true, false])] {
+        let mut trail = Trail::on();
+        assert_eq!(text(origins.0.send(route(at), get(), &mut trail).await).await, expected);
+        let told: Vec<_> = trail.into_tries().into_iter().map(|one| (one.over, one.failed.is_some())).collect();
+        assert_eq!(told, tries.iter().map(|failed| (Over::Origin(at), *failed)).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
 async fn one_that_may_not_is_not_sent_twice() {
     let (origins, at) = (origins(), origin(hangs_up).await);
     assert_eq!(text(origins.send(route(at), get()).await).await, "0");
@@ -89,7 +101,7 @@ async fn a_connection_that_is_known_to_be_closed_is_not_taken() {
         assert_eq!(text(origins.send(route(at), request(Method::POST, Body::empty())).await).await, number.to_string());
         let idle = async || {
             let zone = origins.zone(ZONE);
-            zone.sweep(Instant::now());
+            zone.sweep(&|_, _| true, Instant::now());
             origins.shared.counters.idle.get()
         };
         while idle().await > 0 {
@@ -106,8 +118,8 @@ async fn an_old_connection_carries_nothing_that_may_not_be_repeated() {
     let zone = origins.zone(ZONE);
     let key = super::super::pool::Key { address: at, named: None };
     let later = Instant::now() + Duration::from_secs(2);
-    assert!(zone.pool.take(&key, false, later).is_none());
-    assert!(zone.pool.take(&key, true, later).is_some());
+    assert!(zone.pool.take(&key, false, |_| true, later).is_none());
+    assert!(zone.pool.take(&key, true, |_| true, later).is_some());
 }
 
 #[tokio::test]
@@ -170,6 +182,7 @@ async fn only_where_the_account_may_go_is_gone() {
     let at = origin(numbered).await;
     let guard = Guard { allowed: Vec::new(), own: vec!["9.9.9.9".parse().unwrap()] };
     let origins = Origins::new(Settings::for_files(4096), RootCertStore::empty(), guard, None, &Metrics::new()).unwrap();
+    let origins = Untraced::from(origins);
     assert!(matches!(fault(origins.send(route(at), get()).await), OriginError::Prohibited(_)));
     let own = OriginRoute { leg: Leg { port: 443, tls: None }, ..route("9.9.9.9:443".parse().unwrap()) };
     assert!(matches!(fault(origins.send(own, get()).await), OriginError::Own(_)));

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    super::{Certificate, Identities, Identity, tls},
+    super::{Certificate, Identities, Identity, Shown, tls},
     *,
 };
 
@@ -146,7 +146,7 @@ async fn a_session_is_taken_up_again_by_its_own_zone_alone() {
         // The next request finds no idle connection.
         let zone = origins.zone(zone);
         while zone.pool.close_one() {}
-        zone.sweep(Instant::now());
+        zone.sweep(&|_, _| true, Instant::now());
     }
 }
 
@@ -169,12 +169,12 @@ async fn a_certificate_may_be_for_the_name_that_the_record_leads_to() {
     }
 }
 
-/// Shows one certificate for each zone, which is another from one moment to the next.
-struct Shown(std::sync::Mutex<std::collections::HashMap<ZoneId, Identity>>);
+/// Shows one certificate for each zone, and for hosts of it, which is another from one moment to the next.
+struct Wallet(std::sync::Mutex<std::collections::HashMap<(ZoneId, Shown), Identity>>);
 
-impl Identities for Shown {
-    fn of(&self, zone: ZoneId) -> Result<Identity, String> {
-        self.0.lock().unwrap().get(&zone).cloned().ok_or_else(|| "it has none".to_owned())
+impl Identities for Wallet {
+    fn of(&self, zone: ZoneId, shown: &Shown) -> Result<Identity, String> {
+        self.0.lock().unwrap().get(&(zone, shown.clone())).cloned().ok_or_else(|| "it has none".to_owned())
     }
 }
 
@@ -224,19 +224,22 @@ async fn an_origin_that_asks_is_shown_the_zones_certificate_and_no_other() {
     let (issuer, roots) = authority("pulls");
     let (stranger, _) = authority("a stranger's");
     let at = asking(&issuer, roots).await;
-    let shown = Arc::new(Shown(std::sync::Mutex::default()));
-    let show = |zone, identity: &Identity| drop(shown.0.lock().unwrap().insert(zone, identity.clone()));
+    let shown = Arc::new(Wallet(std::sync::Mutex::default()));
+    let wallet = Arc::clone(&shown);
+    let show_of = move |zone, shown, identity: &Identity| drop(wallet.0.lock().unwrap().insert((zone, shown), identity.clone()));
+    let show = |zone, identity: &Identity| show_of(zone, Shown::OfZone, identity);
     let loopback = Range { network: "127.0.0.0/8".parse().unwrap(), accounts: None };
     let guard = Guard { allowed: vec![loopback], own: Vec::new() };
     let origins = Origins::new(Settings::for_files(4096), RootCertStore::empty(), guard, None, &Metrics::new()).unwrap();
-    let origins = origins.identified_by(Arc::<Shown>::clone(&shown));
+    let origins = Untraced::from(origins.identified_by(Arc::<Wallet>::clone(&shown)));
     let of = |zone, identifies| OriginRoute { zone, identifies, ..to(at, Certificate::Any) };
-    let number = async |zone| {
-        let answered = text(origins.send(of(zone, true), get()).await).await;
+    let number_of = async |zone, whose| {
+        let answered = text(origins.send(of(zone, Some(whose)), get()).await).await;
         let (number, shown) = answered.split_once(' ').unwrap();
         (number.parse::<usize>().unwrap(), shown.to_owned())
     };
-    let told = fault(origins.send(of(ZONE, true), get()).await);
+    let number = async |zone| number_of(zone, Shown::OfZone).await;
+    let told = fault(origins.send(of(ZONE, Some(Shown::OfZone)), get()).await);
     assert!(matches!(&told, OriginError::Handshake(_, why) if why.contains("it has none")), "{told:?}");
     let (one, other) = (identity("one", &issuer), identity("other", &issuer));
     show(ZONE, &one);
@@ -244,13 +247,22 @@ async fn an_origin_that_asks_is_shown_the_zones_certificate_and_no_other() {
     let first = number(ZONE).await;
     assert_eq!(number(ZONE).await, first, "one connection carries both");
     assert_ne!(number(OTHER_ZONE).await.1, first.1);
-    assert!(origins.send(of(ZONE, false), get()).await.is_err(), "a connection of before is not used by who shows nothing");
+    let of_host = |host: &str| Shown::OfHost(host.into());
+    show_of(ZONE, of_host("www.site.test"), &identity("a host's", &issuer));
+    let hosts = number_of(ZONE, of_host("www.site.test")).await;
+    assert!(hosts.0 != first.0 && hosts.1 != first.1, "and not over the zone's connection");
+    assert_eq!(number_of(ZONE, of_host("www.site.test")).await, hosts);
+    assert_eq!(number(ZONE).await, first);
+    assert!(origins.send(of(ZONE, None), get()).await.is_err(), "a connection of before is not used by who shows nothing");
     // Renewed: what was opened with the last one is not used again.
     show(ZONE, &identity("one", &issuer));
     let renewed = number(ZONE).await;
     assert!(renewed.0 > first.0 && renewed.1 != first.1, "{renewed:?} {first:?}");
+    assert_eq!(origins.zone(ZONE).open(), 3);
+    origins.sweep_at(Instant::now());
+    assert_eq!(origins.zone(ZONE).open(), 2, "nor is it kept, unlike the host's");
     show(ZONE, &identity("one", &stranger));
-    assert!(origins.send(of(ZONE, true), get()).await.is_err());
+    assert!(origins.send(of(ZONE, Some(Shown::OfZone)), get()).await.is_err());
     assert!(Identity::new(Vec::new(), PrivateKeyDer::try_from(KeyPair::generate().unwrap().serialize_der()).unwrap()).is_err());
 }
 
@@ -265,18 +277,29 @@ async fn a_revoked_certificate_is_not_believed_nor_a_session_that_it_began() {
     let guard = Guard { allowed: vec![loopback], own: Vec::new() };
     let origins = Origins::new(Settings::for_files(4096), roots, guard, None, &Metrics::new()).unwrap();
     let asked = Arc::clone(&is_revoked);
-    let origins = origins.revoking(Arc::new(move |number| asked.load(std::sync::atomic::Ordering::SeqCst) && number == serial));
+    let revoked = move |number: &[u8]| asked.load(std::sync::atomic::Ordering::SeqCst) && number == serial;
+    let origins = Untraced::from(origins.revoking(Arc::new(revoked)));
     assert_eq!(text(origins.send(to(at, Certificate::Verified), get()).await).await, "www.site.test");
     assert_eq!(seen.recv().await, Some(HandshakeKind::Full));
     let close = || while origins.zone(ZONE).pool.close_one() {};
     close();
     assert_eq!(text(origins.send(to(at, Certificate::Verified), get()).await).await, "www.site.test");
     assert_eq!(seen.recv().await, Some(HandshakeKind::Resumed));
-    close();
+    assert!(!origins.zone(ZONE).pool.sweep(&|_, _| true, Instant::now()), "there is an idle one");
     is_revoked.store(true, std::sync::atomic::Ordering::SeqCst);
     for zone in [ZONE, OTHER_ZONE] {
         let error = fault(origins.send(OriginRoute { zone, ..to(at, Certificate::Verified) }, get()).await);
         assert!(matches!(&error, OriginError::Certificate(_, why) if why.contains("revoked")), "{error:?}");
     }
     assert_eq!(text(origins.send(to(at, Certificate::Any), get()).await).await, "www.site.test", "where none is looked at");
+
+    // What nobody asks for is closed too, though it was good when it was put there.
+    is_revoked.store(false, std::sync::atomic::Ordering::SeqCst);
+    let third = ZoneId::from_bytes([3; 16]);
+    text(origins.send(OriginRoute { zone: third, ..to(at, Certificate::Verified) }, get()).await).await;
+    origins.sweep_at(Instant::now());
+    assert_eq!(origins.zone(third).open(), 1);
+    is_revoked.store(true, std::sync::atomic::Ordering::SeqCst);
+    origins.sweep_at(Instant::now());
+    assert_eq!(origins.zone(third).open(), 0);
 }
