@@ -87,23 +87,24 @@ pub fn take_answer(buf: &mut BytesMut, method: &Method, rules: &Rules) -> Result
     let mut lines = Lines(&head);
     let (status, is_http_10) = status_line(lines.next().ok_or(HeadError::StatusLine)?)?;
     let mut headers = HeaderMap::with_capacity(16);
+    let mut facts = Facts::default();
     for line in lines {
         let colon = line.iter().position(|byte| *byte == b':').ok_or(HeadError::Field)?;
         // A name with a space before the colon, or a folded line, is no token (RFC 9112 §5.1 and §5.2).
         let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| HeadError::Field)?;
         let value = trim(&line[colon + 1..]);
+        facts.note(&name, value);
         let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(|_| HeadError::Field)?;
         if headers.len() >= rules.fields_max {
             return Err(HeadError::TooMany(rules.fields_max));
         }
         headers.try_append(name, value).map_err(|_| too_large)?;
     }
-    let framing = framing(status, is_http_10, &headers, method)?;
-    let says = |token: &str| has_token(&headers, &header::CONNECTION, token);
+    let framing = facts.framing(status, is_http_10, method)?;
     // A body that must not be there (RFC 9110 §15.3.5) may still come, and would be taken for the next answer.
-    let strays = status == StatusCode::NO_CONTENT
-        && (headers.contains_key(header::TRANSFER_ENCODING) || headers.get(header::CONTENT_LENGTH).is_some_and(|n| n != "0"));
-    let keep_alive = framing != Framing::UntilClose && !strays && if is_http_10 { says("keep-alive") } else { !says("close") };
+    let strays =
+        status == StatusCode::NO_CONTENT && (facts.encodings > 0 || facts.length.is_some_and(|length| length != Ok((0, 1))));
+    let keep_alive = framing != Framing::UntilClose && !strays && if is_http_10 { facts.keeps } else { !facts.closes };
     Ok(Some(Answer { status, headers, framing, keep_alive }))
 }
 
@@ -162,44 +163,66 @@ fn status_line(line: &[u8]) -> Result<(StatusCode, bool), HeadError> {
     Ok((StatusCode::from_bytes(code).map_err(|_| HeadError::StatusLine)?, is_http_10))
 }
 
-/// RFC 9112 §6.3, refusing where it would let us choose.
-fn framing(status: StatusCode, is_http_10: bool, headers: &HeaderMap, method: &Method) -> Result<Framing, HeadError> {
-    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let encoding = encodings.next();
-    let length = length(headers)?;
-    if encoding.is_some() && length.is_some() {
-        return Err(HeadError::TwoLengths);
-    }
-    if let Some(encoding) = encoding
-        && (is_http_10 || encodings.next().is_some() || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked"))
-    {
-        return Err(HeadError::Encoding);
-    }
-    let bodiless = status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    Ok(match (encoding, length) {
-        _ if bodiless || method == Method::HEAD => Framing::Length(0),
-        (Some(_), _) => Framing::chunked(),
-        (None, Some(length)) => Framing::Length(length),
-        (None, None) => Framing::UntilClose,
-    })
+/// What an answer's fields say of the message itself: noted as they come, since a map is asked at a price.
+#[derive(Debug, Default)]
+struct Facts {
+    /// `Transfer-Encoding` fields.
+    encodings: usize,
+    /// One of them says something else than `chunked`.
+    is_other: bool,
+    /// `Content-Length`, if it is there, and in how many digits: an error where it has more than one meaning.
+    length: Option<Result<(u64, usize), ()>>,
+    /// `Connection: close`.
+    closes: bool,
+    /// `Connection: keep-alive`.
+    keeps: bool,
 }
 
-/// RFC 9110 §8.6: one number of 1 to 19 digits, however often it is said.
-fn length(headers: &HeaderMap) -> Result<Option<u64>, HeadError> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(None) };
-    let digits = first.as_bytes();
-    if !(1..=19).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) || lengths.any(|other| other != first) {
-        return Err(HeadError::Length);
+impl Facts {
+    fn note(&mut self, name: &HeaderName, value: &[u8]) {
+        match *name {
+            header::CONTENT_LENGTH => {
+                let length = length(value).map(|length| (length, value.len())).ok_or(());
+                self.length = Some(if self.length.is_none_or(|before| before == length) { length } else { Err(()) });
+            }
+            header::TRANSFER_ENCODING => {
+                self.encodings += 1;
+                self.is_other |= !value.eq_ignore_ascii_case(b"chunked");
+            }
+            header::CONNECTION => {
+                for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    self.closes |= token.eq_ignore_ascii_case(b"close");
+                    self.keeps |= token.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            _ => {}
+        }
     }
-    Ok(Some(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))))
+
+    /// RFC 9112 §6.3, refusing where it would let us choose.
+    fn framing(&self, status: StatusCode, is_http_10: bool, method: &Method) -> Result<Framing, HeadError> {
+        let length = self.length.transpose().map_err(|()| HeadError::Length)?;
+        let is_encoded = self.encodings > 0;
+        if is_encoded && length.is_some() {
+            return Err(HeadError::TwoLengths);
+        }
+        if is_encoded && (is_http_10 || self.encodings > 1 || self.is_other) {
+            return Err(HeadError::Encoding);
+        }
+        let bodiless = status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        Ok(match length {
+            _ if bodiless || method == Method::HEAD => Framing::Length(0),
+            _ if is_encoded => Framing::chunked(),
+            Some((length, _)) => Framing::Length(length),
+            None => Framing::UntilClose,
+        })
+    }
 }
 
-/// Whether a comma-separated field has this token, in any case.
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    headers.get_all(name).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-    })
+/// RFC 9110 §8.6: one number of 1 to 19 digits.
+fn length(digits: &[u8]) -> Option<u64> {
+    let is_number = (1..=19).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
 /// A request's head as the server reads it. Names are written `Like-This`, as the stock agent does: some services compare them.
@@ -280,6 +303,8 @@ mod tests {
             ("Content-Length: 5\r\nTransfer-Encoding: chunked", HeadError::TwoLengths),
             ("TRANSFER-encoding: chunked\r\ncontent-length: 5", HeadError::TwoLengths),
             ("Content-Length: 5\r\nContent-Length: 6", HeadError::Length),
+            // Not the same to everybody.
+            ("Content-Length: 5\r\nContent-Length: 05", HeadError::Length),
             ("Content-Length: +5", HeadError::Length),
             ("Content-Length: 5, 5", HeadError::Length),
             ("Content-Length:", HeadError::Length),
