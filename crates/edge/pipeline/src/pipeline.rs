@@ -369,7 +369,16 @@ const ASKED: [header::HeaderName; 3] = [header::ACCEPT, header::ACCEPT_LANGUAGE,
 
 impl Asked {
     fn of(headers: &HeaderMap) -> Self {
-        Self(ASKED.map(|name| headers.get(name).cloned()))
+        let mut found: [Option<HeaderValue>; 3] = Default::default();
+        // Once over all names, which are few, rather than three times through the map.
+        for (name, value) in headers {
+            if let Some(at) = ASKED.iter().position(|asked| asked == name)
+                && found[at].is_none()
+            {
+                found[at] = Some(value.clone());
+            }
+        }
+        Self(found)
     }
 
     fn fields(self) -> HeaderMap {

@@ -102,12 +102,15 @@ impl Compression {
 
     /// Compresses an answer whose head is final, where it is worth it and the visitor wants it.
     pub(crate) fn apply(&self, answer: &mut Response, wish: Wish) {
-        if wish == Wish::AsItIs || !is_compressible(answer.status(), answer.headers()) {
+        let coding = if let Wish::With(coding) = wish { coding } else { Coding::Gzip };
+        let is_small = |length: Option<u64>| length.is_some_and(|length| length < coding.bytes_min());
+        let exact = http_body::Body::size_hint(answer.body()).exact();
+        // Small answers first: there are many, and of them no field need be read.
+        if wish == Wish::AsItIs || is_small(exact) || !is_compressible(answer.status(), answer.headers()) {
             return;
         }
-        let length = http_body::Body::size_hint(answer.body()).exact().or_else(|| length(answer.headers()));
-        let coding = if let Wish::With(coding) = wish { coding } else { Coding::Gzip };
-        if length.is_some_and(|length| length < coding.bytes_min()) {
+        let length = exact.or_else(|| length(answer.headers()));
+        if is_small(length) {
             return;
         }
         // Whether this one is compressed or not: the next visitor's may be.
