@@ -153,7 +153,7 @@ pub struct Origins {
     clients: Clients,
     identities: Option<Arc<dyn Identities>>,
     /// Those that have anything open or remembered.
-    zones: RwLock<HashMap<ZoneId, Arc<Zone>>>,
+    zones: RwLock<foldhash::HashMap<ZoneId, Arc<Zone>>>,
     /// Addresses that health checks of a zone call unhealthy.
     avoided: ArcSwap<HashMap<ZoneId, HashSet<IpAddr>>>,
 }

@@ -1,7 +1,7 @@
 //! Idle connections to a zone's origins. That an origin closed one is found out when it is taken, or swept.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -73,10 +73,13 @@ fn kept_for(value: &str) -> Option<Duration> {
 
 /// Idle connections, the youngest used first.
 pub(super) struct Pool {
-    idle: Mutex<HashMap<Key, VecDeque<Idle>>>,
+    idle: Mutex<Queues>,
     per_origin_max: usize,
     gauge: Gauge,
 }
+
+/// Not SipHash, which costs more than the rest of a look: what a visitor chooses is no part of a key.
+type Queues = foldhash::HashMap<Key, VecDeque<Idle>>;
 
 struct Idle {
     connection: Box<Connection>,
@@ -129,7 +132,10 @@ impl Pool {
             return;
         }
         let mut all = self.lock();
-        let queue = all.entry(connection.key.clone()).or_default();
+        let queue = match all.get_mut(&connection.key) {
+            Some(queue) => queue,
+            None => all.entry(connection.key.clone()).or_default(),
+        };
         let oldest = if queue.len() >= self.per_origin_max { queue.pop_front() } else { None };
         queue.push_back(Idle { connection, since: now });
         drop(all);
@@ -174,7 +180,7 @@ impl Pool {
         is_empty
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, VecDeque<Idle>>> {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
