@@ -86,7 +86,7 @@ impl Scan {
                 [] => return Err(Refusal::Malformed("empty lines before the request")),
                 _ if !self.request_line_seen => {
                     self.request_line_seen = true;
-                    RequestLine::parse(line, limits)?;
+                    RequestLine::check(line, limits)?;
                 }
                 [b' ' | b'\t', ..] => return Err(Refusal::Malformed("a field is folded over two lines")),
                 _ => {
@@ -110,10 +110,10 @@ impl Scan {
     }
 }
 
-/// Reads the head that [`Scan`] found complete; `head` ends with its empty line. Values share its memory.
+/// Reads the head that [`Scan`] found complete, and whose request line it checked; `head` ends with its empty line. Values share its memory.
 pub(crate) fn parse(head: &Bytes, scan: &Scan, limits: &Limits) -> Result<(Head, Framing), Refused> {
     let mut lines = Lines(head);
-    let line = RequestLine::parse(lines.next().unwrap_or_default(), limits)?;
+    let line = RequestLine::split(lines.next().unwrap_or_default())?;
     let mut facts = Facts::default();
     let mut headers = HeaderMap::with_capacity(scan.fields + FIELDS_ADDED);
     for field in lines.take_while(|line| !line.is_empty()) {
@@ -165,11 +165,21 @@ struct RequestLine<'a> {
 }
 
 impl<'a> RequestLine<'a> {
-    fn parse(line: &'a [u8], limits: &Limits) -> Result<Self, Refusal> {
+    /// As it is written, unchecked but for its version.
+    fn split(line: &'a [u8]) -> Result<Self, Refusal> {
         let words = Refusal::Malformed("the request line is not three words");
         let first = memchr::memchr(b' ', line).ok_or(words)?;
         let last = memchr::memrchr(b' ', line).filter(|last| *last > first).ok_or(words)?;
-        let (method, target, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
+        let is_http_10 = match &line[last + 1..] {
+            b"HTTP/1.1" => false,
+            b"HTTP/1.0" => true,
+            _ => return Err(Refusal::Malformed("the version is neither HTTP/1.1 nor HTTP/1.0")),
+        };
+        Ok(Self { method: &line[..first], target: &line[first + 1..last], is_http_10 })
+    }
+
+    fn check(line: &'a [u8], limits: &Limits) -> Result<(), Refusal> {
+        let Self { method, target, .. } = Self::split(line)?;
         if !(1..=METHOD_BYTES_MAX).contains(&method.len()) || !method.iter().all(|byte| is_token_byte(*byte)) {
             return Err(Refusal::Malformed("the method is no word"));
         }
@@ -179,12 +189,7 @@ impl<'a> RequestLine<'a> {
         if target.is_empty() || target.iter().any(|byte| !byte.is_ascii_graphic() || *byte == b'#') {
             return Err(Refusal::Malformed("the target has a character that must be percent-encoded"));
         }
-        let is_http_10 = match version {
-            b"HTTP/1.1" => false,
-            b"HTTP/1.0" => true,
-            _ => return Err(Refusal::Malformed("the version is neither HTTP/1.1 nor HTTP/1.0")),
-        };
-        Ok(Self { method, target, is_http_10 })
+        Ok(())
     }
 }
 
