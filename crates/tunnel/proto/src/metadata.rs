@@ -188,13 +188,37 @@ fn answer<'a>(
 
 fn append(headers: &mut HeaderMap, name: &str, value: Bytes) -> Result<(), MetadataError> {
     let wrong = || MetadataError::Header(name.chars().take(64).collect());
-    let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+    let field = match told_by_edges(name) {
+        Some(field) => field,
+        None => HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?,
+    };
     if is_reserved(&field) {
         return Ok(());
     }
     let value = HeaderValue::from_maybe_shared(value).map_err(|_| wrong())?;
     headers.try_append(field, value).map_err(|_| wrong())?;
     Ok(())
+}
+
+/// A name that our edge writes into each request and that [`http`] does not know by itself: it need be neither checked nor allocated.
+fn told_by_edges(name: &str) -> Option<HeaderName> {
+    const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+    const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+    const CF_IPCOUNTRY: HeaderName = HeaderName::from_static("cf-ipcountry");
+    const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
+    const CF_VISITOR: HeaderName = HeaderName::from_static("cf-visitor");
+    const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+    const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+    Some(match name {
+        "cdn-loop" => CDN_LOOP,
+        "cf-connecting-ip" => CF_CONNECTING_IP,
+        "cf-ipcountry" => CF_IPCOUNTRY,
+        "cf-ray" => CF_RAY,
+        "cf-visitor" => CF_VISITOR,
+        "x-forwarded-for" => X_FORWARDED_FOR,
+        "x-forwarded-proto" => X_FORWARDED_PROTO,
+        _ => return None,
+    })
 }
 
 /// A request as the agent receives it.
@@ -280,7 +304,7 @@ fn agent_request<'a>(
         head.headers.insert(header::CONTENT_LENGTH, length.into());
     }
     let has_body = kind != ConnectionType::Http || chunked || length.is_some_and(|length| length > 0);
-    let ray = head.headers.get("cf-ray").cloned();
+    let ray = head.headers.get(HeaderName::from_static("cf-ray")).cloned();
     Ok(AgentRequest { head, kind, has_body, framed_request, framed_response_allowed, ray })
 }
 

@@ -33,16 +33,6 @@ use crate::{
 
 /// Most of a request body kept to learn its length, for `disableChunkedEncoding`.
 const BUFFERED_BYTES_MAX: usize = 64 * 1024;
-/// Concerns two neighbours alone (RFC 9110 §7.6.1); each side of the tunnel has its own.
-const HOP_BY_HOP: [HeaderName; 5] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
-const INTERNAL: [HeaderName; 2] =
-    [HeaderName::from_static("cf-cloudflared-proxy-connection-upgrade"), HeaderName::from_static("cf-trace-id")];
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Where the body of an answer comes from.
@@ -158,9 +148,9 @@ pub(super) async fn serve(
 
 /// Header fields as the service is to see them (reference §4.2).
 fn prepare(shared: &Shared, service: &HttpTarget, websocket: bool, headers: &mut HeaderMap) {
-    for name in HOP_BY_HOP.iter().chain(&INTERNAL) {
-        headers.remove(name);
-    }
+    remove_all(headers, |name| {
+        is_of_hop(name) || matches!(name.as_str(), "cf-cloudflared-proxy-connection-upgrade" | "cf-trace-id")
+    });
     if websocket {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -442,7 +432,21 @@ fn strip(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
+    remove_all(headers, is_of_hop);
+}
+
+/// What concerns two neighbours alone (RFC 9110 §7.6.1); each side of the tunnel has its own.
+fn is_of_hop(name: &HeaderName) -> bool {
+    match *name {
+        header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE => true,
+        _ => matches!(name.as_str(), "keep-alive" | "proxy-connection"),
+    }
+}
+
+/// Removes these of a few names. Most heads have none or one: to look at each name there is costs less than to ask the map for each that
+/// might be.
+fn remove_all(headers: &mut HeaderMap, these: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| these(name)).cloned() {
         headers.remove(name);
     }
 }
