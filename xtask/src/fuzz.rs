@@ -43,6 +43,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         command.current_dir(run::root()).env("RUSTC_BOOTSTRAP", "1");
         // libFuzzer writes what it finds into the first directory, and only reads the others.
         command.args(["fuzz", "run", &target]).arg(found).arg(format!("fuzz/corpus/{target}")).arg("--");
+        let dictionary = format!("fuzz/dictionary/{target}");
+        if run::root().join(&dictionary).is_file() {
+            command.arg(format!("-dict={dictionary}"));
+        }
         run::must(command.args([format!("-max_total_time={}", options.secs), "-max_len=65536".into()]))?;
     }
     Ok(())

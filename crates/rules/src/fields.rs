@@ -424,6 +424,15 @@ mod tests {
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
     }
 
+    /// A search by chance finds no name of this length.
+    #[test]
+    fn each_filled_field_is_a_word_of_the_fuzzers() {
+        let words: HashSet<_> = include_str!("../../../fuzz/dictionary/expression").lines().collect();
+        for name in filled() {
+            assert!(words.contains(&*format!("\"{name}\"")), "fuzz/dictionary/expression lacks {name}");
+        }
+    }
+
     #[test]
     fn a_misspelled_name_is_answered_with_the_nearest() {
         assert_eq!(nearest("http.request.uri.pth"), Some("http.request.uri.path"));

@@ -75,7 +75,7 @@ resource "cloudflare_ruleset" "firewall" {
     [{
       ref         = "offices"
       description = "offices pass"
-      expression  = "ip.src in $${cloudflare_list.offices.name}"
+      expression  = format("ip.src in $%s", cloudflare_list.offices.name)
       action      = "skip"
       action_parameters = {
         ruleset = "current"
