@@ -408,8 +408,9 @@ pub(crate) fn transfer(known: &mut KnownZone, sharing: Option<Sharing>) -> Optio
         Some(PeerKey { id: *key.id.as_bytes(), name, algorithm, sealed: Bytes::from(key.wrapped.clone()) })
     };
     let peer = |peer: &TransferPeer| {
-        let TransferPeer { id, ip, port, ixfr, tsig, .. } = peer;
-        Peer { id: *id.as_bytes(), address: *ip, port: *port, takes_differences: *ixfr, key: key(*tsig) }
+        let TransferPeer { id, ip, port, ixfr, tsig, tls, .. } = peer;
+        let (takes_differences, over_tls) = (*ixfr, tls.is_some());
+        Peer { id: *id.as_bytes(), address: *ip, port: *port, takes_differences, key: key(*tsig), over_tls }
     };
     let named = |ids: &[PeerId]| ids.iter().filter_map(|id| peers.iter().find(|peer| peer.id == *id)).map(&peer).collect();
     let outgoing = outgoing.filter(|outgoing| outgoing.enabled).map(|outgoing| Outgoing {

@@ -87,6 +87,9 @@ impl Transfer {
             return None;
         }
         let peer = transfer.outgoing.as_ref()?.peer(client.address, known.as_ref().map(|known| known.key))?;
+        if peer.over_tls && client.transport != Transport::Tls {
+            return None;
+        }
         let head = zone.head();
         let serial = head.dns.as_ref()?.serial;
         let since = match question.rtype {

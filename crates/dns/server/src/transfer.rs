@@ -116,12 +116,18 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Answers a query for a zone, or for what changed of it. Returns whether the connection goes on: one whose transfer was cut off does
-/// not, since what follows would be taken for the rest.
-pub(crate) async fn serve<IO: AsyncWrite + Unpin>(io: &mut IO, shared: &Arc<Shared>, client: &Client, message: &[u8]) -> bool {
+/// Answers a query for a zone, or for what changed of it: with a refusal unless `gives`. Returns whether the connection goes on: one whose
+/// transfer was cut off does not, since what follows would be taken for the rest.
+pub(crate) async fn serve<IO: AsyncWrite + Unpin>(
+    io: &mut IO,
+    shared: &Arc<Shared>,
+    client: &Client,
+    message: &[u8],
+    gives: bool,
+) -> bool {
     // Held for as long as the transfer takes: it is of one version.
     let snapshot = Snapshot::clone(&shared.snapshot.load());
-    let transfer = Transfer::begin(&snapshot, &shared.service, client, message);
+    let transfer = Transfer::begin(&snapshot, &shared.service, client, message).filter(|_| gives);
     let place = transfer.as_ref().and_then(|transfer| {
         let signs = is_signed(&snapshot, transfer.zone) && !transfer.is_current();
         shared.transfers.begin((transfer.zone, transfer.peer), signs)

@@ -44,7 +44,8 @@ struct Told {
 
 fn signed(lines: &str, keys: &Keys) -> (Snapshot, Service) {
     let snapshot = World::new().zone("example.com", 1, lines).head(|head| keys.put(head, NOW)).snapshot();
-    let peer = Peer { id: [6; 16], address: Some(PEER.parse().unwrap()), port: 53, takes_differences: true, key: None };
+    let peer =
+        Peer { id: [6; 16], address: Some(PEER.parse().unwrap()), port: 53, takes_differences: true, key: None, over_tls: false };
     let outgoing = Some(Outgoing { peers: vec![peer], allows_unsigned: true, ..Outgoing::default() });
     let chunk = TransferChunk { outgoing, incoming: None };
     let snapshot = with(&snapshot, vec![(ChunkKey::Transfer(zone_id()), Chunk::Transfer(chunk))]);

@@ -37,7 +37,14 @@ fn world(peer: SocketAddr) -> World {
     let keys = ZoneKeys { signed: RecordSets::default(), algorithm: 15, key: zone_key };
     let name = Name::parse("xfr.example.net").unwrap();
     let key = PeerKey { id: [5; 16], name, algorithm: "hmac-sha256.".into(), sealed };
-    let peer = Peer { id: [6; 16], address: Some(peer.ip()), port: peer.port(), takes_differences: true, key: Some(key) };
+    let peer = Peer {
+        id: [6; 16],
+        address: Some(peer.ip()),
+        port: peer.port(),
+        takes_differences: true,
+        key: Some(key),
+        over_tls: false,
+    };
     let outgoing = Some(Outgoing { peers: vec![peer], ..Outgoing::default() });
     let mut chunks = vec![(ChunkKey::Transfer(id), Chunk::Transfer(TransferChunk { outgoing, incoming: None }))];
     for number in 0..2000 {
