@@ -158,6 +158,8 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("dns.responses_per_sec", config.dns.responses_per_sec.to_string()),
         ("dns.signed_transfers_max", number(poterne_dns_server::SIGNED_MAX)),
         ("dns.transfer_signatures_per_sec", poterne_dns_server::SIGNATURES_PER_SEC.to_string()),
+        ("dns.transfer_signatures_of_zone_max", number(poterne_dns_server::SIGNATURES_MAX)),
+        ("dns.transfer_signatures_max", number(poterne_dns_server::REMEMBERED_MAX)),
         ("control.rate_limit", config.control.rate_limit.to_string()),
         ("admin.request_bytes_max", bytes(protocol::REQUEST_BYTES_MAX as u64)),
         ("admin.answer_bytes_max", bytes(protocol::ANSWER_BYTES_MAX as u64)),

@@ -63,8 +63,9 @@ pub use bind::{Bound, bind};
 use counts::Counts;
 pub use doh::Doh;
 use lookups::{Lookups, ROUNDS_MAX, Waiter};
+pub use poterne_dns_answer::transfer::signatures::SIGNATURES_MAX;
 use rate::{Rate, Rates};
-pub use transfer::{SIGNATURES_PER_SEC, SIGNED_MAX};
+pub use transfer::{REMEMBERED_MAX, SIGNATURES_PER_SEC, SIGNED_MAX};
 
 /// What a name server is told.
 #[derive(Clone)]
