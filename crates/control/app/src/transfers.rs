@@ -209,10 +209,6 @@ impl App {
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone, Subject::DnsRecords.to_edit()).await?;
         let OutgoingDraft { name, peers, allows_unsigned } = OutgoingDraft::read(body)?;
-        if session.zone_incoming(zone.id).await?.is_some() {
-            let why = "the zone is another server's (type secondary): its own servers give it".to_owned();
-            return Err(AppError::Invalid { what: "outgoing transfers", why });
-        }
         let old = session.zone_outgoing(zone.id).await?;
         check_first(is_first, old.is_some(), "outgoing transfer configuration of the zone")?;
         self.check_peers(&mut session, &zone, &peers, body).await?;

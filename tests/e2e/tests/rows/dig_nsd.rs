@@ -51,11 +51,11 @@ pub(crate) fn record(api: &Api, zone: &str, kind: &str, name: &str, content: &st
     api.done("POST", &format!("{zone}/dns_records"), &body)["id"].as_str().unwrap().to_owned()
 }
 
-fn serial(lines: &[String]) -> u32 {
+pub(crate) fn serial(lines: &[String]) -> u32 {
     lines.first().and_then(|line| line.split(' ').nth(2)?.parse().ok()).unwrap_or(0)
 }
 
-fn counted(node: &Node, metric: &str) -> u64 {
+pub(crate) fn counted(node: &Node, metric: &str) -> u64 {
     let text = node.metrics();
     let line = text.lines().find(|line| line.starts_with(metric));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)

@@ -344,6 +344,27 @@ fn copy(snapshot: &Snapshot, primary: Peer, standing: Standing) -> Snapshot {
     with(snapshot, vec![(ChunkKey::Transfer(zone_id()), Chunk::Transfer(TransferChunk { outgoing: None, incoming }))])
 }
 
+/// A copy is given on as it came, with what its owner said to authorities; while it is not whole, to nobody.
+#[test]
+fn a_copy_is_given_on_while_it_is_whole() {
+    let (service, peer) = known();
+    let (query, _) = signed(query(rtype::AXFR, None));
+    let given_on = |standing| {
+        let incoming = Some(Incoming { primaries: Vec::new(), standing, ..Incoming::default() });
+        let outgoing = Some(Outgoing { peers: vec![peer.clone()], ..Outgoing::default() });
+        with(&world().snapshot(), vec![(ChunkKey::Transfer(zone_id()), Chunk::Transfer(TransferChunk { outgoing, incoming }))])
+    };
+    for standing in [Standing::Waiting, Standing::Expired] {
+        assert!(Transfer::begin(&given_on(standing), &service, &tcp(), &query).is_none());
+    }
+    let whole = given_on(Standing::Whole);
+    let transfer = Transfer::begin(&whole, &service, &tcp(), &query).unwrap();
+    let told = records(&packed(transfer, transfer::whole(&whole, zone_id()).unwrap()));
+    assert!(told.iter().any(|line| line.starts_with("example.com 300 CAA")), "{told:?}");
+    assert!(!told.iter().any(|line| line.contains(" NS ns1.example.net")), "name servers are the primary's to name: {told:?}");
+    assert!(told.contains(&"www.example.com 300 A 203.0.113.10".to_owned()), "what is put on top is: {told:?}");
+}
+
 #[test]
 fn a_notice_is_taken_from_a_primary_alone() {
     let (service, peer) = known();

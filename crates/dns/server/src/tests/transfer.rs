@@ -8,7 +8,7 @@ use poterne_guard::{Guard, Range};
 use poterne_keys::{NodeKey, Purpose};
 use poterne_snapshot::{
     TransferChunk, ZoneKeys,
-    transfer::{Outgoing, Peer, PeerKey},
+    transfer::{Incoming, Outgoing, Peer, PeerKey, Standing},
 };
 
 use super::*;
@@ -282,4 +282,13 @@ fn a_zone_is_told_of_when_its_version_changes() {
     assert_eq!((due(), due()), (1, 0), "at the start, and then no more");
     change(&world.snapshot);
     assert_eq!((due(), due()), (1, 0));
+    // One that is given on is told of while it is whole, and again once it is.
+    let id = ZoneId::from_bytes([1; 16]);
+    let outgoing = world.snapshot.load().zone(id).unwrap().transfer().unwrap().outgoing.clone();
+    for (standing, expected) in [(Standing::Expired, 0), (Standing::Whole, 1), (Standing::Whole, 0)] {
+        let chunk = TransferChunk { outgoing: outgoing.clone(), incoming: Some(Incoming { standing, ..Incoming::default() }) };
+        let chunks = vec![(ChunkKey::Transfer(id).encode(), Some(Chunk::Transfer(chunk).encode()))];
+        world.snapshot.apply(&Change { generation: world.snapshot.load().generation() + 1, chunks }).unwrap();
+        assert_eq!(due(), expected, "{standing:?}");
+    }
 }
