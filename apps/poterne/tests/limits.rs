@@ -160,6 +160,7 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("dns.transfer_signatures_per_sec", poterne_dns_server::SIGNATURES_PER_SEC.to_string()),
         ("dns.transfer_signatures_of_zone_max", number(poterne_dns_server::SIGNATURES_MAX)),
         ("dns.transfer_signatures_max", number(poterne_dns_server::REMEMBERED_MAX)),
+        ("zones.deleted_kept_max", number(poterne_control_app::ZONES_KEPT_MAX)),
         ("control.rate_limit", config.control.rate_limit.to_string()),
         ("admin.request_bytes_max", bytes(protocol::REQUEST_BYTES_MAX as u64)),
         ("admin.answer_bytes_max", bytes(protocol::ANSWER_BYTES_MAX as u64)),

@@ -221,7 +221,7 @@ impl Session {
     /// The account's zones that name a peer, by name.
     pub async fn zones_with_peer(&mut self, account: AccountId, id: PeerId) -> Result<Vec<Zone>, StoreError> {
         let statement = "SELECT zone.* FROM zone LEFT JOIN zone_outgoing ON zone_outgoing.zone = zone.id
-            LEFT JOIN zone_incoming ON zone_incoming.zone = zone.id WHERE zone.account = $1
+            LEFT JOIN zone_incoming ON zone_incoming.zone = zone.id WHERE zone.account = $1 AND zone.deleted_at IS NULL
             AND (zone_outgoing.peers LIKE $2 OR zone_incoming.peers LIKE $2) ORDER BY zone.name";
         let statement = query(statement).bind(account.to_string()).bind(format!("%{id}%"));
         statement.fetch_all(self.connection()).await?.iter().map(zone).collect()
