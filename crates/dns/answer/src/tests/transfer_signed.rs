@@ -266,7 +266,8 @@ fn what_changed_of_a_signed_zone_is_told_alone() {
 #[test]
 fn a_signature_that_is_old_is_made_anew() {
     let keys = Keys::new(Algorithm::Ed25519);
-    let (first, service) = signed("www A 192.0.2.1", &keys);
+    let lines: String = (0..50).map(|number| format!("host-{number} A 192.0.2.1\n")).collect();
+    let (first, service) = signed(&lines, &keys);
     let (_, signed_first, given) = made(&first, &service, NOW, None);
     assert_eq!(made(&first, &service, NOW + REUSED_SECS, Some(&given)).1, 0);
     let (new, signed_again, _) = made(&first, &service, NOW + REUSED_SECS + 1, Some(&given));

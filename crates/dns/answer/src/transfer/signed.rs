@@ -306,11 +306,12 @@ impl SignedDifference {
         self.come.len() <= CHANGES_MAX
     }
 
-    /// What changed; none where the zone whole is less.
+    /// What changed; none where the zone whole is about as much.
     pub fn finish(self) -> Option<Vec<Line>> {
         let (from, to) = (self.from?, self.to?);
         let changes = self.gone.len() + self.come.len();
-        if changes > CHANGES_MAX || changes >= self.told {
+        // Of what changed most are signatures, and of the zone half.
+        if changes > CHANGES_MAX || changes * 4 > self.told * 3 {
             return None;
         }
         let mut lines = vec![to.clone(), from];

@@ -106,7 +106,7 @@ fn transferred(stream: &mut TcpStream, mut query: Vec<u8>) -> usize {
         records += usize::from(u16::from_be_bytes([message[6], message[7]]));
         messages += 1;
         // A start of authority ends each kind of transfer: its five numbers are the last octets of it.
-        if message.ends_with(&DnsSettings::default().soa.min_ttl.to_be_bytes()) && (messages > 1 || records < 10) {
+        if message.ends_with(&DnsSettings::default().soa.min_ttl.to_be_bytes()) && (messages > 1 || records < 20) {
             asking.finish().unwrap();
             return records;
         }
