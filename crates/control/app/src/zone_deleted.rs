@@ -47,7 +47,11 @@ impl App {
     /// Takes a deleted zone back: in force where it was and nobody else's of that name is, and looked at soon.
     pub async fn zone_restore(&self, caller: &Caller, id: ZoneId) -> Result<Zone, AppError> {
         let mut session = self.0.store.write().await?;
-        let DeletedZone { zone, .. } = session.deleted_zone(id).await?.ok_or(AppError::NotFound("deleted zone"))?;
+        let Some(DeletedZone { zone, .. }) = session.deleted_zone(id).await? else {
+            // Who may not change zones learns that, and not whether this one is deleted.
+            self.seen_zone(&mut session, caller, id, Subject::Zones.to_edit()).await?;
+            return Err(AppError::NotFound("deleted zone"));
+        };
         caller.needs(Subject::Zones.to_edit(), Target::Zone(zone.account, id))?;
         for (held, hold) in session.holds_over(zone.account, &zone.apex).await? {
             if hold.blocks(&held, &zone.apex, self.instant()) {
