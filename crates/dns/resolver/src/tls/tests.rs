@@ -132,7 +132,8 @@ async fn nobody_else_gives_it() {
     let (at, named) = serve(made(&of("ns1.example.net"), Some(&issuer)), BOTH).await;
     for (name, ca, why) in [
         (Some("ns2.example.net"), Some(&ca), "not valid for name"),
-        (Some("ns1.example.net"), Some(&other), "UnknownIssuer"),
+        // Another authority that calls itself the same.
+        (Some("ns1.example.net"), Some(&other), "BadSignature"),
         // The authority is not the server, and without a name whatever it vouches for is nobody in particular.
         (None, Some(&ca), "UnknownIssuer"),
     ] {
