@@ -142,7 +142,14 @@ fn world() -> &'static (Snapshot, Arc<Signer>) {
         proxied.sets = sets(&[(rtype::MX, [&[0, 1][..], &target("mail.example.com")].concat())]).sets;
         put("proxied.example.com", proxied);
         put("tunnel.example.com", NameChunk::leading_to(Target::Tunnel(TunnelId::from_bytes([7; 16]))));
-        let peer = Peer { id: [3; 16], address: Some([192, 0, 2, 9].into()), port: 53, takes_differences: true, key: None };
+        let peer = Peer {
+            id: [3; 16],
+            address: Some([192, 0, 2, 9].into()),
+            port: 53,
+            takes_differences: true,
+            key: None,
+            over_tls: false,
+        };
         let outgoing = Some(Outgoing { peers: vec![peer], allows_unsigned: true, ..Outgoing::default() });
         chunks.push((ChunkKey::Transfer(id), Chunk::Transfer(TransferChunk { outgoing, incoming: None })));
         let chunks = chunks.into_iter().map(|(key, chunk)| (key.encode(), Some(chunk.encode()))).collect();

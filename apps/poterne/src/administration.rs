@@ -76,13 +76,24 @@ impl Administration {
         Ok(match verb {
             Verb::ZoneAdd { name } => Answer::Zone(zone(&app.zone_add(OPERATOR, &name).await?)),
             Verb::ZoneActivate { name } => Answer::Zone(zone(&app.zone_activate(OPERATOR, &name).await?)),
-            Verb::ZoneList {} => Answer::Zones(app.zone_list(OPERATOR).await?.iter().map(zone).collect()),
+            Verb::ZoneList { deleted: false } => Answer::Zones(app.zone_list(OPERATOR).await?.iter().map(zone).collect()),
+            Verb::ZoneList { deleted: true } => {
+                let deleted = app.zones_deleted(OPERATOR, Some(app.account())).await?;
+                let shown = deleted.iter().map(|(one, _)| Zone { status: "deleted".into(), ..zone(&one.zone) });
+                Answer::Zones(shown.collect())
+            }
+            Verb::ZoneRestore { name } => Answer::Zone(zone(&app.zone_restore_named(OPERATOR, &name).await?)),
             Verb::ZoneCertificates { name } => {
                 let (found, packs) = app.certificate_packs_named(OPERATOR, &name).await?;
                 Answer::Certificates { zone: zone(&found), packs: packs.iter().map(pack).collect() }
             }
-            Verb::ZoneDelete { name, force } => match app.zone_delete_named(OPERATOR, &name, force).await {
-                Ok(deleted) => Answer::ZoneDeleted { zone: zone(&deleted) },
+            Verb::ZoneDelete { name, force, purge } => match app.zone_delete_named(OPERATOR, &name, force).await {
+                Ok(deleted) => {
+                    if purge {
+                        app.zone_purge(OPERATOR, deleted.id).await.map_err(AppError::once_kept)?;
+                    }
+                    Answer::ZoneDeleted { zone: zone(&deleted), purged: purge }
+                }
                 Err(error @ AppError::DsAtParent(_)) => Answer::Doubtful { message: error.to_string() },
                 Err(error) => return Err(error),
             },

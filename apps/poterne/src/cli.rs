@@ -192,13 +192,24 @@ pub enum ZoneVerb {
     },
     /// Delete a zone, with all its records
     ///
-    /// Refused while the zone above shows a DS record of it; at a terminal you are asked then.
+    /// It may be taken back for seven days. Refused while the zone above shows a DS record of it; at a terminal you are asked then.
     Delete {
         /// The domain, as in example.org
         name: String,
         /// Although the zone above shows a DS record of it
         #[arg(long)]
         force: bool,
+        /// For good: it cannot be taken back
+        #[arg(long)]
+        purge: bool,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        admin: Admin,
+    },
+    /// Take a deleted zone back, as it was
+    Restore {
+        /// The domain, as in example.org
+        name: String,
         #[command(flatten)]
         #[allow(missing_docs)]
         admin: Admin,
@@ -213,6 +224,9 @@ pub enum ZoneVerb {
     },
     /// List the zones
     List {
+        /// Those that were deleted, and may be taken back
+        #[arg(long)]
+        deleted: bool,
         #[command(flatten)]
         #[allow(missing_docs)]
         admin: Admin,

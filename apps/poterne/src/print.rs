@@ -41,7 +41,11 @@ pub fn render(answer: &Answer, now: u64) -> String {
             }
         ),
         Answer::Certificates { packs, .. } => certificates(packs),
-        Answer::ZoneDeleted { zone } => format!("Zone {} is gone, with all its records.\n", zone.name),
+        Answer::ZoneDeleted { zone, purged: true } => format!("Zone {} is gone, with all its records.\n", zone.name),
+        Answer::ZoneDeleted { zone, purged: false } => format!(
+            "Zone {} is gone, with all its records.\nTo take it back, within seven days:  poterne zone restore {}\n",
+            zone.name, zone.name
+        ),
         // Told before anything is printed.
         Answer::Doubtful { message } => format!("{message}\n"),
         Answer::Challenge(challenge) => format!(

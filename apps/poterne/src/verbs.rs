@@ -31,15 +31,16 @@ pub async fn zone(verb: ZoneVerb) -> anyhow::Result<ExitCode> {
     match verb {
         ZoneVerb::Add { name, admin } => run(Verb::ZoneAdd { name }, admin).await,
         ZoneVerb::Activate { name, admin } => run(Verb::ZoneActivate { name }, admin).await,
-        ZoneVerb::Delete { name, force, admin } => zone_delete(name, force, &admin).await,
+        ZoneVerb::Delete { name, force, purge, admin } => zone_delete(name, force, purge, &admin).await,
+        ZoneVerb::Restore { name, admin } => run(Verb::ZoneRestore { name }, admin).await,
         ZoneVerb::Certificates { name, admin } => run(Verb::ZoneCertificates { name }, admin).await,
-        ZoneVerb::List { admin } => run(Verb::ZoneList {}, admin).await,
+        ZoneVerb::List { deleted, admin } => run(Verb::ZoneList { deleted }, admin).await,
     }
 }
 
-async fn zone_delete(name: String, force: bool, admin: &Admin) -> anyhow::Result<ExitCode> {
+async fn zone_delete(name: String, force: bool, purge: bool, admin: &Admin) -> anyhow::Result<ExitCode> {
     let config = Config::from_sources(&admin.sources)?;
-    let mut answer = asked(&config, Verb::ZoneDelete { name: name.clone(), force }).await?;
+    let mut answer = asked(&config, Verb::ZoneDelete { name: name.clone(), force, purge }).await?;
     if let Answer::Doubtful { message } = &answer {
         let mut error = std::io::stderr().lock();
         writeln!(error, "{message}")?;
@@ -55,7 +56,7 @@ async fn zone_delete(name: String, force: bool, admin: &Admin) -> anyhow::Result
             return Ok(ExitCode::FAILURE);
         }
         drop(error);
-        answer = asked(&config, Verb::ZoneDelete { name, force: true }).await?;
+        answer = asked(&config, Verb::ZoneDelete { name, force: true, purge }).await?;
     }
     show(&answer, admin.json)
 }

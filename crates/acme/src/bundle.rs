@@ -2,6 +2,7 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use x509_parser::certificate::X509Certificate;
 
 use crate::leaf;
 
@@ -31,23 +32,11 @@ impl Bundle {
     /// # Errors
     /// It holds none, or one that is no authority's, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.len() > BUNDLE_BYTES_MAX {
-            return Err(format!("it is longer than {BUNDLE_BYTES_MAX} bytes"));
-        }
-        let all: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(text.as_bytes())
-            .collect::<Result<_, _>>()
-            .map_err(|error| format!("it is not PEM: {error}"))?;
-        if all.is_empty() || all.len() > BUNDLE_LENGTH_MAX {
-            return Err(format!("it holds {} certificates; 1 to {BUNDLE_LENGTH_MAX} are taken", all.len()));
-        }
+        let all = ders(text)?;
         let (mut first, mut pem) = (None, String::new());
         for (place, der) in all.iter().enumerate() {
             let number = place + 1;
-            let (rest, certificate) = x509_parser::parse_x509_certificate(der)
-                .map_err(|error| format!("certificate {number} of it does not parse: {error}"))?;
-            if !rest.is_empty() {
-                return Err(format!("certificate {number} of it has {} bytes too many", rest.len()));
-            }
+            let certificate = parsed(number, der)?;
             if !certificate.is_ca() {
                 let subject = certificate.subject().to_string();
                 return Err(format!(
@@ -65,6 +54,38 @@ impl Bundle {
         }
         first.map(|first| Self { pem, ..first }).ok_or_else(|| "it holds no certificate".to_owned())
     }
+}
+
+/// Some certificates, of authorities or not: all of them in PEM form, and nothing else that the text had.
+///
+/// # Errors
+/// It holds none, or one that cannot be read, in words.
+pub fn certificates(text: &str) -> Result<String, String> {
+    let mut pem = String::new();
+    for (place, der) in ders(text)?.iter().enumerate() {
+        parsed(place + 1, der)?;
+        pem.push_str(&in_pem(der));
+    }
+    Ok(pem)
+}
+
+fn ders(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    if text.len() > BUNDLE_BYTES_MAX {
+        return Err(format!("it is longer than {BUNDLE_BYTES_MAX} bytes"));
+    }
+    let all: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(text.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("it is not PEM: {error}"))?;
+    if all.is_empty() || all.len() > BUNDLE_LENGTH_MAX {
+        return Err(format!("it holds {} certificates; 1 to {BUNDLE_LENGTH_MAX} are taken", all.len()));
+    }
+    Ok(all)
+}
+
+fn parsed<'d>(number: usize, der: &'d CertificateDer<'_>) -> Result<X509Certificate<'d>, String> {
+    let (rest, certificate) = x509_parser::parse_x509_certificate(der)
+        .map_err(|error| format!("certificate {number} of it does not parse: {error}"))?;
+    if rest.is_empty() { Ok(certificate) } else { Err(format!("certificate {number} of it has {} bytes too many", rest.len())) }
 }
 
 /// RFC 7468 §2: 64 characters a line.
@@ -98,6 +119,9 @@ mod tests {
         let bundle = Bundle::parse(&format!("some words\n{one}{key}{other}")).unwrap();
         assert_eq!((&*bundle.issuer, &*bundle.serial, bundle.not_after), ("CN=visitors", "256", 1_893_456_000));
         assert_eq!(bundle.signature, "ECDSAWithSHA256");
+        let (own, own_key) = certificate(IsCa::ExplicitNoCa);
+        let kept = certificates(&format!("{own_key}{own}{one}")).unwrap();
+        assert!(!kept.contains("PRIVATE") && kept.matches("BEGIN CERTIFICATE").count() == 2);
         assert!(!bundle.pem.contains("PRIVATE") && bundle.pem.matches("BEGIN CERTIFICATE").count() == 2);
         assert_eq!(Bundle::parse(&bundle.pem).unwrap(), bundle, "what is kept is read again");
     }
@@ -112,5 +136,6 @@ mod tests {
         assert!(refused(&"x".repeat(BUNDLE_BYTES_MAX + 1)).contains("longer"));
         let damaged = one.replacen("MII", "MIJ", 1);
         assert!(Bundle::parse(&damaged).is_err());
+        assert!(certificates(&key).is_err() && certificates(&damaged).is_err());
     }
 }

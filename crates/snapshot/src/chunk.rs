@@ -41,6 +41,9 @@ pub const CERTIFICATE_CHUNK_VERSION: u8 = 2;
 /// Version of the chunk of a challenge that is not shown by a record: those of before knew no other, and read the first version on.
 pub const CHALLENGE_CHUNK_VERSION: u8 = 2;
 
+/// Version of the chunk of what a zone gives and takes, as it is written.
+pub const TRANSFER_CHUNK_VERSION: u8 = 2;
+
 /// Longest body accepted, in bytes. The largest real one is a tunnel's configuration, which the API bounds at 1 MiB.
 pub const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -426,7 +429,7 @@ impl Chunk {
             Self::Certificate(chunk) => encode_as(CERTIFICATE_CHUNK_VERSION, chunk),
             Self::Challenge(chunk) if matches!(chunk.shown, Shown::Txt { .. }) => encode(chunk),
             Self::Challenge(chunk) => encode_as(CHALLENGE_CHUNK_VERSION, chunk),
-            Self::Transfer(chunk) => encode(chunk),
+            Self::Transfer(chunk) => encode_as(TRANSFER_CHUNK_VERSION, chunk),
             Self::Rules(chunk) => encode(chunk),
             Self::HealthChecks(chunk) => encode(chunk),
         })
@@ -465,7 +468,10 @@ impl Chunk {
                 Some(&CHALLENGE_CHUNK_VERSION) => decode_as(CHALLENGE_CHUNK_VERSION, bytes)?,
                 _ => decode(bytes)?,
             }),
-            ChunkKey::Transfer(_) => Self::Transfer(decode(bytes)?),
+            ChunkKey::Transfer(_) => Self::Transfer(match bytes.first() {
+                Some(&1) => decode_as::<before::TransferChunk1>(1, bytes)?.into(),
+                _ => decode_as(TRANSFER_CHUNK_VERSION, bytes)?,
+            }),
             ChunkKey::Rules(_) => Self::Rules(decode(bytes)?),
             ChunkKey::HealthChecks(_) => Self::HealthChecks(decode(bytes)?),
         };

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Node, Running, eventually};
+use crate::{Node, Running, certificate::Files, eventually};
 
 /// Which one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,43 @@ impl NameServer {
                 name = key.name
             ),
         };
-        Self::start(program, at, zone, key, &of_zone, None)
+        Self::start(program, at, zone, key, &of_zone, None, "")
+    }
+
+    /// NSD as a secondary of the node that asks over TLS, and verifies that the node is `name`, of this authority.
+    pub fn secondary_over_tls(at: SocketAddr, zone: &'static str, node: &Node, key: SharedKey, name: &str) -> Self {
+        let (ip, port) = (at.ip(), node.text("dns_tls").rsplit(':').next().unwrap());
+        let of_zone = format!(
+            "tls-auth:\n  name: node\n  auth-domain-name: \"{name}\"\nzone:\n  name: \"{zone}\"\n  zonefile: \"{zone}.zone\"\n  \
+             request-xfr: 127.0.0.1@{port} {key} node\n  allow-notify: 127.0.0.1 {key}\n  outgoing-interface: {ip}\n",
+            key = key.name
+        );
+        let server = format!("  tls-cert-bundle: \"{}\"\n", node.text("ca_file"));
+        Self::start(Program::Nsd, at, zone, key, &of_zone, None, &server)
+    }
+
+    /// NSD as a primary of the node's that speaks TLS too, at `over_tls` (the same address, another port), with this certificate.
+    pub fn primary_over_tls(
+        (at, over_tls): (SocketAddr, SocketAddr),
+        zone: &'static str,
+        text: &str,
+        node: &Node,
+        key: SharedKey,
+        files: &Files,
+    ) -> Self {
+        let (ip, port) = (at.ip(), port(node));
+        let of_zone = format!(
+            "zone:\n  name: \"{zone}\"\n  zonefile: \"{zone}.zone\"\n  provide-xfr: 127.0.0.1 {name}\n  \
+             notify: 127.0.0.1@{port} {name}\n  store-ixfr: yes\n  create-ixfr: yes\n  outgoing-interface: {ip}\n",
+            name = key.name,
+        );
+        let server = format!(
+            "  ip-address: {ip}@{port}\n  tls-port: {port}\n  tls-service-key: \"{}\"\n  tls-service-pem: \"{}\"\n",
+            files.key.display(),
+            files.chain.display(),
+            port = over_tls.port(),
+        );
+        Self::start(Program::Nsd, at, zone, key, &of_zone, Some(text), &server)
     }
 
     /// A primary of the node's, with a zone of this text. It tells the node of changes, from its own address where `own`.
@@ -95,10 +131,19 @@ impl NameServer {
                 via = if own { format!("    via: {ip}\n") } else { String::new() },
             ),
         };
-        Self::start(program, at, zone, key, &of_zone, Some(text))
+        Self::start(program, at, zone, key, &of_zone, Some(text), "")
     }
 
-    fn start(program: Program, at: SocketAddr, zone: &'static str, key: SharedKey, of_zone: &str, text: Option<&str>) -> Self {
+    /// `server`: more of NSD's settings, where it is NSD.
+    fn start(
+        program: Program,
+        at: SocketAddr,
+        zone: &'static str,
+        key: SharedKey,
+        of_zone: &str,
+        text: Option<&str>,
+        server: &str,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (here, SharedKey { name, algorithm, secret }) = (dir.path().display(), key);
         if let Some(text) = text {
@@ -109,7 +154,7 @@ impl NameServer {
             Program::Nsd => format!(
                 "server:\n  ip-address: {ip}@{port}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{here}\"\n  database: \"\"\n  \
                  pidfile: \"\"\n  xfrdir: \"{here}\"\n  xfrdfile: \"{here}/xfrd.state\"\n  zonelistfile: \"{here}/zone.list\"\n  \
-                 logfile: \"{here}/log\"\n  verbosity: 2\n  server-count: 1\n  xfrd-reload-timeout: 0\nremote-control:\n  control-enable: no\n\
+                 logfile: \"{here}/log\"\n  verbosity: 2\n  server-count: 1\n  xfrd-reload-timeout: 0\n{server}remote-control:\n  control-enable: no\n\
                  key:\n  name: \"{name}\"\n  algorithm: {algorithm}\n  secret: \"{secret}\"\n{of_zone}"
             ),
             Program::Knot => format!(

@@ -25,13 +25,21 @@ pub enum Verb {
     ZoneActivate {
         name: String,
     },
-    ZoneList {},
+    ZoneList {
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        deleted: bool,
+    },
+    ZoneRestore {
+        name: String,
+    },
     ZoneCertificates {
         name: String,
     },
     ZoneDelete {
         name: String,
         force: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        purge: bool,
     },
     ChallengePut {
         name: String,
@@ -146,6 +154,8 @@ pub enum Answer {
     },
     ZoneDeleted {
         zone: Zone,
+        #[serde(default)]
+        purged: bool,
     },
     /// Not done: whoever asks may well not want it, and must say so again.
     Doubtful {
@@ -508,7 +518,7 @@ mod tests {
     #[tokio::test]
     async fn requests_and_answers_survive_the_way() {
         let verbs = [
-            Verb::ZoneList {},
+            Verb::ZoneList { deleted: false },
             Verb::ZoneCertificates { name: "example.org".into() },
             Verb::ZoneAdd { name: "example.org".into() },
             Verb::TunnelRoute {

@@ -147,11 +147,11 @@ mod tests {
     async fn a_verb_is_answered_and_the_socket_is_its_owners_alone() {
         let (_dir, path, stop, task) = served().await;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let answer = client::ask(&path, &Verb::ZoneList {}).await.unwrap();
+        let answer = client::ask(&path, &Verb::ZoneList { deleted: false }).await.unwrap();
         assert_eq!(answer, Some(Answer::Refused { message: "ZoneList".into() }));
         stop.cancel();
         task.await.unwrap();
-        assert_eq!(client::ask(&path, &Verb::ZoneList {}).await.unwrap(), None);
+        assert_eq!(client::ask(&path, &Verb::ZoneList { deleted: false }).await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -186,7 +186,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("admin.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert_eq!(client::ask(&path, &Verb::ZoneList {}).await.unwrap(), None);
+        assert_eq!(client::ask(&path, &Verb::ZoneList { deleted: false }).await.unwrap(), None);
         AdminSocket::bind(&path).unwrap();
     }
 }

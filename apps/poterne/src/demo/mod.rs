@@ -295,7 +295,7 @@ async fn publish(node: &Node, service: Option<&str>) -> anyhow::Result<Things> {
         Answer::Refused { message } => bail!(message),
         answer => Ok(answer),
     };
-    let Answer::Zones(zones) = ask(Verb::ZoneList {}).await? else { bail!("the list of zones is none") };
+    let Answer::Zones(zones) = ask(Verb::ZoneList { deleted: false }).await? else { bail!("the list of zones is none") };
     if !zones.iter().any(|zone| zone.name == ZONE) {
         ask(Verb::ZoneAdd { name: ZONE.into() }).await?;
     }

@@ -8,7 +8,7 @@ use poterne_control_wire::WireTime;
 use poterne_model::{
     AccountId, AclId, At, Network, PeerId, Timestamp, TsigId, ZoneId,
     permission::Subject,
-    secondary::{AclDraft, IncomingDraft, OutgoingDraft, PeerDraft, TsigDraft},
+    secondary::{AclDraft, IncomingDraft, OutgoingDraft, PeerDraft, PeerTls, TsigDraft},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -108,11 +108,27 @@ struct PeerObject {
     port: u16,
     ixfr_enable: bool,
     tsig_id: Option<TsigId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poterne_tls: Option<TlsObject>,
+}
+
+/// What is asked of another name server's certificate.
+#[derive(Serialize, ToSchema)]
+struct TlsObject {
+    name: Option<String>,
+    ca: Option<String>,
+    verify: bool,
+}
+
+impl From<PeerTls> for TlsObject {
+    fn from(PeerTls { name, ca, verify }: PeerTls) -> Self {
+        Self { name: name.map(|name| name.to_string()), ca, verify }
+    }
 }
 
 impl From<TransferPeer> for PeerObject {
-    fn from(TransferPeer { id, name, ip, port, ixfr, tsig }: TransferPeer) -> Self {
-        Self { id, name, ip, port, ixfr_enable: ixfr, tsig_id: tsig }
+    fn from(TransferPeer { id, name, ip, port, ixfr, tsig, tls }: TransferPeer) -> Self {
+        Self { id, name, ip, port, ixfr_enable: ixfr, tsig_id: tsig, poterne_tls: tls.map(Into::into) }
     }
 }
 

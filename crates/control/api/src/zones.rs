@@ -1,7 +1,9 @@
 //! Zones (api-v4 §3).
 
 use axum::extract::State;
-use poterne_control_app::{Account, AppError, Caller, TextMatch, Zone, ZoneListed, ZoneOrder, ZoneWanted, access};
+use poterne_control_app::{
+    Account, AppError, Caller, DeletedZone, TextMatch, ZONE_KEPT_SECS, Zone, ZoneListed, ZoneOrder, ZoneWanted, access,
+};
 use poterne_control_wire::{
     WireTime,
     query::{
@@ -37,7 +39,11 @@ pub(crate) fn routes() -> Routes {
         Parameter::text("name", format!("of that name; {operators}")),
         Parameter::text("account.name", format!("of the account of that name; {operators}")),
         Parameter::new("account.id", Schema::hex("an account"), "of that account"),
-        Parameter::list("status", Schema::one_of(&["initializing", "pending", "active", "moved"]), "that are so"),
+        Parameter::list(
+            "status",
+            Schema::one_of(&["initializing", "pending", "active", "moved", DELETED]),
+            "that are so; deleted alone, and none of those otherwise",
+        ),
         Parameter::list("type", Schema::one_of(TYPES), "of these types; there are full and secondary"),
         Parameter::matching("match"),
     ];
@@ -51,13 +57,21 @@ pub(crate) fn routes() -> Routes {
             one,
             delete,
             edits(zones, "Delete a zone, with all its records")
-                .about("Refused while the zone above shows a DS record of it.")
-                .query([Parameter::boolean("force", "although the zone above shows a DS record of it")]),
+                .about("Refused while the zone above shows a DS record of it. It may be taken back for seven days.")
+                .query([
+                    Parameter::boolean("force", "although the zone above shows a DS record of it"),
+                    Parameter::boolean("purge", "for good, or a deleted one for good"),
+                ]),
         )
         .put(
             "/zones/{zone}/activation_check",
             activation_check,
             edits(zones, "Look at a zone's delegation now").about("Every five minutes at most.").says([429]),
+        )
+        .post(
+            "/zones/{zone}/poterne/restore",
+            restore,
+            edits(zones, "Take a deleted zone back").about("As it was, for seven days after it was deleted."),
         )
         .get(
             "/zones/{zone}/pagerules",
@@ -83,6 +97,9 @@ fn changes_schema() -> Schema {
 
 /// By what zones may be ordered.
 const ORDERED_BY: [&str; 5] = ["name", "status", "account.id", "account.name", "plan.id"];
+
+/// What the status of a zone is that was deleted.
+const DELETED: &str = "deleted";
 
 /// The types of zones that clients know.
 const TYPES: &[&str] = &["full", "partial", "secondary", "internal"];
@@ -117,6 +134,12 @@ struct ZoneObject {
     tenant_unit: Value,
     permissions: Vec<String>,
     plan: PlanObject,
+    /// Of a deleted zone: when that was,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poterne_deleted_on: Option<WireTime>,
+    /// and until when it may be taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poterne_kept_until: Option<WireTime>,
 }
 
 /// What zones' own answers list of permissions; the rest would not fit the buffers of small clients (api-v4 §0.14).
@@ -161,11 +184,51 @@ fn object(caller: &Caller, listed: ZoneListed) -> ZoneObject {
             .map(|permission| permission.to_string())
             .collect(),
         plan: free_plan(),
+        poterne_deleted_on: None,
+        poterne_kept_until: None,
     }
 }
 
 async fn described(door: &Door, caller: &Caller, zone: (Zone, Account)) -> Result<ZoneObject, AppError> {
     Ok(object(caller, door.app.zone_listed(zone).await?))
+}
+
+/// A zone that was deleted.
+async fn deleted_object(
+    door: &Door,
+    caller: &Caller,
+    (deleted, account): (DeletedZone, Account),
+) -> Result<ZoneObject, AppError> {
+    let time = |micros| Timestamp::from_micros(micros);
+    let deleted_at = time(deleted.deleted_at);
+    let shown = described(door, caller, (deleted.zone, account)).await?;
+    Ok(ZoneObject {
+        status: DELETED,
+        poterne_deleted_on: Some(WireTime(deleted_at)),
+        poterne_kept_until: Some(WireTime(deleted_at.plus_secs(ZONE_KEPT_SECS))),
+        ..shown
+    })
+}
+
+/// The zones that were deleted: few, so that they are told apart here.
+async fn list_deleted(
+    door: &Door,
+    caller: &Caller,
+    query: &poterne_control_wire::query::Query,
+    page: Page,
+) -> Answered<Vec<ZoneObject>> {
+    let name = query.text("name").map(TextFilter::with_operator);
+    let deleted = door.app.zones_deleted(caller, query.parsed("account.id")?).await?;
+    let passes = |(one, _): &(DeletedZone, Account)| name.as_ref().is_none_or(|name| name.matches(one.zone.apex.as_str()));
+    let passing: Vec<_> = deleted.into_iter().filter(passes).collect();
+    let total = passing.len() as u64;
+    let (offset, count) = (usize::try_from(page.offset()).unwrap_or(usize::MAX), page.per_page as usize);
+    let mut shown = Vec::new();
+    for one in passing.into_iter().skip(offset).take(count) {
+        shown.push(deleted_object(door, caller, one).await?);
+    }
+    let info = page.info(shown.len(), total);
+    Ok(Answer::part(shown, info))
 }
 
 async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -> Answered<Vec<ZoneObject>> {
@@ -176,6 +239,9 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
     let account_name = query.text("account.name").map(TextFilter::with_operator);
     let account_named = account_name.as_ref().map(|filter| move |name: &str| filter.matches(name));
     let (statuses, types) = (query.list("status")?, query.list("type")?);
+    if statuses.contains(&DELETED) {
+        return list_deleted(&door, &caller, &query, page).await;
+    }
     let is_of = |kind: &str| types.contains(&kind);
     let known = |word: &&str| ZoneStatus::ALL.into_iter().find(|status| status.as_str() == *word);
     let wanted = ZoneWanted {
@@ -277,11 +343,23 @@ async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Js
 }
 
 async fn delete(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Query(query): Query) -> Answered<Gone<ZoneId>> {
-    let zone = match query.boolean("force")?.unwrap_or(false) {
-        true => door.app.zone_delete_despite_ds(&caller, id).await?,
-        false => door.app.zone_delete(&caller, id).await?,
+    let (force, purge) = (query.boolean("force")?.unwrap_or(false), query.boolean("purge")?.unwrap_or(false));
+    let deleted = match force {
+        true => door.app.zone_delete_despite_ds(&caller, id).await,
+        false => door.app.zone_delete(&caller, id).await,
     };
-    Ok(Answer::success(Gone { id: zone.id }))
+    match deleted {
+        // It may be deleted already.
+        Ok(_) | Err(AppError::NotFound(_)) if purge => drop(door.app.zone_purge(&caller, id).await?),
+        deleted => drop(deleted?),
+    }
+    Ok(Answer::success(Gone { id }))
+}
+
+async fn restore(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<ZoneObject> {
+    door.app.zone_restore(&caller, id).await?;
+    let zone = door.app.zone_get(&caller, id).await.map_err(AppError::once_kept)?;
+    Ok(Answer::success(described(&door, &caller, zone).await.map_err(AppError::once_kept)?))
 }
 
 async fn activation_check(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>) -> Answered<Gone<ZoneId>> {

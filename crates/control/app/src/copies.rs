@@ -17,7 +17,7 @@ use poterne_control_store::{NAMES_TOUCHED_MAX, Record, RecordBatches, Session, Z
 use poterne_keys::Secret;
 use poterne_model::{
     At, Entry, Name, Rdata, Rtype, ZoneId, name,
-    secondary::{Held, IncomingDraft, News, Outcome, Refresh},
+    secondary::{Held, IncomingDraft, News, Outcome, PeerTls, Refresh},
     setting::DnsSettings,
 };
 use serde_json::json;
@@ -69,6 +69,8 @@ pub struct Primary {
     pub gives_differences: bool,
     /// The name, the algorithm and the secret that messages are signed with.
     pub key: Option<(Name, String, Secret)>,
+    /// What is asked of its certificate; none: it is asked in clear.
+    pub tls: Option<PeerTls>,
 }
 
 /// One record that came.
@@ -213,7 +215,8 @@ impl App {
                 }
                 None => None,
             };
-            primaries.push(Primary { at: SocketAddr::new(ip, peer.port), gives_differences: peer.ixfr, key });
+            let (at, tls) = (SocketAddr::new(ip, peer.port), peer.tls.clone());
+            primaries.push(Primary { at, gives_differences: peer.ixfr, key, tls });
         }
         Ok(primaries)
     }

@@ -59,6 +59,7 @@ mod tunnel_health;
 mod tunnel_objects;
 mod tunnels;
 mod visitors;
+mod zone_deleted;
 mod zone_life;
 mod zones;
 
@@ -85,8 +86,8 @@ pub use open::{App, Clock, Settings, system_clock};
 pub use origin_tls::{ClientCertificateDraft, OriginAuthorities, OriginCertificateDraft, OriginPullHosts};
 pub use poterne_control_store::{
     Account, ApiToken, AuditEvent, AuditFilter, Certificate, CertificatePack, Challenge, ClientCertificate, ConfigSource,
-    Configuration, Membership, MembershipStatus, MtlsCertificate, OriginCertificate, OriginPullHost, Passkey, Person,
-    RulesetOwner, StatusFilter, TextMatch, TokenOwner, TransferAcl, TransferPeer, Trouble, TsigKey, Tunnel, TunnelFilter,
+    Configuration, DeletedZone, Membership, MembershipStatus, MtlsCertificate, OriginCertificate, OriginPullHost, Passkey,
+    Person, RulesetOwner, StatusFilter, TextMatch, TokenOwner, TransferAcl, TransferPeer, Trouble, TsigKey, Tunnel, TunnelFilter,
     UserSession, Zone, ZoneIncoming, ZoneOrder, ZoneOutgoing,
 };
 pub use poterne_control_zonefile::import::FILE_OCTETS_MAX as ZONE_FILE_OCTETS_MAX;
@@ -111,4 +112,5 @@ pub use tunnels::{Deleted, NewTunnel, TunnelInfo};
 pub use visitors::{
     HostAssociations, MtlsCertificateDraft, MtlsCertificateUse, VisitorCertificateDraft, VisitorCertificateShown,
 };
+pub use zone_deleted::{ZONE_KEPT_SECS, ZONES_KEPT_MAX};
 pub use zones::{ZoneListed, ZoneWanted};

@@ -3,6 +3,7 @@
 //! A secret is kept twice: sealed, for whoever may change it to read again, and wrapped for the node, which opens it when somebody signs.
 //! Where a peer is, its owner has written down: an address is taken only where the guard would let the account reach it.
 
+use poterne_acme::bundle::certificates;
 use poterne_control_store::{Session, TransferAcl, TransferPeer, TsigKey, Zone, ZoneOutgoing};
 use poterne_keys::{Purpose, Secret, random_bytes};
 use poterne_model::{
@@ -22,6 +23,9 @@ use crate::{
 
 /// Most networks, keys and peers of an account, each.
 const OF_ACCOUNT_MAX: usize = 100;
+
+/// Where a body has certificates.
+const CA: &str = "/poterne_tls/ca";
 
 impl App {
     /// An account's networks that other name servers ask from.
@@ -136,7 +140,7 @@ impl App {
         body: &At<'_>,
     ) -> Result<TransferPeer, AppError> {
         let mut session = self.sharing_session(caller, account).await?;
-        let PeerDraft { name, ip, port, ixfr, tsig } = PeerDraft::read(body)?;
+        let PeerDraft { name, ip, port, ixfr, tsig, tls } = PeerDraft::read(body)?;
         if let Some(ip) = ip {
             let at = body.required("ip")?;
             let refused = |refusal| ShapeError::new(at.pointer(), format!("{}: {refusal}", at.pointer()));
@@ -151,9 +155,20 @@ impl App {
         let all = session.transfer_peers(account).await?;
         let old = found(&all, id, |peer| peer.id, "peer")?;
         let id = id.unwrap_or_else(|| PeerId::from_bytes(random_bytes()));
-        let peer = TransferPeer { id, name, ip, port, ixfr, tsig };
+        let mut tls = tls.over(old.and_then(|old| old.tls.clone()));
+        if let Some(ca) = tls.as_mut().and_then(|tls| tls.ca.as_mut()) {
+            // Told without its content.
+            *ca = certificates(ca).map_err(|why| ShapeError::new(CA, format!("{CA}: {why}")))?;
+        }
+        let peer = TransferPeer { id, name, ip, port, ixfr, tsig, tls };
         session.put_transfer_peer(account, &peer, self.now()).await?;
-        let shown = |peer: &TransferPeer| json!({ "name": peer.name, "ip": peer.ip, "port": peer.port, "tsig_id": peer.tsig });
+        let shown = |peer: &TransferPeer| {
+            let mut shown = json!({ "name": peer.name, "ip": peer.ip, "port": peer.port, "tsig_id": peer.tsig });
+            if let Some(tls) = &peer.tls {
+                shown["poterne_tls"] = json!(tls);
+            }
+            shown
+        };
         self.shared(session, caller, account, ("transfer_peer", id.to_string()), old.map(shown), Some(shown(&peer))).await?;
         self.0.copies.due.notify_one();
         Ok(peer)
@@ -194,10 +209,6 @@ impl App {
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone, Subject::DnsRecords.to_edit()).await?;
         let OutgoingDraft { name, peers, allows_unsigned } = OutgoingDraft::read(body)?;
-        if session.zone_incoming(zone.id).await?.is_some() {
-            let why = "the zone is another server's (type secondary): its own servers give it".to_owned();
-            return Err(AppError::Invalid { what: "outgoing transfers", why });
-        }
         let old = session.zone_outgoing(zone.id).await?;
         check_first(is_first, old.is_some(), "outgoing transfer configuration of the zone")?;
         self.check_peers(&mut session, &zone, &peers, body).await?;

@@ -1,4 +1,5 @@
-//! Zones that nothing is delegated to: told that they end, and then deleted ([`poterne_model::zone_life`]).
+//! Zones that nothing is delegated to: told that they end, and then deleted ([`poterne_model::zone_life`]), and kept for a while as each that
+//! is deleted.
 //!
 //! A self-hoster must not lose a zone by surprise. So a zone ends only where somebody was told a week before, as notification policies say
 //! or, without any, by mail to the account's owners; on a node that sends no mail and has no such policy, every zone stays. Zones that the
@@ -24,9 +25,10 @@ use crate::{
 const PAGE_ROWS: u32 = 500;
 
 impl App {
-    /// Does what is due with zones that are not active: tells of their end, or ends them; how many of either. Called by the publisher now
+    /// Does what is due with zones that are not active: tells of their end, or ends them; how many of either. Those that were deleted a week ago go for good. Called by the publisher now
     /// and then, so it does not wait for publication.
     pub async fn end_zones(&self) -> Result<(usize, usize), AppError> {
+        self.purge_zones().await?;
         let (mut told, mut deleted, mut after) = (0, 0, None);
         loop {
             let page = self.0.store.read().await?.zones_ending(after, PAGE_ROWS).await?;
@@ -73,9 +75,7 @@ impl App {
 
     async fn end_zone(&self, mut session: Session, zone: &Zone) -> Result<(), AppError> {
         let (id, name, status, now) = (zone.id, zone.apex.to_string(), zone.status, self.instant());
-        // Whoever has the name next is not to be vouched for by keys of who had it.
-        session.revoke_origin_certificates_of(zone.id, self.now()).await?;
-        session.delete_zone(zone.id).await?;
+        self.put_away(&mut session, zone).await?;
         self.trace_of_node(&mut session, traced("delete", zone, Some(shown(zone)), None)).await?;
         let notice = Notice::ZoneEnd { zone: id, name, status, ends_at: now, over: true, at: now };
         self.tell_of_zone(&mut session, zone, &notice).await?;

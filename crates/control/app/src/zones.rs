@@ -197,7 +197,7 @@ impl App {
         Ok((zone, account))
     }
 
-    /// Takes a zone away, with all its records.
+    /// Deletes a zone, with all its records; it may be taken back for a while ([`App::zone_restore`]).
     ///
     /// # Errors
     /// Its parent shows a DS record of it: whoever validates would find the next provider's answers false. It has to be taken away first, or
@@ -217,8 +217,7 @@ impl App {
         if !despite_ds && self.ds_is_seen(&mut session, id).await? {
             return Err(AppError::DsAtParent(zone.apex));
         }
-        session.revoke_origin_certificates_of(id, self.now()).await?;
-        session.delete_zone(id).await?;
+        self.put_away(&mut session, &zone).await?;
         self.trace(&mut session, caller, traced("delete", &zone, Some(shown(&zone)), None)).await?;
         self.finish(session).await?;
         tracing::info!(zone = %zone.apex, account = %zone.account, "zone deleted");

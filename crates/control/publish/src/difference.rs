@@ -119,7 +119,7 @@ impl OfZone {
                 self.at = Place::Head;
             }
             Place::Head => {
-                let head = head(&zone.head, in_force, self.names_changed, world.change);
+                let head = head(&zone.head, in_force, self.names_changed, world.change, given_on(world, id));
                 chunks.extend(head.map(|head| (key.encode(), Some(Chunk::Zone(head).encode()))));
                 return Some(chunks);
             }
@@ -143,7 +143,7 @@ fn heads(
     // Other name servers hold copies in which the edges' addresses stand: they are told by the serial number.
     let edges_changed = world.node.edge_addresses != snapshot.node().edge_addresses;
     for (id, names_changed) in zones {
-        let is_given = || world.transfers.get(&id).is_some_and(|transfer| transfer.outgoing.is_some());
+        let is_given = || world.transfers.get(&id).is_some_and(|transfer| transfer.chunk.outgoing.is_some());
         let names_changed = names_changed || (edges_changed && is_given());
         let key = ChunkKey::Zone(id);
         let Some(zone) = world.zones.get(&id) else {
@@ -151,7 +151,7 @@ fn heads(
             continue;
         };
         let in_force = snapshot.zone(id).map(|zone| zone.head());
-        let Some(head) = head(&zone.head, in_force, names_changed, world.change) else { continue };
+        let Some(head) = head(&zone.head, in_force, names_changed, world.change, given_on(world, id)) else { continue };
         if names_changed && in_force.is_none_or(|head| head.dns.is_none()) {
             chunks.push((key.encode(), Some(Chunk::Zone(ZoneHead { dns: None, ..head.clone() }).encode())));
         }
@@ -162,8 +162,24 @@ fn heads(
     chunks
 }
 
+/// Of a copy that is given on: what it was last given with.
+fn given_on(world: &World, zone: ZoneId) -> Option<Given> {
+    let transfer = world.transfers.get(&zone)?;
+    (transfer.chunk.incoming.is_some() && transfer.chunk.outgoing.is_some()).then_some(Given(transfer.given))
+}
+
+/// The serial number with which a copy was last given on.
+#[derive(Debug, Clone, Copy)]
+struct Given(Option<u32>);
+
 /// The head to send; none where the one in force says the same and no name changed.
-fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, change: u64) -> Option<ZoneHead> {
+fn head(
+    wanted: &ZoneHead,
+    in_force: Option<&ZoneHead>,
+    names_changed: bool,
+    change: u64,
+    given_on: Option<Given>,
+) -> Option<ZoneHead> {
     let before = in_force.and_then(|head| head.dns.as_ref()).map(|dns| dns.serial);
     let with = |serial| {
         let mut head = wanted.clone();
@@ -183,10 +199,22 @@ fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, cha
     };
     // Of a copy it is the other server's.
     let given = wanted.dns.as_ref().map(|dns| dns.serial).filter(|serial| *serial != 0);
+    let is_in_dns_as = |serial| !names_changed && in_force.map(in_dns) == Some(in_dns(&with(serial)));
+    if let (Some(given), Some(Given(last))) = (given, given_on) {
+        // Who has it from here must see what is changed here, too: what is put on top, and the keys. A later one of the primary's takes its place.
+        let serial = match (before, last) {
+            (Some(before), _) if is_later(given, before) => given,
+            (Some(before), _) if is_in_dns_as(before) => before,
+            // This node knows nothing of it any more, and cannot tell whether it is as it was.
+            (Some(before), _) | (None, Some(before)) if !is_later(given, before) => after(before),
+            _ => given,
+        };
+        return (names_changed || in_force.is_none_or(|head| *head != with(serial))).then(|| with(serial));
+    }
     if !names_changed && in_force.is_some_and(|head| *head == with(given.or(before).unwrap_or_default())) {
         return None;
     }
-    let kept = before.filter(|before| !names_changed && in_force.map(in_dns) == Some(in_dns(&with(*before))));
+    let kept = before.filter(|before| is_in_dns_as(*before));
     Some(with(given.or(kept).unwrap_or_else(|| next_serial(before, change))))
 }
 
@@ -194,7 +222,7 @@ fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, cha
 fn next_serial(before: Option<u32>, change: u64) -> u32 {
     let change = u32::try_from(change % (1 << 32)).unwrap_or_default().max(1);
     match before {
-        Some(before) if change == before || change.wrapping_sub(before) >= 1 << 31 => before.wrapping_add(1).max(1),
+        Some(before) if !is_later(change, before) => after(before),
         _ => change,
     }
 }
@@ -216,6 +244,15 @@ fn taken(world: &World, key: &ChunkKey) -> Option<(Key, Option<Bytes>)> {
         }
         key => Some((key.encode(), None)),
     }
+}
+
+/// RFC 1982 §3.2.
+fn is_later(serial: u32, than: u32) -> bool {
+    serial != than && serial.wrapping_sub(than) < 1 << 31
+}
+
+fn after(serial: u32) -> u32 {
+    serial.wrapping_add(1).max(1)
 }
 
 #[cfg(test)]
@@ -249,15 +286,65 @@ mod tests {
         if let Some(dns) = &mut wanted.dns {
             dns.serial = 0;
         }
-        assert_eq!(head(&wanted, Some(&in_force), false, 50), None);
+        assert_eq!(head(&wanted, Some(&in_force), false, 50, None), None);
         wanted.origin.read_timeout_secs = 6000;
-        let serial = |names_changed| head(&wanted, Some(&in_force), names_changed, 50).unwrap().dns.unwrap().serial;
+        let serial = |names_changed| head(&wanted, Some(&in_force), names_changed, 50, None).unwrap().dns.unwrap().serial;
         assert_eq!((serial(false), serial(true)), (41, 50));
         wanted.edge = EdgeSettings { always_use_https: true, ..EdgeSettings::default() };
-        let serial = |wanted: &ZoneHead| head(wanted, Some(&in_force), false, 50).unwrap().dns.unwrap().serial;
+        let serial = |wanted: &ZoneHead| head(wanted, Some(&in_force), false, 50, None).unwrap().dns.unwrap().serial;
         assert_eq!(serial(&wanted), 41);
         wanted.edge.http2 = false;
         assert_eq!(serial(&wanted), 50, "the name server answers otherwise");
+    }
+
+    /// A copy that is given on: the primary's numbers, and one more for each change that is made here, never back.
+    #[test]
+    fn a_copy_that_is_given_on_counts_on_from_its_primarys_number() {
+        let wanted = |serial: u32| {
+            let dns = poterne_snapshot::ZoneDns {
+                serial,
+                name_servers: Vec::new(),
+                ns_ttl_secs: 60,
+                multi_provider: false,
+                flattens_all: false,
+                soa: poterne_model::setting::DnsSettings::default().soa,
+                keys: None,
+            };
+            ZoneHead {
+                id: ZoneId::from_bytes([1; 16]),
+                account: poterne_model::AccountId::from_bytes([2; 16]),
+                apex: poterne_model::Name::parse("example.com").unwrap(),
+                status: poterne_model::ZoneStatus::Active,
+                dns: Some(dns),
+                origin: OriginSettings::default(),
+                edge: EdgeSettings::default(),
+                client: None,
+            }
+        };
+        let on = |primarys: u32, in_force: Option<u32>, names_changed, last| {
+            let in_force = in_force.map(wanted);
+            let head = head(&wanted(primarys), in_force.as_ref(), names_changed, 999, Some(Given(last)));
+            head.map(|head| head.dns.unwrap().serial)
+        };
+        assert_eq!(on(7, Some(7), false, None), None);
+        assert_eq!(on(7, Some(7), true, None), Some(8), "something is put on top");
+        assert_eq!(on(7, Some(8), false, None), None);
+        assert_eq!(on(8, Some(8), true, None), Some(9), "the primary's next one is what was given already");
+        assert_eq!(on(20, Some(9), true, None), Some(20), "it catches up");
+        assert_eq!(on(20, Some(9), false, None), Some(20));
+        assert_eq!(on(5, Some(u32::MAX), false, None), Some(5), "numbers go round");
+        assert_eq!(on(u32::MAX, Some(u32::MAX), true, None), Some(1));
+        // A node that begins with nothing.
+        assert_eq!(on(7, None, true, None), Some(7));
+        assert_eq!(on(7, None, true, Some(12)), Some(13));
+        assert_eq!(on(20, None, true, Some(12)), Some(20));
+        let mut signed = wanted(7);
+        signed.dns.as_mut().unwrap().ns_ttl_secs = 90;
+        let told = head(&signed, Some(&wanted(7)), false, 999, Some(Given(None))).unwrap();
+        assert_eq!(told.dns.unwrap().serial, 8, "the head alone changed");
+        // One that is not given on keeps its primary's.
+        let told = head(&wanted(7), Some(&wanted(9)), true, 999, None).unwrap();
+        assert_eq!(told.dns.unwrap().serial, 7);
     }
 
     #[test]

@@ -120,6 +120,14 @@ pub(crate) struct OfStore {
     pub(crate) ticket_keys: Vec<TicketKey>,
 }
 
+/// What a zone gives to other name servers or takes from them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownTransfer {
+    pub(crate) chunk: TransferChunk,
+    /// The serial number with which it was last given.
+    pub(crate) given: Option<u32>,
+}
+
 /// What was read anew, each with none where it is gone.
 #[derive(Debug, Default)]
 pub(crate) struct News {
@@ -132,7 +140,7 @@ pub(crate) struct News {
     pub(crate) challenges: Vec<(ChallengeId, Option<ChallengeChunk>)>,
     pub(crate) certificates: Vec<(CertificatePackId, Option<KnownCertificate>)>,
     /// Of zones that came, too.
-    pub(crate) transfers: Vec<(ZoneId, Option<TransferChunk>)>,
+    pub(crate) transfers: Vec<(ZoneId, Option<KnownTransfer>)>,
     /// Of zones that came, too.
     pub(crate) rules: Vec<(ZoneId, Option<ZoneRules>)>,
     /// Of zones that came, too.
@@ -399,8 +407,8 @@ pub(crate) fn zone(zone: Zone, set: Set, signed: Option<SignedHead>) -> KnownZon
 }
 
 /// What a zone gives to other name servers or takes from them; none of most. Of one that is another server's, the start of authority is
-/// that server's, with its serial number.
-pub(crate) fn transfer(known: &mut KnownZone, sharing: Option<Sharing>) -> Option<TransferChunk> {
+/// that server's, with its serial number, or one later where it is given on ([`crate::difference`]).
+pub(crate) fn transfer(known: &mut KnownZone, sharing: Option<Sharing>) -> Option<KnownTransfer> {
     let Sharing { outgoing, incoming, peers, keys, networks } = sharing?;
     let key = |id| {
         let key = keys.iter().find(|key| Some(key.id) == id)?;
@@ -408,10 +416,12 @@ pub(crate) fn transfer(known: &mut KnownZone, sharing: Option<Sharing>) -> Optio
         Some(PeerKey { id: *key.id.as_bytes(), name, algorithm, sealed: Bytes::from(key.wrapped.clone()) })
     };
     let peer = |peer: &TransferPeer| {
-        let TransferPeer { id, ip, port, ixfr, tsig, .. } = peer;
-        Peer { id: *id.as_bytes(), address: *ip, port: *port, takes_differences: *ixfr, key: key(*tsig) }
+        let TransferPeer { id, ip, port, ixfr, tsig, tls, .. } = peer;
+        let (takes_differences, over_tls) = (*ixfr, tls.is_some());
+        Peer { id: *id.as_bytes(), address: *ip, port: *port, takes_differences, key: key(*tsig), over_tls }
     };
     let named = |ids: &[PeerId]| ids.iter().filter_map(|id| peers.iter().find(|peer| peer.id == *id)).map(&peer).collect();
+    let given = outgoing.as_ref().and_then(|outgoing| outgoing.serial);
     let outgoing = outgoing.filter(|outgoing| outgoing.enabled).map(|outgoing| Outgoing {
         peers: named(&outgoing.peers),
         networks: networks.clone(),
@@ -443,7 +453,7 @@ pub(crate) fn transfer(known: &mut KnownZone, sharing: Option<Sharing>) -> Optio
         Incoming { primaries: named(&incoming.peers), networks: networks.clone(), standing }
     });
     let chunk = TransferChunk { outgoing, incoming };
-    (chunk != TransferChunk::default()).then_some(chunk)
+    (chunk != TransferChunk::default()).then_some(KnownTransfer { chunk, given })
 }
 
 /// What a zone's rules make of requests; none where that is what they make of those of any zone.

@@ -19,13 +19,12 @@ use poterne_model::{
 };
 use poterne_rules::ZoneRules;
 use poterne_snapshot::{
-    AccountChunk, ChallengeChunk, Chunk, ChunkKey, HealthChecksChunk, NameChunk, NodeChunk, Snapshot, Target, TransferChunk,
-    ZoneHead,
+    AccountChunk, ChallengeChunk, Chunk, ChunkKey, HealthChecksChunk, NameChunk, NodeChunk, Snapshot, Target, ZoneHead,
 };
 
 use crate::{
     path::{self, Path},
-    rows::{KnownCertificate, KnownTunnel, Reading, Records},
+    rows::{KnownCertificate, KnownTransfer, KnownTunnel, Reading, Records},
 };
 
 /// See the module's page.
@@ -43,7 +42,7 @@ pub(crate) struct World {
     /// Whom CAA records are to let issue, beside those that their users name.
     pub(crate) issuers: Vec<Issuer>,
     /// What zones give to other name servers, or take from them.
-    pub(crate) transfers: HashMap<ZoneId, TransferChunk>,
+    pub(crate) transfers: HashMap<ZoneId, KnownTransfer>,
     /// What zones' rules make of requests.
     pub(crate) rules: HashMap<ZoneId, ZoneRules>,
     /// What zones' origins are asked again and again.
@@ -269,7 +268,9 @@ impl World {
             ChunkKey::Tunnel(id) => Chunk::Tunnel((**self.tunnels.get(id)?.chunk.as_ref()?).clone()),
             ChunkKey::Certificate(id) => Chunk::Certificate((*self.served(*id)?.chunk).clone()),
             ChunkKey::Challenge(id) => Chunk::Challenge(self.challenges.get(id)?.clone()),
-            ChunkKey::Transfer(id) => Chunk::Transfer(self.transfers.get(id).filter(|_| self.zones.contains_key(id))?.clone()),
+            ChunkKey::Transfer(id) => {
+                Chunk::Transfer(self.transfers.get(id).filter(|_| self.zones.contains_key(id))?.chunk.clone())
+            }
             ChunkKey::Rules(id) => Chunk::Rules(self.rules.get(id).filter(|_| self.zones.contains_key(id))?.clone()),
             ChunkKey::HealthChecks(id) => {
                 Chunk::HealthChecks(self.health_checks.get(id).filter(|_| self.zones.contains_key(id))?.clone())

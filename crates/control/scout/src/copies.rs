@@ -13,9 +13,10 @@ use poterne_dns_resolver::{
     Resolver,
     incoming::{Bounds, Came, ZoneRecord},
     primary::{self, Primary},
+    tls::PeerTls,
 };
 use poterne_dns_tsig::{Algorithm, Key};
-use poterne_model::ZoneId;
+use poterne_model::{Name, ZoneId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -111,7 +112,15 @@ async fn ask(app: &App, resolver: &Resolver, due: &DueCopy) -> Copied {
             },
             None => None,
         };
-        let primary = Primary { at: given.at, key, gives_differences: given.gives_differences };
+        let tls = given.tls.as_ref().map(|tls| PeerTls::new(tls.name.as_ref().map(Name::as_str), tls.ca.as_deref(), tls.verify));
+        let tls = match tls.transpose() {
+            Ok(tls) => tls,
+            Err(error) => {
+                why.push(format!("{}: {error}", given.at));
+                continue;
+            }
+        };
+        let primary = Primary { at: given.at, key, gives_differences: given.gives_differences, tls };
         match primary::ask(&primary, &due.zone.apex, due.serial, due.wants_whole, bounds, &now).await {
             Ok(Came::Current) => return Copied::Same,
             Ok(Came::Whole(authority, records)) => {

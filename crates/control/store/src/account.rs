@@ -94,6 +94,8 @@ impl Session {
     pub async fn delete_account(&mut self, id: AccountId) -> Result<(), StoreError> {
         let statement = query("DELETE FROM tunnel WHERE account = $1 AND deleted_at IS NOT NULL").bind(id.to_string());
         statement.execute(self.connection()).await?;
+        let statement = query("DELETE FROM zone WHERE account = $1 AND deleted_at IS NOT NULL").bind(id.to_string());
+        statement.execute(self.connection()).await?;
         let done = query("DELETE FROM account WHERE id = $1").bind(id.to_string()).execute(self.connection()).await?;
         changed(done, "account")?;
         self.touch(&Touched::Account(id)).await

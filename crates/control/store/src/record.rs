@@ -186,7 +186,8 @@ impl Session {
 
 /// An account's CNAMEs to a name; the index of contents is one of CNAMEs' alone, and so the type stands here and is no parameter.
 pub(crate) const CNAMES_TO: &str = "SELECT record.* FROM record JOIN zone ON zone.id = record.zone
-    WHERE zone.account = $1 AND record.type = 'CNAME' AND record.content = $2 ORDER BY record.name, record.id";
+    WHERE zone.account = $1 AND zone.deleted_at IS NULL AND record.type = 'CNAME' AND record.content = $2
+    ORDER BY record.name, record.id";
 
 /// The owner names right before and right after a path.
 pub(crate) const NEIGHBOURS: &str =

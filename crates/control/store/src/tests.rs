@@ -158,6 +158,7 @@ macro_rules! on_both {
 }
 
 mod certificates;
+mod deleted;
 mod health_checks;
 mod listed;
 mod many;

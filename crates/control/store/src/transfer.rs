@@ -4,7 +4,10 @@
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
-use poterne_model::{AccountId, AclId, Name, Network, PeerId, TsigId, ZoneId, secondary::Refresh};
+use poterne_model::{
+    AccountId, AclId, Name, Network, PeerId, TsigId, ZoneId,
+    secondary::{PeerTls, Refresh},
+};
 
 use crate::{
     Micros, Session, StoreError, Zone,
@@ -56,6 +59,8 @@ pub struct TransferPeer {
     pub ixfr: bool,
     /// What messages are signed with.
     pub tsig: Option<TsigId>,
+    /// What is asked of its certificate; none: it is spoken to in clear.
+    pub tls: Option<PeerTls>,
 }
 
 /// Who may have a zone.
@@ -187,9 +192,11 @@ impl Session {
 
     /// Writes one, new or not.
     pub async fn put_transfer_peer(&mut self, account: AccountId, peer: &TransferPeer, now: Micros) -> Result<(), StoreError> {
-        let statement = "INSERT INTO transfer_peer (id, account, name, ip, port, ixfr, tsig, created_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET name = excluded.name, ip = excluded.ip,
-            port = excluded.port, ixfr = excluded.ixfr, tsig = excluded.tsig";
+        let tls = peer.tls.as_ref().map(serde_json::to_string).transpose();
+        let tls = tls.map_err(|error| StoreError::Damaged { what: "peer", why: error.to_string() })?;
+        let statement = "INSERT INTO transfer_peer (id, account, name, ip, port, ixfr, tsig, created_at, tls)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO UPDATE SET name = excluded.name, ip = excluded.ip,
+            port = excluded.port, ixfr = excluded.ixfr, tsig = excluded.tsig, tls = excluded.tls";
         query(statement)
             .bind(peer.id.to_string())
             .bind(account.to_string())
@@ -199,6 +206,7 @@ impl Session {
             .bind(peer.ixfr)
             .bind(peer.tsig.map(|id| id.to_string()))
             .bind(now)
+            .bind(tls)
             .execute(self.connection())
             .await?;
         self.touch_shared(account).await
@@ -213,7 +221,7 @@ impl Session {
     /// The account's zones that name a peer, by name.
     pub async fn zones_with_peer(&mut self, account: AccountId, id: PeerId) -> Result<Vec<Zone>, StoreError> {
         let statement = "SELECT zone.* FROM zone LEFT JOIN zone_outgoing ON zone_outgoing.zone = zone.id
-            LEFT JOIN zone_incoming ON zone_incoming.zone = zone.id WHERE zone.account = $1
+            LEFT JOIN zone_incoming ON zone_incoming.zone = zone.id WHERE zone.account = $1 AND zone.deleted_at IS NULL
             AND (zone_outgoing.peers LIKE $2 OR zone_incoming.peers LIKE $2) ORDER BY zone.name";
         let statement = query(statement).bind(account.to_string()).bind(format!("%{id}%"));
         statement.fetch_all(self.connection()).await?.iter().map(zone).collect()
@@ -379,6 +387,7 @@ fn tsig_key(row: &Row) -> Result<TsigKey, StoreError> {
 }
 
 fn peer(row: &Row) -> Result<TransferPeer, StoreError> {
+    let tls = cell::<Option<&str>>(row, "tls")?.map(serde_json::from_str).transpose();
     Ok(TransferPeer {
         id: parsed(row, "id")?,
         name: cell(row, "name")?,
@@ -386,6 +395,7 @@ fn peer(row: &Row) -> Result<TransferPeer, StoreError> {
         port: number(row, "port")?,
         ixfr: cell(row, "ixfr")?,
         tsig: parsed_optional(row, "tsig")?,
+        tls: tls.map_err(|error| StoreError::Damaged { what: "peer", why: error.to_string() })?,
     })
 }
 

@@ -66,7 +66,8 @@ impl Session {
 
     /// Every zone of an account, or of all, by name.
     pub async fn zones(&mut self, account: Option<AccountId>) -> Result<Vec<Zone>, StoreError> {
-        let statement = "SELECT * FROM zone WHERE CAST($1 AS TEXT) IS NULL OR account = $1 ORDER BY name, id";
+        let statement =
+            "SELECT * FROM zone WHERE deleted_at IS NULL AND (CAST($1 AS TEXT) IS NULL OR account = $1) ORDER BY name, id";
         let rows = query(statement).bind(account.map(|id| id.to_string())).fetch_all(self.connection()).await?;
         rows.iter().map(zone).collect()
     }
@@ -110,7 +111,9 @@ impl Session {
     /// The name of every zone of every account, each once.
     pub async fn zone_names(&mut self) -> Result<Vec<Name>, StoreError> {
         // As one text: a row costs more to hand over than all that is in it.
-        let statement = query("SELECT string_agg(name, ' ') AS names FROM (SELECT DISTINCT name FROM zone) AS named");
+        let statement =
+            "SELECT string_agg(name, ' ') AS names FROM (SELECT DISTINCT name FROM zone WHERE deleted_at IS NULL) AS named";
+        let statement = query(statement);
         let row = statement.fetch_one(self.connection()).await?;
         let names = cell::<Option<&str>>(&row, "names")?.unwrap_or_default();
         names.split(' ').filter(|name| !name.is_empty()).map(|name| parse(name, "zone")).collect()
@@ -118,14 +121,14 @@ impl Session {
 
     /// The zones that wait for their delegation, by name.
     pub async fn zones_pending(&mut self) -> Result<Vec<Zone>, StoreError> {
-        let rows = query("SELECT * FROM zone WHERE status = 'pending' ORDER BY name, id").fetch_all(self.connection()).await?;
-        rows.iter().map(zone).collect()
+        let statement = query("SELECT * FROM zone WHERE status = 'pending' AND deleted_at IS NULL ORDER BY name, id");
+        statement.fetch_all(self.connection()).await?.iter().map(zone).collect()
     }
 
-    /// A zone by id.
+    /// A zone by id; none where it was deleted.
     pub async fn zone(&mut self, id: ZoneId) -> Result<Option<Zone>, StoreError> {
-        let row = query("SELECT * FROM zone WHERE id = $1").bind(id.to_string()).fetch_optional(self.connection()).await?;
-        row.as_ref().map(zone).transpose()
+        let statement = query("SELECT * FROM zone WHERE id = $1 AND deleted_at IS NULL").bind(id.to_string());
+        statement.fetch_optional(self.connection()).await?.as_ref().map(zone).transpose()
     }
 
     /// Pauses a zone, or goes on with it.
@@ -135,7 +138,7 @@ impl Session {
         self.touch(&Touched::Zone(id)).await
     }
 
-    /// Takes a zone away with all that is in it.
+    /// Takes a zone away with all that is in it, for good.
     pub async fn delete_zone(&mut self, id: ZoneId) -> Result<(), StoreError> {
         let done = query("DELETE FROM zone WHERE id = $1").bind(id.to_string()).execute(self.connection()).await?;
         changed(done, "zone")?;
@@ -169,13 +172,13 @@ pub(crate) fn over(name: &Name) -> Select {
     select
 }
 
+pub(crate) fn status(word: &str) -> Result<ZoneStatus, StoreError> {
+    let known = ZoneStatus::ALL.into_iter().find(|status| status.as_str() == word);
+    known.ok_or_else(|| StoreError::Damaged { what: "zone", why: format!("its status is {word:?}") })
+}
+
 pub(crate) fn zone(row: &Row) -> Result<Zone, StoreError> {
-    let status = match cell(row, "status")? {
-        "pending" => ZoneStatus::Pending,
-        "active" => ZoneStatus::Active,
-        "moved" => ZoneStatus::Moved,
-        other => return Err(StoreError::Damaged { what: "zone", why: format!("its status is {other:?}") }),
-    };
+    let status = status(cell(row, "status")?)?;
     let name_servers = [parsed_optional(row, "name_server_1")?, parsed_optional(row, "name_server_2")?];
     Ok(Zone {
         id: parsed(row, "id")?,

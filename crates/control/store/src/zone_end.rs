@@ -25,7 +25,7 @@ impl Session {
     pub async fn zones_ending(&mut self, after: Option<ZoneId>, rows_max: u32) -> Result<Vec<EndingZone>, StoreError> {
         let statement = "SELECT zone.*, zone_watch.triggered_at, zone_watch.ends_at, zone_watch.reminded
             FROM zone_watch JOIN zone ON zone.id = zone_watch.zone
-            WHERE zone.status <> 'active' AND zone.id > $1 ORDER BY zone.id LIMIT $2";
+            WHERE zone.status <> 'active' AND zone.deleted_at IS NULL AND zone.id > $1 ORDER BY zone.id LIMIT $2";
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let rows = query(statement).bind(after).bind(rows_max).fetch_all(self.connection()).await?;
         rows.iter().map(ending).collect()
@@ -34,7 +34,8 @@ impl Session {
     /// One of them; none where it is active or gone.
     pub async fn zone_ending(&mut self, id: ZoneId) -> Result<Option<EndingZone>, StoreError> {
         let statement = "SELECT zone.*, zone_watch.triggered_at, zone_watch.ends_at, zone_watch.reminded
-            FROM zone_watch JOIN zone ON zone.id = zone_watch.zone WHERE zone.status <> 'active' AND zone.id = $1";
+            FROM zone_watch JOIN zone ON zone.id = zone_watch.zone
+            WHERE zone.status <> 'active' AND zone.deleted_at IS NULL AND zone.id = $1";
         let row = query(statement).bind(id.to_string()).fetch_optional(self.connection()).await?;
         row.as_ref().map(ending).transpose()
     }

@@ -59,7 +59,7 @@ pub enum ZoneOrder {
 impl ZoneFilter {
     fn select(&self, begin: &'static str) -> Select {
         let mut select = Select::new(begin);
-        select.sql(" FROM zone JOIN account ON account.id = zone.account WHERE ");
+        select.sql(" FROM zone JOIN account ON account.id = zone.account WHERE zone.deleted_at IS NULL AND ");
         let mut seen = select.conditions(true);
         let (whole, parts): (Vec<_>, Vec<_>) = self.seen.iter().partition(|of| of.every && of.but.is_empty());
         // Also where there is none: nobody sees nothing.

@@ -55,7 +55,7 @@ impl Session {
     /// A zone and where the looking at it stands.
     pub async fn zone_watch(&mut self, id: ZoneId) -> Result<Option<(Zone, ZoneWatch)>, StoreError> {
         let mut select = Select::new(WATCHED);
-        select.sql(" WHERE zone.id = ").value(id.to_string());
+        select.sql(" WHERE zone.deleted_at IS NULL AND zone.id = ").value(id.to_string());
         select.fetch_all(self.connection()).await?.first().map(|row| Ok((zone(row)?, watched(row)?))).transpose()
     }
 

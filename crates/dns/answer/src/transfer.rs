@@ -3,16 +3,18 @@
 //! ```text
 //! query ─Transfer::begin─→ who asks may have it ─┬─ whole ───────→ lines ─Packer─→ messages of 16 KiB, each signed where the query was
 //!                                                ├─ SignedWhole ─→ lines ─┤
-//!                                                └─ difference ──→ lines ─┘
+//!                                                ├─ difference ──→ lines ─┤
+//!                                                └─ SignedDifference ─→ ──┘
 //! ```
 //!
-//! A signed zone is given with signatures ([`signed`]), and whole each time: to say what changed one would have to tell, too, which
-//! signatures go, and those are made for each transfer.
+//! A signed zone is given with signatures ([`signed`]). To say what changed of it one must tell, too, which signatures went: those that a
+//! version was given with are remembered ([`signatures`]).
 //!
 //! Everything comes from one snapshot, so that whoever gets it gets one version. What changed is found by comparing it with the snapshot
 //! that the same peer was given last: there is no journal to keep beside, and nothing to be lost with it; where that snapshot is not at
 //! hand any more the zone is given whole, which RFC 1995 §4 allows. Making a message waits for nothing and is bounded.
 
+pub mod signatures;
 pub mod signed;
 
 use poterne_dns_tsig::{self as tsig, Answering};
@@ -87,6 +89,9 @@ impl Transfer {
             return None;
         }
         let peer = transfer.outgoing.as_ref()?.peer(client.address, known.as_ref().map(|known| known.key))?;
+        if peer.over_tls && client.transport != Transport::Tls {
+            return None;
+        }
         let head = zone.head();
         let serial = head.dns.as_ref()?.serial;
         let since = match question.rtype {

@@ -15,8 +15,13 @@ use tokio::{
     net::{TcpStream, UdpSocket},
     time::Instant,
 };
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
-use crate::message::{Question, Reply, ReplyError, UDP_OCTETS_MAX};
+use crate::{
+    message::{Question, Reply, ReplyError, UDP_OCTETS_MAX},
+    tls::PeerTls,
+};
 
 /// How long one attempt may take (edge-behaviour §1.3).
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -138,21 +143,28 @@ async fn over_tcp(server: SocketAddr, question: &Question, how: How, edns: bool)
     }
 }
 
-/// Messages over TCP, each behind its length (RFC 1035 §4.2.2), which bounds it.
-pub(crate) struct Stream(TcpStream);
+/// Messages over TCP, each behind its length (RFC 1035 §4.2.2), which bounds it; in clear, or over TLS.
+pub(crate) struct Stream(Either<TcpStream, Box<TlsStream<TcpStream>>>);
 
 impl Stream {
     pub(crate) async fn connect(server: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
-        Ok(Self(stream))
+        Ok(Self(Either::Left(stream)))
+    }
+
+    pub(crate) async fn connect_tls(server: SocketAddr, tls: &PeerTls) -> io::Result<Self> {
+        let stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self(Either::Right(Box::new(tls.over(stream, server).await?))))
     }
 
     pub(crate) async fn send(&mut self, message: &[u8]) -> io::Result<()> {
         let length = u16::try_from(message.len()).map_err(io::Error::other)?;
         let mut framed = length.to_be_bytes().to_vec();
         framed.extend(message);
-        self.0.write_all(&framed).await
+        self.0.write_all(&framed).await?;
+        self.0.flush().await
     }
 
     pub(crate) async fn receive(&mut self) -> io::Result<Vec<u8>> {

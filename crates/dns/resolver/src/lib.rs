@@ -11,7 +11,7 @@
 //! * [`cache`]: what is still good, and what may be handed out stale; pure;
 //! * [`hints`]: root hints and `resolv.conf`, read;
 //! * [`client`]: one question to one server; [`transfer`]: one zone from one server;
-//! * [`incoming`]: what a primary sends of a zone that is copied here, read; pure; [`primary`]: asking it, signed;
+//! * [`incoming`]: what a primary sends of a zone that is copied here, read; pure; [`primary`]: asking it, signed; [`tls`]: over TLS;
 //! * [`resolver`]: all of it together, bounded; [`mod@delegation`]: what the parent's servers say of a zone.
 //!
 //! Where a user's records lead is a stranger's word: a server that was learned from one is asked, and an address that was learned is
@@ -32,6 +32,7 @@ pub mod referral;
 pub mod resolver;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod tls;
 pub mod transfer;
 
 pub use client::AskError;

@@ -1,5 +1,5 @@
-//! Asking a primary for a zone that is copied here: which version it has, then the zone, or what changed of it. Over TCP alone, and signed
-//! where there is a key: what comes is then believed because of that, and not because of where it came from.
+//! Asking a primary for a zone that is copied here: which version it has, then the zone, or what changed of it. Over TCP or TLS alone, and
+//! signed where there is a key: what comes is then believed because of that, and not because of where it came from.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::{
     client::Stream,
     incoming::{Bounds, Came, IncomingError, Reader},
+    tls::PeerTls,
 };
 
 /// How long a primary may take to be reached, and to begin to answer.
@@ -31,6 +32,8 @@ pub struct Primary {
     pub key: Option<Key>,
     /// Whether it is asked for what changed alone.
     pub gives_differences: bool,
+    /// How it is spoken to over TLS; none: it is asked in clear.
+    pub tls: Option<PeerTls>,
 }
 
 /// Why a primary did not give the zone.
@@ -144,7 +147,13 @@ struct Exchange {
 
 impl Exchange {
     async fn begin(primary: &Primary, mut query: Vec<u8>, now: &(dyn Fn() -> u64 + Send + Sync)) -> Result<Self, PrimaryError> {
-        let mut stream = timeout(ANSWER_TIMEOUT, Stream::connect(primary.at)).await.map_err(|_| PrimaryError::Silent)??;
+        let connect = async {
+            match &primary.tls {
+                Some(tls) => Stream::connect_tls(primary.at, tls).await,
+                None => Stream::connect(primary.at).await,
+            }
+        };
+        let mut stream = timeout(ANSWER_TIMEOUT, connect).await.map_err(|_| PrimaryError::Silent)??;
         let asking = primary.key.as_ref().map(|key| Asking::begin(key.clone(), &mut query, now()));
         timeout(ANSWER_TIMEOUT, stream.send(&query)).await.map_err(|_| PrimaryError::Silent)??;
         Ok(Self { stream, asking })

@@ -55,7 +55,7 @@ use poterne_guard::Guard;
 use poterne_model::ZoneId;
 use poterne_snapshot::SnapshotHandle;
 use poterne_telemetry::Metrics;
-use rustls::ServerConfig;
+use rustls::{ProtocolVersion, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -63,8 +63,9 @@ pub use bind::{Bound, bind};
 use counts::Counts;
 pub use doh::Doh;
 use lookups::{Lookups, ROUNDS_MAX, Waiter};
+pub use poterne_dns_answer::transfer::signatures::SIGNATURES_MAX;
 use rate::{Rate, Rates};
-pub use transfer::{SIGNATURES_PER_SEC, SIGNED_MAX};
+pub use transfer::{REMEMBERED_MAX, SIGNATURES_PER_SEC, SIGNED_MAX};
 
 /// What a name server is told.
 #[derive(Clone)]
@@ -213,7 +214,7 @@ impl Server {
         if let Some(listener) = bound.tcp {
             let shared = Arc::clone(&self.shared);
             self.accept(listener, move |arrival, stop| {
-                stream::serve(arrival.stream, arrival.peer.ip(), Transport::Tcp, Arc::clone(&shared), stop)
+                stream::serve(arrival.stream, arrival.peer.ip(), Transport::Tcp, true, Arc::clone(&shared), stop)
             });
         }
         Ok(())
@@ -234,7 +235,11 @@ impl Server {
             async move {
                 let Arrival { stream, peer, .. } = arrival;
                 match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => stream::serve(stream, peer.ip(), Transport::Tls, shared, stop).await,
+                    Ok(Ok(stream)) => {
+                        // RFC 9103 §7.2: zones travel over TLS 1.3 or later, or not at all; other questions are asked as they always were.
+                        let gives_zones = stream.get_ref().1.protocol_version() != Some(ProtocolVersion::TLSv1_2);
+                        stream::serve(stream, peer.ip(), Transport::Tls, gives_zones, shared, stop).await;
+                    }
                     Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake for DNS failed"),
                     Err(_) => tracing::debug!(%peer, "a TLS handshake for DNS was not finished in time"),
                 }

@@ -16,7 +16,10 @@ use poterne_dns_tsig::{Asking, Key};
 use poterne_dns_wire::{name, rtype};
 use poterne_guard::Guard;
 use poterne_model::{AccountId, Name, ZoneId};
-use poterne_snapshot::{Snapshot, transfer::Peer};
+use poterne_snapshot::{
+    Snapshot, TransferChunk,
+    transfer::{Peer, Standing},
+};
 use tokio::{net::UdpSocket, sync::Semaphore, task::AbortHandle};
 
 use crate::Shared;
@@ -58,7 +61,10 @@ pub(crate) fn due(snapshot: &Snapshot, told: &mut Versions) -> Vec<Due> {
     let mut now = Versions::new();
     for zone in snapshot.shared_zones() {
         let head = zone.head();
-        let outgoing = zone.transfer().and_then(|transfer| transfer.outgoing.as_ref());
+        // A copy that is not whole is given to nobody; once it is, all are told.
+        let is_whole =
+            |transfer: &TransferChunk| transfer.incoming.as_ref().is_none_or(|incoming| incoming.standing == Standing::Whole);
+        let outgoing = zone.transfer().filter(|transfer| is_whole(transfer)).and_then(|transfer| transfer.outgoing.as_ref());
         let (Some(outgoing), Some(dns)) = (outgoing, &head.dns) else { continue };
         let version = (dns.serial, outgoing.asked);
         now.insert(head.id, version);

@@ -44,9 +44,16 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; MESSAGE_OCTETS_MAX]);
 }
 
-/// Answers until the client goes, says something that is no query, is too slow, or `stop` is cancelled.
-pub(crate) async fn serve<IO>(mut io: IO, peer: IpAddr, transport: Transport, shared: Arc<Shared>, stop: CancellationToken)
-where
+/// Answers until the client goes, says something that is no query, is too slow, or `stop` is cancelled. `gives_zones`: whether zones may
+/// leave this way.
+pub(crate) async fn serve<IO>(
+    mut io: IO,
+    peer: IpAddr,
+    transport: Transport,
+    gives_zones: bool,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut received, mut gathered) = (Vec::new(), Vec::new());
@@ -87,7 +94,7 @@ where
             }
         }
         if let Some((client, query)) = transfer
-            && !Box::pin(transfer::serve(&mut io, &shared, &client, &query)).await
+            && !Box::pin(transfer::serve(&mut io, &shared, &client, &query, gives_zones)).await
         {
             is_over = true;
         }

@@ -287,6 +287,7 @@ async fn slow_senders_and_idle_clients_are_let_go() {
             io,
             [192, 0, 2, 1].into(),
             poterne_dns_answer::Transport::Tcp,
+            true,
             Arc::clone(&server.shared),
             server.stop.clone(),
         ));
@@ -314,6 +315,7 @@ async fn who_does_not_read_is_let_go() {
         io,
         [192, 0, 2, 1].into(),
         poterne_dns_answer::Transport::Tcp,
+        true,
         Arc::clone(&server.shared),
         server.stop.clone(),
     );

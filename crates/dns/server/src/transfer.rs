@@ -5,12 +5,13 @@
 //! came from, which shares its pages with those after it, and is what the next one is compared with.
 //!
 //! A signed zone is signed on the way, [`SIGNED_MAX`] at a time and [`SIGNATURES_PER_SEC`] signatures a second each: however often peers ask,
-//! that is what it costs.
+//! that is what it costs. With the snapshot those signatures are remembered that it was given with, [`REMEMBERED_MAX`] in all: with them the zone as a
+//! peer has it can be made again, and what changed be told. A version takes over those of the one before, which costs a digest each.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -18,7 +19,8 @@ use poterne_dns_answer::{
     Client,
     transfer::{
         self, Line, Packer, Transfer,
-        signed::{Names, SignedWhole, is_signed},
+        signatures::Signatures,
+        signed::{Names, SignedDifference, SignedWhole, is_signed},
     },
 };
 use poterne_dns_wire::rtype;
@@ -49,6 +51,13 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most snapshots remembered, each what a peer was given last.
 const GIVEN_MAX: usize = 64;
 
+/// Most signatures remembered beside them, at some 150 octets each. Those of who was given a zone longest ago are forgotten first, and it is
+/// given to him whole when he asks again.
+pub const REMEMBERED_MAX: usize = 400_000;
+
+/// Signatures made before others get their turn: 25 ms.
+const SIGNATURES_PER_TURN: u32 = 100;
+
 /// A zone, who asks for it, and from where: several servers may share a key.
 type Asker = (ZoneId, [u8; 16], IpAddr);
 
@@ -61,9 +70,20 @@ struct State {
     under_way: HashSet<(ZoneId, [u8; 16])>,
     /// How many of them are signed.
     signed: usize,
-    given: HashMap<Asker, (u32, Snapshot)>,
+    given: HashMap<Asker, Given>,
     /// The one that was given longest ago first.
     order: VecDeque<Asker>,
+    /// The signatures that each zone was given with last, to whomever.
+    latest: HashMap<ZoneId, Weak<Signatures>>,
+}
+
+/// What somebody was given.
+#[derive(Clone)]
+struct Given {
+    serial: u32,
+    snapshot: Snapshot,
+    /// Of a signed zone that is not too large.
+    signatures: Option<Arc<Signatures>>,
 }
 
 /// A transfer's place among those under way.
@@ -90,18 +110,46 @@ impl Transfers {
     }
 
     /// What the asker was given last, if it is this version.
-    fn given(&self, asker: &Asker, serial: u32) -> Option<Snapshot> {
-        self.with(|state| state.given.get(asker).filter(|(given, _)| *given == serial).map(|(_, snapshot)| snapshot.clone()))
+    fn given(&self, asker: &Asker, serial: u32) -> Option<Given> {
+        self.with(|state| state.given.get(asker).filter(|given| given.serial == serial).cloned())
     }
 
-    fn gave(&self, asker: Asker, serial: u32, snapshot: Snapshot) {
+    /// What a zone was signed with last.
+    fn latest(&self, zone: ZoneId) -> Option<Arc<Signatures>> {
+        self.with(|state| state.latest.get(&zone).and_then(Weak::upgrade))
+    }
+
+    fn gave(&self, asker: Asker, given: Given) {
         // Let go of outside of the lock: it may be the last to hold pages.
         let forgotten = self.with(|state| {
+            state.latest.retain(|_, latest| latest.strong_count() > 0);
+            if let Some(signatures) = &given.signatures {
+                state.latest.insert(asker.0, Arc::downgrade(signatures));
+            }
             state.order.retain(|other| *other != asker);
             state.order.push_back(asker);
-            let replaced = state.given.insert(asker, (serial, snapshot));
-            let oldest = if state.order.len() > GIVEN_MAX { state.order.pop_front() } else { None };
-            (replaced, oldest.and_then(|oldest| state.given.remove(&oldest)))
+            let mut forgotten: Vec<_> = state.given.insert(asker, given).into_iter().collect();
+            if state.order.len() > GIVEN_MAX
+                && let Some(oldest) = state.order.pop_front()
+            {
+                forgotten.extend(state.given.remove(&oldest));
+            }
+            let count = |given: &Given| given.signatures.as_ref().map_or(0, |signatures| signatures.len());
+            let mut remembered: usize = state.given.values().map(count).sum();
+            for oldest in &state.order {
+                if remembered <= REMEMBERED_MAX {
+                    break;
+                }
+                let Some(given) = state.given.get(oldest) else { continue };
+                remembered -= count(given);
+                // What is not signed is told of by its snapshot alone.
+                if given.signatures.is_some() {
+                    forgotten.extend(state.given.remove(oldest));
+                }
+            }
+            let State { given, order, .. } = state;
+            order.retain(|asker| given.contains_key(asker));
+            forgotten
         });
         drop(forgotten);
     }
@@ -116,12 +164,18 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Answers a query for a zone, or for what changed of it. Returns whether the connection goes on: one whose transfer was cut off does
-/// not, since what follows would be taken for the rest.
-pub(crate) async fn serve<IO: AsyncWrite + Unpin>(io: &mut IO, shared: &Arc<Shared>, client: &Client, message: &[u8]) -> bool {
+/// Answers a query for a zone, or for what changed of it: with a refusal unless `gives`. Returns whether the connection goes on: one whose
+/// transfer was cut off does not, since what follows would be taken for the rest.
+pub(crate) async fn serve<IO: AsyncWrite + Unpin>(
+    io: &mut IO,
+    shared: &Arc<Shared>,
+    client: &Client,
+    message: &[u8],
+    gives: bool,
+) -> bool {
     // Held for as long as the transfer takes: it is of one version.
     let snapshot = Snapshot::clone(&shared.snapshot.load());
-    let transfer = Transfer::begin(&snapshot, &shared.service, client, message);
+    let transfer = Transfer::begin(&snapshot, &shared.service, client, message).filter(|_| gives);
     let place = transfer.as_ref().and_then(|transfer| {
         let signs = is_signed(&snapshot, transfer.zone) && !transfer.is_current();
         shared.transfers.begin((transfer.zone, transfer.peer), signs)
@@ -132,13 +186,24 @@ pub(crate) async fn serve<IO: AsyncWrite + Unpin>(io: &mut IO, shared: &Arc<Shar
     };
     let (zone, serial, asker) = (transfer.zone, transfer.serial, (transfer.zone, transfer.peer, client.address));
     let deadline = Instant::now() + TRANSFER_TIMEOUT;
+    let mut signatures = None;
     let (kind, sent) = if transfer.is_current() {
         let lines = transfer::current(&snapshot, zone).into_iter();
         (2, timeout_at(deadline, send(io, shared, transfer.into_packer(), lines)).await)
     } else if place.is_signed {
-        (0, timeout_at(deadline, send_signed(io, shared, transfer, &snapshot)).await)
-    } else {
         let before = transfer.since.and_then(|since| shared.transfers.given(&asker, since));
+        match timeout_at(deadline, send_signed(io, shared, transfer, &snapshot, before)).await {
+            Ok(Some(Signed { kind, octets, with })) => {
+                signatures = with;
+                (kind, Ok(Some(octets)))
+            }
+            Ok(None) => (0, Ok(None)),
+            Err(late) => (0, Err(late)),
+        }
+    } else {
+        // Of one that was signed, signatures and a chain would have to go.
+        let before = transfer.since.and_then(|since| shared.transfers.given(&asker, since));
+        let before = before.map(|before| before.snapshot).filter(|before| !is_signed(before, zone));
         match difference(before, &snapshot, zone).await {
             Some(lines) => (1, timeout_at(deadline, send(io, shared, transfer.into_packer(), lines.into_iter())).await),
             None => {
@@ -154,7 +219,7 @@ pub(crate) async fn serve<IO: AsyncWrite + Unpin>(io: &mut IO, shared: &Arc<Shar
     shared.counts.transfers[kind].inc();
     tracing::debug!(%zone, peer = %client.address, serial, octets, kind, "a zone was transferred");
     if kind < 2 {
-        shared.transfers.gave(asker, serial, snapshot);
+        shared.transfers.gave(asker, Given { serial, snapshot, signatures });
         (shared.told)(Told::Transferred { zone, serial });
     }
     true
@@ -166,23 +231,91 @@ async fn difference(before: Option<Snapshot>, now: &Snapshot, zone: ZoneId) -> O
     tokio::task::spawn_blocking(move || transfer::difference(&before, &now, zone)).await.ok().flatten()
 }
 
-/// The zone whole, signed on the way.
+/// What a signed zone was given as.
+struct Signed {
+    /// 0: whole, 1: what changed.
+    kind: usize,
+    octets: usize,
+    with: Option<Arc<Signatures>>,
+}
+
+/// A signed zone: what changed of it where that can be told, the zone whole otherwise; signed on the way.
 async fn send_signed<IO: AsyncWrite + Unpin>(
     io: &mut IO,
     shared: &Shared,
     transfer: Transfer,
     snapshot: &Snapshot,
-) -> Option<usize> {
+    before: Option<Given>,
+) -> Option<Signed> {
     let (zone, of) = (transfer.zone, snapshot.clone());
     // Putting many names in order takes its time.
     let names = tokio::task::spawn_blocking(move || Names::of(&of, zone)).await.ok()?;
     let signer = shared.service.signer.as_ref()?;
-    let Some(mut lines) = SignedWhole::begin(snapshot, signer, zone, &names, shared.now_secs()) else {
+    let kept = |with: Signatures| (!with.is_too_large()).then(|| Arc::new(with));
+    let latest = shared.transfers.latest(zone);
+    let mut own = before.as_ref().and_then(|before| before.signatures.clone());
+    if let (Some(before), Some(known)) = (before.as_ref(), own.clone()) {
+        let (of, signer, given_with) = (before.snapshot.clone(), Arc::clone(signer), known.clone());
+        let begun = tokio::task::spawn_blocking(move || {
+            let names = Names::of(&of, zone);
+            SignedDifference::begin(SignedWhole::given(&of, &signer, zone, &names, &given_with)?)
+        });
+        if let Some(difference) = begun.await.ok()? {
+            let mut lines = begin(shared, snapshot, zone, &names, [Some(&known), latest.as_deref()])?;
+            let changes = compare(shared, difference, &mut lines).await?;
+            let is_over = lines.is_over();
+            let with = kept(lines.into_signatures());
+            if let Some(changes) = changes.filter(|_| is_over) {
+                let octets = send(io, shared, transfer.into_packer(), changes.into_iter()).await?;
+                return Some(Signed { kind: 1, octets, with });
+            }
+            // What was signed for nothing is of use now.
+            own = with.or(own);
+        }
+    }
+    let mut lines = begin(shared, snapshot, zone, &names, [own.as_deref(), latest.as_deref()])?;
+    let octets = send(io, shared, transfer.into_packer(), &mut lines).await?;
+    let is_over = lines.is_over();
+    is_over.then(|| Signed { kind: 0, octets, with: kept(lines.into_signatures()) })
+}
+
+/// A signed zone, to be made line by line.
+fn begin<'a>(
+    shared: &'a Shared,
+    snapshot: &'a Snapshot,
+    zone: ZoneId,
+    names: &'a Names,
+    known: [Option<&'a Signatures>; 2],
+) -> Option<SignedWhole<'a>> {
+    let signer = shared.service.signer.as_ref()?;
+    let lines = SignedWhole::begin(snapshot, signer, zone, names, shared.now_secs(), known);
+    if lines.is_none() {
         tracing::error!(%zone, "the zone's key does not open on this node: it is not given to other name servers");
-        return None;
-    };
-    let sent = send(io, shared, transfer.into_packer(), &mut lines).await;
-    sent.filter(|_| lines.is_over())
+    }
+    lines
+}
+
+/// Makes the zone, and compares it with what was given. The inner none: more changed than is told one by one; the outer: the server stops.
+async fn compare(shared: &Shared, mut difference: SignedDifference, lines: &mut SignedWhole<'_>) -> Option<Option<Vec<Line>>> {
+    let mut paid = 0;
+    let mut count = 0u32;
+    while let Some(line) = lines.next() {
+        if !difference.push(line) {
+            return Some(None);
+        }
+        let made = lines.made() - paid;
+        count += 1;
+        if made >= SIGNATURES_PER_TURN {
+            paid = lines.made();
+            tokio::time::sleep(Duration::from_secs(1) * made / SIGNATURES_PER_SEC).await;
+        } else if count.is_multiple_of(1000) {
+            tokio::task::yield_now().await;
+        }
+        if shared.stop.is_cancelled() {
+            return None;
+        }
+    }
+    Some(difference.finish())
 }
 
 async fn send<IO: AsyncWrite + Unpin>(

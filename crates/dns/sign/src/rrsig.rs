@@ -18,8 +18,8 @@ pub const ANSWER_SECS: u32 = 3 * 86_400;
 
 /// How long a signature that is given to another name server holds, in seconds, but for [`JITTER_SECS`]. Another version of a signed zone
 /// comes within a week (its keys are signed anew), and whoever does not get it stops answering a week later (the start of authority's
-/// `expire`, as it is by default).
-pub const TRANSFER_SECS: u32 = 14 * 86_400;
+/// `expire`, as it is by default); in the third week it may be given once more with versions that did not change what it is over.
+pub const TRANSFER_SECS: u32 = 21 * 86_400;
 
 /// By how much more or less, in seconds: what was signed at the same moment does not end at the same moment everywhere.
 pub const JITTER_SECS: u32 = 6 * 3600;
@@ -48,9 +48,14 @@ impl Validity {
         now_secs.wrapping_sub(self.inception) <= self.expiration.wrapping_sub(self.inception)
     }
 
+    /// When it was made.
+    pub fn made_at(&self) -> u32 {
+        self.inception.wrapping_add(INCEPTION_BEFORE_SECS)
+    }
+
     /// When half of its life is over, counted from when it was made.
     pub fn half_at(&self) -> u32 {
-        let made = self.inception.wrapping_add(INCEPTION_BEFORE_SECS);
+        let made = self.made_at();
         made.wrapping_add(self.expiration.wrapping_sub(made) / 2)
     }
 

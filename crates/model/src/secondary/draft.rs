@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::TlsDraft;
 use crate::{At, Name, Network, PeerId, Schema, ShapeError, TsigId};
 
 /// Longest name of anything here, in characters.
@@ -55,6 +56,8 @@ pub struct PeerDraft {
     pub ixfr: bool,
     /// What messages are signed with.
     pub tsig: Option<TsigId>,
+    /// Whether zones come and go over TLS.
+    pub tls: TlsDraft,
 }
 
 /// Who may have a zone.
@@ -151,14 +154,20 @@ impl PeerDraft {
             let address = at.text(64)?.parse::<IpAddr>();
             address.map(|address| address.to_canonical()).map_err(|_| at.wrong("write an address, as in 192.0.2.53"))
         });
-        let port = body.member("port").map(|at| at.integer(1..=65_535)).transpose()?.unwrap_or(53);
+        let port = body.member("port").map(|at| at.integer(1..=65_535)).transpose()?;
+        let tls = TlsDraft::read(body)?;
+        if let (TlsDraft::Tls(_), None, Some(_)) = (&tls, port, given("ip")) {
+            let why = "/port is missing: write where a primary speaks TLS (853, most often), or where a secondary is told of changes (53)";
+            return Err(ShapeError::new("/port", why));
+        }
         let tsig = given("tsig_id").map(|at| at.text(64)?.parse::<TsigId>().map_err(|error| at.wrong(error))).transpose()?;
         Ok(Self {
             name: name(body)?,
             ip: ip.transpose()?,
-            port: u16::try_from(port).unwrap_or(53),
+            port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(53),
             ixfr: body.member("ixfr_enable").map(|at| at.boolean()).transpose()?.unwrap_or(true),
             tsig,
+            tls,
         })
     }
 
@@ -170,6 +179,7 @@ impl PeerDraft {
             ("port", Schema::integer(1..=65_535).about("its port; absent: 53")),
             ("ixfr_enable", Schema::boolean().about("send, or ask for, what changed alone; absent: true")),
             ("tsig_id", Schema::text(64).about("the key that messages are signed with")),
+            ("poterne_tls", TlsDraft::schema()),
         ])
         .named("NewTransferPeer")
     }
@@ -254,7 +264,9 @@ mod tests {
         assert_eq!((peer.ip, peer.port, peer.ixfr), (Some("192.0.2.53".parse().unwrap()), 5353, false));
         assert_eq!(peer.tsig.unwrap().to_string(), id);
         let bare = PeerDraft::read(&At::body(&json!({ "name": "my-peer-1", "ip": "", "tsig_id": "" }))).unwrap();
-        assert_eq!((bare.ip, bare.port, bare.ixfr, bare.tsig), (None, 53, true, None));
+        assert_eq!((bare.ip, bare.port, bare.ixfr, bare.tsig, bare.tls), (None, 53, true, None, TlsDraft::AsBefore));
+        let tls = json!({ "name": "my-peer-1", "ip": "192.0.2.53", "poterne_tls": { "name": "ns1.example.net" } });
+        assert!(PeerDraft::read(&At::body(&tls)).unwrap_err().why.contains("853"));
 
         let tsig = json!({ "algo": "hmac-sha512.", "name": "tsig.customer.cf.", "secret": "caf79a7804b04337c9c66ccd7bef9190" });
         let read = TsigDraft::read(&At::body(&tsig)).unwrap();

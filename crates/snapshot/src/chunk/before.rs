@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use poterne_model::{
-    AccountId, Name, ZoneId, ZoneStatus,
+    AccountId, Name, Network, ZoneId, ZoneStatus,
     setting::{EdgeSettings, Hsts, OriginSettings, PseudoIpv4, SslMode, TlsVersions, dns::Soa},
 };
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::{
     NameChunk, NodeChunk, Shows, Target, ZoneDns, ZoneHead,
     client::{ClientCertificate, ClientCertificates},
+    transfer::{Incoming, Outgoing, Peer, PeerKey, Standing, TransferChunk},
 };
 
 /// [`NodeChunk`] without management requests.
@@ -153,6 +154,66 @@ pub(super) struct ZoneDns2 {
 #[cfg_attr(test, derive(serde::Serialize))]
 pub(super) struct NameChunk1 {
     pub(super) target: Option<Target>,
+}
+
+/// [`TransferChunk`] of peers that are all spoken to in clear.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct TransferChunk1 {
+    pub(super) outgoing: Option<Outgoing1>,
+    pub(super) incoming: Option<Incoming1>,
+}
+
+/// See [`TransferChunk1`].
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct Outgoing1 {
+    pub(super) peers: Vec<Peer1>,
+    pub(super) networks: Vec<Network>,
+    pub(super) allows_unsigned: bool,
+    pub(super) asked: u64,
+}
+
+/// See [`TransferChunk1`].
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct Incoming1 {
+    pub(super) primaries: Vec<Peer1>,
+    pub(super) networks: Vec<Network>,
+    pub(super) standing: Standing,
+}
+
+/// See [`TransferChunk1`].
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct Peer1 {
+    pub(super) id: [u8; 16],
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: u16,
+    pub(super) takes_differences: bool,
+    pub(super) key: Option<PeerKey>,
+}
+
+impl From<TransferChunk1> for TransferChunk {
+    fn from(old: TransferChunk1) -> Self {
+        let peers = |old: Vec<Peer1>| old.into_iter().map(Peer::from).collect();
+        let outgoing = old.outgoing.map(|old| {
+            let Outgoing1 { peers: of, networks, allows_unsigned, asked } = old;
+            Outgoing { peers: peers(of), networks, allows_unsigned, asked }
+        });
+        let incoming = old.incoming.map(|old| {
+            let Incoming1 { primaries, networks, standing } = old;
+            Incoming { primaries: peers(primaries), networks, standing }
+        });
+        Self { outgoing, incoming }
+    }
+}
+
+impl From<Peer1> for Peer {
+    fn from(old: Peer1) -> Self {
+        let Peer1 { id, address, port, takes_differences, key } = old;
+        Self { id, address, port, takes_differences, key, over_tls: false }
+    }
 }
 
 impl From<NodeChunk1> for NodeChunk {

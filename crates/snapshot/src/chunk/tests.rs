@@ -63,6 +63,23 @@ fn a_nodes_chunk_of_an_earlier_version_is_read() {
 }
 
 #[test]
+fn what_a_zone_gave_and_took_before_is_read() {
+    let key = ChunkKey::Transfer(ZoneId::from_bytes([1; 16]));
+    let (id, address, networks) = ([9; 16], Some(IpAddr::from([192, 0, 2, 1])), vec!["192.0.2.0/24".parse().unwrap()]);
+    let peer = || before::Peer1 { id, address, port: 53, takes_differences: true, key: None };
+    let old = before::TransferChunk1 {
+        outgoing: Some(before::Outgoing1 { peers: vec![peer()], networks, allows_unsigned: true, asked: 7 }),
+        incoming: Some(before::Incoming1 { primaries: vec![peer()], networks: Vec::new(), standing: transfer::Standing::Whole }),
+    };
+    let read = Chunk::decode(&key, &encode(&old)).unwrap();
+    let Chunk::Transfer(new) = read.clone() else { panic!("{read:?}") };
+    let outgoing = new.outgoing.unwrap();
+    assert_eq!((outgoing.asked, outgoing.networks.len(), outgoing.peers[0].over_tls), (7, 1, false));
+    assert_eq!(new.incoming.unwrap().primaries, outgoing.peers);
+    assert_eq!(Chunk::decode(&key, &read.encode()).unwrap(), read);
+}
+
+#[test]
 fn zones_and_names_of_before_are_read_and_not_ready_to_be_answered() {
     let (id, account, apex) = (ZoneId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]), Name::parse("example.com").unwrap());
     let old = before::ZoneHead1 { id, account, apex: apex.clone(), status: ZoneStatus::Active };

@@ -64,6 +64,8 @@ pub struct Peer {
     pub takes_differences: bool,
     /// What it signs with, and is signed to with.
     pub key: Option<PeerKey>,
+    /// Whether it has zones over TLS alone (RFC 9103).
+    pub over_tls: bool,
 }
 
 /// A secret that is shared with another name server.
@@ -141,7 +143,7 @@ mod tests {
 
     fn peer(address: Option<&str>, key: Option<PeerKey>) -> Peer {
         let address = address.map(|text| text.parse().unwrap());
-        Peer { id: [9; 16], address, port: 53, takes_differences: true, key }
+        Peer { id: [9; 16], address, port: 53, takes_differences: true, key, over_tls: false }
     }
 
     fn has(outgoing: &Outgoing, address: &str, signed: Option<u8>) -> bool {

@@ -24,6 +24,32 @@ fn answer(node: &Node, name: &str, kind: &str) -> Vec<String> {
     Dig::at(node, name, kind).answer()
 }
 
+/// A deleted zone is nobody's (edge-behaviour §1.11), after a restart too; taken back it is as it was, and in force.
+#[test]
+fn a_deleted_zone_is_refused_until_it_is_taken_back() {
+    let mut node = Node::bare(&[]);
+    let api = Api::of(&node);
+    let zone = api.zone(&node, "example.com");
+    record(&api, &zone, "A", "www", ORIGIN, true);
+    record(&api, &zone, "A", "plain", "192.0.2.7", false);
+    assert_eq!(answer(&node, "www.example.com", "A"), [EDGE]);
+    let said = node.verb(&["zone", "delete", "example.com"]).unwrap();
+    assert!(said.contains("poterne zone restore example.com"), "{said}");
+    for name in ["www.example.com", "plain.example.com", "example.com"] {
+        let text = Dig::at(&node, name, "A").text();
+        assert!(text.contains("REFUSED") && !text.contains("192.0.2.7"), "{text}");
+    }
+    node.kill_and_restart();
+    assert!(Dig::at(&node, "plain.example.com", "A").text().contains("REFUSED"));
+    assert!(!node.verb(&["zone", "list"]).unwrap().contains("example.com"));
+    assert!(node.verb(&["zone", "list", "--deleted"]).unwrap().contains("example.com"));
+    node.verb(&["zone", "restore", "example.com"]).unwrap();
+    assert_eq!(answer(&node, "www.example.com", "A"), [EDGE], "it was in force");
+    assert_eq!(answer(&node, "plain.example.com", "A"), ["192.0.2.7"]);
+    node.verb(&["zone", "delete", "example.com", "--purge"]).unwrap();
+    assert!(node.verb(&["zone", "restore", "example.com"]).is_err());
+}
+
 /// Step 2 of the story: one proxied address, a name that follows it, and nothing that tells the origin.
 #[test]
 fn the_origin_is_hidden() {

@@ -1,6 +1,7 @@
 //! Zones shared with other name servers: NSD here, and the same with Knot DNS in `dig_knotd`.
 
 mod flattened;
+mod over_tls;
 
 use poterne_e2e::{
     Api, Dig, Node, eventually,
@@ -26,7 +27,7 @@ pub(crate) fn node() -> (Node, Api) {
     (node, api)
 }
 
-fn shared(api: &Api, what: &str, body: &Value) -> String {
+pub(crate) fn shared(api: &Api, what: &str, body: &Value) -> String {
     let made = api.done("POST", &format!("/accounts/{}/secondary_dns/{what}", api.account), body);
     made["id"].as_str().unwrap().to_owned()
 }
@@ -50,11 +51,11 @@ pub(crate) fn record(api: &Api, zone: &str, kind: &str, name: &str, content: &st
     api.done("POST", &format!("{zone}/dns_records"), &body)["id"].as_str().unwrap().to_owned()
 }
 
-fn serial(lines: &[String]) -> u32 {
+pub(crate) fn serial(lines: &[String]) -> u32 {
     lines.first().and_then(|line| line.split(' ').nth(2)?.parse().ok()).unwrap_or(0)
 }
 
-fn counted(node: &Node, metric: &str) -> u64 {
+pub(crate) fn counted(node: &Node, metric: &str) -> u64 {
     let text = node.metrics();
     let line = text.lines().find(|line| line.starts_with(metric));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
@@ -94,7 +95,7 @@ pub(crate) fn is_given_to(program: Program, algorithm: &'static str) {
 }
 
 /// A zone, as its primary has it; nobody looks at it by itself within a day.
-fn text(serial: u32, more: &str) -> String {
+pub(crate) fn text(serial: u32, more: &str) -> String {
     format!(
         "$ORIGIN example.com.\n$TTL 3600\n@ SOA ns1.elsewhere.example. dns.elsewhere.example. {serial} 86400 3600 604800 300\n\
          @ 7200 NS ns1.elsewhere.example.\nwww A 192.0.2.10\nwww TXT \"beside\"\n*.wild A 192.0.2.11\n{more}"

@@ -60,6 +60,7 @@ mod dig;
 mod dig_dnsperf_kdig_tree_unbound;
 mod dig_kdig;
 mod dig_knotd;
+mod dig_knotd_nsd;
 mod dig_nsd;
 mod dig_tree_unbound;
 mod dig_tree_unbound_zonemaster;

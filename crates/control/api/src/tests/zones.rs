@@ -28,6 +28,62 @@ async fn zones_are_made_found_paused_and_deleted() {
     assert_eq!(client.get(&path).await.status, 404);
 }
 
+/// It is nowhere but where somebody asks for deleted zones, its name is free, and it comes back with what was in it.
+#[tokio::test]
+async fn a_deleted_zone_is_taken_back() {
+    let client = client().await;
+    let path = client.zone("example.com").await;
+    let record = json!({ "type": "TXT", "name": "www", "content": "\"here\"", "ttl": 300 });
+    client.ask("POST", &format!("{path}/dns_records"), record).await.result();
+    client.ask("DELETE", &path, json!(null)).await.result();
+    for gone in [path.clone(), format!("{path}/dns_records"), format!("{path}/settings/ssl")] {
+        assert_eq!(client.get(&gone).await.status, 404, "{gone}");
+    }
+    for hidden in ["/zones", "/zones?name=example.com", "/zones?status=pending,active,moved"] {
+        assert_eq!(client.get(hidden).await.result(), &json!([]), "{hidden}");
+    }
+    let told = client.get("/zones?status=deleted&name=example.com").await;
+    let shown = &told.result()[0];
+    assert_eq!((&shown["status"], &shown["name"]), (&json!("deleted"), &json!("example.com")));
+    let [deleted, kept] = ["poterne_deleted_on", "poterne_kept_until"].map(|key| shown[key].as_str().unwrap().to_owned());
+    assert!(deleted < kept, "{deleted} {kept}");
+    assert_eq!(client.get("/zones?status=deleted&name=example.net").await.result(), &json!([]));
+    let past = client.get("/zones?status=deleted&page=2&per_page=5").await;
+    assert_eq!((past.result(), &past.body["result_info"]["total_count"]), (&json!([]), &json!(1)));
+
+    let back = format!("{path}/poterne/restore");
+    let reader = client.reader("Zone Read").await;
+    assert_eq!(reader.get("/zones?status=deleted").await.result().as_array().unwrap().len(), 1);
+    assert_eq!(reader.ask("POST", &back, json!({})).await.status, 403);
+    // Its name is free, and taken; what took it goes for good.
+    let other = client.zone("example.com").await;
+    assert_ne!(other, path);
+    let taken = client.ask("POST", &back, json!({})).await;
+    assert_eq!((taken.status, taken.codes()), (400, vec![1061]));
+    client.ask("DELETE", &format!("{other}?purge=true"), json!(null)).await.result();
+    assert_eq!(client.ask("POST", &format!("{other}/poterne/restore"), json!({})).await.status, 404);
+    assert_eq!(client.ask("POST", &back, json!({})).await.result()["status"], "pending");
+    let records = client.get(&format!("{path}/dns_records")).await;
+    assert_eq!(records.result()[0]["name"], "www.example.com");
+    assert_eq!(client.ask("POST", &back, json!({})).await.status, 404, "it is there");
+    // One that is deleted already goes for good, too.
+    client.ask("DELETE", &path, json!(null)).await.result();
+    client.ask("DELETE", &format!("{path}?purge=true"), json!(null)).await.result();
+    assert_eq!(client.get("/zones?status=deleted").await.result(), &json!([]));
+}
+
+/// However many are deleted, few are kept.
+#[tokio::test]
+async fn few_deleted_zones_are_kept() {
+    let client = client().await;
+    for number in 0..poterne_control_app::ZONES_KEPT_MAX + 2 {
+        let path = client.zone(&format!("zone-{number}.example")).await;
+        client.ask("DELETE", &path, json!(null)).await.result();
+    }
+    let kept = client.get("/zones?status=deleted&per_page=50").await;
+    assert_eq!(kept.result().as_array().unwrap().len(), poterne_control_app::ZONES_KEPT_MAX);
+}
+
 #[tokio::test]
 async fn whoever_asks_learns_whether_a_change_is_live() {
     let client = client().await;

@@ -163,9 +163,10 @@ fn of(notice: &Notice, node: &str) -> Text {
             };
             if *over {
                 let said = format!("The zone {name} was deleted on {node}, with all its records. {why}");
+                let back = format!("It may be taken back for seven days: poterne zone restore {name}");
                 return Text {
                     subject: format!("The zone {name} is deleted"),
-                    said: vec![said],
+                    said: vec![said, back],
                     facts: vec![("When:", date(*at))],
                     ..Text::default()
                 };

@@ -177,9 +177,10 @@ fn of(notice: &Notice, node: &str) -> Text {
             };
             if *over {
                 let said = format!("La zone {name} a été supprimée sur {node}, avec tous ses enregistrements. {why}");
+                let back = format!("Elle peut être reprise pendant sept jours : poterne zone restore {name}");
                 return Text {
                     subject: format!("La zone {name} est supprimée"),
-                    said: vec![said],
+                    said: vec![said, back],
                     facts: vec![("Quand :", date(*at))],
                     ..Text::default()
                 };

@@ -327,12 +327,13 @@ fn a_zones_end_is_told_with_what_keeps_it() {
         (
             "The zone example.com is deleted",
             "The zone example.com was deleted on node.example.net, with all its records. The servers above example.com never named the \
-             name servers of node.example.net.\n\nWhen: 1 January 2027, 08:35 UTC\n",
+             name servers of node.example.net.\n\nIt may be taken back for seven days: poterne zone restore example.com\n\nWhen: 1 January 2027, 08:35 UTC\n",
         ),
         (
             "La zone example.com est supprimée",
             "La zone example.com a été supprimée sur node.example.net, avec tous ses enregistrements. Les serveurs au-dessus de \
-             example.com n’ont jamais nommé les serveurs de noms de node.example.net.\n\nQuand : 1er janvier 2027 à 08 h 35 UTC\n",
+             example.com n’ont jamais nommé les serveurs de noms de node.example.net.\n\nElle peut être reprise pendant sept jours : poterne zone \
+             restore example.com\n\nQuand : 1er janvier 2027 à 08 h 35 UTC\n",
         ),
     );
     for (status, keeps) in [(ZoneStatus::Pending, "four weeks more"), (ZoneStatus::Moved, "becomes active by itself")] {

@@ -3,7 +3,7 @@
 //! A name that the edge stands before has the edge's addresses, two of each family: its origin is not here to be told. A CNAME that
 //! resolvers never see (at the apex, flattened by itself or by the zone, or beside other records) has the addresses that it leads to here;
 //! where it leads to others' names, an apex has nothing to hand over, and another name its CNAME. CAA records and challenges are
-//! not handed over: they are this node's word to the authorities that it asks for certificates. Keys and signatures are put to it elsewhere
+//! not handed over: they are this node's word to the authorities that it asks for certificates; those of a copy are its primary's, and are. Keys and signatures are put to it elsewhere
 //! ([`crate::transfer::signed`]).
 
 use std::{net::IpAddr, sync::Arc};
@@ -74,9 +74,11 @@ pub(crate) fn lines_at<'a>(
     }
     let Some(chunk) = chunk.filter(|_| !walk.is_of_tunnel(name.as_str())) else { return lines.out };
     let is_signed = dns.keys.is_some();
+    // What its primary says to authorities is the word of whoever made it.
+    let is_copy = zone.transfer().is_some_and(|transfer| transfer.incoming.is_some());
     let is_kept = |set: &RecordSet<'_>| {
         let is_made = place.is_apex() && (set.rtype == rtype::NS || (is_signed && is_of_keys(set.rtype)));
-        set.rtype != CAA && !is_made
+        (set.rtype != CAA || is_copy) && !is_made
     };
     if chunk.shows != Shows::Records {
         walk.edge_lines(chunk.shows, &mut lines);

@@ -223,6 +223,26 @@ impl Signer {
         Some(zone)
     }
 
+    /// Of a set that another name server is given, and the key that signs it, as it is sealed.
+    pub(crate) fn digest_of(&self, sealed: &[u8], set: &Set<'_>) -> u128 {
+        let mut records: SmallVec<[&[u8]; 8]> = SmallVec::from_slice(set.records);
+        records.sort_unstable();
+        let [low, high] = [0, 1].map(|half: usize| {
+            let mut hasher = self.digests[half].build_hasher();
+            let mut write = |octets: &[u8]| {
+                hasher.write_usize(octets.len());
+                hasher.write(octets);
+            };
+            write(sealed);
+            write(set.owner);
+            write(&set.rtype.to_be_bytes());
+            write(&set.ttl_secs.to_be_bytes());
+            records.iter().for_each(|data| write(data));
+            u128::from(hasher.finish())
+        });
+        high << 64 | low
+    }
+
     fn digest(&self, key: u64, item: &Item<'_>, canonical: &Canonical) -> u128 {
         let mut first = [0; 14];
         first[..8].copy_from_slice(&key.to_be_bytes());

@@ -43,7 +43,14 @@ fn known() -> (Service, Peer) {
     let node_key = NodeKey::generate();
     let sealed = Bytes::from(node_key.seal(Purpose::TsigKey, &[5; 16], SECRET));
     let key = PeerKey { id: [5; 16], name: name("xfr.example.net"), algorithm: "hmac-sha256.".into(), sealed };
-    let peer = Peer { id: [6; 16], address: Some(PEER.parse().unwrap()), port: 53, takes_differences: true, key: Some(key) };
+    let peer = Peer {
+        id: [6; 16],
+        address: Some(PEER.parse().unwrap()),
+        port: 53,
+        takes_differences: true,
+        key: Some(key),
+        over_tls: false,
+    };
     let service = Service { signer: Some(Arc::new(Signer::new(node_key, SignerLimits::default()))), ..Service::default() };
     (service, peer)
 }
@@ -109,6 +116,15 @@ fn records(messages: &[Vec<u8>]) -> Vec<String> {
         }
     }
     all
+}
+
+#[test]
+fn who_is_to_have_it_over_tls_has_it_no_other_way() {
+    let (service, peer) = known();
+    let snapshot = given(&world().snapshot(), &Peer { over_tls: true, ..peer });
+    let (query, _) = signed(query(rtype::AXFR, None));
+    let begun = |transport| Transfer::begin(&snapshot, &service, &client(transport), &query).is_some();
+    assert_eq!([Transport::Tls, Transport::Tcp, Transport::Https].map(begun), [true, false, false]);
 }
 
 #[test]
@@ -267,7 +283,7 @@ fn what_changed_is_given_alone() {
     assert_eq!(records(&packed(transfer, transfer::current(&new, zone_id()).into_iter())).len(), 1);
     let (later, _) = signed(query(rtype::IXFR, Some(50)));
     assert!(Transfer::begin(&new, &service, &tcp(), &later).unwrap().is_current(), "whoever is ahead has nothing to get");
-    let whole = Peer { takes_differences: false, ..peer };
+    let whole = Peer { takes_differences: false, ..peer.clone() };
     let (asked, _) = signed(query(rtype::IXFR, Some(42)));
     assert_eq!(Transfer::begin(&given(&new, &whole), &service, &tcp(), &asked).unwrap().since, None);
 }
@@ -326,6 +342,27 @@ fn over_udp_only_the_version_is_told() {
 fn copy(snapshot: &Snapshot, primary: Peer, standing: Standing) -> Snapshot {
     let incoming = Some(Incoming { primaries: vec![primary], standing, ..Incoming::default() });
     with(snapshot, vec![(ChunkKey::Transfer(zone_id()), Chunk::Transfer(TransferChunk { outgoing: None, incoming }))])
+}
+
+/// A copy is given on as it came, with what its owner said to authorities; while it is not whole, to nobody.
+#[test]
+fn a_copy_is_given_on_while_it_is_whole() {
+    let (service, peer) = known();
+    let (query, _) = signed(query(rtype::AXFR, None));
+    let given_on = |standing| {
+        let incoming = Some(Incoming { primaries: Vec::new(), standing, ..Incoming::default() });
+        let outgoing = Some(Outgoing { peers: vec![peer.clone()], ..Outgoing::default() });
+        with(&world().snapshot(), vec![(ChunkKey::Transfer(zone_id()), Chunk::Transfer(TransferChunk { outgoing, incoming }))])
+    };
+    for standing in [Standing::Waiting, Standing::Expired] {
+        assert!(Transfer::begin(&given_on(standing), &service, &tcp(), &query).is_none());
+    }
+    let whole = given_on(Standing::Whole);
+    let transfer = Transfer::begin(&whole, &service, &tcp(), &query).unwrap();
+    let told = records(&packed(transfer, transfer::whole(&whole, zone_id()).unwrap()));
+    assert!(told.iter().any(|line| line.starts_with("example.com 300 CAA")), "{told:?}");
+    assert!(!told.iter().any(|line| line.contains(" NS ns1.example.net")), "name servers are the primary's to name: {told:?}");
+    assert!(told.contains(&"www.example.com 300 A 203.0.113.10".to_owned()), "what is put on top is: {told:?}");
 }
 
 #[test]

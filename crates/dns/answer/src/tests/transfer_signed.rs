@@ -10,24 +10,26 @@ use domain::{
     rdata::AllRecordData,
 };
 use poterne_dns_sign::Algorithm;
-use poterne_dns_wire::rtype;
+use poterne_dns_wire::{Record, RecordSets, rtype};
 use poterne_snapshot::{
-    Chunk, ChunkKey, Snapshot, TransferChunk,
+    Chunk, ChunkKey, NameChunk, Snapshot, TransferChunk,
     transfer::{Outgoing, Peer},
 };
+use proptest::prelude::*;
 
 use super::{
     Ask, client,
     transfer::{PEER, packed, with, zone_id},
     validator::{Keys, Owned, OwnedRrsig, verify},
     wire,
-    world::World,
+    world::{World, name},
 };
 use crate::{
     Service, Signer, SignerLimits, Transport,
     transfer::{
-        self, Transfer,
-        signed::{Names, SignedWhole, is_signed},
+        self, Line, Transfer,
+        signatures::{REUSED_SECS, SIGNATURES_MAX, Signatures},
+        signed::{Names, SignedDifference, SignedWhole, is_signed},
     },
 };
 
@@ -44,7 +46,8 @@ struct Told {
 
 fn signed(lines: &str, keys: &Keys) -> (Snapshot, Service) {
     let snapshot = World::new().zone("example.com", 1, lines).head(|head| keys.put(head, NOW)).snapshot();
-    let peer = Peer { id: [6; 16], address: Some(PEER.parse().unwrap()), port: 53, takes_differences: true, key: None };
+    let peer =
+        Peer { id: [6; 16], address: Some(PEER.parse().unwrap()), port: 53, takes_differences: true, key: None, over_tls: false };
     let outgoing = Some(Outgoing { peers: vec![peer], allows_unsigned: true, ..Outgoing::default() });
     let chunk = TransferChunk { outgoing, incoming: None };
     let snapshot = with(&snapshot, vec![(ChunkKey::Transfer(zone_id()), Chunk::Transfer(chunk))]);
@@ -53,13 +56,49 @@ fn signed(lines: &str, keys: &Keys) -> (Snapshot, Service) {
 }
 
 fn told(snapshot: &Snapshot, service: &Service) -> Told {
+    assert!(is_signed(snapshot, zone_id()));
+    read(snapshot, service, made(snapshot, service, NOW, None).0)
+}
+
+/// The zone at a second, and the signatures that it has then.
+fn made(snapshot: &Snapshot, service: &Service, now: u32, known: Option<&Signatures>) -> (Vec<Line>, u32, Signatures) {
+    let names = Names::of(snapshot, zone_id());
+    let signer = service.signer.as_ref().unwrap();
+    let mut lines = SignedWhole::begin(snapshot, signer, zone_id(), &names, now, [known, None]).unwrap();
+    let all: Vec<Line> = lines.by_ref().collect();
+    assert!(lines.is_over());
+    (all, lines.made(), lines.into_signatures())
+}
+
+/// What changed since the zone was given with these signatures.
+fn changed(old: &Snapshot, given: &Signatures, service: &Service, new: &[Line]) -> Option<Vec<Line>> {
+    let names = Names::of(old, zone_id());
+    let given = SignedWhole::given(old, service.signer.as_ref().unwrap(), zone_id(), &names, given).unwrap();
+    let mut difference = SignedDifference::begin(given).unwrap();
+    assert!(new.iter().all(|line| difference.push(line.clone())));
+    difference.finish()
+}
+
+/// The zone after what changed, as who has it makes it (RFC 1995 §4): each record that goes is there, and none that comes.
+fn after(old: &[Line], changes: &[Line]) -> BTreeSet<(Vec<u8>, u16, u32, Vec<u8>)> {
+    let plain = |line: &Line| (line.owner.to_vec(), line.rtype, line.ttl_secs, line.data.to_vec());
+    let mut zone: BTreeSet<_> = old.iter().map(plain).collect();
+    let [to, rest @ .., last] = changes else { panic!("{changes:?}") };
+    assert_eq!((to.rtype, to), (rtype::SOA, last));
+    let comes = rest.iter().position(|line| line == to).unwrap();
+    for line in &rest[..comes] {
+        assert!(zone.remove(&plain(line)), "{line:?} is not there");
+    }
+    for line in &rest[comes..] {
+        assert!(zone.insert(plain(line)), "{line:?} is there already");
+    }
+    zone
+}
+
+fn read(snapshot: &Snapshot, service: &Service, lines: Vec<Line>) -> Told {
     let query = Ask::new("example.com", rtype::AXFR).octets();
     let transfer = Transfer::begin(snapshot, service, &client(Transport::Tcp), &query).unwrap();
-    assert!(is_signed(snapshot, transfer.zone));
-    let names = Names::of(snapshot, transfer.zone);
-    let mut lines = SignedWhole::begin(snapshot, service.signer.as_ref().unwrap(), transfer.zone, &names, NOW).unwrap();
-    let messages = packed(transfer, &mut lines);
-    assert!(lines.is_over());
+    let messages = packed(transfer, lines.into_iter());
     let mut told = Told { records: Vec::new(), sets: BTreeMap::new(), signatures: BTreeMap::new() };
     for octets in &messages {
         for record in Message::from_octets(octets.as_slice()).unwrap().answer().unwrap() {
@@ -176,6 +215,117 @@ fn a_zone_whose_key_does_not_open_is_not_given() {
     let (snapshot, _) = signed("www A 192.0.2.1", &keys);
     let other = Signer::new(poterne_keys::NodeKey::generate(), SignerLimits::default());
     let names = Names::of(&snapshot, zone_id());
-    assert!(SignedWhole::begin(&snapshot, &other, zone_id(), &names, NOW).is_none());
+    assert!(SignedWhole::begin(&snapshot, &other, zone_id(), &names, NOW, [None, None]).is_none());
     assert!(is_signed(&snapshot, zone_id()));
+}
+
+/// The next version, in which a name has other records, or is no more.
+fn edited(snapshot: &Snapshot, edits: &[(&str, Option<&[u8]>)]) -> Snapshot {
+    let mut head = snapshot.zone(zone_id()).unwrap().head().clone();
+    head.dns.as_mut().unwrap().serial += 1;
+    let mut chunks = vec![(ChunkKey::Zone(zone_id()).encode(), Some(Chunk::Zone(head).encode()))];
+    for (owner, data) in edits {
+        let record = |data: &&[u8]| Record { rtype: rtype::A, ttl_secs: 60, flattened: false, data: data.to_vec() };
+        let chunk = data.as_ref().map(|data| NameChunk { sets: RecordSets::of(vec![record(data)]).0, ..NameChunk::default() });
+        chunks.push((ChunkKey::Name(zone_id(), name(owner)).encode(), chunk.map(|chunk| Chunk::Name(chunk).encode())));
+    }
+    snapshot.apply(&poterne_feed::Change { generation: snapshot.generation() + 1, chunks }).unwrap().1
+}
+
+/// What changed is told with what goes of the signatures and of the chain, and comes to the zone as it is whole.
+#[test]
+fn what_changed_of_a_signed_zone_is_told_alone() {
+    let lines: String = (0..200).map(|number| format!("host-{number} A 192.0.2.1\n")).collect();
+    for algorithm in [Algorithm::EcdsaP256Sha256, Algorithm::Ed25519] {
+        let keys = Keys::new(algorithm);
+        let (first, service) = signed(&lines, &keys);
+        let (old, signed_first, given) = made(&first, &service, NOW, None);
+        // A set and a link of the chain at each name; the start of authority and the name servers beside them.
+        assert_eq!((signed_first, given.len()), (2 * 200 + 3, 2 * 200 + 3));
+        let second = edited(&first, &[("host-7.example.com", Some(&[192, 0, 2, 2])), ("new.example.com", Some(&[192, 0, 2, 3]))]);
+        let (new, signed_again, given_again) = made(&second, &service, NOW + 3600, Some(&given));
+        // The start of authority; the name's set; the new one's, its link, and the one before it.
+        assert_eq!(signed_again, 1 + 1 + 3);
+        let changes = changed(&first, &given, &service, &new).unwrap();
+        // Around them four starts of authority. The signature of that one, a record and a link of the chain go and come, these with theirs; a name comes
+        // with four.
+        assert_eq!(changes.len(), 4 + (1 + 2 + 2) + (1 + 2 + 2 + 4), "{changes:#?}");
+        let whole: BTreeSet<_> =
+            new.iter().map(|line| (line.owner.to_vec(), line.rtype, line.ttl_secs, line.data.to_vec())).collect();
+        assert_eq!(after(&old, &changes), whole);
+        check(&read(&second, &service, new), &keys);
+        // A third, from the second.
+        let third = edited(&second, &[("new.example.com", None)]);
+        let (new, signed_again, _) = made(&third, &service, NOW + 7200, Some(&given_again));
+        assert_eq!(signed_again, 2, "the start of authority, and the link before what is gone");
+        assert!(changed(&second, &given_again, &service, &new).unwrap().len() < 20);
+        check(&read(&third, &service, new), &keys);
+    }
+}
+
+#[test]
+fn a_signature_that_is_old_is_made_anew() {
+    let keys = Keys::new(Algorithm::Ed25519);
+    let lines: String = (0..50).map(|number| format!("host-{number} A 192.0.2.1\n")).collect();
+    let (first, service) = signed(&lines, &keys);
+    let (_, signed_first, given) = made(&first, &service, NOW, None);
+    assert_eq!(made(&first, &service, NOW + REUSED_SECS, Some(&given)).1, 0);
+    let (new, signed_again, _) = made(&first, &service, NOW + REUSED_SECS + 1, Some(&given));
+    assert_eq!(signed_again, signed_first);
+    // All of it is another: the zone whole is less.
+    assert!(changed(&first, &given, &service, &new).is_none());
+    // Nor is one given that is not of this time: the clock went back.
+    assert_eq!(made(&first, &service, NOW - 86_400, Some(&given)).1, signed_first);
+}
+
+/// Another key: nothing that the one before signed is given.
+#[test]
+fn a_zone_with_another_key_is_signed_anew() {
+    let keys = Keys::new(Algorithm::Ed25519);
+    let (first, service) = signed("www A 192.0.2.1", &keys);
+    let (_, signed_first, given) = made(&first, &service, NOW, None);
+    let mut other = Keys::new(Algorithm::Ed25519);
+    other.node = keys.node.clone();
+    let mut head = first.zone(zone_id()).unwrap().head().clone();
+    other.put(&mut head, NOW);
+    let second = with(&first, vec![(ChunkKey::Zone(zone_id()), Chunk::Zone(head))]);
+    let (new, signed_again, _) = made(&second, &service, NOW, Some(&given));
+    assert_eq!(signed_again, signed_first);
+    check(&read(&second, &service, new), &other);
+}
+
+#[test]
+fn of_a_large_zone_no_signatures_are_remembered() {
+    let keys = Keys::new(Algorithm::Ed25519);
+    let lines: String = (0..SIGNATURES_MAX / 2).map(|number| format!("h{number} A 192.0.2.1\n")).collect();
+    let (snapshot, service) = signed(&lines, &keys);
+    let (_, count, given) = made(&snapshot, &service, NOW, None);
+    assert!(count as usize > SIGNATURES_MAX && given.is_too_large() && given.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    /// Whatever changes, version after version: what changed, put to what there was, is the zone as it is, and that validates.
+    #[test]
+    fn changes_come_to_the_zone(edits in prop::collection::vec(prop::collection::vec((0u8..12, 0u8..3), 1..4), 1..6)) {
+        let keys = Keys::new(Algorithm::Ed25519);
+        let lines: String = (0..40).map(|number| format!("host-{number} A 192.0.2.1\n")).collect();
+        let (mut snapshot, service) = signed(&lines, &keys);
+        let (mut old, _, mut given) = made(&snapshot, &service, NOW, None);
+        for step in edits {
+            let named: Vec<(String, [u8; 4], bool)> =
+                step.into_iter().map(|(host, what)| (format!("host-{host}.example.com"), [192, 0, 2, what], what > 0)).collect();
+            let named: Vec<_> =
+                named.iter().map(|(owner, data, is_there)| (owner.as_str(), is_there.then_some(&data[..]))).collect();
+            // The last word about a name is the one that counts.
+            let last: BTreeMap<&str, Option<&[u8]>> = named.into_iter().collect();
+            let next = edited(&snapshot, &last.into_iter().collect::<Vec<_>>());
+            let (new, _, given_now) = made(&next, &service, NOW, Some(&given));
+            let changes = changed(&snapshot, &given, &service, &new).expect("little changed");
+            let whole: BTreeSet<_> = new.iter().map(|line| (line.owner.to_vec(), line.rtype, line.ttl_secs, line.data.to_vec())).collect();
+            prop_assert_eq!(after(&old, &changes), whole);
+            check(&read(&next, &service, new.clone()), &keys);
+            (snapshot, old, given) = (next, new, given_now);
+        }
+    }
 }

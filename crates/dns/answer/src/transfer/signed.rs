@@ -4,18 +4,25 @@
 //! gone through in canonical order, and each is told of once it is known which is the next: what is held is two names. What is below a
 //! delegation is in the zone and is not its word: it is neither signed nor in the chain.
 //!
-//! Each set is signed anew for each transfer, for [`TRANSFER_SECS`]: a copy stands for itself until its version is another, and that
-//! is a week later at the latest, when control signs the keys anew. Whether a resolver sees an NSEC record of an answer or one of the copy makes no
-//! difference to it: both are true.
+//! Each set is signed for [`TRANSFER_SECS`], unless a version before was given with a signature over the same that is not old ([`Signatures`]): a
+//! copy stands for itself until its version is another, and that is a week later at the latest, when control signs the keys anew.
+//! Whether a resolver sees an NSEC record of an answer or one of the copy makes no difference to it: both are true.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use poterne_dns_sign::{Set, Validity, nsec::chained, rrsig::TRANSFER_SECS};
 use poterne_dns_wire::rtype;
 use poterne_model::{Name, ZoneId, name};
 use poterne_snapshot::{Snapshot, Zone, ZoneDns};
 
-use super::{Line, lines_at, parts, start};
+use super::{
+    CHANGES_MAX, Line, lines_at, parts,
+    signatures::{Signatures, is_fresh},
+    start,
+};
 use crate::{
     sign::{OpenZone, Signer},
     write::labels,
@@ -50,9 +57,10 @@ pub struct SignedWhole<'a> {
     snapshot: &'a Snapshot,
     zone: &'a Zone,
     dns: &'a ZoneDns,
-    key: Arc<OpenZone>,
+    signer: &'a Signer,
+    sealed: &'a [u8],
+    from: Source<'a>,
     names: std::slice::Iter<'a, Box<str>>,
-    now_secs: u32,
     soa: Line,
     /// The delegation that the last name was, or was below.
     cut: Option<&'a str>,
@@ -61,6 +69,14 @@ pub struct SignedWhole<'a> {
     /// What is ready to be told.
     out: VecDeque<Line>,
     state: State,
+}
+
+/// Where signatures come from.
+enum Source<'a> {
+    /// They are made at this second, unless one of these has them.
+    Key { key: Arc<OpenZone>, now_secs: u32, known: [Option<&'a Signatures>; 2], given: Signatures, made: u32 },
+    /// The zone was given with these.
+    Given(&'a Signatures),
 }
 
 #[derive(PartialEq, Eq)]
@@ -78,13 +94,61 @@ struct Own {
 }
 
 impl<'a> SignedWhole<'a> {
-    /// Of a zone with these names, at `now_secs` (since the Unix epoch). None where it is not signed, or its key does not open on this node.
-    pub fn begin(snapshot: &'a Snapshot, signer: &Signer, zone: ZoneId, names: &'a Names, now_secs: u32) -> Option<Self> {
+    /// Of a zone with these names, at `now_secs` (since the Unix epoch). `known`: signatures that others of its versions were given with, those that
+    /// are to be preferred first. None where it is not signed, or its key does not open on this node.
+    pub fn begin(
+        snapshot: &'a Snapshot,
+        signer: &'a Signer,
+        zone: ZoneId,
+        names: &'a Names,
+        now_secs: u32,
+        known: [Option<&'a Signatures>; 2],
+    ) -> Option<Self> {
         let (zone, dns) = parts(snapshot, zone)?;
         let key = signer.zone(zone.head(), dns.keys.as_ref()?)?;
+        let from = Source::Key { key, now_secs, known, given: Signatures::default(), made: 0 };
+        Self::of(snapshot, signer, (zone, dns), names, from)
+    }
+
+    /// The zone as it was given with these signatures. It ends early where one of them is not there.
+    pub fn given(
+        snapshot: &'a Snapshot,
+        signer: &'a Signer,
+        zone: ZoneId,
+        names: &'a Names,
+        signatures: &'a Signatures,
+    ) -> Option<Self> {
+        Self::of(snapshot, signer, parts(snapshot, zone)?, names, Source::Given(signatures))
+    }
+
+    fn of(
+        snapshot: &'a Snapshot,
+        signer: &'a Signer,
+        (zone, dns): (&'a Zone, &'a ZoneDns),
+        names: &'a Names,
+        from: Source<'a>,
+    ) -> Option<Self> {
+        let sealed = &dns.keys.as_ref()?.key[..];
         let soa = start(snapshot, zone, dns);
-        let (cut, waiting, out) = (None, None, VecDeque::from([soa.clone()]));
-        Some(Self { snapshot, zone, dns, key, names: names.0.iter(), now_secs, soa, cut, waiting, out, state: State::Names })
+        let (names, out) = (names.0.iter(), VecDeque::from([soa.clone()]));
+        let (cut, waiting, state) = (None, None, State::Names);
+        Some(Self { snapshot, zone, dns, signer, sealed, from, names, soa, cut, waiting, out, state })
+    }
+
+    /// How many signatures were made, and not known.
+    pub fn made(&self) -> u32 {
+        match self.from {
+            Source::Key { made, .. } => made,
+            Source::Given(_) => 0,
+        }
+    }
+
+    /// The signatures that it was given with.
+    pub fn into_signatures(self) -> Signatures {
+        match self.from {
+            Source::Key { given, .. } => given,
+            Source::Given(_) => Signatures::default(),
+        }
     }
 
     /// Whether all of the zone was told.
@@ -172,8 +236,23 @@ impl<'a> SignedWhole<'a> {
 
     fn sign(&mut self, owner: &Arc<[u8]>, rtype: u16, ttl_secs: u32, records: &[&[u8]]) -> Option<()> {
         let set = Set { owner, rtype, ttl_secs, records };
-        let signature = self.key.key.sign(&set, Validity::from_now(self.now_secs, TRANSFER_SECS, owner)).ok()?;
-        let data = signature.data(self.key.key.apex()).into();
+        let digest = self.signer.digest_of(self.sealed, &set);
+        let signature = match &mut self.from {
+            Source::Given(signatures) => Arc::clone(signatures.get(digest)?),
+            Source::Key { key, now_secs, known, given, made } => {
+                let known = known.iter().flatten().find_map(|known| known.get(digest).filter(|one| is_fresh(one, *now_secs)));
+                let signature = match known {
+                    Some(known) => Arc::clone(known),
+                    None => {
+                        *made += 1;
+                        Arc::new(key.key.sign(&set, Validity::from_now(*now_secs, TRANSFER_SECS, owner)).ok()?)
+                    }
+                };
+                given.put(digest, Arc::clone(&signature));
+                signature
+            }
+        };
+        let data = signature.data(&self.soa.owner).into();
         self.out.push_back(Line { owner: Arc::clone(owner), rtype: rtype::RRSIG, ttl_secs, data });
         Some(())
     }
@@ -187,5 +266,59 @@ impl Iterator for SignedWhole<'_> {
             self.step();
         }
         if self.state == State::Failed { None } else { self.out.pop_front() }
+    }
+}
+
+/// What changed of a signed zone between what a peer was given and what there is (RFC 1995 §4), in one step. Fed with the new version's
+/// lines as they are made, so that whoever makes them can take his time.
+pub struct SignedDifference {
+    /// What the peer has, but for what was found again.
+    gone: HashSet<Line>,
+    from: Option<Line>,
+    to: Option<Line>,
+    come: Vec<Line>,
+    /// Lines of the new version.
+    told: usize,
+}
+
+impl SignedDifference {
+    /// From the zone as the peer was given it; none where that cannot be made again.
+    pub fn begin(mut given: SignedWhole<'_>) -> Option<Self> {
+        let (mut gone, mut from) = (HashSet::new(), None);
+        for line in given.by_ref() {
+            if line.rtype == rtype::SOA {
+                from = Some(line);
+            } else {
+                gone.insert(line);
+            }
+        }
+        given.is_over().then_some(Self { gone, from, to: None, come: Vec::new(), told: 0 })
+    }
+
+    /// Takes in a line of the new version. Returns whether it goes on: where more changed than is told one by one, it does not.
+    pub fn push(&mut self, line: Line) -> bool {
+        self.told += 1;
+        if line.rtype == rtype::SOA {
+            self.to = Some(line);
+        } else if !self.gone.remove(&line) {
+            self.come.push(line);
+        }
+        self.come.len() <= CHANGES_MAX
+    }
+
+    /// What changed; none where the zone whole is about as much.
+    pub fn finish(self) -> Option<Vec<Line>> {
+        let (from, to) = (self.from?, self.to?);
+        let changes = self.gone.len() + self.come.len();
+        // Of what changed most are signatures, and of the zone half.
+        if changes > CHANGES_MAX || changes * 4 > self.told * 3 {
+            return None;
+        }
+        let mut lines = vec![to.clone(), from];
+        lines.extend(self.gone);
+        lines.push(to.clone());
+        lines.extend(self.come);
+        lines.push(to);
+        Some(lines)
     }
 }

@@ -8,7 +8,7 @@ use poterne_guard::{Guard, Range};
 use poterne_keys::{NodeKey, Purpose};
 use poterne_snapshot::{
     TransferChunk, ZoneKeys,
-    transfer::{Outgoing, Peer, PeerKey},
+    transfer::{Incoming, Outgoing, Peer, PeerKey, Standing},
 };
 
 use super::*;
@@ -37,7 +37,14 @@ fn world(peer: SocketAddr) -> World {
     let keys = ZoneKeys { signed: RecordSets::default(), algorithm: 15, key: zone_key };
     let name = Name::parse("xfr.example.net").unwrap();
     let key = PeerKey { id: [5; 16], name, algorithm: "hmac-sha256.".into(), sealed };
-    let peer = Peer { id: [6; 16], address: Some(peer.ip()), port: peer.port(), takes_differences: true, key: Some(key) };
+    let peer = Peer {
+        id: [6; 16],
+        address: Some(peer.ip()),
+        port: peer.port(),
+        takes_differences: true,
+        key: Some(key),
+        over_tls: false,
+    };
     let outgoing = Some(Outgoing { peers: vec![peer], ..Outgoing::default() });
     let mut chunks = vec![(ChunkKey::Transfer(id), Chunk::Transfer(TransferChunk { outgoing, incoming: None }))];
     for number in 0..2000 {
@@ -99,7 +106,7 @@ fn transferred(stream: &mut TcpStream, mut query: Vec<u8>) -> usize {
         records += usize::from(u16::from_be_bytes([message[6], message[7]]));
         messages += 1;
         // A start of authority ends each kind of transfer: its five numbers are the last octets of it.
-        if message.ends_with(&DnsSettings::default().soa.min_ttl.to_be_bytes()) && (messages > 1 || records < 10) {
+        if message.ends_with(&DnsSettings::default().soa.min_ttl.to_be_bytes()) && (messages > 1 || records < 20) {
             asking.finish().unwrap();
             return records;
         }
@@ -150,7 +157,7 @@ async fn a_zone_is_given_whole_and_then_what_changed() {
     }
 }
 
-/// Of each version whole: what changed would be told with signatures that the peer does not have.
+/// Whole, and then what changed of it, with the signatures that go and come.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signed_zone_is_given_signed() {
     let world = world("127.0.0.1:1".parse().unwrap());
@@ -168,13 +175,17 @@ async fn a_signed_zone_is_given_signed() {
         assert_eq!(transferred(&mut stream, query(2, "example.com", rtype::AXFR)), all);
         assert_eq!(transferred(&mut stream, ixfr(3, 1)), 1, "nothing changed");
         change(&snapshot);
-        assert_eq!(transferred(&mut stream, ixfr(4, 1)), all);
+        // Around them four starts of authority; its own signature, a record and that one's, each going and coming.
+        assert_eq!(transferred(&mut stream, ixfr(4, 1)), 4 + 2 * 3);
+        assert_eq!(transferred(&mut stream, ixfr(5, 2)), 1);
+        // Of a version that it was not given, nothing is known.
+        assert_eq!(transferred(&mut stream, ixfr(6, 1)), all);
     })
     .await
     .unwrap();
     server.stop().await;
     let text = metrics.encode();
-    for line in ["given=\"zone\"} 2", "given=\"difference\"} 0", "given=\"version\"} 1"] {
+    for line in ["given=\"zone\"} 2", "given=\"difference\"} 1", "given=\"version\"} 2"] {
         assert!(text.contains(&format!("poterne_dns_transfers_total{{{line}")), "{line}: {text}");
     }
 }
@@ -271,4 +282,13 @@ fn a_zone_is_told_of_when_its_version_changes() {
     assert_eq!((due(), due()), (1, 0), "at the start, and then no more");
     change(&world.snapshot);
     assert_eq!((due(), due()), (1, 0));
+    // One that is given on is told of while it is whole, and again once it is.
+    let id = ZoneId::from_bytes([1; 16]);
+    let outgoing = world.snapshot.load().zone(id).unwrap().transfer().unwrap().outgoing.clone();
+    for (standing, expected) in [(Standing::Expired, 0), (Standing::Whole, 1), (Standing::Whole, 0)] {
+        let chunk = TransferChunk { outgoing: outgoing.clone(), incoming: Some(Incoming { standing, ..Incoming::default() }) };
+        let chunks = vec![(ChunkKey::Transfer(id).encode(), Some(Chunk::Transfer(chunk).encode()))];
+        world.snapshot.apply(&Change { generation: world.snapshot.load().generation() + 1, chunks }).unwrap();
+        assert_eq!(due(), expected, "{standing:?}");
+    }
 }

@@ -30,6 +30,7 @@ mod rfc8482;
 mod rfc8484;
 mod rfc8906;
 mod rfc8914;
+mod rfc9103;
 mod rfc9460;
 mod rfc9619;
 mod rfc9824;

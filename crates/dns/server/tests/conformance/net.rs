@@ -178,6 +178,11 @@ impl Net {
         Arc::new(config)
     }
 
+    /// What it shows over TLS: a certificate that vouches for itself.
+    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
     /// What is answered to one message over TLS.
     pub(crate) fn tls(&self, query: &[u8]) -> Vec<u8> {
         ask_over(&mut self.tls_stream(self.dot, &[b"dot"]), query)

@@ -1,0 +1,5 @@
+-- A deleted zone is kept for a while: under its id in the place of its name, so that the name is free, with what it had beside it.
+ALTER TABLE zone ADD COLUMN deleted_at INTEGER;
+ALTER TABLE zone ADD COLUMN deleted_name TEXT;
+ALTER TABLE zone ADD COLUMN deleted_status TEXT;
+CREATE INDEX zone_deleted ON zone (deleted_at) WHERE deleted_at IS NOT NULL;
