@@ -38,6 +38,9 @@ pub const NAME_CHUNK_VERSION: u8 = 2;
 /// Version of a certificate's chunk as it is written; none was ever written in the one before.
 pub const CERTIFICATE_CHUNK_VERSION: u8 = 2;
 
+/// Version of what the files on disk hold of a certificate that lies beside them; it never travels.
+pub(crate) const CERTIFICATE_STUB_VERSION: u8 = 129;
+
 /// Version of the chunk of a challenge that is not shown by a record: those of before knew no other, and read the first version on.
 pub const CHALLENGE_CHUNK_VERSION: u8 = 2;
 
@@ -403,6 +406,9 @@ pub enum ChunkError {
 }
 
 impl ChunkKey {
+    /// How the keys of certificates begin, and no others.
+    pub(crate) const OF_CERTIFICATES: [u8; 2] = [CHUNK_VERSION, 5];
+
     /// The bytes that travel.
     pub fn encode(&self) -> poterne_feed::Key {
         encode(self).into_boxed_slice()

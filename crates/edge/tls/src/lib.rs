@@ -24,6 +24,8 @@ mod tickets;
 mod versions;
 
 pub use accept::{AcceptError, Accepted, Acceptor, Arrived, Class};
-pub use certificates::{Certificates, CertificatesSettings, FileError, Files, Issued, Issuer};
+pub use certificates::{
+    CERTIFICATE_LOADS_MAX, CERTIFICATES_READY_MAX, Certificates, CertificatesSettings, FileError, Files, Issued, Issuer,
+};
 pub use quic::Agents;
 pub use shown::{CERTIFICATE_BYTES_MAX, read as read_certificate};

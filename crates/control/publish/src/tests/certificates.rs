@@ -49,7 +49,8 @@ async fn a_certificate_is_served_when_it_was_issued_and_renewed_in_time() {
     let due = due_of(&node, "home.test").await.remove(0);
     assert_eq!(due.pack.hosts, ["*.home.test", "home.test"].map(name));
     node.app.pack_issued(due.pack.id, certificate(&node, &["home.test", "*.home.test"], 90)).await.unwrap();
-    let chunk = node.handle.load().certificate("www.home.test").cloned().expect("it is in force when that returns");
+    let in_force = || node.handle.load().certificate("www.home.test").map(|entry| entry.load().unwrap());
+    let chunk = in_force().expect("it is in force when that returns");
     let node_key = NodeKey::load_or_create(&dir.path().join("node.key")).unwrap();
     let secret = node_key.open(Purpose::CertificateKey, due.pack.id.as_bytes(), &chunk.key).unwrap();
     assert!(rcgen::KeyPair::try_from(secret.expose()).is_ok());
@@ -67,7 +68,7 @@ async fn a_certificate_is_served_when_it_was_issued_and_renewed_in_time() {
     node.app.pack_failed(again.pack.id, Some(DIRECTORY), trouble, &authorities).await.unwrap();
     assert!(node.handle.load().certificate("www.home.test").is_some(), "it is served on");
     node.app.pack_issued(again.pack.id, certificate(&node, &["home.test", "*.home.test"], 45)).await.unwrap();
-    let next = node.handle.load().certificate("www.home.test").cloned().unwrap();
+    let next = in_force().unwrap();
     assert!(next.chain != chunk.chain && next.id == chunk.id);
 
     // What a node of another key is to open is wrapped again.
