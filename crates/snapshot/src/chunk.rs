@@ -180,6 +180,11 @@ pub struct HealthChecksChunk {
 }
 
 impl ZoneHead {
+    /// Whether origins of a host are shown a certificate of its own, whatever the zone's setting says.
+    pub fn shows_own(&self, host: &str) -> bool {
+        self.client.as_ref().is_some_and(|client| client.of_host(host).is_some())
+    }
+
     /// The ids of those who may vouch for visitors of a host by their certificates, rising; empty: visitors are asked for none.
     pub fn asked_of(&self, host: &str) -> &[CertificateId] {
         self.client.as_ref().map_or(&[], |client| client.asked_of(host))
