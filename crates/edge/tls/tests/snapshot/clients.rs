@@ -154,6 +154,11 @@ async fn visitors_of_hosts_that_ask_are_judged_by_whom_the_host_names() {
     let shown = client.unwrap().shown.clone().unwrap();
     assert_eq!((&*shown.subject.rfc2253, &*shown.issuer.rfc2253), ("CN=ann", "CN=ours"));
     assert_eq!(*shown.der, *ann.0[0]);
+    // By a wildcard, where nothing is said of the host itself.
+    world.ask(&[("*.example.com", &[OURS]), ("b.example.com", &[THEIRS])], &[(OURS, &ours), (THEIRS, &theirs)]);
+    let asked = async |host: &str| judged(&[&TLS13], Some(&ann), host).await.map(|(asked, _)| asked);
+    assert_eq!((asked("c.example.com").await, asked("b.example.com").await), (Some(vec![OURS]), Some(vec![THEIRS])));
+    assert_eq!(asked("example.com").await, None);
 }
 
 #[tokio::test]
