@@ -13,7 +13,7 @@ use poterne_feed::{Change, Event};
 use tokio::sync::mpsc;
 
 use crate::{
-    Applied, ApplyError, Snapshot, SnapshotHandle,
+    Applied, ApplyError, SnapshotHandle,
     disk::{Disk, DiskError},
 };
 
@@ -76,8 +76,7 @@ impl Keeper {
 
     /// Keeps and applies a change, whole or not at all. Blocks until the disk has it.
     pub fn accept(&self, change: &Change) -> Result<Applied, KeepError> {
-        let append = |disk: &mut Disk, next: &Snapshot| Ok(disk.append(change, next)?);
-        let answer = self.0.handle.apply_keeping(change, &mut *self.disk(), append)?;
+        let answer = self.0.handle.apply_keeping(change, &mut *self.disk(), |disk, next| Ok(disk.append(change, next)?))?;
         if answer == Applied::Applied {
             self.compact_soon();
         }

@@ -11,7 +11,7 @@ use poterne_model::{
     CertificatePackId, ZoneId,
     setting::{EdgeSettings, OriginSettings},
 };
-use poterne_snapshot::{Chunk, ChunkKey, ClientCertificates, Snapshot, ZoneHead};
+use poterne_snapshot::{Chunk, ChunkKey, Snapshot, ZoneHead};
 
 use crate::{path::Path, world::World};
 
@@ -214,10 +214,7 @@ fn head(wanted: &ZoneHead, in_force: Option<&ZoneHead>, names_changed: bool, cha
     let in_dns = |head: &ZoneHead| {
         // Which protocols the edges speak is told by HTTPS records (RFC 9460).
         let edge = EdgeSettings { http2: head.edge.http2, http3: head.edge.http3, ..EdgeSettings::default() };
-        // And of a host that asks visitors for a certificate another is not told.
-        let visitors = head.client.as_ref().map(|client| client.visitors.clone()).filter(|visitors| !visitors.is_empty());
-        let client = visitors.map(|visitors| Box::new(ClientCertificates { visitors, ..ClientCertificates::default() }));
-        ZoneHead { origin: OriginSettings::default(), edge, client, ..head.clone() }
+        ZoneHead { origin: OriginSettings::default(), edge, client: None, ..head.clone() }
     };
     // Of a copy it is the other server's.
     let given = wanted.dns.as_ref().map(|dns| dns.serial).filter(|serial| *serial != 0);

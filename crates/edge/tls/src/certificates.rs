@@ -273,11 +273,9 @@ impl Certificates {
         }
     }
 
-    /// Whether visitors of this name may come by HTTP/3: never where they are asked for a certificate, which QUIC's handshake asks nobody for.
+    /// Whether visitors of this name may come by HTTP/3.
     pub fn takes_http3(&self, name: &str) -> bool {
-        self.with_zone(name, |zone| {
-            zone.map_or(EdgeSettings::default().http3, |zone| zone.edge.http3 && zone.asked_of(name).is_empty())
-        })
+        self.with_zone(name, |zone| zone.map_or(EdgeSettings::default().http3, |zone| zone.edge.http3))
     }
 
     /// What makes sessions resumable.

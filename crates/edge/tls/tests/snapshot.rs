@@ -3,6 +3,7 @@
 
 mod snapshot {
     mod clients;
+    mod quic;
 }
 
 use std::{
@@ -90,6 +91,7 @@ fn certificate(pack: u8, hosts: &[&str]) -> (CertificateChunk, Vec<u8>) {
 
 struct World {
     handle: SnapshotHandle,
+    certificates: Arc<Certificates>,
     acceptor: Acceptor,
 }
 
@@ -105,8 +107,8 @@ impl World {
             Arc::new(|chunk: &CertificateChunk| Some(PrivatePkcs8KeyDer::from(chunk.key.to_vec()).into()));
         let settings = CertificatesSettings { unwrap: Some(unwrap), ..CertificatesSettings::default() };
         let certificates = Arc::new(Certificates::new(handle.clone(), settings).unwrap());
-        let acceptor = Acceptor::new(certificates, None, |_| Class::Visitor, Duration::from_secs(10));
-        Self { handle, acceptor }
+        let acceptor = Acceptor::new(Arc::clone(&certificates), None, |_| Class::Visitor, Duration::from_secs(10));
+        Self { handle, certificates, acceptor }
     }
 
     /// The zone's settings from now on.
