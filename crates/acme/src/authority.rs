@@ -61,7 +61,7 @@ pub struct Authorities {
 
 /// What of an authority outlives the program that asked it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct Remembered {
     /// Until when it is left alone, in seconds since the Unix epoch, and why.
     pub rest: Option<(i64, String)>,
     /// When orders were given, those of the last [`ORDERS_WITHIN_SECS`].
@@ -86,8 +86,8 @@ impl Authorities {
     }
 
     /// Goes on where a program before this one stopped. Times that cannot be, as when the clock was put back meanwhile, are not believed.
-    pub fn remember(&mut self, directory: &str, standing: Standing, now: i64) {
-        let Standing { rest, mut orders } = standing;
+    pub fn remember(&mut self, directory: &str, standing: Remembered, now: i64) {
+        let Remembered { rest, mut orders } = standing;
         orders.retain(|at| (now - ORDERS_WITHIN_SECS + 1..=now).contains(at));
         orders.sort_unstable();
         self.orders.insert(directory.to_owned(), orders);
@@ -218,16 +218,16 @@ mod tests {
         let now = 1_000_000;
         let orders: Vec<i64> = (0..given).map(|number| now - number).collect();
         let mut all = two();
-        all.remember(ONE, Standing { rest: None, orders: orders.clone() }, now);
+        all.remember(ONE, Remembered { rest: None, orders: orders.clone() }, now);
         assert_eq!(asked(all.choose(None, &[], now)), Some(OTHER));
         assert_eq!(all.choose(Some("lets_encrypt"), &[], now), Choice::Wait(now - given + 1 + ORDERS_WITHIN_SECS));
         // One fewer, and a clock that went back.
         for (orders, now) in [(orders[1..].to_vec(), now), (orders, now - given)] {
             let mut all = two();
-            all.remember(ONE, Standing { rest: None, orders }, now);
+            all.remember(ONE, Remembered { rest: None, orders }, now);
             assert_eq!(asked(all.choose(None, &[], now)), Some(ONE));
         }
-        let rest = |until| Standing { rest: Some((until, "away".to_owned())), orders: Vec::new() };
+        let rest = |until| Remembered { rest: Some((until, "away".to_owned())), orders: Vec::new() };
         let mut all = two();
         all.remember(ONE, rest(now + 50), now);
         assert_eq!((all.rest_of(ONE), asked(all.choose(None, &[], now))), (Some((now + 50, "away")), Some(OTHER)));

@@ -46,6 +46,7 @@ impl Difference {
         self.certificates.extend(other.certificates.into_iter().filter(|id| !self.certificates.contains(id)).collect::<Vec<_>>());
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.certificates.is_empty()
     }

@@ -81,9 +81,7 @@ fn they_are_found_after_a_restart_and_a_compaction_and_issuers_are_there_once() 
 fn whatever_a_file_lost_is_left_out_or_refused_and_the_rest_is_served() {
     let dir = tempfile::tempdir().unwrap();
     let keeper = Keeper::open(dir.path()).unwrap();
-    keeper
-        .accept(&change(1, vec![put(&certificate(1, 1, 500)), put(&certificate(2, 2, 500)), head(ZoneStatus::Active)]))
-        .unwrap();
+    keeper.accept(&change(1, vec![put(&certificate(1, 1, 60)), put(&certificate(2, 2, 60)), head(ZoneStatus::Active)])).unwrap();
     let path = files(dir.path(), "certificates.").remove(0);
     let whole = fs::read(&path).unwrap();
     drop(keeper);
@@ -93,7 +91,7 @@ fn whatever_a_file_lost_is_left_out_or_refused_and_the_rest_is_served() {
         let snapshot = keeper.handle().load().clone();
         assert!(snapshot.generation() == 1 && snapshot.zone(ZONE).is_some(), "the change is whole but for what is lost");
         assert!(snapshot.certificate_of(pack(2)).is_none(), "{length}");
-        assert!(found(&keeper, 1).is_none_or(|chunk| chunk == certificate(1, 1, 500)));
+        assert!(found(&keeper, 1).is_none_or(|chunk| chunk == certificate(1, 1, 60)));
         // What is of no use may have been removed; control sends again what is lost.
         fs::write(&path, &whole).unwrap();
     }
@@ -109,8 +107,8 @@ fn whatever_a_file_lost_is_left_out_or_refused_and_the_rest_is_served() {
     fs::remove_file(&path).unwrap();
     let keeper = Keeper::open(dir.path()).unwrap();
     assert_eq!((found(&keeper, 1), found(&keeper, 2)), (None, None));
-    keeper.accept(&change(2, vec![put(&certificate(1, 1, 500))])).unwrap();
-    assert_eq!(found(&Keeper::open(dir.path()).unwrap(), 1), Some(certificate(1, 1, 500)));
+    keeper.accept(&change(2, vec![put(&certificate(1, 1, 60))])).unwrap();
+    assert_eq!(found(&Keeper::open(dir.path()).unwrap(), 1), Some(certificate(1, 1, 60)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use poterne_acme::{Course, Method, Standing, Trouble, Window, authority::ORDERS_WITHIN_SECS, course::Issued, leaf::Leaf};
+use poterne_acme::{Course, Method, Remembered, Trouble, Window, authority::ORDERS_WITHIN_SECS, course::Issued, leaf::Leaf};
 use poterne_control_store::{AcmeAccount, CertificatePack, Session, Zone};
 use poterne_keys::{Purpose, Secret};
 use poterne_model::{CertificatePackId, Name, name::ancestors};
@@ -91,9 +91,9 @@ impl App {
     }
 
     /// How this instance stands with authorities it asked before, by their directories: they count its orders though it was restarted.
-    pub async fn acme_standings(&self) -> Result<BTreeMap<String, Standing>, AppError> {
+    pub async fn acme_standings(&self) -> Result<BTreeMap<String, Remembered>, AppError> {
         let mut session = self.0.store.read().await?;
-        let mut standings: BTreeMap<String, Standing> = BTreeMap::new();
+        let mut standings: BTreeMap<String, Remembered> = BTreeMap::new();
         for (directory, given_at) in session.acme_orders().await? {
             standings.entry(directory).or_default().orders.push(given_at);
         }

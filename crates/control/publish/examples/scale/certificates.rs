@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long what was freed may take to be given back.
-const SETTLED: Duration = Duration::from_secs(20);
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// Certificates that are read one after another.
 const LOADS: usize = 2000;

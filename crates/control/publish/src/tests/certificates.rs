@@ -110,7 +110,7 @@ async fn what_authorities_were_asked_is_known_to_whoever_starts_next() {
     node.stop.cancel();
     let again = Node::start_with(dir.path(), acme()).await;
     let standings = again.app.acme_standings().await.unwrap();
-    assert_eq!(standings[DIRECTORY], poterne_acme::Standing { rest: None, orders: vec![now, now] });
+    assert_eq!(standings[DIRECTORY], poterne_acme::Remembered { rest: None, orders: vec![now, now] });
     assert_eq!(standings["https://away.test/dir"].rest, Some((now + 60, "it was not reached".to_owned())));
     let choice = |at: i64| {
         let authority = poterne_acme::Authority { directory: "https://away.test/dir".into(), profile: None };

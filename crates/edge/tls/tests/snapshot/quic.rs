@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use poterne_edge_tls::{Agents, Told};
 use quinn_proto::{
-    TransportError,
+    Side, TransportError,
     crypto::{ClientConfig as _, ServerConfig as QuicConfig, Session, rustls::QuicClientConfig},
     transport_parameters::TransportParameters,
 };
@@ -45,7 +45,8 @@ fn shake(
 ) -> Option<Box<(Told, Option<Arc<ClientAuth>>)>> {
     config.alpn_protocols = vec![alpn.to_vec()];
     let config = Arc::new(QuicClientConfig::try_from(config).unwrap());
-    let params = TransportParameters::default();
+    // As of a peer that says nothing of itself.
+    let params = TransportParameters::read(Side::Server, &mut &[][..]).unwrap();
     let mut client = config.start_session(VERSION, host, &params).ok()?;
     let mut server = Arc::clone(quic).start_session(VERSION, &params);
     loop {

@@ -10,7 +10,7 @@ use poterne_origin::{Fault, Http1, Outgoing, Patience, encode_request};
 use tokio_util::either::Either;
 
 use super::{
-    Certificate, Origins, Shown,
+    Certificate, Origins,
     body::RequestBody,
     connect,
     pool::{Io, RULES},
