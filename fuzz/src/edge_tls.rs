@@ -2,12 +2,14 @@
 
 use poterne_edge_tls::{
     CERTIFICATE_BYTES_MAX,
+    client_hello::{Seen, seen},
     ja4::{HELLO_BYTES_MAX, of_records},
     read_certificate,
 };
 
 /// The first bytes of a connection: what has a fingerprint has one of the known shape, whatever follows and however it was cut into records.
 pub fn client_hello(data: &[u8]) {
+    first_message(data);
     let Some(fingerprint) = of_records(data) else { return };
     let parts: Vec<&str> = fingerprint.split('_').collect();
     assert!(parts.len() == 3 && parts[0].len() == 10 && parts[0].starts_with('t'), "{fingerprint}");
@@ -22,11 +24,25 @@ pub fn client_hello(data: &[u8]) {
         message.extend_from_slice(fragment);
         rest = after;
     }
+    first_message(&message);
+    if let Seen::Whole(wanted) = seen(&message) {
+        assert!(wanted.name.is_none() || fingerprint.as_bytes()[3] == b'd', "{wanted:?} {fingerprint}");
+    }
     if message.len() <= HELLO_BYTES_MAX {
         let length = |part: &[u8]| u8::try_from(part.len()).expect("seven at most");
         let cut = message.chunks(7).flat_map(|part| [&[22, 3, 3, 0, length(part)][..], part].concat());
         assert_eq!(of_records(&cut.collect::<Vec<u8>>()), Some(fingerprint));
     }
+}
+
+/// The first message without records, as QUIC carries it: what is whole is so whatever follows, and not before.
+fn first_message(data: &[u8]) {
+    let Seen::Whole(wanted) = seen(data) else { return };
+    let length = 4 + u32::from_be_bytes([0, data[1], data[2], data[3]]) as usize;
+    for cut in [0, 1, 3, length / 2, length - 1] {
+        assert_eq!(seen(&data[..cut]), Seen::Part, "{cut} of {length}");
+    }
+    assert_eq!(seen(&data[..length]), Seen::Whole(wanted));
 }
 
 /// A visitor's certificate: what is known of it can stand in a line and in a field of a request, and is of all of it or of nothing.

@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// Take in a zone file of so many records over an empty store, and nothing else
     #[arg(long)]
     import: Option<u32>,
+    /// Measure what so many certificates take that nobody asked for, and nothing else; a million take some ten minutes and 12 GiB of disk
+    #[arg(long)]
+    certificates: Option<u32>,
     /// How long each of these is asked for, in seconds
     #[arg(long, default_value_t = 10)]
     secs: u32,
@@ -56,6 +59,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     };
     if let Some(records) = options.import {
         return scale(&["import", "--records", &records.to_string()]);
+    }
+    if let Some(certificates) = options.certificates {
+        let zones = options.zones.to_string();
+        // The first start publishes; what the second takes is what a node takes.
+        for certificates in [0, certificates] {
+            scale(&["fill-certificates", "--zones", &zones, "--certificates", &certificates.to_string()])?;
+            scale(&["measure-certificates"])?;
+            scale(&["measure-certificates"])?;
+        }
+        return Ok(());
     }
     if server.is_some() || !dir.join("store.sqlite").exists() {
         let [zones, hostnames, tunnels] = [options.zones, options.hostnames, options.tunnels].map(|count| count.to_string());

@@ -127,6 +127,8 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("connections_per_address_max", connections_per_prefix_max.to_string()),
         ("quic_handshakes_max", number(Handshakes::MAX)),
         ("client_hello_bytes_max", bytes(ja4::HELLO_BYTES_MAX as u64)),
+        ("certificates_ready_max", number(poterne_edge_tls::CERTIFICATES_READY_MAX)),
+        ("certificate_loads_max", number(poterne_edge_tls::CERTIFICATE_LOADS_MAX)),
         ("visitor_certificate_bytes_max", bytes(poterne_edge_tls::CERTIFICATE_BYTES_MAX as u64)),
         ("session_ticket_bytes_max", bytes(poterne_keys::TICKET_BYTES_MAX as u64)),
         ("drain_secs", format!("{} s", config.edge.drain_secs)),

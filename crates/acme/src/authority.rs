@@ -59,6 +59,15 @@ pub struct Authorities {
     orders: BTreeMap<String, Vec<i64>>,
 }
 
+/// What of an authority outlives the program that asked it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Until when it is left alone, in seconds since the Unix epoch, and why.
+    pub rest: Option<(i64, String)>,
+    /// When orders were given, those of the last [`ORDERS_WITHIN_SECS`].
+    pub orders: Vec<i64>,
+}
+
 /// Whom to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice<'a> {
@@ -74,6 +83,22 @@ impl Authorities {
     /// These, the first before the others.
     pub fn new(all: Vec<Authority>) -> Self {
         Self { all, ..Self::default() }
+    }
+
+    /// Goes on where a program before this one stopped. Times that cannot be, as when the clock was put back meanwhile, are not believed.
+    pub fn remember(&mut self, directory: &str, standing: Remembered, now: i64) {
+        let Remembered { rest, mut orders } = standing;
+        orders.retain(|at| (now - ORDERS_WITHIN_SECS + 1..=now).contains(at));
+        orders.sort_unstable();
+        self.orders.insert(directory.to_owned(), orders);
+        if let Some((until, why)) = rest.filter(|(until, _)| (now + 1..=now + REST_SECS_MAX).contains(until)) {
+            self.resting.insert(directory.to_owned(), (until, why));
+        }
+    }
+
+    /// Until when an authority is left alone, and why; none: it is not. That time may be over.
+    pub fn rest_of(&self, directory: &str) -> Option<(i64, &str)> {
+        self.resting.get(directory).map(|(until, why)| (*until, why.as_str()))
     }
 
     /// All of them.
@@ -126,9 +151,9 @@ impl Authorities {
         self.resting.insert(directory.to_owned(), (until, trouble.detail.clone()));
     }
 
-    /// It answered as it should.
-    pub fn answered(&mut self, directory: &str) {
-        self.resting.remove(directory);
+    /// It answered as it should. Whether it was resting.
+    pub fn answered(&mut self, directory: &str) -> bool {
+        self.resting.remove(directory).is_some()
     }
 }
 
@@ -185,5 +210,31 @@ mod tests {
         }
         assert_eq!(all.choose(None, &[], 1000), Choice::Wait(ORDERS_WITHIN_SECS));
         assert_eq!(asked(all.choose(None, &[], ORDERS_WITHIN_SECS)), Some(ONE));
+    }
+
+    #[test]
+    fn what_was_asked_before_a_restart_counts_after_it() {
+        let given = i64::try_from(ORDERS_MAX).unwrap();
+        let now = 1_000_000;
+        let orders: Vec<i64> = (0..given).map(|number| now - number).collect();
+        let mut all = two();
+        all.remember(ONE, Remembered { rest: None, orders: orders.clone() }, now);
+        assert_eq!(asked(all.choose(None, &[], now)), Some(OTHER));
+        assert_eq!(all.choose(Some("lets_encrypt"), &[], now), Choice::Wait(now - given + 1 + ORDERS_WITHIN_SECS));
+        // One fewer, and a clock that went back.
+        for (orders, now) in [(orders[1..].to_vec(), now), (orders, now - given)] {
+            let mut all = two();
+            all.remember(ONE, Remembered { rest: None, orders }, now);
+            assert_eq!(asked(all.choose(None, &[], now)), Some(ONE));
+        }
+        let rest = |until| Remembered { rest: Some((until, "away".to_owned())), orders: Vec::new() };
+        let mut all = two();
+        all.remember(ONE, rest(now + 50), now);
+        assert_eq!((all.rest_of(ONE), asked(all.choose(None, &[], now))), (Some((now + 50, "away")), Some(OTHER)));
+        assert!(all.answered(ONE) && !all.answered(ONE) && all.rest_of(ONE).is_none());
+        for until in [now, now + REST_SECS_MAX + 1, i64::MAX] {
+            all.remember(ONE, rest(until), now);
+            assert_eq!(asked(all.choose(None, &[], now)), Some(ONE), "{until}");
+        }
     }
 }

@@ -27,7 +27,7 @@ pub mod order;
 pub mod trouble;
 pub mod window;
 
-pub use authority::{Authorities, Authority};
+pub use authority::{Authorities, Authority, Remembered};
 pub use course::{Course, Held, Step};
 pub use names::{Change, Kind, Standing};
 pub use order::{Action, Asked, Event, Method, Order, Proof, Status};

@@ -38,6 +38,9 @@ pub const NAME_CHUNK_VERSION: u8 = 2;
 /// Version of a certificate's chunk as it is written; none was ever written in the one before.
 pub const CERTIFICATE_CHUNK_VERSION: u8 = 2;
 
+/// Version of what the files on disk hold of a certificate that lies beside them; it never travels.
+pub(crate) const CERTIFICATE_STUB_VERSION: u8 = 129;
+
 /// Version of the chunk of a challenge that is not shown by a record: those of before knew no other, and read the first version on.
 pub const CHALLENGE_CHUNK_VERSION: u8 = 2;
 
@@ -180,6 +183,11 @@ pub struct HealthChecksChunk {
 }
 
 impl ZoneHead {
+    /// Whether origins of a host are shown a certificate of its own, whatever the zone's setting says.
+    pub fn shows_own(&self, host: &str) -> bool {
+        self.client.as_ref().is_some_and(|client| client.of_host(host).is_some())
+    }
+
     /// The ids of those who may vouch for visitors of a host by their certificates, rising; empty: visitors are asked for none.
     pub fn asked_of(&self, host: &str) -> &[CertificateId] {
         self.client.as_ref().map_or(&[], |client| client.asked_of(host))
@@ -406,6 +414,9 @@ pub enum ChunkError {
 }
 
 impl ChunkKey {
+    /// How the keys of certificates begin, and no others.
+    pub(crate) const OF_CERTIFICATES: [u8; 2] = [CHUNK_VERSION, 5];
+
     /// The bytes that travel.
     pub fn encode(&self) -> poterne_feed::Key {
         encode(self).into_boxed_slice()

@@ -3,6 +3,7 @@
 //! ```text
 //! base            magic, frame{generation}, frame{key, body}…, frame{count}      written aside, synced, renamed
 //! changes.G       magic, frame{change G+1}, frame{change G+2}…                    appended and synced, one frame a change
+//! certificates.N  what either names of certificates ([`crate::shelf`])
 //! frame           length u32 LE, crc32 u32 LE, bytes
 //! ```
 //!
@@ -18,15 +19,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use poterne_feed::{Change, Key};
+use poterne_model::CertificatePackId;
 
-use crate::{Applied, Snapshot};
+use crate::{
+    Applied, CertificateChunk, CertificateEntry, ChunkError, ChunkKey, KeepError, Snapshot,
+    certificate::Issuers,
+    shelf::{self, Shelf},
+    snapshot::Keep,
+};
 
 const BASE_MAGIC: &[u8; 8] = b"PTRNBAS1";
 const LOG_MAGIC: &[u8; 8] = b"PTRNLOG1";
 const BASE: &str = "base";
 const LOG_PREFIX: &str = "changes.";
+
+/// How a key begins that is none of [`ChunkKey`]: what issuers of certificates have in common, before the certificates that need it.
+const ISSUERS_KEY: u8 = 0xff;
 
 /// A log shorter than this is not worth compacting, in bytes.
 const COMPACT_BYTES_MIN: u64 = 1024 * 1024;
@@ -57,6 +69,7 @@ pub(crate) struct Disk {
     dir: PathBuf,
     log: File,
     log_path: PathBuf,
+    shelf: Shelf,
     /// Bytes in all logs since the base; an estimate once a compaction is under way.
     log_bytes: u64,
     base_bytes: u64,
@@ -68,10 +81,11 @@ impl Disk {
     /// Loads what is in `dir` (made if absent, mode 0700 on its way) and opens the log for more.
     pub(crate) fn open(dir: &Path) -> Result<(Self, Snapshot), DiskError> {
         fs::create_dir_all(dir).map_err(at(dir))?;
+        let mut shelf = Shelf::open(dir)?;
         let base_path = dir.join(BASE);
         let (mut snapshot, base_bytes) = match fs::read(&base_path) {
             Ok(bytes) => {
-                let snapshot = read_base(&bytes).map_err(|why| DiskError::Base { path: base_path, why })?;
+                let snapshot = read_base(&bytes, &mut shelf).map_err(|why| DiskError::Base { path: base_path, why })?;
                 (snapshot, bytes.len() as u64)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Snapshot::default(), 0),
@@ -81,7 +95,7 @@ impl Disk {
         let mut last = None;
         for (start, path) in logs(dir)? {
             let bytes = fs::read(&path).map_err(at(&path))?;
-            let good = replay(&bytes, &mut snapshot, &path);
+            let good = replay(&bytes, &mut snapshot, &mut shelf, &path);
             log_bytes += good;
             last = Some((path, good, start));
         }
@@ -92,13 +106,16 @@ impl Disk {
                 (create_log(&path)?, path, LOG_MAGIC.len() as u64)
             }
         };
-        Ok((Self { dir: dir.to_owned(), log, log_path, log_bytes, base_bytes, good_bytes }, snapshot))
+        shelf.sync()?;
+        shelf.opened(&snapshot)?;
+        Ok((Self { dir: dir.to_owned(), log, log_path, shelf, log_bytes, base_bytes, good_bytes }, snapshot))
     }
 
-    /// Appends a change and waits until the disk has it.
-    pub(crate) fn append(&mut self, change: &Change) -> Result<(), DiskError> {
+    /// Appends a change, of which this comes, and waits until the disk has it; its certificates were laid down before.
+    pub(crate) fn append(&mut self, change: &Change, next: &Snapshot) -> Result<(), DiskError> {
+        self.shelf.sync()?;
         let mut frames = Vec::new();
-        write_frame(&mut frames, &encode_change(change));
+        write_frame(&mut frames, &encode_change(&kept(change, next)));
         let written = self.log.write_all(&frames).and_then(|()| self.log.sync_data());
         if let Err(error) = written {
             // Disk full, most often. What was half written must not stand before the next change.
@@ -115,7 +132,12 @@ impl Disk {
 
     /// Whether the logs have outgrown the base.
     pub(crate) fn wants_compaction(&self) -> bool {
-        self.log_bytes > self.base_bytes.max(COMPACT_BYTES_MIN)
+        self.log_bytes > self.base_bytes.max(COMPACT_BYTES_MIN) || self.shelf.wants_compaction()
+    }
+
+    /// Lays down anew what is of use in files of which most is not ([`Shelf::tidied`]).
+    pub(crate) fn tidied(&mut self, snapshot: &Snapshot) -> Result<Vec<CertificateEntry>, DiskError> {
+        self.shelf.tidied(snapshot)
     }
 
     /// Turns to a new log that follows `snapshot`, and returns what writes the base; run it anywhere, then tell
@@ -128,12 +150,40 @@ impl Disk {
             self.good_bytes = LOG_MAGIC.len() as u64;
         }
         self.log_bytes = 0;
-        Ok(Compaction { dir: self.dir.clone(), snapshot: snapshot.clone() })
+        Ok(Compaction { dir: self.dir.clone(), snapshot: snapshot.clone(), floor: self.shelf.floor() })
     }
 
-    /// Remembers the size of the new base.
-    pub(crate) fn compacted(&mut self, base_bytes: u64) {
+    /// Remembers the size of the new base, and which files it needs.
+    pub(crate) fn compacted(&mut self, compacted: Compacted) {
+        let Compacted { base_bytes, floor, used } = compacted;
         self.base_bytes = base_bytes;
+        self.shelf.forget(floor, &used);
+    }
+}
+
+impl Keep for Disk {
+    type Error = KeepError;
+
+    fn put(&mut self, chunk: &CertificateChunk) -> Result<CertificateEntry, KeepError> {
+        Ok(self.shelf.put(chunk)?)
+    }
+
+    /// The feed brings certificates whole.
+    fn find(&mut self, _: CertificatePackId, stub: &[u8]) -> Result<Option<CertificateEntry>, ChunkError> {
+        Err(ChunkError::Version { found: stub.first().copied().unwrap_or_default() })
+    }
+}
+
+/// What the files say, as they are read.
+impl Keep for Shelf {
+    type Error = KeepError;
+
+    fn put(&mut self, chunk: &CertificateChunk) -> Result<CertificateEntry, KeepError> {
+        Ok(Self::put(self, chunk)?)
+    }
+
+    fn find(&mut self, id: CertificatePackId, stub: &[u8]) -> Result<Option<CertificateEntry>, ChunkError> {
+        Self::find(self, id, stub).map_err(|error| ChunkError::Malformed(error.to_string()))
     }
 }
 
@@ -141,14 +191,23 @@ impl Disk {
 pub(crate) struct Compaction {
     dir: PathBuf,
     snapshot: Snapshot,
+    /// Files of certificates from here on may be needed by changes that came after.
+    floor: u32,
+}
+
+/// A base that was written.
+pub(crate) struct Compacted {
+    base_bytes: u64,
+    floor: u32,
+    used: HashMap<u32, u64>,
 }
 
 impl Compaction {
-    /// Writes the base and removes the logs it replaces; returns its size in bytes.
-    pub(crate) fn run(self) -> Result<u64, DiskError> {
+    /// Writes the base and removes the logs that it replaces, and what of the shelf nothing needs any more.
+    pub(crate) fn run(self) -> Result<Compacted, DiskError> {
         let aside = self.dir.join("base.new");
         let mut file = File::create(&aside).map_err(at(&aside))?;
-        let bytes = write_base(&mut io::BufWriter::new(&mut file), &self.snapshot).map_err(at(&aside))?;
+        let base_bytes = write_base(&mut io::BufWriter::new(&mut file), &self.snapshot).map_err(at(&aside))?;
         file.sync_all().map_err(at(&aside))?;
         fs::rename(&aside, self.dir.join(BASE)).map_err(at(&aside))?;
         sync_dir(&self.dir)?;
@@ -157,7 +216,9 @@ impl Compaction {
                 fs::remove_file(&path).map_err(at(&path))?;
             }
         }
-        Ok(bytes)
+        let (floor, used) = (self.floor, shelf::used(&self.snapshot));
+        shelf::remove(&self.dir, |number| number < floor && !used.contains_key(&number))?;
+        Ok(Compacted { base_bytes, floor, used })
     }
 }
 
@@ -213,7 +274,7 @@ fn write_base(to: &mut impl Write, snapshot: &Snapshot) -> io::Result<u64> {
     };
     put(&snapshot.generation().to_le_bytes())?;
     let mut count = 0u64;
-    for (key, body) in snapshot.chunks() {
+    for (key, body) in snapshot.kept_chunks() {
         put(&encode(&(&*key, &*body)))?;
         count += 1;
     }
@@ -222,7 +283,7 @@ fn write_base(to: &mut impl Write, snapshot: &Snapshot) -> io::Result<u64> {
     Ok(bytes)
 }
 
-fn read_base(bytes: &[u8]) -> Result<Snapshot, String> {
+fn read_base(bytes: &[u8], shelf: &mut Shelf) -> Result<Snapshot, String> {
     let mut rest = bytes.strip_prefix(BASE_MAGIC).ok_or("it is not a base file")?;
     let mut next = || read_frame(&mut rest).ok_or("it ends early or a checksum is wrong");
     let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).map_err(|_| "a number has not eight bytes");
@@ -241,17 +302,43 @@ fn read_base(bytes: &[u8]) -> Result<Snapshot, String> {
     let mut chunks = Vec::with_capacity(frames.len());
     for frame in frames {
         let (key, body): (&[u8], &[u8]) = postcard::from_bytes(frame).map_err(|error| error.to_string())?;
-        chunks.push((key, Some(body)));
+        match key.first() {
+            Some(&ISSUERS_KEY) => shelf.learn(body),
+            _ => chunks.push((key, Some(body))),
+        }
     }
-    Snapshot::default().with(generation, chunks.into_iter()).map_err(|error| error.to_string())
+    Snapshot::default().with(generation, chunks.into_iter(), shelf).map_err(|error| error.to_string())
+}
+
+/// How issuers are named among chunks.
+pub(crate) fn issuers_key(issuers: &Issuers) -> Key {
+    [&[ISSUERS_KEY][..], &issuers.digest].concat().into_boxed_slice()
+}
+
+/// A change as the log holds it: of certificates where they lie, after what their issuers have in common.
+fn kept(change: &Change, next: &Snapshot) -> Change {
+    let certificate = |key: &[u8]| {
+        let key = key.starts_with(&ChunkKey::OF_CERTIFICATES).then(|| ChunkKey::decode(key).ok()).flatten()?;
+        if let ChunkKey::Certificate(id) = key { Some(id) } else { None }
+    };
+    let ids = change.chunks.iter().filter_map(|(key, body)| body.as_ref().and_then(|_| certificate(key)));
+    let mut kept: Vec<_> =
+        next.issuers_of(ids).into_iter().map(|issuers| (issuers_key(issuers), Some(issuers.encode()))).collect();
+    kept.extend(change.chunks.iter().map(|(key, body)| {
+        // What a change says of a key last is in force.
+        let entry = body.as_ref().and_then(|_| next.certificate_of(certificate(key)?));
+        (key.clone(), entry.map(|entry| shelf::stub(entry)).or_else(|| body.clone()))
+    }));
+    Change { generation: change.generation, chunks: kept }
 }
 
 /// Applies what the log holds, and returns how many of its bytes are good (0: not even its magic).
-fn replay(bytes: &[u8], snapshot: &mut Snapshot, path: &Path) -> u64 {
+fn replay(bytes: &[u8], snapshot: &mut Snapshot, shelf: &mut Shelf, path: &Path) -> u64 {
     let Some(mut rest) = bytes.strip_prefix(LOG_MAGIC) else { return 0 };
     let mut bad = rest.len();
     while let Some(frame) = read_frame(&mut rest) {
-        let applied = decode_change(frame).and_then(|change| snapshot.apply(&change).map_err(|error| error.to_string()));
+        let applied = decode_change(frame, shelf)
+            .and_then(|change| snapshot.apply_keeping(&change, shelf).map_err(|error| error.to_string()));
         match applied {
             Ok((Applied::Applied, next)) => *snapshot = next,
             Ok((Applied::AlreadyThere | Applied::Newer, _)) => {}
@@ -293,9 +380,19 @@ fn encode_change(change: &Change) -> Vec<u8> {
     encode(&(change.generation, chunks))
 }
 
-fn decode_change(bytes: &[u8]) -> Result<Change, String> {
+/// A log with one change, as earlier versions wrote it: certificates whole.
+#[cfg(test)]
+pub(crate) fn log_of_before(change: &Change) -> Vec<u8> {
+    let mut log = LOG_MAGIC.to_vec();
+    write_frame(&mut log, &encode_change(change));
+    log
+}
+
+fn decode_change(bytes: &[u8], shelf: &mut Shelf) -> Result<Change, String> {
     type Chunks<'a> = Vec<(&'a [u8], Option<&'a [u8]>)>;
     let (generation, chunks): (u64, Chunks<'_>) = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+    let (issuers, chunks): (Chunks<'_>, Chunks<'_>) = chunks.into_iter().partition(|(key, _)| key.first() == Some(&ISSUERS_KEY));
+    issuers.into_iter().filter_map(|(_, body)| body).for_each(|body| shelf.learn(body));
     let chunks = chunks.into_iter().map(|(key, body)| (Key::from(key), body.map(Bytes::copy_from_slice))).collect();
     Ok(Change { generation, chunks })
 }

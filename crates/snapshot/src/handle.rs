@@ -6,7 +6,10 @@ use arc_swap::{ArcSwap, Guard};
 use poterne_feed::Change;
 use tokio::sync::watch;
 
-use crate::{Applied, ApplyError, Snapshot};
+use crate::{
+    Applied, ApplyError, CertificateEntry, Snapshot,
+    snapshot::{InMemory, Keep},
+};
 
 /// The snapshot in force, shared by all who read it. Loading takes no lock and counts no reference.
 #[derive(Clone)]
@@ -43,24 +46,32 @@ impl SnapshotHandle {
 
     /// Applies a change in memory alone. A node that must survive a restart uses [`crate::Keeper`] instead.
     pub fn apply(&self, change: &Change) -> Result<Applied, ApplyError> {
-        self.apply_after(change, || Ok(()))
+        self.apply_keeping(change, &mut InMemory, |_, _| Ok(()))
     }
 
-    /// Applies a change once `first` has succeeded; `first` runs only for a change that would be applied.
-    pub(crate) fn apply_after<E: From<ApplyError>>(
+    /// Applies a change once `first` has succeeded, which is told what will be in force; it runs only for a change that would be applied.
+    pub(crate) fn apply_keeping<K: Keep>(
         &self,
         change: &Change,
-        first: impl FnOnce() -> Result<(), E>,
-    ) -> Result<Applied, E> {
+        keep: &mut K,
+        first: impl FnOnce(&mut K, &Snapshot) -> Result<(), K::Error>,
+    ) -> Result<Applied, K::Error> {
         // A writer that panicked had not stored anything: the state is whole.
         let _writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let (answer, next) = self.0.current.load().apply(change)?;
+        let (answer, next) = self.0.current.load().apply_keeping(change, keep)?;
         if answer == Applied::Applied {
-            first()?;
+            first(keep, &next)?;
             let generation = next.generation();
             self.0.current.store(Arc::new(next));
             self.0.generation.send_replace(generation);
         }
         Ok(answer)
+    }
+
+    /// Has readers find certificates where they lie now; nothing else changes, nor the generation.
+    pub(crate) fn move_certificates(&self, moved: Vec<CertificateEntry>) {
+        let _writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.0.current.load().with_moved(moved);
+        self.0.current.store(Arc::new(next));
     }
 }

@@ -12,7 +12,10 @@ use std::{
 use poterne_feed::{Change, Event};
 use tokio::sync::mpsc;
 
-use crate::{Applied, ApplyError, SnapshotHandle, disk::Disk, disk::DiskError};
+use crate::{
+    Applied, ApplyError, SnapshotHandle,
+    disk::{Disk, DiskError},
+};
 
 /// Why a change was not kept; the previous generation keeps serving.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +62,11 @@ impl Keeper {
         };
         tracing::info!(generation = snapshot.generation(), dir = %dir.display(), "snapshot loaded");
         let handle = SnapshotHandle::new(snapshot);
-        Ok(Self(Arc::new(Inner { handle, disk: Mutex::new(disk), compacting: Mutex::new(()), waits: AtomicBool::new(false) })))
+        let inner = Inner { handle, disk: Mutex::new(disk), compacting: Mutex::new(()), waits: AtomicBool::new(false) };
+        let keeper = Self(Arc::new(inner));
+        // What an earlier version kept whole was laid beside the base, which is to say so.
+        keeper.compact_soon();
+        Ok(keeper)
     }
 
     /// Where readers load from.
@@ -69,8 +76,21 @@ impl Keeper {
 
     /// Keeps and applies a change, whole or not at all. Blocks until the disk has it.
     pub fn accept(&self, change: &Change) -> Result<Applied, KeepError> {
-        let answer = self.0.handle.apply_after(change, || Ok::<_, KeepError>(self.disk().append(change)?))?;
-        if answer == Applied::Applied && self.disk().wants_compaction() && !self.0.waits.swap(true, Ordering::AcqRel) {
+        let answer = self.0.handle.apply_keeping(change, &mut *self.disk(), |disk, next| Ok(disk.append(change, next)?))?;
+        if answer == Applied::Applied {
+            self.compact_soon();
+        }
+        Ok(answer)
+    }
+
+    /// No compaction begins by itself from now on.
+    #[cfg(test)]
+    pub(crate) fn compacts_when_told(&self) {
+        self.0.waits.store(true, Ordering::Release);
+    }
+
+    fn compact_soon(&self) {
+        if self.disk().wants_compaction() && !self.0.waits.swap(true, Ordering::AcqRel) {
             let keeper = self.clone();
             std::thread::spawn(move || {
                 keeper.wait_until_quiet();
@@ -80,7 +100,6 @@ impl Keeper {
                 }
             });
         }
-        Ok(answer)
     }
 
     #[allow(clippy::disallowed_methods, reason = "on a thread of its own, which has nothing else to do")]
@@ -101,11 +120,12 @@ impl Keeper {
         let Ok(_alone) = self.0.compacting.try_lock() else { return Ok(()) };
         let compaction = {
             let mut disk = self.disk();
-            let snapshot = self.0.handle.load();
-            disk.begin_compaction(&snapshot)?
+            let moved = disk.tidied(&self.0.handle.load())?;
+            self.0.handle.move_certificates(moved);
+            disk.begin_compaction(&self.0.handle.load())?
         };
-        let base_bytes = compaction.run()?;
-        self.disk().compacted(base_bytes);
+        let compacted = compaction.run()?;
+        self.disk().compacted(compacted);
         Ok(())
     }
 

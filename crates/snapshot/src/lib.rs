@@ -12,7 +12,8 @@
 //! name of a zone; few zones have one more each, for transfers, for health checks, and for rules, which are compiled when they come (`rules`). Owner names are chunks of their own, and pages only an arrangement of them in memory: a changed record
 //! then costs some sixty bytes on the feed and in the log instead of a page of 256 names, and two nodes need not agree on
 //! how their pages are cut. A name's chunk says where visitors are led, and holds the records that resolvers may see as octets of the
-//! wire (`dns/wire`); addresses that the edge hides are not among those.
+//! wire (`dns/wire`); addresses that the edge hides are not among those. Of a certificate memory holds what is needed to find it; its chain and key lie on
+//! disk until a visitor wants them ([`CertificateEntry`]).
 //!
 //! With 100,000 names in one zone (`cargo bench -p poterne-snapshot`, two cores; before names had records): 174 bytes a hostname, a cold lookup in 1.2 µs
 //! without an allocation, a changed name in 1 to 8 µs.
@@ -20,18 +21,21 @@
 //! What is not here: how chunks are made (`control/publish`), and how they travel (`feed`).
 #![forbid(unsafe_code)]
 
+mod certificate;
 pub mod chunk;
 mod disk;
 mod handle;
 mod keeper;
 mod names;
 mod rules;
+mod shelf;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 pub mod tree;
 mod zone;
 
+pub use certificate::{CertificateEntry, LoadError};
 pub use chunk::{
     AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, HealthChecksChunk, NameChunk, NodeChunk,
     RemoteConfig, Shown, Shows, Target, TicketKey, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,

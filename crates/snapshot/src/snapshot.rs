@@ -1,14 +1,22 @@
 //! One generation of everything, and the step to the next.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use poterne_feed::{Change, Key};
 use poterne_model::{AccountId, CertificatePackId, ChallengeId, Name, TunnelId, ZoneId, name};
 
 use crate::{
-    AccountChunk, CertificateChunk, ChallengeChunk, Chunk, ChunkError, ChunkKey, HealthChecksChunk, NodeChunk, RulesInForce,
-    Shown, Target, TunnelChunk, Zone, ZoneHead, tree::PageTree,
+    AccountChunk, CertificateChunk, CertificateEntry, ChallengeChunk, Chunk, ChunkError, ChunkKey, HealthChecksChunk, NodeChunk,
+    RulesInForce, Shown, Target, TunnelChunk, Zone, ZoneHead,
+    certificate::{ByPack, Issuers},
+    chunk::CERTIFICATE_STUB_VERSION,
+    disk, shelf,
+    tree::PageTree,
 };
 
 /// What a node obeys: immutable, numbered, complete. Cloning costs a few reference counts.
@@ -26,8 +34,10 @@ pub struct Snapshot {
     checked: PageTree<ZoneId, Arc<HealthChecksChunk>>,
     apexes: PageTree<Name, Apex>,
     tunnels: PageTree<TunnelId, Arc<TunnelChunk>>,
-    certificates: PageTree<CertificatePackId, Arc<CertificateChunk>>,
-    certificate_names: PageTree<Name, CertificatesOfName>,
+    certificates: PageTree<ByPack, ()>,
+    /// The same by the names they are for, wildcards under their parent, of which a keyed hash alone is kept: the names stand in the entries.
+    certificate_names: PageTree<u64, Listed>,
+    name_hasher: RandomState,
     challenges: PageTree<ChallengeId, Arc<ChallengeChunk>>,
     /// Those shown at each owner name, whichever zone they are for.
     challenge_owners: PageTree<Name, Vec<Arc<ChallengeChunk>>>,
@@ -40,11 +50,59 @@ struct Apex {
     waiting: BTreeSet<ZoneId>,
 }
 
-/// Certificates for a name and for `*.` and the name: by rank, and of equal rank the one valid longest last.
-#[derive(Clone, Default)]
-struct CertificatesOfName {
-    exact: Vec<Arc<CertificateChunk>>,
-    wildcard: Vec<Arc<CertificateChunk>>,
+/// Certificates for a name or for `*.` and the name, or for others of the same hash.
+#[derive(Clone)]
+enum Listed {
+    /// Nearly always.
+    One(Arc<CertificateEntry>),
+    Several(Arc<Vec<Arc<CertificateEntry>>>),
+}
+
+impl Listed {
+    fn entries(&self) -> &[Arc<CertificateEntry>] {
+        match self {
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::Several(entries) => entries,
+        }
+    }
+
+    fn of(mut entries: Vec<Arc<CertificateEntry>>) -> Option<Self> {
+        if entries.len() < 2 { entries.pop().map(Self::One) } else { Some(Self::Several(Arc::new(entries))) }
+    }
+}
+
+/// What becomes of certificates that a change brings, and of those that the files on disk name.
+pub(crate) trait Keep {
+    /// Why it cannot be kept.
+    type Error: From<ApplyError>;
+
+    /// Puts a certificate where it is to lie.
+    fn put(&mut self, chunk: &CertificateChunk) -> Result<CertificateEntry, Self::Error>;
+
+    /// Finds one that lies somewhere, by what was written of it; none where it is lost.
+    fn find(&mut self, id: CertificatePackId, stub: &[u8]) -> Result<Option<CertificateEntry>, ChunkError>;
+}
+
+/// Keeps them in memory: for whoever has no disk.
+pub(crate) struct InMemory;
+
+impl Keep for InMemory {
+    type Error = ApplyError;
+
+    fn put(&mut self, chunk: &CertificateChunk) -> Result<CertificateEntry, ApplyError> {
+        Ok(CertificateEntry::in_memory(chunk))
+    }
+
+    fn find(&mut self, _: CertificatePackId, _: &[u8]) -> Result<Option<CertificateEntry>, ChunkError> {
+        Err(ChunkError::Version { found: CERTIFICATE_STUB_VERSION })
+    }
+}
+
+/// What a change says of one key.
+enum Said {
+    Nothing,
+    Chunk(Chunk),
+    Entry(CertificateEntry),
 }
 
 /// What became of a change.
@@ -200,14 +258,26 @@ impl Snapshot {
 
     /// The certificate for a server name: one for exactly this name, else a wildcard of its parent (RFC 9525 §6.3: a
     /// wildcard stands for one label).
-    pub fn certificate(&self, sni: &str) -> Option<&Arc<CertificateChunk>> {
-        let exact = self.certificate_names.get(sni).and_then(|of| of.exact.last());
-        exact.or_else(|| self.certificate_names.get(sni.split_once('.')?.1)?.wildcard.last())
+    ///
+    /// Of several that of the greatest rank, and of those the one that is good longest.
+    pub fn certificate(&self, sni: &str) -> Option<&Arc<CertificateEntry>> {
+        let best = |anchor: &str, is_for: &dyn Fn(&str) -> bool| {
+            let listed = self.certificate_names.get(&self.name_hasher.hash_one(anchor))?.entries();
+            listed.iter().filter(|entry| entry.names().any(is_for)).max_by_key(|entry| (entry.order, entry.id))
+        };
+        let parent = || sni.split_once('.').map(|(_, parent)| parent);
+        best(sni, &|name| name == sni)
+            .or_else(|| parent().and_then(|parent| best(parent, &|name| name.strip_prefix("*.") == Some(parent))))
     }
 
     /// A pack's certificate.
-    pub fn certificate_of(&self, id: CertificatePackId) -> Option<&Arc<CertificateChunk>> {
-        self.certificates.get(&id)
+    pub fn certificate_of(&self, id: CertificatePackId) -> Option<&Arc<CertificateEntry>> {
+        self.certificates.get_key(&id).map(|ByPack(entry)| entry)
+    }
+
+    /// Every certificate.
+    pub fn certificates(&self) -> impl Iterator<Item = &Arc<CertificateEntry>> {
+        self.certificates.iter().map(|(ByPack(entry), ())| entry)
     }
 
     /// The challenges that zones of some account show at an owner name or a host, by id, those too whose time is over. `owner` is in
@@ -250,7 +320,7 @@ impl Snapshot {
             }
             (ChunkKey::Tunnel(id), Chunk::Tunnel(tunnel)) => self.tunnel(*id).is_some_and(|found| **found == *tunnel),
             (ChunkKey::Certificate(id), Chunk::Certificate(certificate)) => {
-                self.certificates.get(id).is_some_and(|found| **found == *certificate)
+                self.certificate_of(*id).is_some_and(|found| found.is_same(&CertificateEntry::of(certificate)))
             }
             (ChunkKey::Challenge(id), Chunk::Challenge(challenge)) => {
                 self.challenges.get(id).is_some_and(|found| **found == *challenge)
@@ -295,7 +365,7 @@ impl Snapshot {
         let zones = self.zones.iter().map(|(id, _)| ChunkKey::Zone(*id));
         let accounts = self.accounts.iter().map(|(id, _)| ChunkKey::Account(*id));
         let tunnels = self.tunnels.iter().map(|(id, _)| ChunkKey::Tunnel(*id));
-        let certificates = self.certificates.iter().map(|(id, _)| ChunkKey::Certificate(*id));
+        let certificates = self.certificates().map(|entry| ChunkKey::Certificate(entry.id));
         let challenges = self.challenges.iter().map(|(id, _)| ChunkKey::Challenge(*id));
         let transfers = self.shared.iter().map(|(id, ())| ChunkKey::Transfer(*id));
         let rules = self.ruled.iter().map(|(id, ())| ChunkKey::Rules(*id));
@@ -303,8 +373,9 @@ impl Snapshot {
         zones.chain(accounts).chain(tunnels).chain(certificates).chain(challenges).chain(transfers).chain(rules).chain(checks)
     }
 
-    /// Every chunk, encoded: this state as one change from nothing.
-    pub fn chunks(&self) -> impl Iterator<Item = (Key, Bytes)> + '_ {
+    /// Every chunk as the base file holds it: this state as one change from nothing, but for what lies on the shelf. What issuers of certificates have in
+    /// common comes first.
+    pub(crate) fn kept_chunks(&self) -> impl Iterator<Item = (Key, Bytes)> + '_ {
         let node = (*self.node != NodeChunk::default()).then(|| (ChunkKey::Node, Chunk::Node((*self.node).clone())));
         let accounts = self.accounts.iter().map(|(id, chunk)| (ChunkKey::Account(*id), Chunk::Account((**chunk).clone())));
         let zones = self.zones.iter().map(|(id, zone)| (ChunkKey::Zone(*id), Chunk::Zone(zone.head().clone())));
@@ -313,8 +384,7 @@ impl Snapshot {
             .iter()
             .flat_map(|(id, zone)| zone.names().map(|(name, view)| (ChunkKey::Name(*id, name), Chunk::Name(view.to_chunk()))));
         let tunnels = self.tunnels.iter().map(|(id, chunk)| (ChunkKey::Tunnel(*id), Chunk::Tunnel((**chunk).clone())));
-        let certificates =
-            self.certificates.iter().map(|(id, chunk)| (ChunkKey::Certificate(*id), Chunk::Certificate((**chunk).clone())));
+        let certificates = self.certificates().map(|entry| (ChunkKey::Certificate(entry.id).encode(), shelf::stub(entry)));
         let challenges =
             self.challenges.iter().map(|(id, chunk)| (ChunkKey::Challenge(*id), Chunk::Challenge((**chunk).clone())));
         let transfer = |zone: &Zone| Some((ChunkKey::Transfer(zone.head().id), Chunk::Transfer((**zone.transfer()?).clone())));
@@ -324,49 +394,99 @@ impl Snapshot {
         let checked = self.checked.iter();
         let checks = checked.map(|(id, chunk)| (ChunkKey::HealthChecks(*id), Chunk::HealthChecks((**chunk).clone())));
         let heads = node.into_iter().chain(accounts).chain(zones).chain(transfers).chain(rules).chain(checks);
-        let all = heads.chain(names).chain(tunnels).chain(certificates).chain(challenges);
-        all.map(|(key, chunk)| (key.encode(), chunk.encode()))
+        let all = heads.chain(names).chain(tunnels).chain(challenges);
+        let mut issuers = HashMap::new();
+        for shared in self.certificates().filter_map(|entry| entry.issuers.as_deref()) {
+            issuers.entry(shared.digest).or_insert_with(|| (disk::issuers_key(shared), shared.encode()));
+        }
+        issuers.into_values().chain(all.map(|(key, chunk)| (key.encode(), chunk.encode()))).chain(certificates)
+    }
+
+    /// Those of a change's certificates whose chains end alike, each once.
+    pub(crate) fn issuers_of<'a>(&'a self, ids: impl Iterator<Item = CertificatePackId>) -> Vec<&'a Issuers> {
+        let mut issuers: Vec<&Issuers> = ids.filter_map(|id| self.certificate_of(id)?.issuers.as_deref()).collect();
+        issuers.sort_by_key(|issuers| issuers.digest);
+        issuers.dedup_by_key(|issuers| issuers.digest);
+        issuers
     }
 
     /// The state after a change; `self` is not touched, and nothing is shown unless all of the change is understood.
     pub fn apply(&self, change: &Change) -> Result<(Applied, Self), ApplyError> {
+        self.apply_keeping(change, &mut InMemory)
+    }
+
+    /// The same, with certificates kept wherever that is.
+    pub(crate) fn apply_keeping<K: Keep>(&self, change: &Change, keep: &mut K) -> Result<(Applied, Self), K::Error> {
         let generation = change.generation;
         if generation <= self.generation {
             let answer = if generation == self.generation { Applied::AlreadyThere } else { Applied::Newer };
             return Ok((answer, self.clone()));
         }
         if generation != self.generation + 1 {
-            return Err(ApplyError::Gap { current: self.generation, offered: generation });
+            return Err(ApplyError::Gap { current: self.generation, offered: generation }.into());
         }
         let chunks = change.chunks.iter().map(|(key, body)| (&**key, body.as_deref()));
-        Ok((Applied::Applied, self.with(generation, chunks)?))
+        Ok((Applied::Applied, self.with(generation, chunks, keep)?))
     }
 
     /// The state with these chunks and this number. Heads come before the names of their zones, whatever their order here.
-    pub(crate) fn with<'a>(
+    pub(crate) fn with<'a, K: Keep>(
         &self,
         generation: u64,
         chunks: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    ) -> Result<Self, ApplyError> {
+        keep: &mut K,
+    ) -> Result<Self, K::Error> {
         let wrong = |error| ApplyError::Chunk { generation, error };
         let mut read = Vec::new();
         for (key, body) in chunks {
             let key = ChunkKey::decode(key).map_err(wrong)?;
-            let body = body.map(|body| Chunk::decode(&key, body)).transpose().map_err(wrong)?;
-            read.push((key, body));
+            let said = match (&key, body) {
+                (_, None) => Said::Nothing,
+                (ChunkKey::Certificate(id), Some(body)) if body.first() == Some(&CERTIFICATE_STUB_VERSION) => {
+                    keep.find(*id, body).map_err(wrong)?.map_or(Said::Nothing, Said::Entry)
+                }
+                (_, Some(body)) => Said::Chunk(Chunk::decode(&key, body).map_err(wrong)?),
+            };
+            read.push((key, said));
         }
         let mut next = Self { generation, ..self.clone() };
         let stands_in_zone = |key: &ChunkKey| {
             matches!(key, ChunkKey::Name(..) | ChunkKey::Transfer(_) | ChunkKey::Rules(_) | ChunkKey::HealthChecks(_))
         };
         let (names, others): (Vec<_>, Vec<_>) = read.into_iter().partition(|(key, _)| stands_in_zone(key));
-        for (key, body) in others {
-            next.set(key, body)?;
-        }
-        for (key, body) in names {
-            next.set(key, body)?;
+        for (key, said) in others.into_iter().chain(names) {
+            match (key, said) {
+                (ChunkKey::Certificate(id), Said::Chunk(Chunk::Certificate(chunk))) => next.certify(id, Some(keep.put(&chunk)?)),
+                (ChunkKey::Certificate(id), Said::Entry(entry)) => next.certify(id, Some(entry)),
+                (ChunkKey::Certificate(id), _) => next.certify(id, None),
+                (key, Said::Chunk(chunk)) => next.set(key, Some(chunk))?,
+                (key, _) => next.set(key, None)?,
+            }
         }
         Ok(next)
+    }
+
+    /// The same state with certificates that lie elsewhere now; those that were replaced meanwhile are left.
+    pub(crate) fn with_moved(&self, moved: Vec<CertificateEntry>) -> Self {
+        let mut next = self.clone();
+        for entry in moved {
+            if self.certificate_of(entry.id).is_some_and(|known| known.is_same(&entry)) {
+                next.certify(entry.id, Some(entry));
+            }
+        }
+        next
+    }
+
+    fn certify(&mut self, id: CertificatePackId, entry: Option<CertificateEntry>) {
+        if let Some(old) = self.certificate_of(id).cloned() {
+            self.unlist(&old);
+            self.certificates.remove(&id);
+        }
+        if let Some(entry) = entry {
+            let entry = Arc::new(entry);
+            self.list(&entry);
+            self.certificates.insert(ByPack(entry), ());
+        }
     }
 
     fn set(&mut self, key: ChunkKey, body: Option<Chunk>) -> Result<(), ApplyError> {
@@ -459,16 +579,8 @@ impl Snapshot {
                 }
             }
             (ChunkKey::HealthChecks(id), _) => drop(self.checked.remove(&id)),
-            (ChunkKey::Certificate(id), body) => {
-                if let Some(old) = self.certificates.remove(&id) {
-                    self.unlist(&old);
-                }
-                if let Some(Chunk::Certificate(certificate)) = body {
-                    let certificate = Arc::new(certificate);
-                    self.list(&certificate);
-                    self.certificates.insert(id, certificate);
-                }
-            }
+            // They are kept before they are known.
+            (ChunkKey::Certificate(_), _) => {}
             (ChunkKey::Challenge(id), body) => {
                 if let Some(old) = self.challenges.remove(&id) {
                     self.hide(&old);
@@ -500,27 +612,31 @@ impl Snapshot {
         }
     }
 
-    fn list(&mut self, certificate: &Arc<CertificateChunk>) {
-        for name in &certificate.names {
-            let (anchor, wildcard) = anchor_of(name);
-            let mut of = self.certificate_names.get(anchor.as_str()).cloned().unwrap_or_default();
-            let certificates = if wildcard { &mut of.wildcard } else { &mut of.exact };
-            certificates.push(certificate.clone());
-            certificates.sort_by_key(|certificate| (certificate.rank, certificate.not_after, certificate.id));
-            self.certificate_names.insert(anchor, of);
+    fn list(&mut self, entry: &Arc<CertificateEntry>) {
+        for hash in self.hashes_of(entry) {
+            let mut listed = self.certificate_names.get(&hash).map_or_else(Vec::new, |listed| listed.entries().to_vec());
+            listed.push(Arc::clone(entry));
+            match Listed::of(listed) {
+                Some(listed) => drop(self.certificate_names.insert(hash, listed)),
+                None => drop(self.certificate_names.remove(&hash)),
+            }
         }
     }
 
-    fn unlist(&mut self, certificate: &CertificateChunk) {
-        for name in &certificate.names {
-            let (anchor, _) = anchor_of(name);
-            let Some(mut of) = self.certificate_names.remove(anchor.as_str()) else { continue };
-            of.exact.retain(|other| other.id != certificate.id);
-            of.wildcard.retain(|other| other.id != certificate.id);
-            if !(of.exact.is_empty() && of.wildcard.is_empty()) {
-                self.certificate_names.insert(anchor, of);
+    fn unlist(&mut self, entry: &CertificateEntry) {
+        for hash in self.hashes_of(entry) {
+            let listed = self.certificate_names.get(&hash).map_or(&[][..], Listed::entries);
+            let left = listed.iter().filter(|other| other.id != entry.id).cloned().collect();
+            match Listed::of(left) {
+                Some(listed) => drop(self.certificate_names.insert(hash, listed)),
+                None => drop(self.certificate_names.remove(&hash)),
             }
         }
+    }
+
+    /// Of the names that it is for, wildcards as their parent; each once.
+    fn hashes_of(&self, entry: &CertificateEntry) -> BTreeSet<u64> {
+        entry.names().map(|name| self.name_hasher.hash_one(name.strip_prefix("*.").unwrap_or(name))).collect()
     }
 }
 

@@ -10,6 +10,8 @@ use poterne_model::{
 
 use crate::{Applied, ChallengeChunk, Chunk, ChunkKey, Keeper, Lookup, NameChunk, Shown, Snapshot, Target, ZoneHead, follow};
 
+mod certificates;
+
 const ZONE: ZoneId = ZoneId::from_bytes([1; 16]);
 
 fn head(status: ZoneStatus) -> (ChunkKey, Chunk) {
@@ -291,7 +293,7 @@ fn of_two_certificates_the_later_serves_and_wildcards_cover_one_label() {
     let first = change(1, vec![certificate(1, &["example.com", "*.example.com"], 10), certificate(2, &["a.example.com"], 5)]);
     let (_, one) = Snapshot::default().apply(&first).unwrap();
     let (_, two) = one.apply(&change(2, vec![certificate(3, &["*.example.com"], 20)])).unwrap();
-    let id = |snapshot: &Snapshot, sni: &str| snapshot.certificate(sni).map(|certificate| certificate.id.as_bytes()[0]);
+    let id = |snapshot: &Snapshot, sni: &str| snapshot.certificate(sni).map(|certificate| certificate.id().as_bytes()[0]);
     assert_eq!((id(&one, "a.example.com"), id(&one, "b.example.com"), id(&one, "a.b.example.com")), (Some(2), Some(1), None));
     assert_eq!((id(&two, "b.example.com"), id(&two, "example.com"), id(&one, "b.example.com")), (Some(3), Some(1), Some(1)));
     let gone =

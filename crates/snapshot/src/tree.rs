@@ -105,16 +105,31 @@ impl<K: Hash + Eq + Clone, V: Clone> PageTree<K, V> {
     where
         K: Borrow<Q>,
     {
+        self.entry(key).map(|(_, value)| value)
+    }
+
+    fn entry<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&(K, V)>
+    where
+        K: Borrow<Q>,
+    {
         let hash = self.hasher.hash_one(key);
         let mut node = &self.root;
         let mut depth = 0;
         loop {
             match node {
-                Node::Page(page) => return page.find(hash, key).ok().map(|at| &page.entries[at].1),
+                Node::Page(page) => return page.find(hash, key).ok().map(|at| &page.entries[at]),
                 Node::Branch(branch) => node = &branch.children[slot(hash, depth)],
             }
             depth += 1;
         }
+    }
+
+    /// The key that is there, where it says more than what it is found by; allocates nothing.
+    pub fn get_key<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&K>
+    where
+        K: Borrow<Q>,
+    {
+        self.entry(key).map(|(key, _)| key)
     }
 
     /// Whether the key is there.

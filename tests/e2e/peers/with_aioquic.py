@@ -235,6 +235,22 @@ async def turned_away(door):
     assert head.startswith("http/1.1 200") and "alt-svc" not in head, head
 
 
+async def vouched(door):
+    """The host asks visitors for a certificate, and a rule keeps out whoever shows none that the zone issued."""
+    async with door.open() as visitor:
+        answer = await visitor.ask(door.get("/shown"))
+        assert answer.status == 403, answer.head
+    door.configuration.load_cert_chain(os.path.join(door.where.state_dir, "visitor.pem"))
+    async with door.open() as visitor:
+        answer = await visitor.ask(door.get("/shown", ("client-cert", ":forged:")))
+        assert answer.status == 200, answer.head
+        shown = {name.lower(): value for name, value in json.loads(answer.body)["fields"]}
+        assert (shown["cf-cert-presented"], shown["cf-cert-verified"], shown["cf-cert-revoked"]) == ("true", "true", "false"), shown
+        assert shown["client-cert"].startswith(":MII"), shown
+    head = await asyncio.to_thread(by_tcp, door.where)
+    assert head.startswith("http/1.1 403") and "alt-svc: h3" in head, head
+
+
 async def replaced(door):
     """Another program takes the node's place while an answer is on its way: the connection stays with the one that began it."""
     async with door.open() as old:

@@ -118,7 +118,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
     };
     let acceptor = Acceptor::new(Arc::clone(&certificates), Some(gateway.tls_config()), classify, HANDSHAKE_TIMEOUT);
     let limits = limits(&config.edge);
-    let quic = QuicConfigs::new(acceptor.quic(Arc::clone(&certificates), Some(super::quic::agents(agents)))?, &limits, config)?;
+    let quic = QuicConfigs::new(acceptor.quic(Arc::clone(&certificates), Some(super::quic::agents(agents)))?, &limits, config);
     let pipeline = Pipeline::new(
         poterne_edge_pipeline::Settings {
             trusted_proxies: ranges(&config.edge.trusted_proxies),

@@ -3,16 +3,12 @@
 
 use std::{net::SocketAddr, os::unix::net::UnixDatagram, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use poterne_edge_http::{Connection, Limits, Negotiated, Scheme, drain, http3};
 use poterne_edge_listen::{QuicArrival, QuicListener};
-use poterne_edge_tls::Agents;
+use poterne_edge_tls::{Agents, Told};
 use poterne_tunnel_gateway as gateway;
 use poterne_tunnel_transport::{InTurns, Route, handover::Shared};
-use quinn::{
-    VarInt, congestion,
-    crypto::rustls::{HandshakeData, QuicServerConfig},
-};
+use quinn::{VarInt, congestion};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::edge::{Edge, HANDSHAKE_TIMEOUT};
@@ -40,13 +36,12 @@ pub(super) struct QuicConfigs {
 }
 
 impl QuicConfigs {
-    pub(super) fn new(tls: rustls::ServerConfig, limits: &Limits, config: &Config) -> anyhow::Result<Self> {
-        let tls = QuicServerConfig::try_from(tls).context("no cipher suite for QUIC")?;
-        let mut ordinary = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    pub(super) fn new(tls: Arc<dyn quinn::crypto::ServerConfig>, limits: &Limits, config: &Config) -> Self {
+        let mut ordinary = quinn::ServerConfig::with_crypto(tls);
         ordinary.transport_config(Arc::new(transport(limits, config, Route::Ordinary)));
         let mut large = ordinary.clone();
         large.transport_config(Arc::new(transport(limits, config, Route::Large)));
-        Ok(Self { ordinary, large: Arc::new(large) })
+        Self { ordinary, large: Arc::new(large) }
     }
 
     fn of(&self, peer: SocketAddr) -> Option<Arc<quinn::ServerConfig>> {
@@ -168,14 +163,16 @@ impl Edge {
 
     async fn quic_arrival(&self, arrival: QuicArrival) {
         let QuicArrival { connection, peer, local } = arrival;
-        let told = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+        let told = connection.handshake_data().and_then(|data| data.downcast::<Told>().ok());
+        let client = told.as_ref().and_then(|told| told.client(connection.peer_identity()));
         let (protocol, sni) = told.map(|told| (told.protocol, told.server_name)).unwrap_or_default();
         if protocol.as_deref() == Some(gateway::ALPN) {
             return self.gateway.accept_quic(connection);
         }
         let sni = sni.map(|name| name.to_ascii_lowercase().into());
         let tls = Negotiated { version: "TLSv1.3", cipher: None };
-        let visitor = Arc::new(Connection::new(peer, local, Scheme::Https, sni).with_tls(tls).offering_http3(true));
+        let visitor = Connection::new(peer, local, Scheme::Https, sni).with_tls(tls).with_client(client).offering_http3(true);
+        let visitor = Arc::new(visitor);
         let (handler, limits) = (Arc::clone(&self.pipeline), self.limits.load_full());
         let serving = Box::pin(http3::serve_connection(connection.clone(), visitor, handler, limits, self.drain.clone()));
         drain::until(self.cut.clone(), serving).await;

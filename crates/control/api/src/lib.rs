@@ -30,6 +30,7 @@ mod management;
 mod members;
 mod openapi;
 mod origin_tls;
+mod origin_tls_brought;
 mod origin_tls_hosts;
 mod pages;
 mod path;

@@ -1,7 +1,7 @@
 //! How edge and origins know each other (api-v4 §11): certificates of this node's authority for origins, and what the edge shows them.
 
 use axum::extract::State;
-use poterne_control_app::{AppError, ClientCertificate, ClientCertificateDraft, OriginCertificate, OriginCertificateDraft};
+use poterne_control_app::{AppError, ClientCertificateDraft, OriginCertificate, OriginCertificateDraft};
 use poterne_control_wire::{
     WireTime,
     query::{
@@ -9,7 +9,7 @@ use poterne_control_wire::{
         page::{Page, PageLimits},
     },
 };
-use poterne_model::{At, CertificateId, Name, Schema, Timestamp, ZoneId, permission::Subject};
+use poterne_model::{At, Name, Schema, Timestamp, ZoneId, permission::Subject};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -19,7 +19,8 @@ use crate::{
     body::{Json, Query},
     door::{Door, Who},
     openapi::components::shown,
-    path::{Id, Ids},
+    origin_tls_brought::{self as brought, OfZone},
+    path::Id,
     routes::{Routes, edits, known, reads},
 };
 
@@ -52,13 +53,13 @@ pub(crate) fn routes() -> Routes {
     .get(settings, auth, reads(ssl, "Tell whether a zone's origins are shown who the edge is"))
     .put(settings, auth_set, edits(ssl, "Show a zone's origins who the edge is, or not").body(changes))
     .get(authority, pull_authority, reads(ssl, "Show the authority whose certificates the edge shows a zone's origins"))
-    .get(base, clients, reads(ssl, "List the certificates that were brought for the edge to show"))
-    .post(base, bring, edits(ssl, "Bring a certificate for the edge to show").body(ClientCertificateDraft::schema()))
-    .get(&of_zone, client, reads(ssl, "Show a certificate that was brought for the edge to show"))
-    .delete(&of_zone, take_away, edits(ssl, "Delete a certificate that was brought for the edge to show"))
+    .get(base, brought::list::<OfZone>, reads(ssl, "List the certificates that were brought for the edge to show"))
+    .post(base, brought::bring::<OfZone>, edits(ssl, "Bring a certificate for the edge to show").body(ClientCertificateDraft::schema()))
+    .get(&of_zone, brought::show::<OfZone>, reads(ssl, "Show a certificate that was brought for the edge to show"))
+    .delete(&of_zone, brought::take_away::<OfZone>, edits(ssl, "Delete a certificate that was brought for the edge to show"))
 }
 
-shown![OriginCertificateObject, OriginCertificateGone, OriginClientAuth, OriginPullAuthority, OriginClientCertificateObject];
+shown![OriginCertificateObject, OriginCertificateGone, OriginClientAuth, OriginPullAuthority];
 
 /// A certificate for an origin.
 #[derive(Serialize, ToSchema)]
@@ -94,18 +95,6 @@ struct OriginClientAuth {
 struct OriginPullAuthority {
     /// PEM.
     certificate: String,
-}
-
-/// A certificate that was brought for the edge to show.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct OriginClientCertificateObject {
-    id: CertificateId,
-    certificate: String,
-    issuer: String,
-    signature: String,
-    status: &'static str,
-    expires_on: WireTime,
-    uploaded_on: WireTime,
 }
 
 fn at(micros: i64) -> WireTime {
@@ -184,53 +173,4 @@ async fn auth_set(
 
 async fn pull_authority(State(door): State<Door>, Who(caller): Who, Id(zone): Id<ZoneId>) -> Answered<OriginPullAuthority> {
     Ok(Answer::success(OriginPullAuthority { certificate: door.app.origin_pull_authority(&caller, zone).await? }))
-}
-
-pub(crate) fn client_object(certificate: ClientCertificate, now: Timestamp) -> OriginClientCertificateObject {
-    let expires = Timestamp::from_micros(certificate.not_after);
-    OriginClientCertificateObject {
-        id: certificate.id,
-        certificate: certificate.chain,
-        issuer: certificate.issuer,
-        signature: certificate.signature,
-        status: if expires > now { "active" } else { "expired" },
-        expires_on: WireTime(expires),
-        uploaded_on: at(certificate.created_at),
-    }
-}
-
-async fn clients(
-    State(door): State<Door>,
-    Who(caller): Who,
-    Id(zone): Id<ZoneId>,
-) -> Answered<Vec<OriginClientCertificateObject>> {
-    let (found, now) = (door.app.client_certificates(&caller, zone, false).await?, door.app.instant());
-    Ok(Answer::success(found.into_iter().map(|one| client_object(one, now)).collect()))
-}
-
-async fn bring(
-    State(door): State<Door>,
-    Who(caller): Who,
-    Id(zone): Id<ZoneId>,
-    Json(body): Json,
-) -> Answered<OriginClientCertificateObject> {
-    let draft = ClientCertificateDraft::read(&At::body(&body))?;
-    let added = door.app.client_certificate_add(&caller, zone, draft, false).await?;
-    Ok(Answer::success(client_object(added, door.app.instant())))
-}
-
-async fn client(
-    State(door): State<Door>,
-    Who(caller): Who,
-    Ids(zone, id): Ids<ZoneId, CertificateId>,
-) -> Answered<OriginClientCertificateObject> {
-    Ok(Answer::success(client_object(door.app.client_certificate(&caller, zone, id, false).await?, door.app.instant())))
-}
-
-async fn take_away(
-    State(door): State<Door>,
-    Who(caller): Who,
-    Ids(zone, id): Ids<ZoneId, CertificateId>,
-) -> Answered<OriginClientCertificateObject> {
-    Ok(Answer::success(client_object(door.app.client_certificate_delete(&caller, zone, id, false).await?, door.app.instant())))
 }

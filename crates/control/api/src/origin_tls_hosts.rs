@@ -12,7 +12,7 @@ use crate::{
     body::Json,
     door::{Door, Who},
     openapi::components::shown,
-    origin_tls::{OriginClientCertificateObject, client_object},
+    origin_tls_brought::{self as brought, OfHosts},
     path::{Id, Ids},
     routes::{Routes, edits, reads},
 };
@@ -26,10 +26,10 @@ pub(crate) fn routes() -> Routes {
         .get(base, list, reads(ssl, "List the hosts whose origins are shown a certificate of their own"))
         .put(base, set, edits(ssl, "Say which certificates origins of hosts are shown").body(OriginPullHosts::schema()))
         .get(&host, show, reads(ssl, "Show what origins of a host are shown"))
-        .get(&all, certificates, reads(ssl, "List the certificates that were brought for hosts"))
-        .post(&all, bring, edits(ssl, "Bring a certificate for hosts").body(ClientCertificateDraft::schema()))
-        .get(&one, certificate, reads(ssl, "Show a certificate that was brought for hosts"))
-        .delete(&one, take_away, edits(ssl, "Delete a certificate that was brought for hosts"))
+        .get(&all, brought::list::<OfHosts>, reads(ssl, "List the certificates that were brought for hosts"))
+        .post(&all, brought::bring::<OfHosts>, edits(ssl, "Bring a certificate for hosts").body(ClientCertificateDraft::schema()))
+        .get(&one, brought::show::<OfHosts>, reads(ssl, "Show a certificate that was brought for hosts"))
+        .delete(&one, brought::take_away::<OfHosts>, edits(ssl, "Delete a certificate that was brought for hosts"))
 }
 
 shown![OriginClientAuthHost];
@@ -96,41 +96,4 @@ async fn show(
     // Whatever is no name is nobody's host.
     let host = Name::parse(&host).map_err(|_| AppError::NotFound("hostname with a certificate of its own"))?;
     Ok(Answer::success(object(door.app.origin_pull_host(&caller, zone, &host).await?, door.app.instant())))
-}
-
-async fn certificates(
-    State(door): State<Door>,
-    Who(caller): Who,
-    Id(zone): Id<ZoneId>,
-) -> Answered<Vec<OriginClientCertificateObject>> {
-    let (found, now) = (door.app.client_certificates(&caller, zone, true).await?, door.app.instant());
-    Ok(Answer::success(found.into_iter().map(|one| client_object(one, now)).collect()))
-}
-
-async fn bring(
-    State(door): State<Door>,
-    Who(caller): Who,
-    Id(zone): Id<ZoneId>,
-    Json(body): Json,
-) -> Answered<OriginClientCertificateObject> {
-    let draft = ClientCertificateDraft::read(&At::body(&body))?;
-    let added = door.app.client_certificate_add(&caller, zone, draft, true).await?;
-    Ok(Answer::success(client_object(added, door.app.instant())))
-}
-
-async fn certificate(
-    State(door): State<Door>,
-    Who(caller): Who,
-    Ids(zone, id): Ids<ZoneId, CertificateId>,
-) -> Answered<OriginClientCertificateObject> {
-    Ok(Answer::success(client_object(door.app.client_certificate(&caller, zone, id, true).await?, door.app.instant())))
-}
-
-async fn take_away(
-    State(door): State<Door>,
-    Who(caller): Who,
-    Ids(zone, id): Ids<ZoneId, CertificateId>,
-) -> Answered<OriginClientCertificateObject> {
-    let gone = door.app.client_certificate_delete(&caller, zone, id, true).await?;
-    Ok(Answer::success(client_object(gone, door.app.instant())))
 }

@@ -29,7 +29,7 @@ use poterne_acme::{Authorities, Authority, Culprit, Step, Trouble};
 use poterne_control_app::{App, AppError, DuePack};
 use poterne_dns_resolver::Resolver;
 use poterne_telemetry::{Metrics, metrics::Counter};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use client::{AuthoritySettings, Binding};
@@ -51,6 +51,8 @@ pub struct Notary {
     resolver: Resolver,
     clients: HashMap<String, Client>,
     authorities: Mutex<Authorities>,
+    /// Whether these stand as they did when the last program stopped.
+    remembered: OnceCell<()>,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -80,6 +82,7 @@ impl Notary {
             resolver,
             clients,
             authorities: Mutex::new(Authorities::new(named)),
+            remembered: OnceCell::new(),
             permits,
             tasks: TaskTracker::new(),
             stop,
@@ -112,6 +115,7 @@ impl Notary {
     /// # Errors
     /// The store fails.
     pub async fn turn(self: &Arc<Self>) -> Result<(), AppError> {
+        self.remembered.get_or_try_init(|| self.remember()).await?;
         self.app.arrange_certificates().await?;
         // Waits here while all are busy: what is due then would be due again and again.
         let Ok(first) = Arc::clone(&self.permits).acquire_owned().await else { return Ok(()) };
@@ -124,6 +128,14 @@ impl Notary {
             let this = Arc::clone(self);
             self.tasks.spawn(async move { this.one(due, permit).await });
         }
+        Ok(())
+    }
+
+    /// What was asked before the last restart counts, and who was to be left alone is.
+    async fn remember(&self) -> Result<(), AppError> {
+        let (standings, now) = (self.app.acme_standings().await?, self.now());
+        let mut authorities = self.authorities();
+        standings.into_iter().for_each(|(directory, standing)| authorities.remember(&directory, standing, now));
         Ok(())
     }
 
@@ -172,11 +184,11 @@ impl Notary {
             Step::Order { directory, profile, replaces } => {
                 let Some(client) = self.clients.get(&directory) else { return self.app.pack_rests(id, now + 60).await };
                 self.authorities().ordered(&directory, now);
-                self.app.pack_ordering(id).await?;
+                self.app.pack_ordering(id, &directory).await?;
                 let trouble = match order::order(self, client, &due, profile.as_deref(), replaces.as_deref()).await {
                     Ok(issued) => match self.app.pack_issued(id, issued).await {
                         Err(AppError::Invalid { why, .. }) => Trouble::new(Culprit::Refused, why),
-                        kept => return kept.map(|()| self.issued(&directory)),
+                        kept => return self.issued(&directory, kept).await,
                     },
                     Err(trouble) => trouble,
                 };
@@ -186,6 +198,9 @@ impl Notary {
                     authorities.failed(&directory, &trouble, self.now());
                     authorities.clone()
                 };
+                if trouble.is_of_authority() {
+                    self.app.acme_rest_keep(&directory, authorities.rest_of(&directory)).await?;
+                }
                 self.app.pack_failed(id, Some(&directory), trouble, &authorities).await
             }
         }
@@ -199,9 +214,11 @@ impl Notary {
         client.enter(&self.app).await?.revoke(&leaf, reason).await
     }
 
-    fn issued(&self, directory: &str) {
-        self.authorities().answered(directory);
+    async fn issued(&self, directory: &str, kept: Result<(), AppError>) -> Result<(), AppError> {
+        kept?;
         self.orders[0].inc();
+        let was_resting = self.authorities().answered(directory);
+        if was_resting { self.app.acme_rest_keep(directory, None).await } else { Ok(()) }
     }
 
     fn now(&self) -> i64 {

@@ -8,19 +8,57 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use poterne_feed::Key;
 use poterne_model::{
-    ZoneId,
+    CertificatePackId, ZoneId,
     setting::{EdgeSettings, OriginSettings},
 };
-use poterne_snapshot::{Chunk, ChunkKey, ClientCertificates, Snapshot, ZoneHead};
+use poterne_snapshot::{Chunk, ChunkKey, Snapshot, ZoneHead};
 
 use crate::{path::Path, world::World};
 
 /// As a [`poterne_feed::Change`] carries them.
 pub(crate) type Chunks = Vec<(Key, Option<Bytes>)>;
 
+/// What must be sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) chunks: Chunks,
+    /// The packs whose certificates must be. All of a certificate is in the store alone, and is read when it is sent.
+    pub(crate) certificates: Vec<CertificatePackId>,
+}
+
+impl Difference {
+    fn take(&mut self, world: &World, snapshot: &Snapshot, key: &ChunkKey) {
+        let ChunkKey::Certificate(id) = key else {
+            self.chunks.extend(of_key(world, snapshot, key));
+            return;
+        };
+        match (world.served(*id), snapshot.certificate_of(*id)) {
+            (Some(known), Some(theirs)) if theirs.is_same(&known.entry) => {}
+            (Some(_), _) => self.certificates.push(*id),
+            (None, Some(_)) => self.chunks.push((key.encode(), None)),
+            (None, None) => {}
+        }
+    }
+
+    /// What one more says, too.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.chunks.extend(other.chunks.into_iter().filter(|chunk| !self.chunks.contains(chunk)).collect::<Vec<_>>());
+        self.certificates.extend(other.certificates.into_iter().filter(|id| !self.certificates.contains(id)).collect::<Vec<_>>());
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.certificates.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.chunks.len() + self.certificates.len()
+    }
+}
+
 /// Of these keys alone: what is not in force as it should be. Names come after what they lead to, and the heads of their zones last.
-pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterator<Item = &'a ChunkKey>) -> Chunks {
-    let (mut chunks, mut names, mut in_zones) = (Chunks::new(), Chunks::new(), Chunks::new());
+pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterator<Item = &'a ChunkKey>) -> Difference {
+    let (mut found, mut names, mut in_zones) = (Difference::default(), Chunks::new(), Chunks::new());
     let mut zones = BTreeMap::new();
     for key in keys {
         match key {
@@ -34,17 +72,17 @@ pub(crate) fn of_keys<'a>(world: &World, snapshot: &Snapshot, keys: impl Iterato
                 }
             }
             key if stands_in_zone(key) => in_zones.extend(of_key(world, snapshot, key)),
-            _ => chunks.extend(of_key(world, snapshot, key)),
+            _ => found.take(world, snapshot, key),
         }
     }
-    let mut all = heads(world, snapshot, zones.into_iter(), chunks, names);
+    let mut chunks = heads(world, snapshot, zones.into_iter(), found.chunks, names);
     // They stand in their zones.
-    all.extend(in_zones);
-    all
+    chunks.extend(in_zones);
+    Difference { chunks, ..found }
 }
 
 /// Of everything; empty when the snapshot is what it should be.
-pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
+pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Difference {
     let (mut names, mut zones) = (Chunks::new(), Vec::new());
     for (id, zone) in &world.zones {
         let differing = world.names_differing(*id, zone, snapshot);
@@ -55,13 +93,14 @@ pub(crate) fn of_everything(world: &World, snapshot: &Snapshot) -> Chunks {
         names.extend(encoded);
     }
     let others = world.head_keys().filter(|key| !matches!(key, ChunkKey::Zone(_)) && !stands_in_zone(key));
-    let others = others.filter_map(|key| of_key(world, snapshot, &key));
+    let mut found = Difference::default();
+    others.for_each(|key| found.take(world, snapshot, &key));
     // A zone takes its names with it.
-    let gone = snapshot.head_keys().filter(|key| !world.wants(key)).map(|key| (key.encode(), None));
-    let mut all = heads(world, snapshot, zones.into_iter(), others.chain(gone).collect(), names);
+    found.chunks.extend(snapshot.head_keys().filter(|key| !world.wants(key)).map(|key| (key.encode(), None)));
+    let mut chunks = heads(world, snapshot, zones.into_iter(), found.chunks, names);
     let in_zones = world.head_keys().filter(stands_in_zone);
-    all.extend(in_zones.filter_map(|key| of_key(world, snapshot, &key)));
-    all
+    chunks.extend(in_zones.filter_map(|key| of_key(world, snapshot, &key)));
+    Difference { chunks, ..found }
 }
 
 /// Whether a chunk is kept with its zone: it comes after the zone's head, and goes with it.
@@ -192,10 +231,7 @@ fn head(
     let in_dns = |head: &ZoneHead| {
         // Which protocols the edges speak is told by HTTPS records (RFC 9460).
         let edge = EdgeSettings { http2: head.edge.http2, http3: head.edge.http3, ..EdgeSettings::default() };
-        // And of a host that asks visitors for a certificate another is not told.
-        let visitors = head.client.as_ref().map(|client| client.visitors.clone()).filter(|visitors| !visitors.is_empty());
-        let client = visitors.map(|visitors| Box::new(ClientCertificates { visitors, ..ClientCertificates::default() }));
-        ZoneHead { origin: OriginSettings::default(), edge, client, ..head.clone() }
+        ZoneHead { origin: OriginSettings::default(), edge, client: None, ..head.clone() }
     };
     // Of a copy it is the other server's.
     let given = wanted.dns.as_ref().map(|dns| dns.serial).filter(|serial| *serial != 0);

@@ -108,6 +108,7 @@ impl Load {
     /// There is no more.
     pub(crate) fn finish(mut self) -> World {
         self.close();
+        self.world.arrange_certificates(|_| {});
         self.world.leads = BTreeSet::from_iter(self.leads);
         self.world
     }

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use poterne_control_app::{App, AppError, Live};
 use poterne_control_store::{Session, Store, StoreError, Touched};
 use poterne_feed::{Change, Command};
-use poterne_model::ZoneId;
-use poterne_snapshot::{ChunkKey, NodeChunk, Snapshot, SnapshotHandle};
+use poterne_model::{CertificatePackId, ZoneId};
+use poterne_snapshot::{Chunk, ChunkKey, NodeChunk, Snapshot, SnapshotHandle};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ahead::{Ahead, NewNames},
-    difference::{self, Chunks, OfZone},
+    difference::{self, Chunks, Difference, OfZone},
     read::{self, Audit, Pages},
-    rows::News,
+    rows::{self, News},
     world::World,
 };
 
@@ -44,6 +44,9 @@ const OWED_MAX: usize = 100_000;
 /// Most chunks in one change. What one verb changes stays together unless it is larger, as a zone of more names that is paused: it is
 /// then obeyed in pieces, one right after another, and memory does not grow with what is published.
 const CHUNKS_MAX: usize = 50_000;
+
+/// Most certificates in one: 3 KiB or so each.
+const CERTIFICATES_MAX: usize = 1000;
 
 /// Things touched after which the store is told to forget those that are live; it is a write of its own, and waits until it pays.
 const FORGET_AFTER: usize = 1000;
@@ -105,6 +108,7 @@ pub(crate) struct Limits {
     pub(crate) apply_timeout: Duration,
     pub(crate) touched_max: u32,
     pub(crate) chunks_max: usize,
+    pub(crate) certificates_max: usize,
 }
 
 /// What may not be in force as the world says.
@@ -144,7 +148,12 @@ impl Publisher {
             ahead,
             #[cfg(test)]
             taken_ahead: 0,
-            limits: Limits { apply_timeout: APPLY_TIMEOUT, touched_max: TOUCHED_MAX, chunks_max: CHUNKS_MAX },
+            limits: Limits {
+                apply_timeout: APPLY_TIMEOUT,
+                touched_max: TOUCHED_MAX,
+                chunks_max: CHUNKS_MAX,
+                certificates_max: CERTIFICATES_MAX,
+            },
         }
     }
 
@@ -257,17 +266,19 @@ impl Publisher {
             self.take_in_whole(&mut session, world, std::mem::take(&mut news), &whole, at_hand).await?
         };
         drop(session);
-        let chunks = self.take_in(world, news, audited).await?;
+        let difference = self.take_in(world, news, audited).await?;
         if !whole.is_empty() {
             // Whatever happens before those zones are sent: all is compared then.
             self.owed = Owed::Everything;
         }
-        let mut generation = self.send(chunks).await?;
+        let mut generation = self.send_difference(difference).await?;
         for zone in whole {
             generation = self.send_zone(zone).await?;
         }
-        if let (Some(world), Owed::Everything) = (&mut self.world, &self.owed) {
-            world.share(&self.handle.load());
+        match (&mut self.world, &self.owed) {
+            (Some(world), Owed::Everything) => world.share(&self.handle.load()),
+            (Some(world), Owed::Keys(keys)) => world.share_certificates(&self.handle.load(), keys.iter()),
+            (None, _) => {}
         }
         self.owed = Owed::Keys(BTreeSet::new());
         let sent = self.send_orders(&orders).await?;
@@ -278,35 +289,35 @@ impl Publisher {
     }
 
     /// Steps the world, and says what the node lacks. A panic on the way loses the world, which is then read anew.
-    async fn take_in(&mut self, mut world: World, news: News, audited: Option<News>) -> Result<Chunks, PublishError> {
+    async fn take_in(&mut self, mut world: World, news: News, audited: Option<News>) -> Result<Difference, PublishError> {
         let snapshot = self.handle.load().clone();
         let owed = std::mem::replace(&mut self.owed, Owed::Everything);
         world.change = self.seen;
         let work = move || {
             let mut owed = owed;
             owed.extend(world.update(news));
-            let mut chunks = match &owed {
+            let mut found = match &owed {
                 Owed::Everything => difference::of_everything(&world, &snapshot),
                 Owed::Keys(keys) => difference::of_keys(&world, &snapshot, keys.iter()),
             };
             if let (Some(audited), Owed::Keys(_)) = (audited, &owed) {
                 let looked_at = world.update(audited);
                 let wrong = difference::of_keys(&world, &snapshot, looked_at.iter());
-                let wrong: Chunks = wrong.into_iter().filter(|chunk| !chunks.contains(chunk)).collect();
-                if !wrong.is_empty() {
+                let known = found.len();
+                found.extend(wrong);
+                if found.len() > known {
                     tracing::warn!(
-                        chunks = wrong.len(),
+                        chunks = found.len() - known,
                         "what is in force was not what the store says, though nothing told of a change; put right"
                     );
                 }
-                chunks.extend(wrong);
                 owed.extend(looked_at);
             }
-            (world, owed, chunks)
+            (world, owed, found)
         };
-        let (world, owed, chunks) = blocking(work).await?;
+        let (world, owed, found) = blocking(work).await?;
         (self.world, self.owed) = (Some(world), owed);
-        Ok(chunks)
+        Ok(found)
     }
 
     /// Steps the world by names that are at hand, by news, and then by all names of the other zones, which are never held at once. What of
@@ -398,6 +409,32 @@ impl Publisher {
         let (world, pieces, chunks) = piece(world, self.handle.load().clone(), pieces, most).await?;
         self.world = Some(world);
         Ok((pieces, chunks))
+    }
+
+    /// Sends what nodes lack. Certificates are read of the store as they are sent, so that memory does not grow with them: the first of them go with the
+    /// rest, since they may be of one verb. One that was replaced or taken away since the world was read is so by the next step.
+    async fn send_difference(&self, difference: Difference) -> Result<u64, PublishError> {
+        let Difference { mut chunks, certificates } = difference;
+        let mut pieces = certificates.chunks(self.limits.certificates_max);
+        chunks.extend(self.certificates(pieces.next().unwrap_or_default()).await?);
+        let mut generation = self.send(chunks).await?;
+        for packs in pieces {
+            generation = self.send(self.certificates(packs).await?).await?;
+        }
+        Ok(generation)
+    }
+
+    async fn certificates(&self, packs: &[CertificatePackId]) -> Result<Chunks, PublishError> {
+        let mut chunks = Chunks::with_capacity(packs.len());
+        if packs.is_empty() {
+            return Ok(chunks);
+        }
+        let mut session = self.store.read().await?;
+        for pack in packs {
+            let chunk = session.certificate_in_force(*pack).await?.and_then(rows::certificate);
+            chunks.extend(chunk.map(|chunk| (ChunkKey::Certificate(*pack).encode(), Some(Chunk::Certificate(chunk).encode()))));
+        }
+        Ok(chunks)
     }
 
     async fn send(&self, mut chunks: Chunks) -> Result<u64, PublishError> {

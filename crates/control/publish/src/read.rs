@@ -87,7 +87,7 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
         let page = session.certificate_page(after, CERTIFICATES).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.certificate.pack);
-        let certificates = page.into_iter().map(|one| (one.certificate.pack, rows::certificate(one))).collect();
+        let certificates = page.into_iter().map(|one| (one.certificate.pack, rows::known_certificate(one))).collect();
         load.heads(News { certificates, ..News::default() });
     }
     let (pages, mut read) = mpsc::channel::<RecordLines>(PAGES_AHEAD);
@@ -132,7 +132,7 @@ pub(crate) async fn news(
                 news.challenges.push((id, session.challenge(id).await?.and_then(rows::challenge)));
             }
             Touched::Certificate(id) => {
-                news.certificates.push((id, session.certificate_in_force(id).await?.and_then(rows::certificate)));
+                news.certificates.push((id, session.certificate_in_force(id).await?.and_then(rows::known_certificate)));
             }
             Touched::Name(zone, name) => names_touched.entry(zone).or_default().push(name),
             Touched::Names(id) if Some(id) == at_hand => {}

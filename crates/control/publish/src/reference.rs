@@ -56,8 +56,8 @@ pub(crate) fn compile(intent: &Intent) -> Result<BTreeMap<ChunkKey, Chunk>, Stor
     }
     for one in &intent.certificates {
         let serves = intent.zones.iter().any(|zone| zone.id == one.zone && zone.status.serves());
-        if let (true, Some(known)) = (serves, rows::certificate(one.clone())) {
-            chunks.insert(ChunkKey::Certificate(one.certificate.pack), Chunk::Certificate((*known.chunk).clone()));
+        if let (true, Some(chunk)) = (serves, rows::certificate(one.clone())) {
+            chunks.insert(ChunkKey::Certificate(one.certificate.pack), Chunk::Certificate(chunk));
         }
     }
     tunnels(intent, &mut chunks);

@@ -1,6 +1,6 @@
 //! What of a row nodes obey. Pure.
 
-use std::{collections::BTreeSet, fmt::Display, sync::Arc};
+use std::{borrow::Borrow, cmp::Ordering, collections::BTreeSet, fmt::Display, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -21,8 +21,8 @@ use poterne_model::{
 };
 use poterne_rules::{AddressList, ZoneRules};
 use poterne_snapshot::{
-    AccountChunk, CertificateChunk, ChallengeChunk, HealthChecksChunk, RemoteConfig, Shown, Shows, TicketKey, TransferChunk,
-    TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
+    AccountChunk, CertificateChunk, CertificateEntry, ChallengeChunk, HealthChecksChunk, RemoteConfig, Shown, Shows, TicketKey,
+    TransferChunk, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
     transfer::{Incoming, Outgoing, Peer, PeerKey, Standing},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -90,11 +90,38 @@ pub(crate) struct KnownTunnel {
     pub(crate) chunk: Option<Arc<TunnelChunk>>,
 }
 
-/// A certificate, and whose zone it is of: it is in force while that serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A certificate, and whose zone it is of: it is in force while that serves. Chain and key stay in the store until they are sent.
+#[derive(Debug, Clone)]
 pub(crate) struct KnownCertificate {
     pub(crate) zone: ZoneId,
-    pub(crate) chunk: Arc<CertificateChunk>,
+    pub(crate) entry: Arc<CertificateEntry>,
+}
+
+/// They are found by their pack: a set of them keeps no key beside it.
+impl Borrow<CertificatePackId> for KnownCertificate {
+    fn borrow(&self) -> &CertificatePackId {
+        (*self.entry).as_ref()
+    }
+}
+
+impl PartialEq for KnownCertificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.entry.id() == other.entry.id()
+    }
+}
+
+impl Eq for KnownCertificate {}
+
+impl PartialOrd for KnownCertificate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for KnownCertificate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.entry.id().cmp(&other.entry.id())
+    }
 }
 
 /// What the reading of records needs to know beside them.
@@ -358,8 +385,8 @@ pub(crate) fn challenge(challenge: Challenge) -> Option<ChallengeChunk> {
 }
 
 /// A certificate, as nodes know it; none where its chain does not parse, which is told.
-pub(crate) fn certificate(in_force: CertificateInForce) -> Option<KnownCertificate> {
-    let CertificateInForce { certificate, zone, kind, priority } = in_force;
+pub(crate) fn certificate(in_force: CertificateInForce) -> Option<CertificateChunk> {
+    let CertificateInForce { certificate, kind, priority, .. } = in_force;
     let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect();
     let told =
         |error: &dyn Display| tracing::error!(pack = %certificate.pack, %error, "a certificate does not parse: it is not served");
@@ -367,15 +394,20 @@ pub(crate) fn certificate(in_force: CertificateInForce) -> Option<KnownCertifica
     // Among those that somebody brought, the order is theirs.
     let place = u8::try_from(priority.clamp(0, 200)).unwrap_or_default();
     let rank = Kind::parse(&kind)?.rank().saturating_add(place);
-    let chunk = CertificateChunk {
+    Some(CertificateChunk {
         id: certificate.pack,
         names: certificate.hosts,
         chain: chain.into_iter().map(|der| Bytes::copy_from_slice(&der)).collect(),
         key: certificate.wrapped.into(),
         rank,
         not_after: u64::try_from(certificate.not_after.div_euclid(1_000_000)).unwrap_or_default(),
-    };
-    Some(KnownCertificate { zone, chunk: Arc::new(chunk) })
+    })
+}
+
+/// What the world keeps of a certificate.
+pub(crate) fn known_certificate(in_force: CertificateInForce) -> Option<KnownCertificate> {
+    let zone = in_force.zone;
+    Some(KnownCertificate { zone, entry: Arc::new(CertificateEntry::of(&certificate(in_force)?)) })
 }
 
 /// Whom the name servers name in CAA records.

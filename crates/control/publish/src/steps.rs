@@ -475,7 +475,8 @@ impl Rows {
                 }
                 5 => {
                     let found = self.intent.certificates.iter().find(|one| one.certificate.pack.as_bytes() == id);
-                    news.certificates.push((CertificatePackId::from_bytes(*id), found.cloned().and_then(rows::certificate)));
+                    news.certificates
+                        .push((CertificatePackId::from_bytes(*id), found.cloned().and_then(rows::known_certificate)));
                 }
                 _ => news.tunnels.push((TunnelId::from_bytes(*id), self.details(TunnelId::from_bytes(*id)))),
             }
@@ -509,7 +510,7 @@ impl Rows {
         let applied = |snapshot: &Snapshot, chunks: difference::Chunks| {
             snapshot.apply(&Change { generation: snapshot.generation() + 1, chunks }).unwrap().1
         };
-        snapshot = applied(&snapshot, difference::of_keys(world, &snapshot, keys.iter()));
+        snapshot = applied(&snapshot, self.chunks(difference::of_keys(world, &snapshot, keys.iter())));
         for zone in whole {
             let mut pieces = difference::OfZone::new(zone);
             while let Some(chunks) = pieces.next(world, &snapshot, page) {
@@ -517,6 +518,17 @@ impl Rows {
             }
         }
         snapshot
+    }
+
+    /// What is sent of a difference: certificates as the store has them.
+    fn chunks(&self, difference: difference::Difference) -> difference::Chunks {
+        let mut chunks = difference.chunks;
+        for id in difference.certificates {
+            let found = self.intent.certificates.iter().find(|one| one.certificate.pack == id).unwrap();
+            let chunk = Chunk::Certificate(rows::certificate(found.clone()).unwrap());
+            chunks.push((ChunkKey::Certificate(id).encode(), Some(chunk.encode())));
+        }
+        chunks
     }
 
     fn read_anew(&self) -> World {
@@ -527,7 +539,12 @@ impl Rows {
             zones: intent.zones.iter().cloned().map(|zone| (zone.id, Some(known(zone)))).collect(),
             tunnels: intent.tunnels.iter().map(|tunnel| (tunnel.id, self.details(tunnel.id))).collect(),
             challenges: intent.challenges.iter().cloned().map(|one| (one.id, rows::challenge(one))).collect(),
-            certificates: intent.certificates.iter().cloned().map(|one| (one.certificate.pack, rows::certificate(one))).collect(),
+            certificates: intent
+                .certificates
+                .iter()
+                .cloned()
+                .map(|one| (one.certificate.pack, rows::known_certificate(one)))
+                .collect(),
             ..News::default()
         });
         for (zone, name, records) in intent.zones.iter().flat_map(|zone| self.records(zone.id, None)) {
@@ -591,7 +608,7 @@ proptest! {
         let mut world = rows.read_anew();
         rows.touched.clear();
         let mut snapshot = Snapshot::default();
-        let chunks = difference::of_everything(&world, &snapshot);
+        let chunks = rows.chunks(difference::of_everything(&world, &snapshot));
         snapshot = snapshot.apply(&Change { generation: 1, chunks }).unwrap().1;
         obeys(&snapshot, &rows)?;
         for (group, page) in steps {
@@ -603,7 +620,7 @@ proptest! {
                 Some(page) => rows.take_whole(&mut world, snapshot, page),
                 None => {
                     let keys = world.update(rows.news(&world, false));
-                    let chunks = difference::of_keys(&world, &snapshot, keys.iter());
+                    let chunks = rows.chunks(difference::of_keys(&world, &snapshot, keys.iter()));
                     snapshot.apply(&Change { generation: snapshot.generation() + 1, chunks }).unwrap().1
                 }
             };

@@ -36,7 +36,7 @@ pub(crate) struct World {
     pub(crate) apexes: HashMap<Path, ZoneId>,
     pub(crate) tunnels: HashMap<TunnelId, KnownTunnel>,
     pub(crate) challenges: HashMap<ChallengeId, ChallengeChunk>,
-    pub(crate) certificates: HashMap<CertificatePackId, KnownCertificate>,
+    pub(crate) certificates: BTreeSet<KnownCertificate>,
     /// The same by zone.
     pub(crate) certificates_of: BTreeSet<(ZoneId, CertificatePackId)>,
     /// Whom CAA records are to let issue, beside those that their users name.
@@ -85,7 +85,7 @@ impl World {
             apexes: HashMap::new(),
             tunnels: HashMap::new(),
             challenges: HashMap::new(),
-            certificates: HashMap::new(),
+            certificates: BTreeSet::new(),
             certificates_of: BTreeSet::new(),
             issuers,
             transfers: HashMap::new(),
@@ -108,12 +108,12 @@ impl World {
 
     /// Puts a pack's certificate, or takes it away.
     pub(crate) fn put_certificate(&mut self, id: CertificatePackId, certificate: Option<KnownCertificate>) {
-        if let Some(old) = self.certificates.remove(&id) {
+        if let Some(old) = self.certificates.take(&id) {
             self.certificates_of.remove(&(old.zone, id));
         }
         if let Some(new) = certificate {
             self.certificates_of.insert((new.zone, id));
-            self.certificates.insert(id, new);
+            self.certificates.insert(new);
         }
     }
 
@@ -124,7 +124,7 @@ impl World {
     }
 
     /// A certificate that is to be served: a zone that waits could be anybody's, and so could what is brought for it.
-    fn served(&self, id: CertificatePackId) -> Option<&KnownCertificate> {
+    pub(crate) fn served(&self, id: CertificatePackId) -> Option<&KnownCertificate> {
         let known = self.certificates.get(&id)?;
         let zone = self.zones.get(&known.zone)?;
         zone.head.status.serves().then_some(known)
@@ -266,7 +266,8 @@ impl World {
                 Chunk::Name(self.name_chunk(zone, &absolute, || name.clone(), records))
             }
             ChunkKey::Tunnel(id) => Chunk::Tunnel((**self.tunnels.get(id)?.chunk.as_ref()?).clone()),
-            ChunkKey::Certificate(id) => Chunk::Certificate((*self.served(*id)?.chunk).clone()),
+            // All of it is in the store alone ([`crate::difference::Difference`]).
+            ChunkKey::Certificate(_) => return None,
             ChunkKey::Challenge(id) => Chunk::Challenge(self.challenges.get(id)?.clone()),
             ChunkKey::Transfer(id) => {
                 Chunk::Transfer(self.transfers.get(id).filter(|_| self.zones.contains_key(id))?.chunk.clone())
@@ -285,8 +286,8 @@ impl World {
         let alive = self.tunnels.iter().filter(|(_, tunnel)| tunnel.chunk.is_some());
         let tunnels = alive.map(|(id, _)| ChunkKey::Tunnel(*id));
         let challenges = self.challenges.keys().map(|id| ChunkKey::Challenge(*id));
-        let served = self.certificates.keys().filter(|id| self.served(**id).is_some());
-        let certificates = served.map(|id| ChunkKey::Certificate(*id));
+        let served = self.certificates.iter().map(|known| known.entry.id()).filter(|id| self.served(*id).is_some());
+        let certificates = served.map(ChunkKey::Certificate);
         let transfers = self.transfers.keys().map(|id| ChunkKey::Transfer(*id));
         let heads = std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels);
         let rules = self.rules.keys().map(|id| ChunkKey::Rules(*id));
@@ -294,17 +295,36 @@ impl World {
         heads.chain(challenges).chain(certificates).chain(transfers).chain(rules).chain(checks)
     }
 
-    /// Lets go of tunnels and certificates that the snapshot holds word for word, and holds the snapshot's: configurations and chains are
-    /// then in memory once.
-    pub(crate) fn share(&mut self, snapshot: &Snapshot) {
-        for (id, certificate) in &mut self.certificates {
-            if let Some(theirs) = snapshot.certificate_of(*id)
-                && !Arc::ptr_eq(&certificate.chunk, theirs)
-                && certificate.chunk == *theirs
-            {
-                certificate.chunk = theirs.clone();
+    /// The same of these certificates alone.
+    pub(crate) fn share_certificates<'a>(&mut self, snapshot: &Snapshot, keys: impl Iterator<Item = &'a ChunkKey>) {
+        for key in keys {
+            let ChunkKey::Certificate(id) = key else { continue };
+            let Some(theirs) = snapshot.certificate_of(*id) else { continue };
+            let zone = self.certificates.get(id).filter(|known| known.entry.is_same(theirs)).map(|known| known.zone);
+            if let Some(zone) = zone {
+                self.certificates.replace(KnownCertificate { zone, entry: Arc::clone(theirs) });
             }
         }
+    }
+
+    /// Arranges certificates, which came one after the other, as if they had come at once ([`World::pack`]).
+    pub(crate) fn arrange_certificates(&mut self, each: impl Fn(&mut KnownCertificate)) {
+        let known = std::mem::take(&mut self.certificates).into_iter().map(|mut known| {
+            each(&mut known);
+            known
+        });
+        self.certificates = known.collect();
+        self.certificates_of = std::mem::take(&mut self.certificates_of).into_iter().collect();
+    }
+
+    /// Lets go of tunnels and certificates that the snapshot holds word for word, and holds the snapshot's: configurations and names are
+    /// then in memory once.
+    pub(crate) fn share(&mut self, snapshot: &Snapshot) {
+        self.arrange_certificates(|known| {
+            if let Some(theirs) = snapshot.certificate_of(known.entry.id()).filter(|theirs| theirs.is_same(&known.entry)) {
+                known.entry = Arc::clone(theirs);
+            }
+        });
         for (id, tunnel) in &mut self.tunnels {
             if let (Some(own), Some(theirs)) = (&mut tunnel.chunk, snapshot.tunnel(*id))
                 && !Arc::ptr_eq(own, theirs)

@@ -12,6 +12,7 @@
 mod access_rule;
 mod account;
 mod acme_account;
+mod acme_standing;
 mod api_token;
 mod audit;
 mod certificate;

@@ -406,9 +406,7 @@ impl<'a> Walk<'a> {
                     return self.no_data(place);
                 }
                 let head = place.zone.head();
-                // Visitors of a host that asks who they are would be refused over QUIC.
-                let http3 = head.edge.http3 && head.asked_of(place.name).is_empty();
-                let service = Ways { ipv4, ipv6, http2: head.edge.http2, http3 };
+                let service = Ways { ipv4, ipv6, http2: head.edge.http2, http3: head.edge.http3 };
                 self.put(Section::Answer, place.owner, rtype::HTTPS, EDGE_TTL_SECS, Data::Service(service));
                 None
             }

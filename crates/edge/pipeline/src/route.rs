@@ -124,7 +124,7 @@ pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection, p
 
 /// By whose certificate the edge says who it is: the host's own, else the zone's (edge-behaviour §7.9).
 fn identifies(zone: &ZoneHead, host: &str) -> Option<Shown> {
-    let own = zone.client.as_ref().and_then(|client| client.of_host(host)).map(|_| Shown::OfHost(host.into()));
+    let own = zone.shows_own(host).then(|| Shown::OfHost(host.into()));
     own.or(zone.origin.identifies.then_some(Shown::OfZone))
 }
 

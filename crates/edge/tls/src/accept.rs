@@ -131,6 +131,9 @@ impl Acceptor {
             }
             _ => Answer::Plain(self.visitors.of_nobody()),
         };
+        if let (Some(name), Class::Visitor | Class::Node) = (sni.as_deref(), class) {
+            self.certificates.prepare(name).await;
+        }
         let stream = start.into_stream(answer.config()).await?;
         let client = match &answer {
             Answer::Plain(_) => None,

@@ -6,31 +6,44 @@
 //!
 //! The snapshot is asked at each handshake, and what it has is kept ready for as long as it has exactly that: a certificate that was renewed
 //! or taken away is so at once, and connections that are there stay.
+//!
+//! Of a certificate that nobody asked for lately the snapshot knows where it lies ([`CertificateEntry::load`]). Over TCP it is read on a thread for that before
+//! the handshake goes on ([`Certificates::prepare`]), at most [`CERTIFICATE_LOADS_MAX`] at a time: visitors beyond wait, within the time that a
+//! handshake may take. Whoever asks for another name each time keeps those threads busy and takes the places of certificates that were asked
+//! for once, not of those that are asked for again and again: the cache lets new ones in at its cold end.
 
 use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
 use poterne_keys::NodeKey;
 use poterne_model::{CertificatePackId, Name, setting::EdgeSettings};
-use poterne_snapshot::{CertificateChunk, Lookup, Snapshot, SnapshotHandle, ZoneHead};
+use poterne_snapshot::{CertificateChunk, CertificateEntry, Lookup, Snapshot, SnapshotHandle, ZoneHead};
 use rustls::{
     crypto::CryptoProvider,
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use tokio::sync::Semaphore;
 
 use crate::{challenge, tickets::Tickets};
 
 /// Certificates kept ready, issued here and of the snapshot each; a few KiB apiece.
 const ISSUED_MAX: usize = 10_000;
-const SERVED_MAX: usize = 10_000;
+/// Certificates of the snapshot that are kept ready.
+pub const CERTIFICATES_READY_MAX: usize = 10_000;
+
+/// Certificates that are read and made ready at a time.
+pub const CERTIFICATE_LOADS_MAX: usize = 8;
+
+/// What could not be made ready is not tried again for so long: its log line, and its read, are one.
+const UNUSABLE_FOR: Duration = Duration::from_secs(60);
 
 /// A certificate made on the spot.
 pub struct Issued {
@@ -144,6 +157,7 @@ pub struct Certificates {
     tickets: Arc<Tickets>,
     issued: quick_cache::sync::Cache<Box<str>, Arc<Made>>,
     served: quick_cache::sync::Cache<CertificatePackId, Arc<Served>>,
+    loads: Semaphore,
     provider: Arc<CryptoProvider>,
 }
 
@@ -153,10 +167,18 @@ struct Made {
     renew_after: SystemTime,
 }
 
-/// Of the snapshot, and from which chunk.
+/// Of the snapshot, and of which entry.
 struct Served {
-    chunk: Arc<CertificateChunk>,
-    key: Arc<CertifiedKey>,
+    entry: Arc<CertificateEntry>,
+    /// None: it is unusable.
+    key: Option<Arc<CertifiedKey>>,
+    loaded_at: Instant,
+}
+
+impl Served {
+    fn is_of(&self, entry: &CertificateEntry) -> bool {
+        self.entry.is_same(entry) && (self.key.is_some() || self.loaded_at.elapsed() < UNUSABLE_FOR)
+    }
 }
 
 impl Certificates {
@@ -175,7 +197,8 @@ impl Certificates {
             issuer: settings.issuer,
             unwrap: settings.unwrap,
             issued: quick_cache::sync::Cache::new(ISSUED_MAX),
-            served: quick_cache::sync::Cache::new(SERVED_MAX),
+            served: quick_cache::sync::Cache::new(CERTIFICATES_READY_MAX),
+            loads: Semaphore::new(CERTIFICATE_LOADS_MAX),
             provider,
         })
     }
@@ -185,18 +208,27 @@ impl Certificates {
         self.files.store(Arc::new(files.0));
     }
 
-    /// The certificate for a name in lower case.
+    /// The certificate for a name in lower case. One of the snapshot that is not ready is read here, unless as many as may are being read already: then
+    /// there is none this time.
     pub fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
-        let files = self.files.load();
-        let from_file = files.get(name).or_else(|| files.get(wildcard?.as_str()));
-        if let Some(key) = from_file {
-            return Some(key.clone());
-        }
-        drop(files);
-        let snapshot = self.snapshot.load();
-        if let Some(key) = snapshot.certificate(name).and_then(|chunk| self.serve(name, chunk)) {
+        if let Some(key) = self.of_file(name) {
             return Some(key);
+        }
+        let snapshot = self.snapshot.load();
+        if let Some(entry) = snapshot.certificate(name)
+            && self.unwrap.is_some()
+        {
+            let served = self.served.get(&entry.id()).filter(|served| served.is_of(entry));
+            let served = match served {
+                Some(served) => served,
+                None => {
+                    let _permit = self.loads.try_acquire().ok()?;
+                    self.load(entry)
+                }
+            };
+            if let Some(key) = &served.key {
+                return Some(Arc::clone(key));
+            }
         }
         let now = SystemTime::now();
         if let Some(made) = self.issued.get(name).filter(|made| now < made.renew_after) {
@@ -207,6 +239,32 @@ impl Certificates {
         Some(made.key.clone())
     }
 
+    /// Has the certificate for a name in lower case ready when the handshake asks for it, so that nobody waits for the disk but whoever asks.
+    pub async fn prepare(self: &Arc<Self>, name: &str) {
+        let is_ready = |entry: &CertificateEntry| self.served.get(&entry.id()).is_some_and(|served| served.is_of(entry));
+        let cold = || self.snapshot.load().certificate(name).filter(|entry| !is_ready(entry)).cloned();
+        let Some(entry) = cold().filter(|_| self.unwrap.is_some() && self.of_file(name).is_none()) else { return };
+        let Ok(_permit) = self.loads.acquire().await else { return };
+        // Another visitor of the same name came before.
+        if is_ready(&entry) {
+            return;
+        }
+        let this = Arc::clone(self);
+        let loaded = tokio::task::spawn_blocking(move || drop(this.load(&entry))).await;
+        if let Err(error) = loaded {
+            tracing::error!(name, %error, "reading a certificate failed");
+        }
+    }
+
+    fn of_file(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let files = self.files.load();
+        if files.is_empty() {
+            return None;
+        }
+        let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
+        files.get(name).or_else(|| files.get(wildcard?.as_str())).cloned()
+    }
+
     /// Looks at the zone of a name in lower case, where there is one.
     pub(crate) fn with_zone<T>(&self, name: &str, look: impl FnOnce(Option<&ZoneHead>) -> T) -> T {
         match self.snapshot.load().route(name) {
@@ -215,11 +273,9 @@ impl Certificates {
         }
     }
 
-    /// Whether visitors of this name may come by HTTP/3: never where they are asked for a certificate, which QUIC's handshake asks nobody for.
+    /// Whether visitors of this name may come by HTTP/3.
     pub fn takes_http3(&self, name: &str) -> bool {
-        self.with_zone(name, |zone| {
-            zone.map_or(EdgeSettings::default().http3, |zone| zone.edge.http3 && zone.asked_of(name).is_empty())
-        })
+        self.with_zone(name, |zone| zone.map_or(EdgeSettings::default().http3, |zone| zone.edge.http3))
     }
 
     /// What makes sessions resumable.
@@ -239,17 +295,18 @@ impl Certificates {
             .map(Arc::new)
     }
 
-    fn serve(&self, name: &str, chunk: &Arc<CertificateChunk>) -> Option<Arc<CertifiedKey>> {
-        let unwrap = self.unwrap.as_ref()?;
-        if let Some(served) = self.served.get(&chunk.id).filter(|served| Arc::ptr_eq(&served.chunk, chunk)) {
-            return Some(served.key.clone());
-        }
-        let chain = chunk.chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-        let key = CertifiedKey::from_der(chain, unwrap(chunk)?, &self.provider);
-        let key = key.inspect_err(|error| tracing::error!(name, %error, "a certificate of the snapshot is unusable")).ok()?;
-        let served = Arc::new(Served { chunk: chunk.clone(), key: Arc::new(key) });
-        self.served.insert(chunk.id, served.clone());
-        Some(served.key.clone())
+    /// Reads and unwraps one. Blocks on the disk.
+    fn load(&self, entry: &Arc<CertificateEntry>) -> Arc<Served> {
+        let loaded = entry.load().inspect_err(|error| tracing::error!(%error, "a certificate of the snapshot cannot be served"));
+        let key = loaded.ok().and_then(|chunk| {
+            let secret = self.unwrap.as_ref().and_then(|unwrap| unwrap(&chunk))?;
+            let chain = chunk.chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+            let key = CertifiedKey::from_der(chain, secret, &self.provider);
+            key.inspect_err(|error| tracing::error!(pack = %chunk.id, %error, "a certificate of the snapshot is unusable")).ok()
+        });
+        let served = Arc::new(Served { entry: Arc::clone(entry), key: key.map(Arc::new), loaded_at: Instant::now() });
+        self.served.insert(entry.id(), Arc::clone(&served));
+        served
     }
 
     fn make(&self, snapshot: &Snapshot, name: &str) -> Option<Made> {

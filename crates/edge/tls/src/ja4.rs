@@ -19,15 +19,14 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::client_hello::{self, ALPN, CLIENT_HELLO, Reader, SNI};
+
 /// Longest ClientHello that is looked at, record headers included; of a longer one there is no fingerprint.
-pub const HELLO_BYTES_MAX: usize = 16 * 1024;
+pub const HELLO_BYTES_MAX: usize = client_hello::BYTES_MAX;
 /// Hexadecimal digits of a hash that are kept.
 const HASH_DIGITS: usize = 12;
 const HANDSHAKE: u8 = 22;
-const CLIENT_HELLO: u8 = 1;
-const SNI: u16 = 0;
 const SIGNATURE_ALGORITHMS: u16 = 13;
-const ALPN: u16 = 16;
 const SUPPORTED_VERSIONS: u16 = 43;
 
 /// The fingerprint of whoever sent these bytes first on a TCP connection: TLS records that hold a ClientHello, which may span several (RFC
@@ -153,35 +152,6 @@ fn push_hash(list: &str, fingerprint: &mut String) {
     }
     for byte in digest(&SHA256, list.as_bytes()).as_ref().iter().take(HASH_DIGITS / 2) {
         let _ = write!(fingerprint, "{byte:02x}");
-    }
-}
-
-/// What is left of a message.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(bytes)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
-    }
-
-    fn vector8(&mut self) -> Option<&'a [u8]> {
-        let length = self.u8()?;
-        self.take(length.into())
-    }
-
-    fn vector16(&mut self) -> Option<&'a [u8]> {
-        let length = self.u16()?;
-        self.take(length.into())
     }
 }
 

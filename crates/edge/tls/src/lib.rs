@@ -3,7 +3,7 @@
 //! * [`certificates`]: SNI → certificate, from the operator's files, the snapshot, or the node's local authority;
 //! * [`accept`]: the handshake of one connection, which first reads whom the name means: a visitor's hostname, the node itself, or
 //!   an agent that found no other port open; or an authority that wants to see a challenge (RFC 8737), to which nothing else is said;
-//! * [`quic`]: the same for QUIC, where the protocol that is asked for tells visitors from agents;
+//! * [`quic`]: the same for QUIC, where the protocol that is asked for tells visitors from agents, and [`client_hello`] what is asked for;
 //! * `versions`: which versions and protocols a zone's visitors are offered.
 //!
 //! * [`ja4`]: the client's fingerprint, over TCP; over QUIC the ClientHello is not seen as it came, and there is none.
@@ -16,6 +16,7 @@ pub mod accept;
 mod asking;
 pub mod certificates;
 mod challenge;
+pub mod client_hello;
 mod hello;
 pub mod ja4;
 pub mod quic;
@@ -24,6 +25,8 @@ mod tickets;
 mod versions;
 
 pub use accept::{AcceptError, Accepted, Acceptor, Arrived, Class};
-pub use certificates::{Certificates, CertificatesSettings, FileError, Files, Issued, Issuer};
-pub use quic::Agents;
+pub use certificates::{
+    CERTIFICATE_LOADS_MAX, CERTIFICATES_READY_MAX, Certificates, CertificatesSettings, FileError, Files, Issued, Issuer,
+};
+pub use quic::{Agents, Told};
 pub use shown::{CERTIFICATE_BYTES_MAX, read as read_certificate};

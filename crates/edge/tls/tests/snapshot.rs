@@ -3,6 +3,7 @@
 
 mod snapshot {
     mod clients;
+    mod quic;
 }
 
 use std::{
@@ -17,7 +18,7 @@ use poterne_model::{
     AccountId, CertificatePackId, ChallengeId, Name, ZoneId, ZoneStatus,
     setting::{EdgeSettings, OriginSettings, TlsVersions},
 };
-use poterne_snapshot::{CertificateChunk, ChallengeChunk, Chunk, ChunkKey, Shown, SnapshotHandle, ZoneHead};
+use poterne_snapshot::{CertificateChunk, ChallengeChunk, Chunk, ChunkKey, Keeper, Shown, SnapshotHandle, ZoneHead};
 use rustls::{
     AlertDescription, ClientConfig, DigitallySignedStruct, HandshakeKind, ProtocolVersion, SignatureScheme,
     SupportedProtocolVersion,
@@ -71,22 +72,43 @@ impl ServerCertVerifier for Trusting {
     }
 }
 
+/// A pack's certificate, and what it is.
+fn certificate(pack: u8, hosts: &[&str]) -> (CertificateChunk, Vec<u8>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let id = CertificatePackId::from_bytes([pack; 16]);
+    let chunk = CertificateChunk {
+        id,
+        names: hosts.iter().map(|host| name(host)).collect(),
+        chain: vec![Bytes::copy_from_slice(certificate.der())],
+        key: key.serialize_der().into(),
+        rank: 0,
+        not_after: u64::from(u32::MAX),
+    };
+    (chunk, certificate.der().to_vec())
+}
+
 struct World {
     handle: SnapshotHandle,
+    certificates: Arc<Certificates>,
     acceptor: Acceptor,
 }
 
 impl World {
     fn new() -> Self {
-        let handle = SnapshotHandle::empty();
+        let world = Self::over(SnapshotHandle::empty());
+        world.set(EdgeSettings::default());
+        world
+    }
+
+    fn over(handle: SnapshotHandle) -> Self {
         let unwrap: Arc<poterne_edge_tls::certificates::Unwrap> =
             Arc::new(|chunk: &CertificateChunk| Some(PrivatePkcs8KeyDer::from(chunk.key.to_vec()).into()));
         let settings = CertificatesSettings { unwrap: Some(unwrap), ..CertificatesSettings::default() };
         let certificates = Arc::new(Certificates::new(handle.clone(), settings).unwrap());
-        let acceptor = Acceptor::new(certificates, None, |_| Class::Visitor, Duration::from_secs(10));
-        let world = Self { handle, acceptor };
-        world.set(EdgeSettings::default());
-        world
+        let acceptor = Acceptor::new(Arc::clone(&certificates), None, |_| Class::Visitor, Duration::from_secs(10));
+        Self { handle, certificates, acceptor }
     }
 
     /// The zone's settings from now on.
@@ -105,20 +127,9 @@ impl World {
 
     /// A pack's certificate from now on; what it is.
     fn certify(&self, pack: u8, hosts: &[&str]) -> Vec<u8> {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-        let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
-        let id = CertificatePackId::from_bytes([pack; 16]);
-        let chunk = CertificateChunk {
-            id,
-            names: hosts.iter().map(|host| name(host)).collect(),
-            chain: vec![Bytes::copy_from_slice(certificate.der())],
-            key: key.serialize_der().into(),
-            rank: 0,
-            not_after: u64::from(u32::MAX),
-        };
-        self.apply(ChunkKey::Certificate(id), Some(Chunk::Certificate(chunk)));
-        certificate.der().to_vec()
+        let (chunk, der) = certificate(pack, hosts);
+        self.apply(ChunkKey::Certificate(chunk.id), Some(Chunk::Certificate(chunk)));
+        der
     }
 
     /// What a client is shown, and whether it was taken for an authority; none: an alert.
@@ -158,6 +169,47 @@ async fn a_certificate_is_another_as_soon_as_the_snapshot_has_it() {
     assert_eq!(world.shown("a.b.example.com", &[]).await, Some((deep, false)));
     world.apply(ChunkKey::Certificate(CertificatePackId::from_bytes([1; 16])), None);
     assert_eq!(world.shown("www.example.com", &[]).await, None, "what is taken away is not served on");
+}
+
+#[tokio::test]
+async fn certificates_that_lie_on_disk_are_read_when_somebody_asks() {
+    const HOSTS: u8 = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let host = |number: u8| format!("host-{number}.example.com");
+    let made: Vec<_> = (0..HOSTS).map(|number| certificate(number, &[&host(number)])).collect();
+    let put = |made: &[(CertificateChunk, Vec<u8>)], generation| {
+        let chunk = |(chunk, _): &(CertificateChunk, Vec<u8>)| {
+            (ChunkKey::Certificate(chunk.id).encode(), Some(Chunk::Certificate(chunk.clone()).encode()))
+        };
+        Change { generation, chunks: made.iter().map(chunk).collect() }
+    };
+    Keeper::open(dir.path()).unwrap().accept(&put(&made, 1)).unwrap();
+    let keeper = Keeper::open(dir.path()).unwrap();
+    let world = Arc::new(World::over(keeper.handle()));
+    // More at a time than are read at a time; the handshakes of a host that come together wait for one read.
+    let visits: Vec<_> = (0..3 * HOSTS).map(|visit| visit % HOSTS).collect();
+    let visits = visits.into_iter().map(|number| {
+        let (world, host) = (Arc::clone(&world), host(number));
+        (number, tokio::spawn(async move { world.shown(&host, &[]).await }))
+    });
+    for (number, visit) in visits.collect::<Vec<_>>() {
+        let shown = visit.await.unwrap().map(|(leaf, _)| leaf);
+        assert_eq!(shown.as_ref(), Some(&made[usize::from(number)].1), "{number}");
+    }
+    // One that is renewed is another at once.
+    let next = certificate(7, &[&host(7)]);
+    keeper.accept(&put(std::slice::from_ref(&next), 2)).unwrap();
+    assert_eq!(world.shown(&host(7), &[]).await, Some((next.1, false)));
+
+    // What is damaged is not shown, and takes nothing else along.
+    let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("certificates.")).unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[8..108].fill(0);
+    std::fs::write(&file, bytes).unwrap();
+    let anew = World::over(Keeper::open(dir.path()).unwrap().handle());
+    assert_eq!(anew.shown(&host(0), &[]).await, None);
+    assert_eq!(anew.shown(&host(1), &[]).await, Some((made[1].1.clone(), false)));
 }
 
 /// What a client of these versions that offers these protocols agrees on with a zone of these settings, or why not.

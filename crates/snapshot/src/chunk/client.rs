@@ -43,7 +43,7 @@ pub struct HostCertificate {
 /// A host whose visitors are asked for a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VisitorHost {
-    /// The host.
+    /// The host, or a wildcard.
     pub host: Name,
     /// The authorities that may vouch for it, rising.
     pub authorities: Vec<CertificateId>,
@@ -68,10 +68,16 @@ impl ClientCertificates {
         Some(&self.brought[self.brought.binary_search_by_key(&id, |known| known.id).ok()?])
     }
 
-    /// The ids of those who may vouch for visitors of a host; empty: they are asked for nothing.
+    /// The ids of those who may vouch for visitors of a host; empty: they are asked for nothing. What is said of the host itself, else of `*.` and its
+    /// parent: a wildcard stands for one label, as in certificates (RFC 9525 §6.3), and for no host that is named.
     pub fn asked_of(&self, host: &str) -> &[CertificateId] {
-        let found = self.visitors.binary_search_by(|known| known.host.as_str().cmp(host));
-        found.map_or(&[], |at| &self.visitors[at].authorities)
+        let named = || self.visitors.binary_search_by(|known| known.host.as_str().cmp(host)).ok();
+        let covered = || {
+            let (_, parent) = host.split_once('.')?;
+            let wildcard = || b"*.".iter().copied().chain(parent.bytes());
+            self.visitors.binary_search_by(|known| known.host.as_str().bytes().cmp(wildcard())).ok()
+        };
+        named().or_else(covered).map_or(&[], |at| &self.visitors[at].authorities)
     }
 
     /// One who vouches for visitors.
@@ -146,6 +152,20 @@ mod tests {
         let authority = all.authority(id(3)).unwrap();
         assert!(authority.has_revoked(&[7; 16]) && !authority.has_revoked(&[6; 16]) && !authority.has_revoked(&[7]));
         assert!(all.authority(id(5)).is_none() && !format!("{all:?}").contains("sealed"));
+    }
+
+    #[test]
+    fn a_wildcard_asks_for_one_label_where_no_host_is_named() {
+        let mut all = whole();
+        let host = |host: &str, byte| VisitorHost { host: name(host), authorities: vec![id(byte)] };
+        all.visitors = vec![host("*.a.test", 3), host("*.b.a.test", 4), host("a.test", 4), host("x.a.test", 4)];
+        assert!(all.is_whole());
+        for (asked, byte) in [("y.a.test", 3), ("b.a.test", 3), ("x.a.test", 4), ("y.b.a.test", 4), ("a.test", 4)] {
+            assert_eq!(all.asked_of(asked), [id(byte)], "{asked}");
+        }
+        for silent in ["y.x.a.test", "z.y.b.a.test", "test", "b.test", "ya.test", "*", ""] {
+            assert_eq!(all.asked_of(silent), [], "{silent}");
+        }
     }
 
     #[test]

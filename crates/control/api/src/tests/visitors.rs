@@ -71,7 +71,8 @@ async fn what_is_no_authority_and_whose_host_it_is_not_is_refused() {
     assert!(at == "/certificates" && told.contains("no authority's"), "{told}");
     assert_eq!(pointer("POST", &all, json!({ "ca": false, "certificates": authority("a") })).await.0, "/ca");
     let hosts = format!("{zone}/certificate_authorities/hostname_associations");
-    assert_eq!(pointer("PUT", &hosts, json!({ "hostnames": ["*.site.test"] })).await.0, "/hostnames/0");
+    assert_eq!(pointer("PUT", &hosts, json!({ "hostnames": ["a.*.site.test"] })).await.0, "/hostnames/0");
+    assert!(pointer("PUT", &hosts, json!({ "hostnames": ["*.test"] })).await.1.contains("*.test"), "more than the zone");
     assert!(pointer("PUT", &hosts, json!({ "hostnames": ["www.other.test"] })).await.1.contains("www.other.test"));
     let unknown = json!({ "hostnames": ["site.test"], "mtls_certificate_id": "0".repeat(32) });
     assert_eq!(client.ask("PUT", &hosts, unknown).await.status, 404);
@@ -132,4 +133,7 @@ async fn a_zone_issues_to_visitors_revokes_and_takes_that_back() {
     let named = json!({ "hostnames": ["site.test"] });
     assert_eq!(client.ask("PUT", &hosts, named.clone()).await.result(), &named);
     assert_eq!(client.get(&hosts).await.result(), &named);
+    let wide = json!({ "hostnames": ["*.site.test", "site.test"] });
+    assert_eq!(client.ask("PUT", &hosts, wide.clone()).await.result(), &wide);
+    assert_eq!(client.get(&hosts).await.result(), &wide);
 }

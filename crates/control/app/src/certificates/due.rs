@@ -1,6 +1,8 @@
 //! What the notary asks and tells: which packs are due, and what came of them.
 
-use poterne_acme::{Course, Method, Trouble, Window, course::Issued, leaf::Leaf};
+use std::collections::BTreeMap;
+
+use poterne_acme::{Course, Method, Remembered, Trouble, Window, authority::ORDERS_WITHIN_SECS, course::Issued, leaf::Leaf};
 use poterne_control_store::{AcmeAccount, CertificatePack, Session, Zone};
 use poterne_keys::{Purpose, Secret};
 use poterne_model::{CertificatePackId, Name, name::ancestors};
@@ -88,10 +90,32 @@ impl App {
         Ok(due)
     }
 
-    /// An order begins.
-    pub async fn pack_ordering(&self, id: CertificatePackId) -> Result<(), AppError> {
+    /// How this instance stands with authorities it asked before, by their directories: they count its orders though it was restarted.
+    pub async fn acme_standings(&self) -> Result<BTreeMap<String, Remembered>, AppError> {
+        let mut session = self.0.store.read().await?;
+        let mut standings: BTreeMap<String, Remembered> = BTreeMap::new();
+        for (directory, given_at) in session.acme_orders().await? {
+            standings.entry(directory).or_default().orders.push(given_at);
+        }
+        for (directory, until, why) in session.acme_rests().await? {
+            standings.entry(directory).or_default().rest = Some((until, why));
+        }
+        Ok(standings)
+    }
+
+    /// Keeps until when an authority is left alone, in seconds since the Unix epoch, and why; none: it is not any more.
+    pub async fn acme_rest_keep(&self, directory: &str, rest: Option<(i64, &str)>) -> Result<(), AppError> {
         let mut session = self.0.store.write().await?;
-        let Some(mut pack) = session.certificate_pack(id).await? else { return Ok(()) };
+        session.put_acme_rest(directory, rest).await?;
+        Ok(session.commit_silently().await?)
+    }
+
+    /// An authority is given an order for a pack: that is counted before it is asked.
+    pub async fn pack_ordering(&self, id: CertificatePackId, directory: &str) -> Result<(), AppError> {
+        let mut session = self.0.store.write().await?;
+        let now = self.now_secs_of_certificates();
+        session.insert_acme_order(directory, now, now - ORDERS_WITHIN_SECS).await?;
+        let Some(mut pack) = session.certificate_pack(id).await? else { return Ok(session.commit_silently().await?) };
         let mut course = course(&pack);
         course.ordering();
         // When it is due is the lease's.

@@ -25,7 +25,9 @@ impl HostAssociations {
         Schema::object([
             (
                 "hostnames",
-                Schema::items(Schema::text(254), HOSTS_MAX).required().about("hosts of the zone; empty: none is asked any more"),
+                Schema::items(Schema::text(254), HOSTS_MAX)
+                    .required()
+                    .about("hosts of the zone, or wildcards, each for one label; empty: none is asked any more"),
             ),
             ("mtls_certificate_id", Schema::text(36).about("who vouches; absent: the zone's own authority")),
         ])
@@ -42,9 +44,6 @@ impl HostAssociations {
         let mut hosts = Vec::new();
         for item in body.required("hostnames")?.items(HOSTS_MAX)? {
             let host = Name::parse(item.text(254)?).map_err(|error| ShapeError::new(item.pointer(), error.to_string()))?;
-            if host.is_wildcard() {
-                return Err(item.wrong("name each host: whoever is asked must be known in the handshake"));
-            }
             if !hosts.contains(&host) {
                 hosts.push(host);
             }

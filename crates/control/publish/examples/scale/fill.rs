@@ -57,18 +57,18 @@ pub(crate) async fn run(cli: &Cli, size: &Size) -> anyhow::Result<()> {
 }
 
 /// Commits now and then.
-struct Batch<'a> {
+pub(crate) struct Batch<'a> {
     store: &'a Store,
-    session: Session,
+    pub(crate) session: Session,
     rows: usize,
 }
 
 impl<'a> Batch<'a> {
-    async fn begin(store: &'a Store) -> anyhow::Result<Self> {
+    pub(crate) async fn begin(store: &'a Store) -> anyhow::Result<Self> {
         Ok(Self { store, session: store.write().await?, rows: 0 })
     }
 
-    async fn count(self) -> anyhow::Result<Self> {
+    pub(crate) async fn count(self) -> anyhow::Result<Self> {
         if self.rows < ROWS_MAX {
             return Ok(Self { rows: self.rows + 1, ..self });
         }
@@ -110,7 +110,7 @@ async fn tunnels(store: &Store, account: AccountId, count: usize) -> anyhow::Res
     Ok(made)
 }
 
-async fn zones(store: &Store, account: AccountId, count: usize) -> anyhow::Result<Vec<(ZoneId, Name)>> {
+pub(crate) async fn zones(store: &Store, account: AccountId, count: usize) -> anyhow::Result<Vec<(ZoneId, Name)>> {
     let mut batch = Batch::begin(store).await?;
     let mut made = Vec::with_capacity(count);
     for number in 0..count {

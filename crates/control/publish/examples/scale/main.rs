@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
 
+mod certificates;
 mod fill;
 mod import;
 mod lists;
@@ -39,6 +40,10 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         records: u32,
     },
+    /// Fill a store with zones, and then with certificates
+    FillCertificates(certificates::Size),
+    /// Start over those and measure what they take
+    MeasureCertificates,
     /// Start over it and measure; the first time everything is published, afterwards it is a start like any other
     Measure {
         /// Changes to publish, one after another
@@ -54,6 +59,8 @@ fn main() -> anyhow::Result<()> {
     let runtime = runtime.worker_threads(1).enable_all().on_thread_park(poterne_allocator::give_back).build()?;
     match &cli.command {
         Command::Fill(size) => runtime.block_on(fill::run(&cli, size)),
+        Command::FillCertificates(size) => runtime.block_on(certificates::fill(&cli, size)),
+        Command::MeasureCertificates => runtime.block_on(certificates::measure(&cli)),
         Command::Import { records } => runtime.block_on(import::run(&cli, *records)),
         Command::Measure { rounds } => runtime.block_on(measure::run(&cli, *rounds)),
     }

@@ -49,7 +49,8 @@ async fn a_certificate_is_served_when_it_was_issued_and_renewed_in_time() {
     let due = due_of(&node, "home.test").await.remove(0);
     assert_eq!(due.pack.hosts, ["*.home.test", "home.test"].map(name));
     node.app.pack_issued(due.pack.id, certificate(&node, &["home.test", "*.home.test"], 90)).await.unwrap();
-    let chunk = node.handle.load().certificate("www.home.test").cloned().expect("it is in force when that returns");
+    let in_force = || node.handle.load().certificate("www.home.test").map(|entry| entry.load().unwrap());
+    let chunk = in_force().expect("it is in force when that returns");
     let node_key = NodeKey::load_or_create(&dir.path().join("node.key")).unwrap();
     let secret = node_key.open(Purpose::CertificateKey, due.pack.id.as_bytes(), &chunk.key).unwrap();
     assert!(rcgen::KeyPair::try_from(secret.expose()).is_ok());
@@ -67,7 +68,7 @@ async fn a_certificate_is_served_when_it_was_issued_and_renewed_in_time() {
     node.app.pack_failed(again.pack.id, Some(DIRECTORY), trouble, &authorities).await.unwrap();
     assert!(node.handle.load().certificate("www.home.test").is_some(), "it is served on");
     node.app.pack_issued(again.pack.id, certificate(&node, &["home.test", "*.home.test"], 45)).await.unwrap();
-    let next = node.handle.load().certificate("www.home.test").cloned().unwrap();
+    let next = in_force().unwrap();
     assert!(next.chain != chunk.chain && next.id == chunk.id);
 
     // What a node of another key is to open is wrapped again.
@@ -92,6 +93,39 @@ async fn what_is_for_another_key_or_name_is_not_taken() {
     assert!(refused(node.app.pack_issued(due.pack.id, foreign).await).contains("no name of home.test"));
     assert!(node.handle.load().certificate("home.test").is_none());
     node.stop.cancel();
+}
+
+#[tokio::test]
+async fn what_authorities_were_asked_is_known_to_whoever_starts_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start_with(dir.path(), acme()).await;
+    node.app.zone_add(&OPERATOR, "home.test").await.unwrap();
+    node.app.arrange_certificates().await.unwrap();
+    let due = due_of(&node, "home.test").await.remove(0);
+    let now = i64::try_from(node.now.load(Ordering::SeqCst)).unwrap();
+    node.app.pack_ordering(due.pack.id, DIRECTORY).await.unwrap();
+    // One that somebody took away meanwhile was asked for all the same.
+    node.app.pack_ordering(poterne_model::CertificatePackId::from_bytes([9; 16]), DIRECTORY).await.unwrap();
+    node.app.acme_rest_keep("https://away.test/dir", Some((now + 60, "it was not reached"))).await.unwrap();
+    node.stop.cancel();
+    let again = Node::start_with(dir.path(), acme()).await;
+    let standings = again.app.acme_standings().await.unwrap();
+    assert_eq!(standings[DIRECTORY], poterne_acme::Remembered { rest: None, orders: vec![now, now] });
+    assert_eq!(standings["https://away.test/dir"].rest, Some((now + 60, "it was not reached".to_owned())));
+    let choice = |at: i64| {
+        let authority = poterne_acme::Authority { directory: "https://away.test/dir".into(), profile: None };
+        let mut authorities = poterne_acme::Authorities::new(vec![authority]);
+        standings.iter().for_each(|(directory, standing)| authorities.remember(directory, standing.clone(), at));
+        matches!(authorities.choose(None, &[], at), poterne_acme::authority::Choice::Ask(_))
+    };
+    assert!(!choice(now + 59) && choice(now + 60));
+    again.app.acme_rest_keep("https://away.test/dir", None).await.unwrap();
+    assert_eq!(again.app.acme_standings().await.unwrap().len(), 1);
+    // What is older than an authority counts is forgotten with the next.
+    again.now.fetch_add(4 * 3600, Ordering::SeqCst);
+    again.app.pack_ordering(due.pack.id, DIRECTORY).await.unwrap();
+    assert_eq!(again.app.acme_standings().await.unwrap()[DIRECTORY].orders, [now + 4 * 3600]);
+    again.stop.cancel();
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ on_both! {
     a_pack_is_due_until_it_is_taken_up,
     a_certificate_takes_the_place_of_the_last_and_goes_with_its_zone,
     accounts_are_kept_by_their_authority,
+    what_authorities_were_asked_lately_is_remembered,
     deeper_names_are_those_that_are_proxied,
 }
 
@@ -116,6 +117,22 @@ async fn accounts_are_kept_by_their_authority(engine: Engine) {
     assert_eq!(session.acme_account("https://other.test/dir").await.unwrap(), None);
     session.delete_acme_account("https://ca.test/dir").await.unwrap();
     assert_eq!(session.acme_account("https://ca.test/dir").await.unwrap(), None);
+}
+
+async fn what_authorities_were_asked_lately_is_remembered(engine: Engine) {
+    let Fixture { store, .. } = &begun(engine).await;
+    let (one, other) = ("https://ca.test/dir", "https://other.test/dir");
+    let mut session = store.write().await.unwrap();
+    for (directory, given_at) in [(one, 10), (other, 11), (one, 12), (one, 12)] {
+        session.insert_acme_order(directory, given_at, given_at - 2).await.unwrap();
+    }
+    let orders = session.acme_orders().await.unwrap();
+    assert_eq!(orders, [(other.to_owned(), 11), (one.to_owned(), 12), (one.to_owned(), 12)]);
+    session.put_acme_rest(one, Some((100, "full"))).await.unwrap();
+    session.put_acme_rest(one, Some((200, "away"))).await.unwrap();
+    session.put_acme_rest(other, Some((300, "away"))).await.unwrap();
+    session.put_acme_rest(other, None).await.unwrap();
+    assert_eq!(session.acme_rests().await.unwrap(), [(one.to_owned(), 200, "away".to_owned())]);
 }
 
 async fn deeper_names_are_those_that_are_proxied(engine: Engine) {

@@ -60,16 +60,6 @@ fn the_service_record_names_what_the_edge_speaks_unless_there_is_one() {
     }
     let without = world().head(|head| head.edge.http3 = false).snapshot();
     assert!(answer(&without, "www.example.com", HTTPS)[0].contains("alpn=h2 "), "the zone does not want HTTP/3");
-    let asks = |host: &str| {
-        let (authority, name) = (poterne_model::CertificateId::from_bytes([1; 16]), poterne_model::Name::parse(host).unwrap());
-        let authorities =
-            vec![poterne_snapshot::VisitorAuthority { id: authority, certificates: Vec::new(), revoked: Vec::new() }];
-        let visitors = vec![poterne_snapshot::VisitorHost { host: name, authorities: vec![authority] }];
-        Some(Box::new(poterne_snapshot::ClientCertificates { visitors, authorities, ..Default::default() }))
-    };
-    let asking = world().head(|head| head.client = asks("www.example.com")).snapshot();
-    assert!(answer(&asking, "www.example.com", HTTPS)[0].contains("alpn=h2 "), "its visitors are asked for a certificate");
-    assert!(answer(&asking, "both.example.com", HTTPS)[0].contains("alpn=h3,h2"), "others are not");
     let without = world().head(|head| (head.edge.http2, head.edge.http3) = (false, false)).snapshot();
     let told = answer(&without, "www.example.com", HTTPS);
     assert!(told[0].contains("HTTPS 1 . ipv4hint=") && !told[0].contains("alpn"), "{told:?}");

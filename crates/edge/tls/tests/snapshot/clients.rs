@@ -1,30 +1,31 @@
 //! Sessions that are taken up again, here and at other nodes; and visitors who are asked for a certificate.
 
 use poterne_keys::{CaSpec, LocalCa, NodeKey, Purpose};
-use poterne_model::{CertificateId, ClientAuth};
+use poterne_model::CertificateId;
+pub(super) use poterne_model::ClientAuth;
 use poterne_snapshot::{ClientCertificates, NodeChunk, TicketKey, VisitorAuthority, VisitorHost};
 use rustls::client::Resumption;
 
 use super::super::*;
 
-const OURS: CertificateId = CertificateId::from_bytes([3; 16]);
-const THEIRS: CertificateId = CertificateId::from_bytes([4; 16]);
+pub(super) const OURS: CertificateId = CertificateId::from_bytes([3; 16]);
+pub(super) const THEIRS: CertificateId = CertificateId::from_bytes([4; 16]);
 
 /// What a visitor shows.
-type Pair = (Vec<CertificateDer<'static>>, rustls_pki_types::PrivateKeyDer<'static>);
+pub(super) type Pair = (Vec<CertificateDer<'static>>, rustls_pki_types::PrivateKeyDer<'static>);
 
-fn authority(name: &str) -> LocalCa {
+pub(super) fn authority(name: &str) -> LocalCa {
     LocalCa::generate(&CaSpec { name: name.into(), permitted: Vec::new() }, SystemTime::now()).unwrap()
 }
 
 /// A certificate of a visitor's.
-fn visitor(ca: &LocalCa, name: &str, now: SystemTime) -> Pair {
+pub(super) fn visitor(ca: &LocalCa, name: &str, now: SystemTime) -> Pair {
     let leaf = ca.issue_client(name, now, None).unwrap();
     (leaf.chain, leaf.key)
 }
 
 /// A client that remembers sessions.
-fn client(versions: &[&'static SupportedProtocolVersion], shows: Option<&Pair>) -> ClientConfig {
+pub(super) fn client(versions: &[&'static SupportedProtocolVersion], shows: Option<&Pair>) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
@@ -82,7 +83,7 @@ impl World {
     }
 
     /// Who is asked for whose certificates, from now on.
-    fn ask(&self, hosts: &[(&str, &[CertificateId])], vouching: &[(CertificateId, &LocalCa)]) {
+    pub(super) fn ask(&self, hosts: &[(&str, &[CertificateId])], vouching: &[(CertificateId, &LocalCa)]) {
         let host = |(host, ids): &(&str, &[CertificateId])| VisitorHost { host: name(host), authorities: ids.to_vec() };
         let authority = |(id, ca): &(CertificateId, &LocalCa)| VisitorAuthority {
             id: *id,
@@ -154,6 +155,11 @@ async fn visitors_of_hosts_that_ask_are_judged_by_whom_the_host_names() {
     let shown = client.unwrap().shown.clone().unwrap();
     assert_eq!((&*shown.subject.rfc2253, &*shown.issuer.rfc2253), ("CN=ann", "CN=ours"));
     assert_eq!(*shown.der, *ann.0[0]);
+    // By a wildcard, where nothing is said of the host itself.
+    world.ask(&[("*.example.com", &[OURS]), ("b.example.com", &[THEIRS])], &[(OURS, &ours), (THEIRS, &theirs)]);
+    let asked = async |host: &str| judged(&[&TLS13], Some(&ann), host).await.map(|(asked, _)| asked);
+    assert_eq!((asked("c.example.com").await, asked("b.example.com").await), (Some(vec![OURS]), Some(vec![THEIRS])));
+    assert_eq!(asked("example.com").await, None);
 }
 
 #[tokio::test]

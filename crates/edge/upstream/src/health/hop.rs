@@ -125,6 +125,14 @@ impl Hop {
     }
 }
 
+/// The host whose origin a check asks: whom its first request means, and others that follow to the same. None of a check that asks nothing, or
+/// asks by an address.
+pub fn host_asked(terms: &HealthCheckTerms) -> Option<Name> {
+    let http = terms.http.as_ref().filter(|_| terms.kind != CheckKind::Tcp)?;
+    let host = Hop::first(terms, http).host().to_owned();
+    Name::parse(&host).ok().filter(|_| host.parse::<IpAddr>().is_err())
+}
+
 fn authority(address: &CheckedAddress, port: u16, is_tls: bool) -> String {
     let host = match address {
         CheckedAddress::Ip(IpAddr::V6(address)) => format!("[{address}]"),
@@ -223,6 +231,18 @@ mod tests {
         assert!(!moved(&other, "http://www.site.test/").unwrap().unwrap().is_own, "there is no way back");
         let address = moved(&hop, "http://[::ffff:127.0.0.1]/").unwrap().unwrap();
         assert_eq!(address.place, CheckedAddress::Ip("127.0.0.1".parse().unwrap()), "the guard is asked about what it is");
+    }
+
+    #[test]
+    fn a_check_asks_the_origin_of_one_host() {
+        let host = |more: &Value| host_asked(&terms(more)).map(|host| host.to_string());
+        let named = json!({ "type": "HTTPS", "http_config": { "header": { "Host": ["WWW.site.test:8443"] } } });
+        assert_eq!(host(&named).as_deref(), Some("www.site.test"));
+        assert_eq!(host(&json!({ "type": "HTTPS", "address": "a.site.test" })).as_deref(), Some("a.site.test"));
+        assert_eq!(host(&json!({ "address": "a.site.test" })).as_deref(), Some("a.site.test"), "it may be led to TLS");
+        assert_eq!(host(&json!({ "type": "TCP", "address": "a.site.test", "tcp_config": { "port": 443 } })), None);
+        assert_eq!(host(&json!({ "address": "192.0.2.7" })), None);
+        assert_eq!(host(&json!({ "type": "HTTPS", "address": "2001:db8::1" })), None, "an address is no host");
     }
 
     #[test]

@@ -27,20 +27,20 @@ use tokio_util::sync::CancellationToken;
 pub use schedule::{CHECKS_LOOKED_AT_MAX, LOOKS_MAX, LOOKS_OF_ZONE_MAX};
 
 use self::schedule::{Look, Schedule, Told};
-use crate::Origins;
+use crate::{Origins, Shown};
 
 /// How long after one change the checks are read again at the earliest: a thousand changes of records are one.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
 /// Whose a check is, and how its zone goes to origins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whose {
     /// The zone.
     pub zone: ZoneId,
     /// Its account, which says which addresses may be reached.
     pub account: AccountId,
-    /// Whether the zone shows origins who it is.
-    pub identifies: bool,
+    /// By whose certificate the origin is told who asks; none: it is not.
+    pub identifies: Option<Shown>,
 }
 
 /// Where checks come from. Handed in by the program.

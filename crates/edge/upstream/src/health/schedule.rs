@@ -265,7 +265,7 @@ impl Schedule {
             *of_zone += 1;
             self.looking += 1;
             entry.at = Place::Looking;
-            return Some(Look { check: id, whose: entry.whose, terms: Arc::clone(&entry.terms) });
+            return Some(Look { check: id, whose: entry.whose.clone(), terms: Arc::clone(&entry.terms) });
         }
         None
     }

@@ -9,7 +9,7 @@ fn id(number: u8) -> HealthCheckId {
 }
 
 fn whose(zone: u8) -> Whose {
-    Whose { zone: ZoneId::from_bytes([zone; 16]), account: AccountId::from_bytes([9; 16]), identifies: false }
+    Whose { zone: ZoneId::from_bytes([zone; 16]), account: AccountId::from_bytes([9; 16]), identifies: None }
 }
 
 fn checked(number: u8, revision: i64, more: &Value) -> Checked {

@@ -10,7 +10,7 @@ use poterne_origin::{Fault, Http1, Outgoing, Patience, encode_request};
 use tokio_util::either::Either;
 
 use super::{
-    Certificate, Origins, Shown,
+    Certificate, Origins,
     body::RequestBody,
     connect,
     pool::{Io, RULES},
@@ -99,8 +99,8 @@ impl Origins {
         let connect::Reached { stream, address, .. } = self.reached(look, &hop.place, hop.port, timeout).await?;
         let io: Io = if hop.is_tls {
             let certificate = if http.allow_insecure { Certificate::Any } else { Certificate::Verified };
-            let shown = (look.whose.identifies && hop.is_own).then_some(Shown::OfZone);
-            let identity = self.identity(look.whose.zone, hop.host(), shown.as_ref())?;
+            let shown = look.whose.identifies.as_ref().filter(|_| hop.is_own);
+            let identity = self.identity(look.whose.zone, hop.host(), shown)?;
             let target = match &hop.place {
                 CheckedAddress::Name(name) if certificate == Certificate::Verified => Some(name.as_str().into()),
                 CheckedAddress::Name(_) | CheckedAddress::Ip(_) => None,

@@ -16,9 +16,9 @@ use crate::health::{
     schedule::{Look, Told},
 };
 
-const WHOSE: Whose = Whose { zone: ZONE, account: ACCOUNT, identifies: false };
+const WHOSE: Whose = Whose { zone: ZONE, account: ACCOUNT, identifies: None };
 
-fn look_at(at: SocketAddr, more: &Value) -> Look {
+pub(super) fn look_at(at: SocketAddr, more: &Value) -> Look {
     let mut body = json!({ "name": "a", "address": at.ip().to_string(), "timeout": 1, "retries": 0,
         "http_config": { "port": at.port() }, "tcp_config": { "port": at.port() } });
     for (key, value) in more.as_object().unwrap() {

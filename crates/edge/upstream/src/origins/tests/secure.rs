@@ -4,11 +4,13 @@ use std::time::Instant;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{HandshakeKind, ServerConfig, pki_types::PrivateKeyDer};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::{
     super::{Certificate, Identities, Identity, Shown, tls},
+    look::look_at,
     *,
 };
 
@@ -253,6 +255,16 @@ async fn an_origin_that_asks_is_shown_the_zones_certificate_and_no_other() {
     assert!(hosts.0 != first.0 && hosts.1 != first.1, "and not over the zone's connection");
     assert_eq!(number_of(ZONE, of_host("www.site.test")).await, hosts);
     assert_eq!(number(ZONE).await, first);
+    // Health checks say who asks by the same certificate, and find the origin as visitors do.
+    let look = async |identifies: Option<Shown>, expected: &str| {
+        let config = json!({ "allow_insecure": true, "expected_body": expected, "header": { "Host": ["www.site.test"] } });
+        let mut look = look_at(at, &json!({ "type": "HTTPS", "http_config": config }));
+        look.whose.identifies = identifies;
+        origins.look(&look).await
+    };
+    assert!(look(Some(of_host("www.site.test")), &hosts.1).await.is_ok());
+    assert!(look(Some(Shown::OfZone), &first.1).await.is_ok());
+    assert!(look(Some(Shown::OfZone), &hosts.1).await.is_err() && look(None, "").await.is_err());
     assert!(origins.send(of(ZONE, None), get()).await.is_err(), "a connection of before is not used by who shows nothing");
     // Renewed: what was opened with the last one is not used again.
     show(ZONE, &identity("one", &issuer));
