@@ -20,7 +20,7 @@ use poterne_edge_http::{
     serve::{Protocol, serve_connection},
 };
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Handshakes, Listener, Proxies};
-use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline};
+use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Ports};
 use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer, certificates::Unwrap};
 use poterne_edge_upstream::Origins;
 use poterne_guard::Guard;
@@ -80,6 +80,8 @@ pub(super) struct Parts<'a> {
     pub gateway: &'a Gateway,
     /// What agents are answered with.
     pub agents: Arc<AgentCertificate>,
+    /// Where its visitors come.
+    pub ports: Ports,
     pub visitors_ca: &'a Arc<LocalCa>,
     /// Opens the keys of certificates.
     pub node_key: &'a NodeKey,
@@ -94,7 +96,7 @@ pub(super) struct Parts<'a> {
 
 /// Puts the visitors' side together; nothing listens yet.
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
-    let Parts { config, names, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, tracer, metrics } =
+    let Parts { config, names, ports, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, tracer, metrics } =
         parts;
     let settings = CertificatesSettings {
         files: config.edge.certificate_files(),
@@ -130,6 +132,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
         },
         snapshot.clone(),
         Arc::new(gateway.clone()),
+            ports,
         Arc::clone(&origins),
         Some(Arc::new(Api(api))),
         metrics,

@@ -72,7 +72,7 @@ impl Route {
     pub(crate) fn speak(&mut self, mode: SslMode, host: &Host, connection: &Connection) {
         self.mode = mode;
         if let Way::Origin(origin) = &mut self.way {
-            origin.leg = leg(mode, connection.scheme, port(host, connection));
+            origin.leg = leg(mode, connection.scheme, host.reached_port(connection));
         }
     }
 }
@@ -128,18 +128,13 @@ fn identifies(zone: &ZoneHead, host: &str) -> Option<Shown> {
     own.or(zone.origin.identifies.then_some(Shown::OfZone))
 }
 
-/// The visitor's port. Where both agree, no router has moved it, and nobody has merely said one.
-fn port(host: &Host, connection: &Connection) -> Option<u16> {
-    Some(connection.local.port()).filter(|port| *port == host.port)
-}
-
-fn straight(zone: &ZoneHead, rules: Option<Arc<RulesInForce>>, host: &Host, connection: &Connection, place: Place) -> Route {
+fn straight(zone: &ZoneHead, rules: Option<Rules>, host: &Host, connection: &Connection, place: Place) -> Route {
     let way = Way::Origin(Box::new(OriginRoute {
         zone: zone.id,
         account: zone.account,
         host: (&*host.name).into(),
         place,
-        leg: leg(zone.origin.ssl, connection.scheme, port(host, connection)),
+        leg: leg(zone.origin.ssl, connection.scheme, host.reached_port(connection)),
         http2: zone.origin.http2,
         identifies: identifies(zone, &host.name),
         read_timeout: Duration::from_secs(zone.origin.read_timeout_secs.into()),

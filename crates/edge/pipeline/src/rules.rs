@@ -24,7 +24,7 @@ use crate::{
     ray::RayId,
     reserved,
     route::{Route, Way},
-    secure::{self, Elsewhere},
+    secure::{self, Elsewhere, Ports},
     visitor_certificate::Standing,
 };
 
@@ -34,6 +34,7 @@ pub(crate) struct Of<'a> {
     pub(crate) host: &'a Host,
     pub(crate) connection: &'a Connection,
     pub(crate) visitor: IpAddr,
+    pub(crate) ports: Ports,
     pub(crate) ray: &'a RayId,
 }
 
@@ -127,7 +128,7 @@ pub(crate) fn before(request: &mut Request, route: &mut Route, of: Of<'_>) -> Re
     }
     let mode = going.ssl.unwrap_or(route.mode);
     if mode == SslMode::Off && facts.secure {
-        return Ok(Went::Answered(secure::redirect(Elsewhere::InClear, &of.host.name, request.uri())));
+        return Ok(Went::Answered(secure::redirect(Elsewhere::InClear, of.host, of.connection, request.uri(), of.ports)));
     }
     let raw = [path.to_owned(), query.to_owned()];
     let Going { target, path, query, ssl, route: reached, fields, .. } = going;
