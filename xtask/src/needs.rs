@@ -46,8 +46,9 @@ const TREE_PROGRAMS: [(&str, &str); 5] =
     [("nsd", "nsd"), ("ldns-signzone", "ldnsutils"), ("faketime", "faketime"), ("ip", "iproute2"), ("unshare", "util-linux")];
 
 /// Every peer, as the tests use them.
-pub(crate) const PEERS: [Peer; 34] = [
+pub(crate) const PEERS: [Peer; 35] = [
     Peer { name: "curl", source: Source::Debian { program: "curl", package: "curl" } },
+    Peer { name: "chromium", source: Source::Debian { program: "chromium", package: "chromium" } },
     Peer { name: "nginx", source: Source::Debian { program: "nginx", package: "nginx-light" } },
     Peer { name: POSTGRES, source: Source::Postgres },
     Peer { name: "python", source: Source::Debian { program: "python3", package: "python3" } },

@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn an_unknown_peer_is_told_with_the_known_ones() {
         let error = needs::left_out(&["ngnix".into()]).unwrap_err().to_string();
-        assert!(error.contains("ngnix") && error.contains("curl, nginx, postgres, python"), "{error}");
+        assert!(error.contains("ngnix") && error.contains("curl, chromium, nginx, postgres, python"), "{error}");
     }
 
     /// Else `--without` would leave its tests in.

@@ -142,6 +142,7 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("health_checks.of_zone_max", number(poterne_control_app::HEALTH_CHECKS_OF_ZONE_MAX)),
         ("health_checks.made_max", number(health::CHECKS_LOOKED_AT_MAX)),
         ("health_checks.looks_max", number(health::LOOKS_MAX)),
+        ("health_checks.slow_looks_max", number(health::SLOW_LOOKS_MAX)),
         ("health_checks.looks_of_zone_max", number(health::LOOKS_OF_ZONE_MAX)),
         ("tunnels.response_timeout", perhaps(response_timeout, time)),
         ("tunnels.newcomers_max", number(newcomers_max)),

@@ -8,9 +8,10 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::{
     error::ExpressionError,
     fields::{self, Known, Map},
+    listed::{Listed, Lists},
     program::{Comparison, Order, Term, Test},
     scan::{Parsed, Scan},
-    sets::{Addresses, Lists, Numbers},
+    sets::{Addresses, Numbers},
     value::{Scalar, Type, Value},
     wildcard::Wildcard,
 };
@@ -43,7 +44,7 @@ pub enum Moment {
 pub struct Lacking {
     /// Fields that are known and not filled here.
     pub fields: Vec<String>,
-    /// Lists that are not there, are not of addresses, or have too many of them.
+    /// Lists that are not there, are of another kind than what is looked for in them, or have too many items.
     pub lists: Vec<String>,
 }
 
@@ -567,7 +568,7 @@ impl<'t> Compiler<'t> {
                         Ok((first, last))
                     }
                 })?;
-                Ok(Comparison::IntIn(Numbers::of(ranges)))
+                Ok(Comparison::IntIn(Arc::new(Numbers::of(ranges))))
             }
             Type::One(Scalar::Text) => {
                 let mut texts: Vec<Box<[u8]>> = self.elements(|scan| scan.text().map(Vec::into_boxed_slice))?;
@@ -616,8 +617,12 @@ impl<'t> Compiler<'t> {
         if !matches!(kind, Type::One(Scalar::Text | Scalar::Int | Scalar::Ip)) {
             return self.scan.wrong(from, format!("in looks for a text, a number or an address, and this is {kind}"));
         }
-        if let (Type::One(Scalar::Ip), Some(addresses)) = (kind, self.lists.get(name)) {
-            return Ok(Comparison::IpIn(Arc::clone(addresses)));
+        match (kind, self.lists.get(name)) {
+            (Type::One(Scalar::Ip), Some(Listed::Addresses(all))) => return Ok(Comparison::IpIn(Arc::clone(all))),
+            (Type::One(Scalar::Int), Some(Listed::Numbers(all))) => return Ok(Comparison::IntIn(Arc::clone(all))),
+            (Type::One(Scalar::Text), Some(Listed::Hosts(all))) => return Ok(Comparison::HostIn(Arc::clone(all))),
+            (Type::One(Scalar::Text), Some(Listed::Redirects(all))) => return Ok(Comparison::Led(Arc::clone(all))),
+            _ => {}
         }
         if !self.lacking.lists.iter().any(|known| known == name) {
             self.lacking.lists.push(name.to_owned());

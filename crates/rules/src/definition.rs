@@ -3,28 +3,29 @@
 //! What travels is what edges obey and nothing else: rules that are off, and those that this node keeps without obeying them, stay behind.
 //! [`read`] is asked when a rule is saved, too: whatever an edge would refuse is refused there.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt};
 
 use poterne_model::{
-    Name, Network, RuleId,
-    ruleset::{Action, Phase, Rule, RuleBody, Ruleset},
+    Name, RuleId, RulesetId,
+    ruleset::{Action, Kind, Phase, Rule, RuleBody, Ruleset},
     setting::{SslMode, UrlNormalization},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Computed, Condition, ExpressionError, Lacking, Moment,
-    sets::{self, Addresses, Lists},
+    Computed, Condition, ExpressionError, Lacking, Moment, NamedList,
+    listed::{self, Listed, Lists},
 };
 
-/// The phases whose rules edges obey, in their order, where they are a zone's.
+/// The phases whose rules edges obey, in their order; bulk redirects are an account's alone.
 pub const PHASES: &[Phase] = &[
     Phase::DynamicRedirect,
     Phase::Transform,
     Phase::ConfigSettings,
     Phase::Origin,
     Phase::FirewallCustom,
+    Phase::Redirect,
     Phase::LateTransform,
     Phase::ResponseHeadersTransform,
 ];
@@ -35,33 +36,32 @@ pub const REGEXES_PER_RULESET_MAX: usize = 64;
 /// Most bytes of a ruleset's rules, as JSON: those of all phases fit into one chunk.
 pub const RULESET_BYTES_MAX: usize = 256 * 1024;
 
-/// Most networks in all lists together that a zone's rules name; a list beyond it is not there for them.
-pub const NETWORKS_MAX: usize = 50_000;
+/// Most rulesets that the rules of a zone, or of an account, execute, and most bytes of their rules as JSON together; one beyond it is not
+/// executed.
+pub const EXECUTED_MAX: usize = 16;
+/// See [`EXECUTED_MAX`].
+pub const EXECUTED_BYTES_MAX: usize = 512 * 1024;
 
-/// What edges obey of a zone's rules.
+/// What edges obey of the rules of a zone, or of those that an account has for all its zones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneRules {
-    /// What is done to paths.
+    /// What is done to paths; nothing of an account's own.
     pub normalization: UrlNormalization,
     /// Phase by phase in [`PHASES`]' order, and within one in the ruleset's.
     pub rules: Vec<Definition>,
-    /// The account's lists of addresses that they name.
-    pub lists: Vec<AddressList>,
+    /// The account's lists that they name.
+    pub lists: Vec<NamedList>,
+    /// The rulesets that they execute.
+    pub executed: Vec<Executed>,
 }
 
-/// A list of addresses.
+/// A ruleset that rules execute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AddressList {
-    /// As rules name it, without `$`.
-    pub name: String,
-    /// What is in it.
-    pub networks: Vec<Network>,
-}
-
-impl AddressList {
-    fn addresses(&self) -> Addresses {
-        Addresses::of(self.networks.iter().filter_map(|network| sets::network(network.address(), network.bits())))
-    }
+pub struct Executed {
+    /// Its id.
+    pub id: RulesetId,
+    /// Its rules.
+    pub rules: Vec<Definition>,
 }
 
 /// A rule.
@@ -120,6 +120,24 @@ pub enum Act {
     Skip,
     /// Says so in the log.
     Log,
+    /// Asks the rules of another ruleset, in their order.
+    Execute(RulesetId),
+    /// Answers with the address that a list of redirects has for another one.
+    RedirectFrom {
+        /// The list.
+        list: String,
+        /// What comes to the address that is looked for.
+        key: String,
+    },
+    /// Passes over more than the rest of its ruleset.
+    Pass {
+        /// The rules behind it in its ruleset.
+        ruleset: bool,
+        /// All rules behind it in its phase, those of the zone behind an account's too.
+        phase: bool,
+        /// The rules of later phases.
+        phases: Vec<Phase>,
+    },
 }
 
 /// A text, or an expression that comes to one.
@@ -173,6 +191,8 @@ pub enum Unobeyed {
     Parameters(Action),
     /// Edges have no rules of that phase.
     Phase(Phase),
+    /// The ruleset that it executes is not there for it.
+    Ruleset(String),
 }
 
 impl fmt::Display for Unobeyed {
@@ -186,6 +206,10 @@ impl fmt::Display for Unobeyed {
             Self::Action(action) => write!(f, "the action {action} is not obeyed yet"),
             Self::Parameters(action) => write!(f, "nothing that this {action} sets is obeyed yet"),
             Self::Phase(phase) => write!(f, "the phase {phase} is not obeyed yet"),
+            Self::Ruleset(id) => write!(
+                f,
+                "the ruleset {id} is not executed: it is a managed one, is executed by a ruleset that is executed itself, or is beyond the {EXECUTED_MAX} rulesets and {EXECUTED_BYTES_MAX} bytes that there is room for"
+            ),
         }
     }
 }
@@ -218,11 +242,19 @@ pub const fn moment(phase: Phase) -> Moment {
 /// # Errors
 /// An expression is wrong.
 pub fn read(phase: Phase, body: &RuleBody) -> Result<Reading, Wrong> {
-    read_with(phase, body, &Lists::new())
+    read_with(phase, body, &Known::default())
 }
 
-pub(crate) fn read_with(phase: Phase, body: &RuleBody, lists: &Lists) -> Result<Reading, Wrong> {
-    let mut reader = Reader { moment: moment(phase), lists, lacking: Lacking::default(), regexes: 0 };
+/// What rules may name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    pub(crate) lists: Lists,
+    /// Rulesets that may be executed.
+    pub(crate) rulesets: Vec<RulesetId>,
+}
+
+pub(crate) fn read_with(phase: Phase, body: &RuleBody, known: &Known) -> Result<Reading, Wrong> {
+    let mut reader = Reader { moment: moment(phase), known, lacking: Lacking::default(), regexes: 0 };
     reader.condition("/expression", &body.expression, reader.moment)?;
     let empty = Map::new();
     let parameters = body.action_parameters.as_ref().unwrap_or(&empty);
@@ -250,60 +282,92 @@ pub(crate) fn read_with(phase: Phase, body: &RuleBody, lists: &Lists) -> Result<
 }
 
 impl ZoneRules {
-    /// What edges obey of a zone's entry points, in whatever order they come, with those lists of the account that they name
-    /// ([`ZoneRules::lists_of`]). Rules that no edge would take were refused when they were saved; one that an older version let in is left
-    /// out.
-    pub fn of(normalization: UrlNormalization, entry_points: &[Ruleset], lists: Vec<AddressList>) -> Self {
-        let lists = that_fit(lists);
-        let addresses = addresses_of(&lists);
-        let rules = readings(entry_points, &addresses).filter_map(|(phase, rule, reading)| {
-            let (id, expression, act) = (rule.id, rule.body.expression.clone(), reading.act.ok()?);
-            Some(Definition { id, phase, expression, act })
-        });
-        let rules = rules.collect();
-        Self { normalization, rules, lists }
+    /// What edges obey of entry points, in whatever order they come, with the custom rulesets that their rules may execute, and with those
+    /// lists of the account that they name ([`ZoneRules::lists_of`]). Rules that no edge would take were refused when they were saved; one
+    /// that an older version let in is left out.
+    pub fn of(normalization: UrlNormalization, entry_points: &[Ruleset], customs: &[Ruleset], lists: Vec<NamedList>) -> Self {
+        let lists = listed::that_fit(lists);
+        let known = Known::of(&lists, entry_points, customs);
+        let rules = definitions(readings(entry_points, &known));
+        let executed = known.rulesets.iter().filter_map(|id| customs.iter().find(|custom| custom.id == *id));
+        let inside = known.without_rulesets();
+        let executed = executed
+            .map(|custom| Executed { id: custom.id, rules: definitions(readings(std::slice::from_ref(custom), &inside)) });
+        let executed = executed.collect();
+        Self { normalization, rules, lists, executed }
     }
 
-    /// The names of the lists that rules of a zone's entry points ask for.
-    pub fn lists_of(entry_points: &[Ruleset]) -> BTreeSet<String> {
-        let lists = |reading: Reading| match reading.act {
+    /// The names of the lists that rules of entry points ask for, and of the custom rulesets that they execute.
+    pub fn lists_of(entry_points: &[Ruleset], customs: &[Ruleset]) -> BTreeSet<String> {
+        let known = Known::of(&[], entry_points, customs);
+        let asked = |(_, _, reading): (Phase, &Rule, Reading)| match reading.act {
             Err(Unobeyed::Lacking(lacking)) if lacking.fields.is_empty() => lacking.lists,
             _ => Vec::new(),
         };
-        let none = Lists::new();
-        let names = readings(entry_points, &none).flat_map(|(_, _, reading)| lists(reading));
-        names.collect()
+        let executed = mentioned(entry_points, customs);
+        let executed = executed.flat_map(|custom| readings(std::slice::from_ref(custom), &known).flat_map(asked));
+        readings(entry_points, &known).flat_map(asked).chain(executed).collect()
     }
 }
 
-/// Those that there is room for, in their order.
-pub(crate) fn that_fit(lists: Vec<AddressList>) -> Vec<AddressList> {
-    let mut room = NETWORKS_MAX;
-    let mut fits = |list: &AddressList| {
-        let left = room.checked_sub(list.networks.len());
-        room = left.unwrap_or(room);
-        left.is_some()
-    };
-    lists.into_iter().filter(|list| fits(list)).collect()
+impl Known {
+    /// Of these lists, and of those rulesets that rules of entry points execute, as many as there is room for.
+    pub(crate) fn of(lists: &[NamedList], entry_points: &[Ruleset], customs: &[Ruleset]) -> Self {
+        let mut known = Self { lists: listed::ready(lists), rulesets: customs.iter().map(|custom| custom.id).collect() };
+        let (mut room, mut chosen) = (EXECUTED_BYTES_MAX, Vec::new());
+        for (phase, _, reading) in readings(entry_points, &known) {
+            let Ok(Act::Execute(id)) = reading.act else { continue };
+            let Some(custom) = customs.iter().find(|custom| custom.id == id && custom.phase == phase) else { continue };
+            let bytes = serde_json::to_vec(&custom.rules).map_or(usize::MAX, |json| json.len());
+            if !chosen.contains(&id) && chosen.len() < EXECUTED_MAX && bytes <= room {
+                room -= bytes;
+                chosen.push(id);
+            }
+        }
+        known.rulesets = chosen;
+        known
+    }
+
+    /// As rules of a ruleset know it that is executed itself.
+    pub(crate) fn without_rulesets(&self) -> Self {
+        Self { lists: self.lists.clone(), rulesets: Vec::new() }
+    }
 }
 
-/// By their names.
-pub(crate) fn addresses_of(lists: &[AddressList]) -> Lists {
-    lists.iter().map(|list| (list.name.clone(), Arc::new(list.addresses()))).collect()
+/// The custom rulesets that rules which are on may execute.
+fn mentioned<'r>(entry_points: &'r [Ruleset], customs: &'r [Ruleset]) -> impl Iterator<Item = &'r Ruleset> {
+    let rules = || entry_points.iter().flat_map(|ruleset| &ruleset.rules).filter(|rule| rule.body.enabled);
+    customs.iter().filter(move |custom| {
+        custom.kind == Kind::Custom && rules().any(|rule| executes(&rule.body).is_some_and(|id| *id == *custom.id.to_string()))
+    })
+}
+
+/// The id of the ruleset that a rule executes.
+pub fn executes(body: &RuleBody) -> Option<&str> {
+    let parameters = body.action_parameters.as_ref().filter(|_| body.action == Action::Execute)?;
+    text(parameters.get("id"))
+}
+
+fn definitions<'r>(readings: impl Iterator<Item = (Phase, &'r Rule, Reading)>) -> Vec<Definition> {
+    let rules = readings.filter_map(|(phase, rule, reading)| {
+        let (id, expression, act) = (rule.id, rule.body.expression.clone(), reading.act.ok()?);
+        Some(Definition { id, phase, expression, act })
+    });
+    rules.collect()
 }
 
 /// The rules that are on, in the phases' order.
-fn readings<'r>(entry_points: &'r [Ruleset], lists: &Lists) -> impl Iterator<Item = (Phase, &'r Rule, Reading)> {
-    let of_phase = |phase: Phase| entry_points.iter().filter(move |ruleset| ruleset.phase == phase);
+fn readings<'r>(rulesets: &'r [Ruleset], known: &Known) -> impl Iterator<Item = (Phase, &'r Rule, Reading)> {
+    let of_phase = |phase: Phase| rulesets.iter().filter(move |ruleset| ruleset.phase == phase);
     let rules =
         PHASES.iter().flat_map(move |phase| of_phase(*phase).flat_map(|ruleset| &ruleset.rules).map(|rule| (*phase, rule)));
     let rules = rules.filter(|(_, rule)| rule.body.enabled);
-    rules.filter_map(move |(phase, rule)| Some((phase, rule, read_with(phase, &rule.body, lists).ok()?)))
+    rules.filter_map(move |(phase, rule)| Some((phase, rule, read_with(phase, &rule.body, known).ok()?)))
 }
 
-struct Reader<'l> {
+struct Reader<'k> {
     moment: Moment,
-    lists: &'l Lists,
+    known: &'k Known,
     lacking: Lacking,
     regexes: usize,
 }
@@ -325,7 +389,7 @@ fn number(value: Option<&Value>) -> Option<u16> {
 
 impl Reader<'_> {
     fn condition(&mut self, pointer: &str, expression: &str, moment: Moment) -> Result<(), Wrong> {
-        let condition = Condition::with_lists(expression, moment, self.lists);
+        let condition = Condition::with_lists(expression, moment, &self.known.lists);
         let condition = condition.map_err(|error| Wrong { pointer: pointer.to_owned(), error })?;
         self.regexes += condition.regexes();
         self.lacking.add(condition.lacking().clone());
@@ -333,7 +397,8 @@ impl Reader<'_> {
     }
 
     fn computed(&mut self, pointer: String, expression: &str) -> Result<(), Wrong> {
-        let computed = Computed::with_lists(expression, self.moment, self.lists).map_err(|error| Wrong { pointer, error })?;
+        let computed =
+            Computed::with_lists(expression, self.moment, &self.known.lists).map_err(|error| Wrong { pointer, error })?;
         self.regexes += computed.regexes();
         self.lacking.add(computed.lacking().clone());
         Ok(())
@@ -352,8 +417,13 @@ impl Reader<'_> {
         let nothing = Err(Unobeyed::Parameters(action));
         Ok(match action {
             Action::Redirect => {
-                if let Some(key) = parameters.get("from_list").and_then(|list| text(list.get("key"))) {
+                if let Some(from) = parameters.get("from_list") {
+                    let (Some(list), Some(key)) = (text(from.get("name")), text(from.get("key"))) else { return Ok(nothing) };
                     self.computed("/action_parameters/from_list/key".to_owned(), key)?;
+                    if !matches!(self.known.lists.get(list), Some(Listed::Redirects(_))) {
+                        self.lacking.lists.push(list.to_owned());
+                    }
+                    return Ok(Ok(Act::RedirectFrom { list: list.to_owned(), key: key.to_owned() }));
                 }
                 let Some(from) = parameters.get("from_value") else { return Ok(nothing) };
                 let at = "/action_parameters/from_value/target_url";
@@ -391,13 +461,26 @@ impl Reader<'_> {
                 let content = text(response.get("content"))?.to_owned();
                 Some(Response { status: number(response.get("status_code"))?, content_type, content })
             }))),
-            Action::Skip
-                if parameters.contains_key("ruleset")
-                    || (parameters.contains_key("phase") && !parameters.contains_key("products")) =>
-            {
-                Ok(Act::Skip)
+            // What is passed over by its id is a managed ruleset, or a rule of one.
+            Action::Skip if parameters.contains_key("rulesets") || parameters.contains_key("rules") => nothing,
+            Action::Skip => {
+                let says = |key| parameters.contains_key(key);
+                if says("ruleset") && !says("phase") && !says("phases") {
+                    return Ok(Ok(Act::Skip));
+                }
+                // Of the others, and of products, edges have no rules to pass over.
+                let phases = parameters.get("phases").and_then(Value::as_array).into_iter().flatten();
+                let phases = phases.filter_map(|phase| Phase::of_word(phase.as_str()?)).filter(|phase| PHASES.contains(phase));
+                Ok(Act::Pass { ruleset: says("ruleset"), phase: says("phase") && !says("products"), phases: phases.collect() })
             }
-            Action::Skip => nothing,
+            Action::Execute => {
+                let id = text(parameters.get("id")).unwrap_or_default();
+                match id.parse::<RulesetId>().ok().filter(|id| self.known.rulesets.contains(id)) {
+                    Some(_) if parameters.contains_key("overrides") => nothing,
+                    Some(id) => Ok(Act::Execute(id)),
+                    None => Err(Unobeyed::Ruleset(id.to_owned())),
+                }
+            }
             Action::Log => Ok(Act::Log),
             other => Err(Unobeyed::Action(other)),
         })

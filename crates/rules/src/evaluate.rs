@@ -169,6 +169,8 @@ impl<'e> Evaluation<'e> {
             (Comparison::TextIn(set), Value::Text(value)) => set.binary_search_by(|one| (**one).cmp(value)).is_ok(),
             (Comparison::Ip(order, address), Value::Ip(value)) => order.holds(value.cmp(address)),
             (Comparison::IpIn(set), Value::Ip(value)) => set.contains(*value),
+            (Comparison::HostIn(set), Value::Text(value)) => set.contains(value),
+            (Comparison::Led(redirects), Value::Text(value)) => redirects.find(value).is_some(),
             _ => false,
         })
     }

@@ -55,6 +55,7 @@ pub(crate) enum Field {
     ServerPort,
     RayId,
     ZoneName,
+    ZonePlan,
     ClientTcp,
     ThreatScore,
     TlsVersion,
@@ -132,6 +133,7 @@ const FILLED: &[(&str, Known)] = &[
     ("cf.edge.client_tcp", Known::Field(Field::ClientTcp, BOOL)),
     ("cf.ray_id", Known::Field(Field::RayId, TEXT)),
     ("cf.zone.name", Known::Field(Field::ZoneName, TEXT)),
+    ("cf.zone.plan", Known::Field(Field::ZonePlan, TEXT)),
     ("cf.threat_score", Known::Field(Field::ThreatScore, INT)),
     ("cf.tls_version", Known::Field(Field::TlsVersion, TEXT)),
     ("cf.tls_cipher", Known::Field(Field::TlsCipher, TEXT)),
@@ -348,6 +350,8 @@ impl Field {
             Self::ServerPort => Some(Value::Int(facts.local.port().into())),
             Self::RayId => text(facts.ray),
             Self::ZoneName => text(facts.zone),
+            // Rules of accounts are written with this condition, and hold for every zone here.
+            Self::ZonePlan => text("ENT"),
             Self::ClientTcp => Some(Value::Bool(facts.version != http::Version::HTTP_3)),
             // Nobody's reputation is kept.
             Self::ThreatScore => Some(Value::Int(0)),

@@ -11,6 +11,7 @@
 //! * [`evaluate`]: lazily, and with a bound on what it may cost;
 //! * [`url`]: the normal form of paths, and what a rule may write into one;
 //! * [`definition`]: a zone's rules as they travel to the edge, and how they are read out of rulesets;
+//! * [`listed`], [`redirects`]: the account's lists, and what is found in them;
 //! * [`standing`]: of each stored rule, whether edges obey it, and why not;
 //! * [`zone`]: the same compiled, and what they make of a request, phase by phase.
 //!
@@ -27,7 +28,9 @@ pub mod evaluate;
 mod facts;
 mod fields;
 mod functions;
+pub mod listed;
 mod program;
+pub mod redirects;
 mod scan;
 mod sets;
 pub mod standing;
@@ -39,17 +42,19 @@ mod wildcard;
 pub mod zone;
 
 pub use compile::{Lacking, Moment};
-pub use definition::{Act, AddressList, Change, Definition, Payload, Reading, Unobeyed, ZoneRules, read};
+pub use definition::{Act, Change, Definition, Executed, Payload, Reading, Unobeyed, ZoneRules, executes, read};
 pub use error::ExpressionError;
 pub use evaluate::Spent;
 pub use facts::{Answer, Certificate, Facts};
-pub use standing::{KnownLists, Standing};
-pub use zone::{Outcome, Program};
+pub use listed::{Host, Items, NamedList};
+pub use redirects::Redirect;
+pub use standing::{KnownNames, Standing};
+pub use zone::{Outcome, Program, Programs};
 
 use crate::{
     evaluate::Evaluation,
+    listed::Lists,
     program::{Term, Test},
-    sets::Lists,
     value::Value,
 };
 

@@ -8,6 +8,8 @@ use regex::bytes::Regex;
 use crate::{
     fields::{Field, Map},
     functions::Function,
+    listed::Hosts,
+    redirects::Redirects,
     sets::{Addresses, Numbers},
     value::Value,
     wildcard::Wildcard,
@@ -79,7 +81,7 @@ impl Order {
 pub(crate) enum Comparison {
     Int(Order, i64),
     Bits(i64),
-    IntIn(Numbers),
+    IntIn(Arc<Numbers>),
     Text(Order, Box<[u8]>),
     Contains(Box<memmem::Finder<'static>>),
     Matches(Box<Regex>),
@@ -88,6 +90,9 @@ pub(crate) enum Comparison {
     TextIn(Vec<Box<[u8]>>),
     Ip(Order, IpAddr),
     IpIn(Arc<Addresses>),
+    HostIn(Arc<Hosts>),
+    /// An address that one of a list's redirects is for.
+    Led(Arc<Redirects>),
     /// In a list of the account, of which this node knows nothing.
     InList,
 }

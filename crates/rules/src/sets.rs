@@ -1,13 +1,10 @@
 //! Sets of numbers and of addresses: ranges in order, of which none touches the next.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 /// Numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Numbers(Vec<(i64, i64)>);
-
-/// Addresses of lists, by the list's name.
-pub(crate) type Lists = BTreeMap<String, Arc<Addresses>>;
 
 /// Addresses.
 #[derive(Debug, Clone, Default)]

@@ -3,19 +3,24 @@
 use poterne_model::ruleset::{Kind, Rule, Ruleset};
 
 use crate::{
-    AddressList, Unobeyed,
-    definition::{self, Wrong},
-    sets::Lists,
+    NamedList, Unobeyed,
+    definition::{self, Known, Wrong},
+    listed,
 };
 
-/// The account's lists that a zone's rules can look into.
+/// What rules of a zone, or of an account, can name.
 #[derive(Debug, Default)]
-pub struct KnownLists(Lists);
+pub struct KnownNames {
+    known: Known,
+    /// As those of rulesets know it that are executed.
+    inside: Known,
+}
 
-impl KnownLists {
-    /// Of the lists that the zone's rules name, those that there is room for.
-    pub fn of(lists: Vec<AddressList>) -> Self {
-        Self(definition::addresses_of(&definition::that_fit(lists)))
+impl KnownNames {
+    /// Of the lists that the rules name, and of the custom rulesets that they execute, those that there is room for.
+    pub fn of(lists: Vec<NamedList>, entry_points: &[Ruleset], customs: &[Ruleset]) -> Self {
+        let known = Known::of(&listed::that_fit(lists), entry_points, customs);
+        Self { inside: known.without_rulesets(), known }
     }
 }
 
@@ -30,20 +35,22 @@ pub enum Standing {
     Dormant(Unobeyed),
     /// An older version took it, and no edge does.
     Wrong(Wrong),
-    /// Its ruleset is none that edges begin with, and those that rules execute are not obeyed.
-    Executed,
+    /// Its ruleset is none that edges begin with, and no rule that is in force executes it.
+    Unreached,
 }
 
 impl Standing {
     /// Of a rule of this ruleset, whose rules may be left out.
-    pub fn of(ruleset: &Ruleset, rule: &Rule, lists: &KnownLists) -> Self {
+    pub fn of(ruleset: &Ruleset, rule: &Rule, names: &KnownNames) -> Self {
         if !rule.body.enabled {
             return Self::Off;
         }
-        if ruleset.kind != Kind::Zone {
-            return Self::Executed;
-        }
-        match definition::read_with(ruleset.phase, &rule.body, &lists.0) {
+        let known = match ruleset.kind {
+            Kind::Zone | Kind::Root => &names.known,
+            Kind::Custom if names.known.rulesets.contains(&ruleset.id) => &names.inside,
+            Kind::Custom | Kind::Managed => return Self::Unreached,
+        };
+        match definition::read_with(ruleset.phase, &rule.body, known) {
             Err(wrong) => Self::Wrong(wrong),
             Ok(reading) => reading.act.map_or_else(Self::Dormant, |_| Self::InForce),
         }
@@ -60,7 +67,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Lacking, ZoneRules};
+    use crate::{Items, Lacking, ZoneRules, listed::ITEMS_MAX};
 
     fn ruleset(kind: Kind, phase: Phase, rules: &[(Action, &str, bool)]) -> Ruleset {
         let rule = |(number, (action, expression, enabled)): (usize, &(Action, &str, bool))| Rule {
@@ -70,7 +77,7 @@ mod tests {
             last_updated: Timestamp::from_micros(0),
             body: RuleBody {
                 action: *action,
-                action_parameters: (*action == Action::Skip).then(|| json!({ "products": ["waf"] }).as_object().unwrap().clone()),
+                action_parameters: (*action == Action::Skip).then(|| json!({ "rules": {} }).as_object().unwrap().clone()),
                 expression: (*expression).to_owned(),
                 description: String::new(),
                 enabled: *enabled,
@@ -92,8 +99,8 @@ mod tests {
         }
     }
 
-    fn list(name: &str, count: usize) -> AddressList {
-        AddressList { name: name.into(), networks: vec!["192.0.2.0/24".parse().unwrap(); count] }
+    fn list(name: &str, count: usize) -> NamedList {
+        NamedList { name: name.into(), items: Items::Networks(vec!["192.0.2.0/24".parse().unwrap(); count]) }
     }
 
     #[test]
@@ -113,8 +120,8 @@ mod tests {
                 (Action::Block, "http.nothing eq 1", true),
             ],
         );
-        let lists = vec![list("huge", definition::NETWORKS_MAX + 1), list("office", 1)];
-        let known = KnownLists::of(lists.clone());
+        let lists = vec![list("huge", ITEMS_MAX + 1), list("office", 1)];
+        let known = KnownNames::of(lists.clone(), std::slice::from_ref(&firewall), &[]);
         let told: Vec<_> = firewall.rules.iter().map(|rule| Standing::of(&firewall, rule, &known)).collect();
         let lacking = |fields: &[&str], lists: &[&str]| {
             let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
@@ -134,7 +141,7 @@ mod tests {
             ]
         );
         assert!(matches!(&told[8], Standing::Wrong(wrong) if wrong.pointer == "/expression"), "{:?}", told[8]);
-        let travels = ZoneRules::of(UrlNormalization::default(), std::slice::from_ref(&firewall), lists);
+        let travels = ZoneRules::of(UrlNormalization::default(), std::slice::from_ref(&firewall), &[], lists);
         let in_force = firewall.rules.iter().zip(&told).filter(|(_, standing)| **standing == Standing::InForce);
         assert_eq!(
             in_force.map(|(rule, _)| rule.id).collect::<Vec<_>>(),
@@ -147,9 +154,10 @@ mod tests {
         let rules = [(Action::Block, "true", true), (Action::Block, "true", false)];
         let told = |kind, phase| {
             let ruleset = ruleset(kind, phase, &rules);
-            ruleset.rules.iter().map(|rule| Standing::of(&ruleset, rule, &KnownLists::default())).collect::<Vec<_>>()
+            ruleset.rules.iter().map(|rule| Standing::of(&ruleset, rule, &KnownNames::default())).collect::<Vec<_>>()
         };
-        assert_eq!(told(Kind::Custom, Phase::FirewallCustom), [Standing::Executed, Standing::Off]);
+        assert_eq!(told(Kind::Custom, Phase::FirewallCustom), [Standing::Unreached, Standing::Off]);
+        assert_eq!(told(Kind::Root, Phase::FirewallCustom), [Standing::InForce, Standing::Off]);
         let unobeyed = Standing::Dormant(Unobeyed::Phase(Phase::Ratelimit));
         assert_eq!(told(Kind::Zone, Phase::Ratelimit), [unobeyed, Standing::Off]);
     }

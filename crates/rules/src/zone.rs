@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use poterne_model::{
-    Name, RuleId,
+    Name, RuleId, RulesetId,
     ruleset::Phase,
     setting::{SslMode, UrlNormalization, normalization::NormalizationScope},
 };
@@ -15,7 +15,8 @@ use poterne_model::{
 use crate::{
     Computed, Condition, ExpressionError, Facts, Spent, ZoneRules,
     definition::{self, Act, Change, Definition, PHASES, Payload, Response},
-    sets::Lists,
+    listed::{self, Listed, Lists},
+    redirects::Redirects,
     url::{self, PathError},
 };
 
@@ -34,6 +35,8 @@ pub struct Program {
     normalization: UrlNormalization,
     /// In the order of [`PHASES`].
     phases: [Vec<Rule>; PHASES.len()],
+    /// Those of rulesets that these execute.
+    executed: Vec<Vec<Rule>>,
 }
 
 #[derive(Debug)]
@@ -46,13 +49,32 @@ struct Rule {
 /// An [`Act`] with its expressions compiled.
 #[derive(Debug)]
 enum Ready {
-    Redirect { target: Text, status: u16, keeps_query: bool },
-    Rewrite { path: Option<Text>, query: Option<Text> },
-    Config { ssl: Option<SslMode> },
+    Redirect {
+        target: Text,
+        status: u16,
+        keeps_query: bool,
+    },
+    RedirectFrom {
+        redirects: Arc<Redirects>,
+        key: Box<Computed>,
+    },
+    Rewrite {
+        path: Option<Text>,
+        query: Option<Text>,
+    },
+    Config {
+        ssl: Option<SslMode>,
+    },
     Route(Box<Route>),
     Fields(Vec<(HeaderName, Write)>),
     Block(Option<Arc<Response>>),
     Skip,
+    Pass {
+        next: Next,
+        phases: Vec<Phase>,
+    },
+    /// Which of [`Program::executed`].
+    Execute(usize),
     Log,
 }
 
@@ -137,6 +159,8 @@ pub struct Going {
     pub fields: Vec<(HeaderName, FieldChange)>,
     /// The rules that want to be in the log.
     pub logged: Vec<RuleId>,
+    /// Whether there are rules to be asked of its answer.
+    pub asks_answer: bool,
 }
 
 /// A rule that could not be followed (edge-behaviour §2.5).
@@ -183,15 +207,30 @@ impl TroubleKind {
 impl Program {
     /// Compiles a zone's rules. Those that do not compile are left out, and told.
     pub fn compile(rules: &ZoneRules) -> (Self, Vec<(RuleId, ExpressionError)>) {
-        let mut program = Self { normalization: rules.normalization, phases: Default::default() };
+        let mut program = Self {
+            normalization: rules.normalization,
+            phases: Default::default(),
+            executed: Vec::with_capacity(rules.executed.len()),
+        };
         let mut refused = Vec::new();
-        let lists = definition::addresses_of(&rules.lists);
+        let known = Names { lists: listed::ready(&rules.lists), executed: rules.executed.iter().map(|one| one.id).collect() };
         for definition in &rules.rules {
             let Some(place) = PHASES.iter().position(|phase| *phase == definition.phase) else { continue };
-            match ready(definition, &lists) {
-                Ok(rule) => program.phases[place].push(rule),
+            match ready(definition, &known) {
+                Ok(rule) => program.phases[place].extend(rule),
                 Err(error) => refused.push((definition.id, error)),
             }
+        }
+        let inside = Names { lists: known.lists, executed: Vec::new() };
+        for executed in &rules.executed {
+            let mut all = Vec::with_capacity(executed.rules.len());
+            for definition in &executed.rules {
+                match ready(definition, &inside) {
+                    Ok(rule) => all.extend(rule),
+                    Err(error) => refused.push((definition.id, error)),
+                }
+            }
+            program.executed.push(all);
         }
         (program, refused)
     }
@@ -205,29 +244,115 @@ impl Program {
         !self.phase(Phase::ResponseHeadersTransform).is_empty()
     }
 
-    /// What it makes of a request. In `facts`, path and query in force are the ones that came.
+    /// Shows the rules that a request meets, in order; those of a ruleset that one executes in that one's place. One that costs too much is
+    /// not met.
+    fn ask<'p, E>(
+        &'p self,
+        rules: &'p [Rule],
+        facts: &Facts<'_>,
+        visit: &mut impl FnMut(&'p Rule) -> Result<Next, E>,
+    ) -> Result<Next, E> {
+        for rule in rules.iter().filter(|rule| rule.when.holds(facts).unwrap_or(false)) {
+            let next = match &rule.act {
+                Ready::Execute(at) => match self.executed.get(*at) {
+                    Some(rules) => self.ask(rules, facts, visit)?,
+                    None => Next::Rule,
+                },
+                _ => visit(rule)?,
+            };
+            match (next, &rule.act) {
+                // What it passes over is the ruleset that is executed.
+                (Next::Rule, _) | (Next::Ruleset, Ready::Execute(_)) => {}
+                (Next::Ruleset | Next::Phase, _) => return Ok(next),
+            }
+        }
+        Ok(Next::Rule)
+    }
+
+    /// What it makes of a request, where no rules of its account come before. In `facts`, path and query in force are the ones that came.
     pub fn request(&self, facts: &Facts<'_>) -> Outcome {
-        let normal = match url::normal_path(facts.raw_path, self.normalization.kind) {
+        Programs { account: None, zone: Some(self) }.request(facts)
+    }
+
+    /// What becomes of an answer's fields, likewise. `facts` has the answer in it.
+    ///
+    /// # Errors
+    /// A rule writes what is no field value, or cost too much.
+    pub fn response(&self, facts: &Facts<'_>) -> Result<Vec<(HeaderName, FieldChange)>, Trouble> {
+        Programs { account: None, zone: Some(self) }.response(facts)
+    }
+}
+
+/// What is asked after a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The rule behind it.
+    Rule,
+    /// None of its ruleset.
+    Ruleset,
+    /// None of its phase.
+    Phase,
+}
+
+/// Why no further rule is asked.
+enum Stop {
+    Ended(Outcome),
+    Failed(Trouble),
+}
+
+impl From<Trouble> for Stop {
+    fn from(trouble: Trouble) -> Self {
+        Self::Failed(trouble)
+    }
+}
+
+/// The rules of an account and of its zone: in each phase the account's are asked first (edge-behaviour §4.1).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Programs<'p> {
+    /// The account's.
+    pub account: Option<&'p Program>,
+    /// The zone's; none: paths are put in normal form, and that is all.
+    pub zone: Option<&'p Program>,
+}
+
+impl<'p> Programs<'p> {
+    /// Whether there are rules that are asked when there is an answer.
+    pub fn has_response_rules(&self) -> bool {
+        self.all().any(Program::has_response_rules)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'p Program> + use<'p> {
+        self.account.into_iter().chain(self.zone)
+    }
+
+    fn ask<E>(&self, phase: Phase, facts: &Facts<'_>, mut visit: impl FnMut(&'p Rule) -> Result<Next, E>) -> Result<(), E> {
+        for program in self.all() {
+            if program.ask(program.phase(phase), facts, &mut visit)? == Next::Phase {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What they make of a request. In `facts`, path and query in force are the ones that came.
+    pub fn request(&self, facts: &Facts<'_>) -> Outcome {
+        let normalization = self.zone.map(|zone| zone.normalization).unwrap_or_default();
+        let normal = match url::normal_path(facts.raw_path, normalization.kind) {
             Ok(normal) => normal,
             Err(error) => return Outcome::BadPath(error),
         };
         let facts = Facts { path: &normal, query: facts.raw_query, ..*facts };
-        match self.phases_of_request(&facts) {
-            Ok(Ok(going)) => Outcome::Goes(Box::new(going)),
-            Ok(Err(ended)) => ended,
-            Err(trouble) => Outcome::Failed(trouble),
+        match self.phases_of_request(&facts, normalization) {
+            Ok(going) => Outcome::Goes(Box::new(going)),
+            Err(Stop::Ended(outcome)) => outcome,
+            Err(Stop::Failed(trouble)) => Outcome::Failed(trouble),
         }
     }
 
-    fn phases_of_request(&self, facts: &Facts<'_>) -> Result<Result<Going, Outcome>, Trouble> {
-        for rule in self.matching(Phase::DynamicRedirect, facts) {
-            if let Ready::Redirect { target, status, keeps_query } = &rule.act {
-                let location = location(target, *keeps_query, facts).map_err(|what| Trouble { rule: rule.id, what })?;
-                return Ok(Err(Outcome::Redirect { rule: rule.id, status: *status, location }));
-            }
-        }
+    fn phases_of_request(&self, facts: &Facts<'_>, normalization: UrlNormalization) -> Result<Going, Stop> {
+        self.redirects(Phase::DynamicRedirect, facts)?;
         let (mut path, mut query) = (None, None);
-        for rule in self.matching(Phase::Transform, facts) {
+        self.ask(Phase::Transform, facts, |rule| {
             if let Ready::Rewrite { path: new_path, query: new_query } = &rule.act {
                 let told = |what| Trouble { rule: rule.id, what };
                 if let Some(text) = new_path {
@@ -237,19 +362,22 @@ impl Program {
                     query = Some(written_query(text, facts).map_err(told)?);
                 }
             }
-        }
-        let target = self.target(facts, path.as_deref(), query.as_deref());
+            Ok::<_, Trouble>(Next::Rule)
+        })?;
+        let target = target(normalization.scope, facts, path.as_deref(), query.as_deref());
         let (path, query) = (path.unwrap_or_else(|| facts.path.to_owned()), query.unwrap_or_else(|| facts.query.to_owned()));
         let facts = Facts { path: &path, query: &query, ..*facts };
         let mut going = Going { target, ..Going::default() };
-        for rule in self.matching(Phase::ConfigSettings, &facts) {
+        self.ask(Phase::ConfigSettings, &facts, |rule| {
             if let Ready::Config { ssl } = rule.act {
                 going.ssl = ssl.or(going.ssl);
             }
-        }
-        for rule in self.matching(Phase::Origin, &facts) {
+            Ok::<_, Stop>(Next::Rule)
+        })?;
+        self.ask(Phase::Origin, &facts, |rule| {
             if let Ready::Route(route) = &rule.act {
-                let (before, Route { host_header, sni, host, port }) = (going.route, (**route).clone());
+                let Route { host_header, sni, host, port } = (**route).clone();
+                let before = std::mem::take(&mut going.route);
                 going.route = Route {
                     host_header: host_header.or(before.host_header),
                     sni: sni.or(before.sni),
@@ -257,32 +385,64 @@ impl Program {
                     port: port.or(before.port),
                 };
             }
-        }
-        for rule in self.matching(Phase::FirewallCustom, &facts) {
+            Ok::<_, Stop>(Next::Rule)
+        })?;
+        let mut passed: &[Phase] = &[];
+        let mut more = Vec::new();
+        self.ask(Phase::FirewallCustom, &facts, |rule| {
             match &rule.act {
-                Ready::Block(answer) => return Ok(Err(Outcome::Blocked { rule: rule.id, answer: answer.clone() })),
-                Ready::Skip => break,
+                Ready::Block(answer) => return Err(Stop::Ended(Outcome::Blocked { rule: rule.id, answer: answer.clone() })),
+                Ready::Skip => return Ok(Next::Ruleset),
+                Ready::Pass { next, phases } => {
+                    // Hardly ever more than one rule says so.
+                    match passed {
+                        [] => passed = phases,
+                        _ => more.extend_from_slice(phases),
+                    }
+                    return Ok(*next);
+                }
                 Ready::Log if going.logged.len() < LOGGED_MAX => going.logged.push(rule.id),
                 _ => {}
             }
+            Ok(Next::Rule)
+        })?;
+        let is_passed = |phase| passed.contains(&phase) || more.contains(&phase);
+        if !is_passed(Phase::Redirect) {
+            self.redirects(Phase::Redirect, &facts)?;
         }
-        going.fields = self.fields(Phase::LateTransform, &facts)?;
+        if !is_passed(Phase::LateTransform) {
+            going.fields = self.fields(Phase::LateTransform, &facts)?;
+        }
+        going.asks_answer = self.has_response_rules() && !is_passed(Phase::ResponseHeadersTransform);
         (going.path, going.query) = (path, query);
-        Ok(Ok(going))
+        Ok(going)
     }
 
-    /// What the origin gets; none where it is what came.
-    fn target(&self, facts: &Facts<'_>, path: Option<&str>, query: Option<&str>) -> Option<String> {
-        let sent = match (path, self.normalization.scope) {
-            (Some(path), _) => path,
-            (None, NormalizationScope::Both) => facts.path,
-            (None, NormalizationScope::Incoming) => facts.raw_path,
-        };
-        if sent == facts.raw_path && query.is_none_or(|query| query == facts.raw_query) {
-            return None;
-        }
-        let query = query.unwrap_or(facts.raw_query);
-        Some(if query.is_empty() { sent.to_owned() } else { format!("{sent}?{query}") })
+    /// The first that is met ends it.
+    fn redirects(&self, phase: Phase, facts: &Facts<'_>) -> Result<(), Stop> {
+        self.ask(phase, facts, |rule| {
+            let told = |what| Trouble { rule: rule.id, what };
+            let found = match &rule.act {
+                Ready::Redirect { target, status, keeps_query } => {
+                    let address = target.of(facts).map_err(told)?;
+                    Some((*status, with_query(url::address_of(&address), *keeps_query, facts)))
+                }
+                Ready::RedirectFrom { redirects, key } => {
+                    // What has no address is in no list.
+                    let key = key.text(facts).map_err(|spent| told(spent.into()))?.unwrap_or_default();
+                    let found = redirects.find(&key);
+                    found.map(|(found, to)| (found.status, with_query(url::address_of(to.as_bytes()), found.keeps_query, facts)))
+                }
+                _ => None,
+            };
+            match found {
+                Some((status, location)) => {
+                    let location = location.map_err(told)?;
+                    Err(Stop::Ended(Outcome::Redirect { rule: rule.id, status, location }))
+                }
+                None => Ok(Next::Rule),
+            }
+        })
     }
 
     /// What becomes of an answer's fields. `facts` has the answer in it.
@@ -295,8 +455,8 @@ impl Program {
 
     fn fields(&self, phase: Phase, facts: &Facts<'_>) -> Result<Vec<(HeaderName, FieldChange)>, Trouble> {
         let mut changes = Vec::new();
-        for rule in self.matching(phase, facts) {
-            let Ready::Fields(fields) = &rule.act else { continue };
+        self.ask(phase, facts, |rule| {
+            let Ready::Fields(fields) = &rule.act else { return Ok(Next::Rule) };
             for (name, write) in fields {
                 let told = |what| Trouble { rule: rule.id, what };
                 let value = |text: &Text| -> Result<Option<HeaderValue>, TroubleKind> {
@@ -318,14 +478,24 @@ impl Program {
                 };
                 changes.extend(change.map(|change| (name.clone(), change)));
             }
-        }
+            Ok::<_, Trouble>(Next::Rule)
+        })?;
         Ok(changes)
     }
+}
 
-    /// The rules of a phase that a request meets. One that costs too much is not met.
-    fn matching<'p>(&'p self, phase: Phase, facts: &'p Facts<'_>) -> impl Iterator<Item = &'p Rule> {
-        self.phase(phase).iter().filter(|rule| rule.when.holds(facts).unwrap_or(false))
+/// What the origin gets; none where it is what came.
+fn target(scope: NormalizationScope, facts: &Facts<'_>, path: Option<&str>, query: Option<&str>) -> Option<String> {
+    let sent = match (path, scope) {
+        (Some(path), _) => path,
+        (None, NormalizationScope::Both) => facts.path,
+        (None, NormalizationScope::Incoming) => facts.raw_path,
+    };
+    if sent == facts.raw_path && query.is_none_or(|query| query == facts.raw_query) {
+        return None;
     }
+    let query = query.unwrap_or(facts.raw_query);
+    Some(if query.is_empty() { sent.to_owned() } else { format!("{sent}?{query}") })
 }
 
 /// The path that is in force where a zone has no rules of its own, and whether the origin gets it: normal form is the default.
@@ -356,8 +526,8 @@ impl Text {
     }
 }
 
-fn location(target: &Text, keeps_query: bool, facts: &Facts<'_>) -> Result<HeaderValue, TroubleKind> {
-    let mut address = url::address_of(&target.of(facts)?);
+/// An address, perhaps with the request's query behind its own.
+fn with_query(mut address: String, keeps_query: bool, facts: &Facts<'_>) -> Result<HeaderValue, TroubleKind> {
     if address.is_empty() {
         return Err(TroubleKind::Nothing);
     }
@@ -388,17 +558,30 @@ fn written_query(text: &Text, facts: &Facts<'_>) -> Result<String, TroubleKind> 
     if query.len() <= TARGET_BYTES_MAX { Ok(query) } else { Err(TroubleKind::Length) }
 }
 
-fn ready(definition: &Definition, lists: &Lists) -> Result<Rule, ExpressionError> {
+/// What rules may name.
+struct Names {
+    lists: Lists,
+    /// Rulesets that may be executed, in the order in which they are compiled.
+    executed: Vec<RulesetId>,
+}
+
+/// None where it names what did not come.
+fn ready(definition: &Definition, known: &Names) -> Result<Option<Rule>, ExpressionError> {
     let moment = definition::moment(definition.phase);
+    let computed = |expression: &str| Computed::with_lists(expression, moment, &known.lists);
     let text = |payload: &Payload| {
         Ok(match payload {
             Payload::Value(text) => Text::Value(text.clone().into_bytes()),
-            Payload::Expression(expression) => Text::Computed(Box::new(Computed::with_lists(expression, moment, lists)?)),
+            Payload::Expression(expression) => Text::Computed(Box::new(computed(expression)?)),
         })
     };
     let act = match &definition.act {
         Act::Redirect { target, status, keeps_query } => {
             Ready::Redirect { target: text(target)?, status: *status, keeps_query: *keeps_query }
+        }
+        Act::RedirectFrom { list, key } => {
+            let Some(Listed::Redirects(redirects)) = known.lists.get(list) else { return Ok(None) };
+            Ready::RedirectFrom { redirects: Arc::clone(redirects), key: Box::new(computed(key)?) }
         }
         Act::Rewrite { path, query } => {
             let part = |part: &Option<Payload>| part.as_ref().map(text).transpose();
@@ -425,7 +608,19 @@ fn ready(definition: &Definition, lists: &Lists) -> Result<Rule, ExpressionError
         }
         Act::Block(response) => Ready::Block(response.clone().map(Arc::new)),
         Act::Skip => Ready::Skip,
+        Act::Pass { ruleset, phase, phases } => {
+            let next = match (phase, ruleset) {
+                (true, _) => Next::Phase,
+                (false, true) => Next::Ruleset,
+                (false, false) => Next::Rule,
+            };
+            Ready::Pass { next, phases: phases.clone() }
+        }
+        Act::Execute(id) => {
+            let Some(at) = known.executed.iter().position(|executed| executed == id) else { return Ok(None) };
+            Ready::Execute(at)
+        }
         Act::Log => Ready::Log,
     };
-    Ok(Rule { id: definition.id, when: Condition::with_lists(&definition.expression, moment, lists)?, act })
+    Ok(Some(Rule { id: definition.id, when: Condition::with_lists(&definition.expression, moment, &known.lists)?, act }))
 }

@@ -29,6 +29,9 @@ pub const CHUNK_VERSION: u8 = 1;
 /// Version of the node's chunk as it is written.
 pub const NODE_CHUNK_VERSION: u8 = 6;
 
+/// Version of rules as they are written.
+pub const RULES_CHUNK_VERSION: u8 = 2;
+
 /// Version of a zone's head as it is written.
 pub const ZONE_HEAD_VERSION: u8 = 6;
 
@@ -73,6 +76,8 @@ pub enum ChunkKey {
     Rules(ZoneId),
     /// What a zone's origins are asked again and again.
     HealthChecks(ZoneId),
+    /// What an account's rules make of requests for all its zones.
+    AccountRules(AccountId),
 }
 
 /// Any chunk with its key's meaning.
@@ -98,6 +103,8 @@ pub enum Chunk {
     Rules(ZoneRules),
     /// See [`HealthChecksChunk`].
     HealthChecks(HealthChecksChunk),
+    /// See [`ZoneRules`].
+    AccountRules(ZoneRules),
 }
 
 /// What every node of this instance must know about itself and its siblings.
@@ -441,7 +448,7 @@ impl Chunk {
             Self::Challenge(chunk) if matches!(chunk.shown, Shown::Txt { .. }) => encode(chunk),
             Self::Challenge(chunk) => encode_as(CHALLENGE_CHUNK_VERSION, chunk),
             Self::Transfer(chunk) => encode_as(TRANSFER_CHUNK_VERSION, chunk),
-            Self::Rules(chunk) => encode(chunk),
+            Self::Rules(chunk) | Self::AccountRules(chunk) => encode_as(RULES_CHUNK_VERSION, chunk),
             Self::HealthChecks(chunk) => encode(chunk),
         })
     }
@@ -483,8 +490,12 @@ impl Chunk {
                 Some(&1) => decode_as::<before::TransferChunk1>(1, bytes)?.into(),
                 _ => decode_as(TRANSFER_CHUNK_VERSION, bytes)?,
             }),
-            ChunkKey::Rules(_) => Self::Rules(decode(bytes)?),
+            ChunkKey::Rules(_) => Self::Rules(match bytes.first() {
+                Some(&1) => decode_as::<before::ZoneRules1>(1, bytes)?.into(),
+                _ => decode_as(RULES_CHUNK_VERSION, bytes)?,
+            }),
             ChunkKey::HealthChecks(_) => Self::HealthChecks(decode(bytes)?),
+            ChunkKey::AccountRules(_) => Self::AccountRules(decode_as(RULES_CHUNK_VERSION, bytes)?),
         };
         let agrees = match (key, &chunk) {
             (ChunkKey::Zone(id), Self::Zone(head)) => {

@@ -1,15 +1,11 @@
-//! A zone's rules in force: what came, and what was compiled of it, once.
+//! Rules in force, a zone's or an account's: what came, and what was compiled of it, once.
 
 use std::sync::Arc;
 
-use poterne_model::Name;
 use poterne_rules::{Program, ZoneRules};
 
-use crate::ZoneHead;
-
-/// A zone's rules.
+/// The rules of a zone, or of an account.
 pub struct RulesInForce {
-    apex: Name,
     rules: ZoneRules,
     program: Arc<Program>,
 }
@@ -17,22 +13,16 @@ pub struct RulesInForce {
 impl RulesInForce {
     /// Where a rule does not compile, the program in force before goes on; where there is none, the other rules are in force. Control
     /// refuses such rules when they are saved: one comes of another version of it.
-    pub(crate) fn new(head: &ZoneHead, rules: ZoneRules, before: Option<&Self>) -> Self {
+    pub(crate) fn new(of: impl std::fmt::Display, rules: ZoneRules, before: Option<&Self>) -> Self {
         let (program, refused) = Program::compile(&rules);
         for (rule, error) in &refused {
-            let zone = &head.apex;
-            tracing::error!(%zone, %rule, %error, "a rule does not compile: what was in force before goes on, as far as there was anything");
+            tracing::error!(%of, %rule, %error, "a rule does not compile: what was in force before goes on, as far as there was anything");
         }
         let program = match before {
             Some(before) if !refused.is_empty() => Arc::clone(&before.program),
             _ => Arc::new(program),
         };
-        Self { apex: head.apex.clone(), rules, program }
-    }
-
-    /// Whose they are.
-    pub fn apex(&self) -> &Name {
-        &self.apex
+        Self { rules, program }
     }
 
     /// What came.
@@ -71,7 +61,7 @@ mod tests {
     use poterne_rules::{Act, Definition};
 
     use super::*;
-    use crate::{Chunk, ChunkKey, Snapshot};
+    use crate::{Chunk, ChunkKey, Snapshot, ZoneHead};
 
     fn rules(expression: &str) -> ZoneRules {
         let rule = Definition {
@@ -119,5 +109,44 @@ mod tests {
         assert!(!without.contains(&key) && without.zone(id).unwrap().rules().is_none());
         let gone = first.apply(&Change { generation: first.generation() + 1, chunks: vec![(ChunkKey::Zone(id).encode(), None)] });
         assert_eq!(gone.unwrap().1.head_keys().count(), 0);
+    }
+
+    #[test]
+    fn an_accounts_rules_are_found_with_each_of_its_zones() {
+        let (id, account) = (ZoneId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]));
+        let head = ZoneHead {
+            id,
+            account,
+            apex: Name::parse("example.com").unwrap(),
+            status: ZoneStatus::Active,
+            dns: None,
+            origin: OriginSettings::default(),
+            edge: EdgeSettings::default(),
+            client: None,
+        };
+        let name = ChunkKey::Name(id, head.apex.clone());
+        let key = ChunkKey::AccountRules(account);
+        let put = |snapshot: &Snapshot, rules: Option<&str>| {
+            let mut chunks = vec![(key.encode(), rules.map(|text| Chunk::AccountRules(self::rules(text)).encode()))];
+            if snapshot.generation() == 0 {
+                chunks.push((name.encode(), Some(Chunk::Name(crate::NameChunk::leading_to(crate::Target::Broken)).encode())));
+                chunks.push((ChunkKey::Zone(id).encode(), Some(Chunk::Zone(head.clone()).encode())));
+            }
+            snapshot.apply(&Change { generation: snapshot.generation() + 1, chunks }).unwrap().1
+        };
+        let found = |snapshot: &Snapshot| match snapshot.route("example.com") {
+            crate::Lookup::Route { account_rules, .. } => account_rules.map(|rules| rules.rules().clone()),
+            other => panic!("{other:?}"),
+        };
+        let with = put(&Snapshot::default(), Some("true"));
+        assert_eq!(found(&with), Some(rules("true")));
+        assert!(with.holds(&key, &Chunk::AccountRules(rules("true"))) && with.contains(&key));
+        assert!(with.head_keys().any(|other| other == key));
+        let broken = put(&with, Some("http.hst eq 1"));
+        assert!(Arc::ptr_eq(&broken.account_rules(account).unwrap().program, &with.account_rules(account).unwrap().program));
+        let again = Change { generation: 1, chunks: with.chunks().map(|(key, body)| (key, Some(body))).collect() };
+        assert_eq!(found(&Snapshot::default().apply(&again).unwrap().1), Some(rules("true")));
+        let without = put(&with, None);
+        assert_eq!((found(&without), without.contains(&key)), (None, false));
     }
 }

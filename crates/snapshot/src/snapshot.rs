@@ -30,6 +30,8 @@ pub struct Snapshot {
     shared: PageTree<ZoneId, ()>,
     /// Those of them that have rules.
     ruled: PageTree<ZoneId, ()>,
+    /// What some accounts' rules make of requests for all their zones.
+    account_rules: PageTree<AccountId, Arc<RulesInForce>>,
     /// What the origins of some of them are asked again and again.
     checked: PageTree<ZoneId, Arc<HealthChecksChunk>>,
     apexes: PageTree<Name, Apex>,
@@ -168,6 +170,8 @@ pub enum Lookup<'a> {
         target: Target,
         /// What the zone's rules make of requests, where it has any.
         rules: Option<&'a Arc<RulesInForce>>,
+        /// What its account's rules make of them before.
+        account_rules: Option<&'a Arc<RulesInForce>>,
     },
     /// The only zones that cover the host do not serve (pending).
     ZoneNotServing(&'a ZoneHead),
@@ -193,7 +197,10 @@ impl Snapshot {
             let Some(apex) = self.apexes.get(ancestor) else { continue };
             if let Some(zone) = apex.serving.first().and_then(|id| self.zones.get(id)) {
                 return match zone.target(host) {
-                    Some(target) => Lookup::Route { zone: zone.head(), target, rules: zone.rules() },
+                    Some(target) => {
+                        let account_rules = self.account_rules(zone.head().account);
+                        Lookup::Route { zone: zone.head(), target, rules: zone.rules(), account_rules }
+                    }
                     None => Lookup::NoHost(zone.head()),
                 };
             }
@@ -229,6 +236,11 @@ impl Snapshot {
     /// An account.
     pub fn account(&self, id: AccountId) -> Option<&AccountChunk> {
         self.accounts.get(&id).map(|account| &**account)
+    }
+
+    /// What an account's rules make of requests for all its zones, where it has any.
+    pub fn account_rules(&self, id: AccountId) -> Option<&Arc<RulesInForce>> {
+        self.account_rules.get(&id)
     }
 
     /// A zone.
@@ -334,6 +346,9 @@ impl Snapshot {
             (ChunkKey::HealthChecks(id), Chunk::HealthChecks(checks)) => {
                 self.checked.get(id).is_some_and(|found| **found == *checks)
             }
+            (ChunkKey::AccountRules(id), Chunk::AccountRules(rules)) => {
+                self.account_rules(*id).is_some_and(|found| found.rules() == rules)
+            }
             _ => false,
         }
     }
@@ -351,6 +366,7 @@ impl Snapshot {
             ChunkKey::Transfer(id) => self.zone(*id).is_some_and(|zone| zone.transfer().is_some()),
             ChunkKey::Rules(id) => self.zone(*id).is_some_and(|zone| zone.rules().is_some()),
             ChunkKey::HealthChecks(id) => self.checked.contains(id),
+            ChunkKey::AccountRules(id) => self.account_rules.contains(id),
         }
     }
 
@@ -370,7 +386,9 @@ impl Snapshot {
         let transfers = self.shared.iter().map(|(id, ())| ChunkKey::Transfer(*id));
         let rules = self.ruled.iter().map(|(id, ())| ChunkKey::Rules(*id));
         let checks = self.checked.iter().map(|(id, _)| ChunkKey::HealthChecks(*id));
-        zones.chain(accounts).chain(tunnels).chain(certificates).chain(challenges).chain(transfers).chain(rules).chain(checks)
+        let of_accounts = self.account_rules.iter().map(|(id, _)| ChunkKey::AccountRules(*id));
+        let heads = zones.chain(accounts).chain(tunnels).chain(certificates).chain(challenges);
+        heads.chain(transfers).chain(rules).chain(checks).chain(of_accounts)
     }
 
     /// Every chunk as the base file holds it: this state as one change from nothing, but for what lies on the shelf. What issuers of certificates have in
@@ -393,7 +411,10 @@ impl Snapshot {
         let rules = ruled.map(|(id, rules)| (ChunkKey::Rules(*id), Chunk::Rules(rules.rules().clone())));
         let checked = self.checked.iter();
         let checks = checked.map(|(id, chunk)| (ChunkKey::HealthChecks(*id), Chunk::HealthChecks((**chunk).clone())));
-        let heads = node.into_iter().chain(accounts).chain(zones).chain(transfers).chain(rules).chain(checks);
+        let of_accounts = self.account_rules.iter();
+        let of_accounts =
+            of_accounts.map(|(id, rules)| (ChunkKey::AccountRules(*id), Chunk::AccountRules(rules.rules().clone())));
+        let heads = node.into_iter().chain(accounts).chain(of_accounts).chain(zones).chain(transfers).chain(rules).chain(checks);
         let all = heads.chain(names).chain(tunnels).chain(challenges);
         let mut issuers = HashMap::new();
         for shared in self.certificates().filter_map(|entry| entry.issuers.as_deref()) {
@@ -579,6 +600,12 @@ impl Snapshot {
                 }
             }
             (ChunkKey::HealthChecks(id), _) => drop(self.checked.remove(&id)),
+            (ChunkKey::AccountRules(id), Some(Chunk::AccountRules(rules))) => {
+                let before = self.account_rules.remove(&id);
+                let rules = RulesInForce::new(id, rules, before.as_deref());
+                self.account_rules.insert(id, Arc::new(rules));
+            }
+            (ChunkKey::AccountRules(id), _) => drop(self.account_rules.remove(&id)),
             // They are kept before they are known.
             (ChunkKey::Certificate(_), _) => {}
             (ChunkKey::Challenge(id), body) => {

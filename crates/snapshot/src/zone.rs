@@ -68,7 +68,7 @@ impl Zone {
 
     pub(crate) fn set_rules(&mut self, rules: Option<ZoneRules>) {
         let before = self.rules.take();
-        self.rules = rules.map(|rules| Arc::new(RulesInForce::new(&self.head, rules, before.as_deref())));
+        self.rules = rules.map(|rules| Arc::new(RulesInForce::new(&self.head.apex, rules, before.as_deref())));
     }
 
     /// What is said of exactly this owner name, `*.x` included.

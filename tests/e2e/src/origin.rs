@@ -41,6 +41,15 @@ impl Nginx {
         Self::serve(dir, &format!("{address}:80"), &listen, None)
     }
 
+    /// The same, offering HTTP/2 over TLS.
+    pub fn multiplexing(dir: &Path, address: &str, certificate: &Path, key: &Path) -> Self {
+        let (certificate, key) = (certificate.display(), key.display());
+        let listen = format!(
+            "listen {address}:80; listen {address}:443 ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key};"
+        );
+        Self::serve(dir, &format!("{address}:80"), &listen, None)
+    }
+
     /// The same, letting in over TLS whoever shows a certificate of these authorities, and nobody else.
     pub fn asking(dir: &Path, address: &str, certificate: &Path, key: &Path, authorities: &Path) -> Self {
         let (certificate, key, authorities) = (certificate.display(), key.display(), authorities.display());

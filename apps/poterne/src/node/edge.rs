@@ -1,6 +1,7 @@
 //! The visitors' side put together: listeners, certificates, pipeline, and who gets what on port 443.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -20,7 +21,7 @@ use poterne_edge_http::{
     serve::{Protocol, serve_connection},
 };
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Handshakes, Listener, Proxies};
-use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline};
+use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Ports};
 use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer, certificates::Unwrap};
 use poterne_edge_upstream::Origins;
 use poterne_guard::Guard;
@@ -38,6 +39,9 @@ use crate::{
     config::Config,
     trust::{AgentCertificate, Trust, is_agent_name},
 };
+
+/// A visitor's connection, to its end.
+type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long a visitor's TLS handshake may take.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,6 +80,8 @@ pub(super) struct Edge {
 pub(super) struct Parts<'a> {
     pub config: &'a Config,
     pub names: &'a [Name],
+    /// Where its visitors come.
+    pub ports: Ports,
     pub snapshot: &'a SnapshotHandle,
     pub gateway: &'a Gateway,
     /// What agents are answered with.
@@ -94,7 +100,7 @@ pub(super) struct Parts<'a> {
 
 /// Puts the visitors' side together; nothing listens yet.
 pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
-    let Parts { config, names, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, tracer, metrics } =
+    let Parts { config, names, ports, snapshot, gateway, agents, visitors_ca, node_key, instance, api, origins, tracer, metrics } =
         parts;
     let settings = CertificatesSettings {
         files: config.edge.certificate_files(),
@@ -126,6 +132,7 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
             instance,
             tracer,
             parents: config.parents(),
+            ports,
             ..poterne_edge_pipeline::Settings::default()
         },
         snapshot.clone(),
@@ -266,9 +273,20 @@ impl Edge {
     }
 
     async fn tls(&self, arrival: Arrival) {
+        // What a handshake takes is not kept by a connection that waits for years.
+        if let Some(serving) = Box::pin(self.handshake(arrival)).await {
+            serving.await;
+        }
+    }
+
+    /// How a visitor over TLS is served, where one came of it.
+    async fn handshake(&self, arrival: Arrival) -> Option<Serving> {
         let Arrival { stream, peer, local } = arrival;
         match self.acceptor.accept(stream).await {
-            Ok(Accepted::Agent(arrived)) => self.gateway.accept_tls(arrived.stream, peer),
+            Ok(Accepted::Agent(arrived)) => {
+                self.gateway.accept_tls(arrived.stream, peer);
+                None
+            }
             // The pipeline tells the node's own names from visitors' hostnames, by the Host field that the name must agree with.
             Ok(Accepted::Visitor(arrived) | Accepted::Node(arrived)) => {
                 // UDP is open beside each of these listeners.
@@ -279,20 +297,26 @@ impl Edge {
                     .with_client(arrived.client)
                     .offering_http3(offers_http3);
                 let connection = Arc::new(connection);
-                self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection).await;
+                Some(self.serve(arrived.stream, |tls| Some(tls.get_ref().0), arrived.protocol, connection))
             }
-            Ok(Accepted::Authority) => tracing::debug!(%peer, "an authority was shown a challenge"),
-            Err(error) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+            Ok(Accepted::Authority) => {
+                tracing::debug!(%peer, "an authority was shown a challenge");
+                None
+            }
+            Err(error) => {
+                tracing::debug!(%peer, %error, "a TLS handshake failed");
+                None
+            }
         }
     }
 
-    async fn serve<IO>(&self, io: IO, socket: SocketOf<IO>, protocol: Protocol, connection: Arc<Connection>)
+    fn serve<IO>(&self, io: IO, socket: SocketOf<IO>, protocol: Protocol, connection: Arc<Connection>) -> Serving
     where
         IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
         let (handler, limits) = (Arc::clone(&self.pipeline), self.limits.load_full());
-        let serving = Box::pin(serve_connection(io, socket, protocol, connection, handler, limits, self.drain.clone()));
-        drain::until(self.cut.clone(), serving).await;
+        let serving = serve_connection(io, socket, protocol, connection, handler, limits, self.drain.clone());
+        Box::pin(drain::until(self.cut.clone(), serving))
     }
 }
 

@@ -21,6 +21,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use poterne_control_store::Tables;
 use poterne_dns_server::Server;
 use poterne_edge_listen::Listener;
+use poterne_edge_pipeline::Ports;
 use poterne_model::Name;
 use poterne_snapshot::Keeper;
 use poterne_telemetry::Metrics;
@@ -187,6 +188,7 @@ impl Node {
         let edge = edge::assemble(edge::Parts {
             config,
             names,
+            ports: ports(&http, &https),
             snapshot: &snapshot,
             gateway: &gateway,
             agents,
@@ -366,6 +368,15 @@ impl Node {
         let access_log = self.access_log;
         let _ = tokio::task::spawn_blocking(move || access_log.close()).await;
     }
+}
+
+/// Where visitors come, by the first socket of each address.
+fn ports(http: &[Vec<TcpListener>], https: &[Vec<TcpListener>]) -> Ports {
+    let of = |groups: &[Vec<TcpListener>]| -> Vec<u16> {
+        let first = groups.iter().filter_map(|group| group.first()?.local_addr().ok());
+        first.map(|address| address.port()).collect()
+    };
+    Ports::of(&of(http), &of(https))
 }
 
 fn gateway_settings(config: &Config, trust: &Trust, generation: u8, traces: bool) -> gateway::Settings {

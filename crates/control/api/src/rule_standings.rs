@@ -1,9 +1,9 @@
-//! Ours: of each stored rule of a zone, whether nodes obey it, and why not.
+//! Ours: of each stored rule of a zone or an account, whether nodes obey it, and why not.
 
 use axum::extract::State;
 use poterne_control_app::{Reason, RuleStanding, RuleState};
 use poterne_control_wire::query::page::{CursorPage, PageLimits};
-use poterne_model::{RuleId, RulesetId, ZoneId};
+use poterne_model::{AccountId, RuleId, RulesetId, ZoneId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,25 +14,24 @@ use crate::{
     openapi::components::shown,
     path::Id,
     routes::{Routes, known},
+    rulesets::Owner,
 };
 
-/// Under `/zones/{zone}`.
+/// Under `/zones/{zone}` and `/accounts/{account}`.
 pub(crate) fn routes() -> Routes {
     let about = "Those of phases whose rules may be read, ruleset by ruleset. A rule that asks for what this node does not have (a country, a bot score), or \
                  does what it does not do yet, is kept and does nothing: it is dormant.";
-    let listed = known("List a zone's rules, and which are in force").about(about).cursors(PageLimits::OTHERS);
-    Routes::of("Poterne", "What the hosted service has not: this node's own resources.").get(
-        "/zones/{zone}/poterne/rules",
-        list,
-        listed,
-    )
+    let listed = |summary| known(summary).about(about).cursors(PageLimits::OTHERS);
+    Routes::of("Poterne", "What the hosted service has not: this node's own resources.")
+        .get("/zones/{zone}/poterne/rules", list::<ZoneId>, listed("List a zone's rules, and which are in force"))
+        .get("/accounts/{account}/poterne/rules", list::<AccountId>, listed("List an account's rules, and which are in force"))
 }
 
 /// A rule, and how it stands.
 #[derive(Serialize, ToSchema)]
 struct RuleStandingObject {
     ruleset_id: RulesetId,
-    /// `zone` of an entry point, `custom` of one that rules execute.
+    /// `zone` or `root` of an entry point, `custom` of one that rules execute.
     kind: &'static str,
     phase: &'static str,
     id: RuleId,
@@ -83,14 +82,14 @@ impl From<RuleStanding> for RuleStandingObject {
     }
 }
 
-async fn list(
+async fn list<O: Owner>(
     State(door): State<Door>,
     Who(caller): Who,
-    Id(zone): Id<ZoneId>,
+    Id(owner): Id<O>,
     Query(query): Query,
 ) -> Answered<Vec<RuleStandingObject>> {
     let page = CursorPage::read(&query, PageLimits::OTHERS)?;
-    let (rules, more) = door.app.rule_standings(&caller, zone, page.after.as_deref(), page.per_page as usize).await?;
+    let (rules, more) = door.app.rule_standings(&caller, owner.owner(), page.after.as_deref(), page.per_page as usize).await?;
     let last = rules.last().filter(|_| more).map(RuleStanding::key);
     let rules: Vec<RuleStandingObject> = rules.into_iter().map(Into::into).collect();
     let info = page.info(rules.len(), last.as_deref());

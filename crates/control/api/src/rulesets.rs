@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Whose id begins the path.
-trait Owner: FromStr + Shown + Send + 'static {
+pub(crate) trait Owner: FromStr + Shown + Send + 'static {
     fn owner(self) -> RulesetOwner;
 }
 

@@ -31,11 +31,11 @@ const SETTINGS: &[&str] = &[
     "websockets",
 ];
 
-/// Phases whose rules nodes obey, where they are a zone's; of an account's they obey none.
+/// Phases whose rules nodes obey.
 const PHASES: &[Phase] = poterne_rules::definition::PHASES;
 
 /// Other stored objects that are obeyed; a hold by the control plane itself.
-const OBJECTS: &[&str] = &["hold", "origin_tls_client_auth", "url_normalization"];
+const OBJECTS: &[&str] = &["hold", "lists", "origin_tls_client_auth", "url_normalization"];
 
 /// The other stored objects of a zone.
 const OBJECTS_OF_ZONE: &[&str] = &["access_rules", "dns_settings", "hold", "origin_tls_client_auth", "url_normalization"];
@@ -73,8 +73,7 @@ impl App {
 
 fn phases(scope: Scope) -> impl Iterator<Item = Feature> {
     let offered = move |phase: &&Phase| Phase::find(phase.as_str(), scope).is_ok();
-    let in_force = move |phase: &Phase| scope == Scope::Zone && PHASES.contains(phase);
-    let feature = move |phase: &Phase| Feature { kind: "phase", id: phase.as_str(), in_force: in_force(phase) };
+    let feature = |phase: &Phase| Feature { kind: "phase", id: phase.as_str(), in_force: PHASES.contains(phase) };
     Phase::ALL.iter().filter(offered).map(feature)
 }
 

@@ -99,7 +99,7 @@ pub use records::{BatchDone, BatchDrafts, Brought, BroughtRecords, Imported, Kep
 pub use refusals::{LOOK_BACK_AFTER, LOOKS_MAX};
 pub use route::{Leads, RecordOutcome, Routed};
 pub use route_dns::NameRouted;
-pub use rule_standings::{Reason, RuleStanding, RuleState, lists_named};
+pub use rule_standings::{Named, Reason, RuleStanding, RuleState, names_of};
 pub use scans::{Found, PassedOver, Reviewed, ScanDone, ScanState};
 pub use secrets::{Rotation, Token};
 pub use service::{OriginKeys, Service};

@@ -1,4 +1,4 @@
-//! Lists that rules name. They are kept and told; no node looks into one yet.
+//! Lists that rules name. Nodes have those that rules in force name.
 
 use std::collections::HashSet;
 

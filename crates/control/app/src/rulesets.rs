@@ -9,9 +9,12 @@ use poterne_keys::random_bytes;
 use poterne_model::{
     AccountId, At, RuleId, RulesetId, ShapeError,
     permission::Right,
-    ruleset::{Action, Kind, MANAGED, Phase, Position, Rule, RuleDraft, Ruleset, RulesetDraft, RulesetPut, Scope},
+    ruleset::{Kind, MANAGED, Phase, Position, Rule, RuleDraft, Ruleset, RulesetDraft, RulesetPut, Scope},
 };
-use poterne_rules::definition::{REGEXES_PER_RULESET_MAX, RULESET_BYTES_MAX};
+use poterne_rules::{
+    definition::{REGEXES_PER_RULESET_MAX, RULESET_BYTES_MAX},
+    executes,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -327,11 +330,6 @@ async fn found(
     };
     owned.needs(caller, ruleset.phase, right)?;
     Ok((owned, ruleset))
-}
-
-fn executes(body: &poterne_model::ruleset::RuleBody) -> Option<&str> {
-    let parameters = body.action_parameters.as_ref().filter(|_| body.action == Action::Execute)?;
-    parameters.get("id")?.as_str()
 }
 
 /// Where in a body each of its rules stands.

@@ -45,6 +45,7 @@ impl Load {
             self.world.put_zone(id, zone.head, zone.proxies);
         }
         self.world.transfers.extend(news.transfers.into_iter().filter_map(|(id, transfer)| Some((id, transfer?))));
+        self.world.account_rules.extend(news.account_rules.into_iter().filter_map(|(id, rules)| Some((id, rules?))));
         self.world.rules.extend(news.rules.into_iter().filter_map(|(id, rules)| Some((id, rules?))));
         self.world.health_checks.extend(news.health_checks.into_iter().filter_map(|(id, checks)| Some((id, checks?))));
     }

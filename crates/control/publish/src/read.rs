@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use poterne_control_app::lists_named;
+use poterne_control_app::{Named, names_of};
 use poterne_control_store::{RecordBrief, RecordLines, Session, StoreError, Touched};
 use poterne_model::{AccountId, Name, TunnelId, ZoneId, ruleset::Ruleset};
 use poterne_rules::ZoneRules;
@@ -55,6 +55,7 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     let mut sharing = session.sharing(None).await?;
     let mut normalizations = session.zone_settings_named(rows::NORMALIZATION).await?;
     let mut entry_points = session.zone_entry_points(None).await?;
+    let of_accounts = session.account_entry_points(None).await?;
     let mut checks = session.health_checks_of_all().await?;
     let (mut transfers, mut ruled, mut health_checks) = (Vec::new(), Vec::new(), Vec::new());
     let zones = session.zones(None).await?.into_iter().map(|zone| {
@@ -70,10 +71,14 @@ pub(crate) async fn everything(session: &mut Session, node: &NodeChunk) -> Resul
     let zones = zones.collect();
     let mut rules = Vec::new();
     for (id, account, normalization, entry_points) in ruled {
-        rules.push((id, self::rules(session, account, normalization, entry_points).await?));
+        rules.push((id, self::rules(session, account, id, normalization, entry_points).await?));
+    }
+    let mut account_rules = Vec::new();
+    for (id, entry_points) in of_accounts {
+        account_rules.push((id, self::account_rules(session, id, entry_points).await?));
     }
     let challenges = session.challenges(None).await?.into_iter().map(|one| (one.id, rows::challenge(one))).collect();
-    load.heads(News { accounts, zones, transfers, rules, health_checks, challenges, ..News::default() });
+    load.heads(News { accounts, account_rules, zones, transfers, rules, health_checks, challenges, ..News::default() });
     let mut after = None;
     loop {
         let page = session.tunnel_page(after, PAGE_ROWS).await?;
@@ -126,7 +131,11 @@ pub(crate) async fn news(
                 news.node = Some(of_store(session).await?);
                 news.begins_anew |= rows::issuers(session.acme_accounts().await?) != world.issuers;
             }
-            Touched::Account(id) => news.accounts.push((id, session.account(id).await?.map(rows::account))),
+            Touched::Account(id) => {
+                news.accounts.push((id, session.account(id).await?.map(rows::account)));
+                let entry_points = session.account_entry_points(Some(id)).await?.remove(&id).unwrap_or_default();
+                news.account_rules.push((id, self::account_rules(session, id, entry_points).await?));
+            }
             Touched::Tunnel(id) => news.tunnels.push((id, session.tunnel_details(id).await?.map(rows::tunnel))),
             Touched::Challenge(id) => {
                 news.challenges.push((id, session.challenge(id).await?.and_then(rows::challenge)));
@@ -148,7 +157,7 @@ pub(crate) async fn news(
                         news.transfers.push((id, rows::transfer(&mut known, sharing)));
                         let normalization = session.zone_setting(id, rows::NORMALIZATION).await?;
                         let entry_points = session.zone_entry_points(Some(id)).await?.remove(&id);
-                        let rules = self::rules(session, known.head.account, normalization, entry_points).await?;
+                        let rules = self::rules(session, known.head.account, id, normalization, entry_points).await?;
                         news.rules.push((id, rules));
                         news.health_checks.push((id, rows::health_checks(session.health_checks(id).await?)));
                         Some(known)
@@ -183,16 +192,26 @@ pub(crate) async fn news(
     Ok(news)
 }
 
-/// What a zone's rules make of requests, with the lists that they look into.
+/// What a zone's rules make of requests, with the lists that they look into and the rulesets that they execute.
 async fn rules(
     session: &mut Session,
     account: AccountId,
+    zone: ZoneId,
     normalization: Option<Value>,
     entry_points: Option<Vec<Ruleset>>,
 ) -> Result<Option<ZoneRules>, StoreError> {
-    let entry_points = entry_points.unwrap_or_default();
-    let lists = lists_named(session, account, &entry_points).await?;
-    Ok(rows::rules(normalization, &entry_points, lists))
+    let Named { entry_points, customs, lists } = names_of(session, account, Some(zone), entry_points.unwrap_or_default()).await?;
+    Ok(rows::rules(normalization, &entry_points, &customs, lists))
+}
+
+/// What an account's rules make of requests for all its zones, likewise.
+async fn account_rules(
+    session: &mut Session,
+    account: AccountId,
+    entry_points: Vec<Ruleset>,
+) -> Result<Option<ZoneRules>, StoreError> {
+    let Named { entry_points, customs, lists } = names_of(session, account, None, entry_points).await?;
+    Ok(rows::rules(None, &entry_points, &customs, lists))
 }
 
 /// A zone that is new, or begins or ends to proxy, and has no more names than a page holds, comes with them: what one verb changes of it

@@ -19,7 +19,7 @@ use poterne_model::{
     ruleset::Ruleset,
     setting::{DnsSettings, EdgeSettings, OriginSettings, dns::Soa},
 };
-use poterne_rules::{AddressList, ZoneRules};
+use poterne_rules::{NamedList, ZoneRules};
 use poterne_snapshot::{
     AccountChunk, CertificateChunk, CertificateEntry, ChallengeChunk, HealthChecksChunk, RemoteConfig, Shown, Shows, TicketKey,
     TransferChunk, TunnelChunk, ZoneDns, ZoneHead, ZoneKeys,
@@ -161,6 +161,8 @@ pub(crate) struct News {
     /// What the store knows of all nodes; none: not read.
     pub(crate) node: Option<OfStore>,
     pub(crate) accounts: Vec<(AccountId, Option<AccountChunk>)>,
+    /// Of accounts that came, too.
+    pub(crate) account_rules: Vec<(AccountId, Option<ZoneRules>)>,
     pub(crate) zones: Vec<(ZoneId, Option<KnownZone>)>,
     pub(crate) names: Vec<(ZoneId, Name, Option<Records>)>,
     pub(crate) tunnels: Vec<(TunnelId, Option<KnownTunnel>)>,
@@ -489,9 +491,14 @@ pub(crate) fn transfer(known: &mut KnownZone, sharing: Option<Sharing>) -> Optio
 }
 
 /// What a zone's rules make of requests; none where that is what they make of those of any zone.
-pub(crate) fn rules(normalization: Option<Value>, entry_points: &[Ruleset], lists: Vec<AddressList>) -> Option<ZoneRules> {
+pub(crate) fn rules(
+    normalization: Option<Value>,
+    entry_points: &[Ruleset],
+    customs: &[Ruleset],
+    lists: Vec<NamedList>,
+) -> Option<ZoneRules> {
     let normalization = normalization.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
-    let rules = ZoneRules::of(normalization, entry_points, lists);
+    let rules = ZoneRules::of(normalization, entry_points, customs, lists);
     (rules != ZoneRules::default()).then_some(rules)
 }
 

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Publisher;
 
+mod account_rules;
 mod ahead;
 mod certificates;
 mod challenges;
@@ -650,7 +651,8 @@ async fn rules_and_normalization_are_obeyed_when_the_verb_answers() {
         let items = serde_json::json!([{ "ip": address }]);
         node.app.list_write(&OPERATOR, account, list, append, &poterne_model::At::body(&items)).await.unwrap();
         let obeyed = rules(&node).unwrap();
-        assert_eq!((obeyed.rules.len(), obeyed.lists[0].networks.len()), (1, count));
+        let poterne_rules::Items::Networks(networks) = &obeyed.lists[0].items else { panic!("no list of addresses") };
+        assert_eq!((obeyed.rules.len(), networks.len()), (1, count));
     }
     let listed = rules(&node);
     // What a restart reads as a whole is what steps made of it.

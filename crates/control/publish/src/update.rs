@@ -40,11 +40,17 @@ impl World {
             self.node.ticket_keys = ticket_keys;
             keys.insert(ChunkKey::Node);
         }
-        keys.extend(news.accounts.iter().map(|(id, _)| ChunkKey::Account(*id)));
+        keys.extend(news.accounts.iter().flat_map(|(id, _)| [ChunkKey::Account(*id), ChunkKey::AccountRules(*id)]));
         for (id, account) in news.accounts {
             match account {
                 Some(account) => drop(self.accounts.insert(id, account)),
                 None => drop(self.accounts.remove(&id)),
+            }
+        }
+        for (id, rules) in news.account_rules {
+            match rules {
+                Some(rules) => drop(self.account_rules.insert(id, rules)),
+                None => drop(self.account_rules.remove(&id)),
             }
         }
         // What ends goes first: another zone of the same name may begin in the same step.

@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) transfers: HashMap<ZoneId, KnownTransfer>,
     /// What zones' rules make of requests.
     pub(crate) rules: HashMap<ZoneId, ZoneRules>,
+    /// What accounts' rules make of those for all their zones.
+    pub(crate) account_rules: HashMap<AccountId, ZoneRules>,
     /// What zones' origins are asked again and again.
     pub(crate) health_checks: HashMap<ZoneId, HealthChecksChunk>,
     pub(crate) leads: BTreeSet<(To, ZoneId, Path)>,
@@ -90,6 +92,7 @@ impl World {
             issuers,
             transfers: HashMap::new(),
             rules: HashMap::new(),
+            account_rules: HashMap::new(),
             health_checks: HashMap::new(),
             leads: BTreeSet::new(),
             change: 0,
@@ -250,6 +253,7 @@ impl World {
             ChunkKey::Transfer(id) => self.zones.contains_key(id) && self.transfers.contains_key(id),
             ChunkKey::Rules(id) => self.zones.contains_key(id) && self.rules.contains_key(id),
             ChunkKey::HealthChecks(id) => self.zones.contains_key(id) && self.health_checks.contains_key(id),
+            ChunkKey::AccountRules(id) => self.accounts.contains_key(id) && self.account_rules.contains_key(id),
         }
     }
 
@@ -276,6 +280,9 @@ impl World {
             ChunkKey::HealthChecks(id) => {
                 Chunk::HealthChecks(self.health_checks.get(id).filter(|_| self.zones.contains_key(id))?.clone())
             }
+            ChunkKey::AccountRules(id) => {
+                Chunk::AccountRules(self.account_rules.get(id).filter(|_| self.accounts.contains_key(id))?.clone())
+            }
         })
     }
 
@@ -292,7 +299,8 @@ impl World {
         let heads = std::iter::once(ChunkKey::Node).chain(accounts).chain(zones).chain(tunnels);
         let rules = self.rules.keys().map(|id| ChunkKey::Rules(*id));
         let checks = self.health_checks.keys().map(|id| ChunkKey::HealthChecks(*id));
-        heads.chain(challenges).chain(certificates).chain(transfers).chain(rules).chain(checks)
+        let of_accounts = self.account_rules.keys().map(|id| ChunkKey::AccountRules(*id));
+        heads.chain(challenges).chain(certificates).chain(transfers).chain(rules).chain(checks).chain(of_accounts)
     }
 
     /// The same of these certificates alone.

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, fmt::Write as _, sync::LazyLock};
 
 use poterne_model::{
-    AccountId, At, ListId, ListItemId, ListOperationId, Network, Timestamp,
+    AccountId, At, ListId, ListItemId, ListOperationId, Timestamp,
     list::{ItemDraft, ItemValue, List, ListItem, ListKind, ListOperation, ListWrite},
 };
 
@@ -183,39 +183,44 @@ impl Session {
         self.touch_list(list).await
     }
 
-    /// Says that what edges obey of zones changed whose rules name a list.
+    /// Says that what edges obey changed of the zones, and of the account, whose rules name a list; zones that execute a ruleset of the
+    /// account's which names it are touched with that.
     async fn touch_list(&mut self, list: &List) -> Result<(), StoreError> {
         let statement = "SELECT DISTINCT ruleset.zone FROM ruleset
             JOIN ruleset_version AS newest ON newest.ruleset = ruleset.id AND newest.version = ruleset.version
             JOIN zone ON zone.id = ruleset.zone JOIN list ON list.account = zone.account
-            WHERE list.id = $1 AND ruleset.kind = 'zone' AND newest.rules LIKE $2 ESCAPE '\\'";
+            WHERE list.id = $1 AND newest.rules LIKE $2 ESCAPE '\\'";
         let statement = query(statement).bind(list.id.to_string()).bind(containing(&format!("${}", list.name)));
         for row in &statement.fetch_all(self.connection()).await? {
             self.touch(&Touched::Zone(parsed(row, "zone")?)).await?;
         }
+        // Redirects name a list without `$`.
+        let statement = "SELECT ruleset.id FROM ruleset
+            JOIN ruleset_version AS newest ON newest.ruleset = ruleset.id AND newest.version = ruleset.version
+            JOIN list ON list.account = ruleset.account
+            WHERE list.id = $1 AND newest.rules LIKE $2 ESCAPE '\\'";
+        let statement = query(statement).bind(list.id.to_string()).bind(containing(&list.name));
+        for row in &statement.fetch_all(self.connection()).await? {
+            self.touch_ruleset(parsed(row, "id")?).await?;
+        }
         Ok(())
     }
 
-    /// What is in an account's list of addresses of that name; at most `count`. None where there is none.
-    pub async fn addresses_of_list(
+    /// What is in an account's list of that name, which is of that kind; at most `count` items. None where there is none.
+    pub async fn items_of_list(
         &mut self,
         account: AccountId,
         name: &str,
         count: u32,
-    ) -> Result<Option<Vec<Network>>, StoreError> {
-        let statement = "SELECT id FROM list WHERE account = $1 AND name = $2 AND kind = 'ip'";
+    ) -> Result<Option<(ListKind, Vec<ItemValue>)>, StoreError> {
+        let statement = "SELECT *, 0 AS items FROM list WHERE account = $1 AND name = $2";
         let statement = query(statement).bind(account.to_string()).bind(name);
         let Some(row) = statement.fetch_optional(self.connection()).await? else { return Ok(None) };
-        let id: ListId = parsed(&row, "id")?;
+        let (List { id, kind, .. }, _) = list(&row)?;
         let statement = "SELECT * FROM list_item WHERE list = $1 ORDER BY key LIMIT $2";
         let rows = query(statement).bind(id.to_string()).bind(i64::from(count)).fetch_all(self.connection()).await?;
-        let mut networks = Vec::with_capacity(rows.len());
-        for row in &rows {
-            if let ItemValue::Ip(network) = item(row, ListKind::Ip)?.value {
-                networks.push(network);
-            }
-        }
-        Ok(Some(networks))
+        let items = rows.iter().map(|row| item(row, kind).map(|item| item.value)).collect::<Result<_, _>>()?;
+        Ok(Some((kind, items)))
     }
 
     /// Notes that a list's items were written, so that it can be asked after.

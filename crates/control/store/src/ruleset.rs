@@ -1,4 +1,4 @@
-//! Rulesets, and a version of each for every change. Those of a zone are touched with it.
+//! Rulesets, and a version of each for every change. Those of a zone are touched with it, and those of an account with that.
 
 use std::collections::HashMap;
 
@@ -62,13 +62,27 @@ impl Session {
         self.touch_ruleset(ruleset.id).await
     }
 
-    /// Says that what a zone's edges obey changed; an account's they do not.
-    async fn touch_ruleset(&mut self, id: RulesetId) -> Result<(), StoreError> {
-        let statement = query("SELECT zone FROM ruleset WHERE id = $1 AND zone IS NOT NULL").bind(id.to_string());
-        match statement.fetch_optional(self.connection()).await? {
-            Some(row) => self.touch(&Touched::Zone(parsed(&row, "zone")?)).await,
-            None => Ok(()),
+    /// Says that what edges obey of a zone changed; of an account, and of its zones that execute the ruleset.
+    pub(crate) async fn touch_ruleset(&mut self, id: RulesetId) -> Result<(), StoreError> {
+        let statement = query("SELECT account, zone FROM ruleset WHERE id = $1").bind(id.to_string());
+        let Some(row) = statement.fetch_optional(self.connection()).await? else { return Ok(()) };
+        let (account, zone): (Option<&str>, Option<&str>) = (cell(&row, "account")?, cell(&row, "zone")?);
+        if zone.is_some() {
+            return self.touch(&Touched::Zone(parsed(&row, "zone")?)).await;
         }
+        if account.is_none() {
+            return Ok(());
+        }
+        self.touch(&Touched::Account(parsed(&row, "account")?)).await?;
+        let statement = "SELECT ruleset.zone FROM ruleset
+            JOIN ruleset_version AS newest ON newest.ruleset = ruleset.id AND newest.version = ruleset.version
+            JOIN zone ON zone.id = ruleset.zone
+            WHERE zone.account = $1 AND ruleset.kind = 'zone' AND newest.rules LIKE $2 ESCAPE '\\'";
+        let statement = query(statement).bind(account).bind(crate::rows::containing(&id.to_string()));
+        for row in &statement.fetch_all(self.connection()).await? {
+            self.touch(&Touched::Zone(parsed(row, "zone")?)).await?;
+        }
+        Ok(())
     }
 
     /// The next version of a ruleset. The oldest beyond [`RULESET_VERSIONS_MAX`] go.
@@ -148,6 +162,31 @@ impl Session {
             by_zone.entry(parsed(row, "zone")?).or_default().push(ruleset(row)?);
         }
         Ok(by_zone)
+    }
+
+    /// The entry points of one account's phases, or of every account's, whole, by account.
+    pub async fn account_entry_points(
+        &mut self,
+        account: Option<AccountId>,
+    ) -> Result<HashMap<AccountId, Vec<Ruleset>>, StoreError> {
+        let statement = "SELECT ruleset.*, newest.rules FROM ruleset
+            JOIN ruleset_version AS newest ON newest.ruleset = ruleset.id AND newest.version = ruleset.version
+            WHERE kind = 'root' AND (account = $1 OR ($1 IS NULL AND account IS NOT NULL))";
+        let rows = query(statement).bind(account.map(|id| id.to_string())).fetch_all(self.connection()).await?;
+        let mut by_account: HashMap<AccountId, Vec<Ruleset>> = HashMap::new();
+        for row in &rows {
+            by_account.entry(parsed(row, "account")?).or_default().push(ruleset(row)?);
+        }
+        Ok(by_account)
+    }
+
+    /// The custom rulesets that entry points of an account, or of one of its zones, may execute, whole.
+    pub async fn custom_rulesets(&mut self, account: AccountId, zone: Option<ZoneId>) -> Result<Vec<Ruleset>, StoreError> {
+        let statement = "SELECT ruleset.*, newest.rules FROM ruleset
+            JOIN ruleset_version AS newest ON newest.ruleset = ruleset.id AND newest.version = ruleset.version
+            WHERE kind = 'custom' AND (account = $1 OR zone = $2) ORDER BY ruleset.id";
+        let statement = query(statement).bind(account.to_string()).bind(zone.map(|id| id.to_string()));
+        statement.fetch_all(self.connection()).await?.iter().map(ruleset).collect()
     }
 
     /// Takes a ruleset away, with all its versions.

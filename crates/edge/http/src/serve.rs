@@ -1,6 +1,6 @@
 //! The framing of one accepted connection: [`crate::http1`] or [`crate::http2`], which see nothing of each other.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,7 +37,10 @@ pub(crate) struct Shared<H> {
 /// Serves one visitor until it leaves, breaks a rule, waits too long, or `drain` is cancelled and its last response is out.
 ///
 /// Runs in the caller's task; dropping the future closes the connection at once. `socket`: what is below `io`, for what only it can tell.
-pub async fn serve_connection<IO, H>(
+///
+/// It is boxed here, so that it is as large as its protocol wants, and `io` is in it once: each `async fn` that takes one by value keeps room
+/// for it of its own.
+pub fn serve_connection<IO, H>(
     io: IO,
     socket: SocketOf<IO>,
     protocol: Protocol,
@@ -45,14 +48,15 @@ pub async fn serve_connection<IO, H>(
     handler: Arc<H>,
     limits: Arc<Limits>,
     drain: CancellationToken,
-) where
+) -> Pin<Box<dyn Future<Output = ()> + Send>>
+where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let shared = Shared { handler, connection, limits };
     match protocol {
-        Protocol::Http1 => http1::serve(io, socket, shared, drain).await,
-        Protocol::Http2 => http2::serve(io, shared, drain).await,
+        Protocol::Http1 => Box::pin(http1::serve(io, socket, shared, drain)),
+        Protocol::Http2 => Box::pin(http2::serve(io, shared, drain)),
     }
 }
 

@@ -48,3 +48,4 @@ mod visitor_certificate;
 pub use errors::Failure;
 pub use pipeline::{NodeFuture, NodeService, Pipeline, Settings};
 pub use ray::RayId;
+pub use secure::Ports;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderValue, Uri, header};
-use poterne_edge_http::Scheme;
+use poterne_edge_http::{Connection, Scheme};
 
 use crate::errors::Failure;
 
@@ -16,6 +16,13 @@ pub(crate) struct Host {
     pub(crate) value: HeaderValue,
     /// The port that the visitor says, or the scheme's own.
     pub(crate) port: u16,
+}
+
+impl Host {
+    /// The port that the visitor came to, where it is the one that was said too: no router has moved it, and nobody has merely said one.
+    pub(crate) fn reached_port(&self, connection: &Connection) -> Option<u16> {
+        Some(connection.local.port()).filter(|port| *port == self.port)
+    }
 }
 
 /// Reads `:authority`, or the target's authority, or `Host`: [`poterne_edge_http::strict`] made sure that they agree.

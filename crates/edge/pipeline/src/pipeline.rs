@@ -30,7 +30,7 @@ use crate::{
     request, reserved, response,
     route::{self, Of, Route, Routed, Way},
     rules::{self, Went},
-    secure,
+    secure::{self, Ports},
     trace::Traced,
     visitor, visitor_certificate,
 };
@@ -49,6 +49,8 @@ pub struct Settings {
     pub node_names: Vec<Name>,
     /// Who is told of requests as parts of traces. Default nobody: then the fields of a visitor's trace pass as they came.
     pub tracer: Option<Tracer>,
+    /// Where visitors come. Default 80 and 443.
+    pub ports: Ports,
     /// What becomes of a trace that a visitor's request says it is part of. Default: its ids go on, and whether it is recorded is ours to
     /// decide.
     pub parents: Parents,
@@ -82,6 +84,7 @@ pub struct Pipeline<T> {
     readers: Readers,
     tracer: Option<Tracer>,
     parents: Parents,
+    ports: Ports,
 }
 
 /// Where a request goes after the stages that need no upstream.
@@ -121,6 +124,7 @@ impl<T: Tunnels> Pipeline<T> {
             readers: Readers::default(),
             tracer: settings.tracer,
             parents: settings.parents,
+            ports: settings.ports,
         }
     }
 
@@ -182,7 +186,7 @@ impl<T: Tunnels> Pipeline<T> {
                 return Err(Failure::WebSocketsOff);
             }
             Routed::To(route) => Next::Route(route),
-            Routed::Elsewhere(to) => Next::Answer(secure::redirect(to, &host.name, request.uri())),
+            Routed::Elsewhere(to) => Next::Answer(secure::redirect(to, host, visitor.connection, request.uri(), self.ports)),
         })
     }
 
@@ -252,7 +256,8 @@ impl<T: Tunnels> Pipeline<T> {
 
         let (route, mut after) = match self.decide(&request, &host, visitor) {
             Ok(Next::Route(mut route)) => {
-                let of = rules::Of { host: &host, connection: &connection, visitor: visitor.address(), ray: &ray };
+                let of =
+                    rules::Of { host: &host, connection: &connection, visitor: visitor.address(), ray: &ray, ports: self.ports };
                 match rules::before(&mut request, &mut route, of) {
                     Ok(Went::On(after)) => (route, after),
                     Ok(Went::Answered(mut answer)) => {

@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use poterne_edge_http::{Connection, Scheme};
 use poterne_edge_upstream::{OriginRoute, Place, Shown, TunnelRoute, leg};
 use poterne_model::{
-    AccountId, TunnelId, ZoneId,
+    AccountId, Name, TunnelId, ZoneId,
     setting::{EdgeSettings, SslMode},
 };
+use poterne_rules::Programs;
 use poterne_snapshot::{Lookup, RulesInForce, Snapshot, Target, ZoneHead};
 
 use crate::{
@@ -35,10 +36,31 @@ pub(crate) struct Route {
     pub(crate) edge: EdgeSettings,
     /// The zone's mode, which its rules may change for a request.
     pub(crate) mode: SslMode,
-    /// What the zone's rules make of requests, where it has any.
-    pub(crate) rules: Option<Arc<RulesInForce>>,
+    /// What rules make of requests, where there are any.
+    pub(crate) rules: Option<Rules>,
     /// The certificate that the visitor showed, where it showed one.
     pub(crate) shown: Option<Box<Standing>>,
+}
+
+/// The rules that a request meets: its account's, and its zone's; one of them at least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// The zone's name.
+    pub(crate) apex: Name,
+    account: Option<Arc<RulesInForce>>,
+    zone: Option<Arc<RulesInForce>>,
+}
+
+impl Rules {
+    fn of(apex: &Name, account: Option<&Arc<RulesInForce>>, zone: Option<&Arc<RulesInForce>>) -> Option<Self> {
+        (account.is_some() || zone.is_some()).then(|| Self { apex: apex.clone(), account: account.cloned(), zone: zone.cloned() })
+    }
+
+    /// What is asked.
+    pub(crate) fn programs(&self) -> Programs<'_> {
+        let program = |rules: &Option<Arc<RulesInForce>>| rules.as_deref().map(RulesInForce::program);
+        Programs { account: program(&self.account), zone: program(&self.zone) }
+    }
 }
 
 /// How.
@@ -72,7 +94,7 @@ impl Route {
     pub(crate) fn speak(&mut self, mode: SslMode, host: &Host, connection: &Connection) {
         self.mode = mode;
         if let Way::Origin(origin) = &mut self.way {
-            origin.leg = leg(mode, connection.scheme, port(host, connection));
+            origin.leg = leg(mode, connection.scheme, host.reached_port(connection));
         }
     }
 }
@@ -80,7 +102,7 @@ impl Route {
 /// Asks the snapshot. Holds nothing of it.
 pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection, path: &str) -> Result<Routed, Failure> {
     let (zone, target, rules) = match snapshot.route(&host.name) {
-        Lookup::Route { zone, target, rules } => (zone, target, rules.cloned()),
+        Lookup::Route { zone, target, rules, account_rules } => (zone, target, Rules::of(&zone.apex, account_rules, rules)),
         Lookup::ZoneNotServing(_) => return Err(Failure::ZonePending),
         Lookup::NoHost(_) => return Err(Failure::NoHost),
         Lookup::NoZone => return Err(Failure::NoZone),
@@ -128,18 +150,13 @@ fn identifies(zone: &ZoneHead, host: &str) -> Option<Shown> {
     own.or(zone.origin.identifies.then_some(Shown::OfZone))
 }
 
-/// The visitor's port. Where both agree, no router has moved it, and nobody has merely said one.
-fn port(host: &Host, connection: &Connection) -> Option<u16> {
-    Some(connection.local.port()).filter(|port| *port == host.port)
-}
-
-fn straight(zone: &ZoneHead, rules: Option<Arc<RulesInForce>>, host: &Host, connection: &Connection, place: Place) -> Route {
+fn straight(zone: &ZoneHead, rules: Option<Rules>, host: &Host, connection: &Connection, place: Place) -> Route {
     let way = Way::Origin(Box::new(OriginRoute {
         zone: zone.id,
         account: zone.account,
         host: (&*host.name).into(),
         place,
-        leg: leg(zone.origin.ssl, connection.scheme, port(host, connection)),
+        leg: leg(zone.origin.ssl, connection.scheme, host.reached_port(connection)),
         http2: zone.origin.http2,
         identifies: identifies(zone, &host.name),
         read_timeout: Duration::from_secs(zone.origin.read_timeout_secs.into()),

@@ -1,4 +1,4 @@
-//! A zone's rules: what they make of a request before it goes on, and of its answer (edge-behaviour §4.1, §4.7, §4.8).
+//! The rules of a zone and of its account: what they make of a request before it goes on, and of its answer (edge-behaviour §4.1, §4.7, §4.8).
 //!
 //! What they say is decided in [`poterne_rules`]; here it is done. A zone without rules has its paths put in normal form, and that is all.
 
@@ -16,15 +16,14 @@ use poterne_rules::{
     Answer, Facts, Outcome,
     zone::{FieldChange, Going, TroubleKind, change_fields, default_path},
 };
-use poterne_snapshot::RulesInForce;
 
 use crate::{
     errors::Failure,
     name::Host,
     ray::RayId,
     reserved,
-    route::{Route, Way},
-    secure::{self, Elsewhere},
+    route::{Route, Rules, Way},
+    secure::{self, Elsewhere, Ports},
     visitor_certificate::Standing,
 };
 
@@ -35,6 +34,7 @@ pub(crate) struct Of<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) visitor: IpAddr,
     pub(crate) ray: &'a RayId,
+    pub(crate) ports: Ports,
 }
 
 /// What became of a request.
@@ -57,7 +57,7 @@ pub(crate) struct After {
 
 /// What rules about an answer may ask of its request, which is gone by then.
 struct Kept {
-    rules: Arc<RulesInForce>,
+    rules: Rules,
     method: Method,
     version: Version,
     secure: bool,
@@ -98,14 +98,14 @@ pub(crate) fn before(request: &mut Request, route: &mut Route, of: Of<'_>) -> Re
         source: of.visitor,
         local: of.connection.local,
         ray: of.ray.as_str(),
-        zone: rules.apex().as_str(),
+        zone: rules.apex.as_str(),
         ja4: of.connection.ja4.as_deref(),
         tls: [tls.map(|tls| tls.version), tls.and_then(|tls| tls.cipher)],
         certificate: shown.as_deref().map(Standing::certificate),
         at,
         answer: None,
     };
-    let going = match rules.program().request(&facts) {
+    let going = match rules.programs().request(&facts) {
         Outcome::Goes(going) => *going,
         Outcome::Redirect { rule, status, location } => {
             tracing::debug!(ray = %of.ray, host = &*of.host.name, %rule, status, "a rule redirects");
@@ -127,10 +127,10 @@ pub(crate) fn before(request: &mut Request, route: &mut Route, of: Of<'_>) -> Re
     }
     let mode = going.ssl.unwrap_or(route.mode);
     if mode == SslMode::Off && facts.secure {
-        return Ok(Went::Answered(secure::redirect(Elsewhere::InClear, &of.host.name, request.uri())));
+        return Ok(Went::Answered(secure::redirect(Elsewhere::InClear, of.host, of.connection, request.uri(), of.ports)));
     }
     let raw = [path.to_owned(), query.to_owned()];
-    let Going { target, path, query, ssl, route: reached, fields, .. } = going;
+    let Going { target, path, query, ssl, route: reached, fields, asks_answer, .. } = going;
     if ssl.is_some() {
         route.speak(mode, of.host, of.connection);
     }
@@ -146,7 +146,7 @@ pub(crate) fn before(request: &mut Request, route: &mut Route, of: Of<'_>) -> Re
         }
         origin.leg.port = reached.port.unwrap_or(origin.leg.port);
     }
-    let answer = rules.program().has_response_rules().then(|| {
+    let answer = asks_answer.then(|| {
         let [raw_path, raw_query] = raw;
         Box::new(Kept {
             method: request.method().clone(),
@@ -162,7 +162,7 @@ pub(crate) fn before(request: &mut Request, route: &mut Route, of: Of<'_>) -> Re
             tls,
             shown: shown.clone(),
             at,
-            rules: Arc::clone(&rules),
+            rules: rules.clone(),
         })
     });
     if let Some(target) = target {
@@ -226,14 +226,14 @@ impl After {
             source: kept.source,
             local: kept.local,
             ray: kept.ray.as_str(),
-            zone: kept.rules.apex().as_str(),
+            zone: kept.rules.apex.as_str(),
             ja4: kept.ja4.as_deref(),
             tls: [kept.tls.map(|tls| tls.version), kept.tls.and_then(|tls| tls.cipher)],
             certificate: kept.shown.as_deref().map(Standing::certificate),
             at: kept.at,
             answer: Some(Answer { status: response.status().as_u16(), headers: response.headers() }),
         };
-        match kept.rules.program().response(&facts) {
+        match kept.rules.programs().response(&facts) {
             Ok(changes) => change_fields(response.headers_mut(), changes),
             // The visitor gets the origin's answer as it is.
             Err(trouble) => {

@@ -1,11 +1,11 @@
 //! What brings visitors to HTTPS, and keeps them there (edge-behaviour §2.7). Pure.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
-use poterne_edge_http::{Body, Response, Scheme};
+use poterne_edge_http::{Body, Connection, Response, Scheme};
 use poterne_model::setting::{EdgeSettings, Hsts, SslMode};
 use poterne_snapshot::ZoneHead;
 
-use crate::challenge;
+use crate::{challenge, name::Host};
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
@@ -16,6 +16,32 @@ pub(crate) enum Elsewhere {
     InClear,
     /// To HTTPS: the zone wants no visitor in clear.
     OverTls,
+}
+
+/// Where this node's visitors come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// In clear. Default 80.
+    pub http: u16,
+    /// Over TLS. Default 443.
+    pub https: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self::of(&[], &[])
+    }
+}
+
+impl Ports {
+    /// Of a node that listens at these: where the scheme's own port is among them it is that one, else the first.
+    pub fn of(http: &[u16], https: &[u16]) -> Self {
+        let one = |ports: &[u16], scheme: Scheme| {
+            let own = scheme.default_port();
+            ports.first().copied().filter(|_| !ports.contains(&own)).unwrap_or(own)
+        };
+        Self { http: one(http, Scheme::Http), https: one(https, Scheme::Https) }
+    }
 }
 
 /// Whether a visitor is sent elsewhere. A zone in clear has nothing to be reached over TLS by, so that mode `off` comes first.
@@ -34,16 +60,25 @@ pub(crate) fn elsewhere(zone: &ZoneHead, scheme: Scheme, path: &str) -> Option<E
 ///
 /// To HTTP not for ever: the mode may be another tomorrow, and what browsers remember would outlive it. To HTTPS for good, as search engines want
 /// it, but remembered by browsers for an hour.
-pub(crate) fn redirect(to: Elsewhere, host: &str, uri: &Uri) -> Response {
+///
+/// Who came to a port of ours that is not the scheme's own, and says so, knows of no router between us: the other scheme is where this node
+/// has it. For everybody else it is at its own port, whatever a router makes of that.
+pub(crate) fn redirect(to: Elsewhere, host: &Host, connection: &Connection, uri: &Uri, ports: Ports) -> Response {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let slash = if path.starts_with('/') { "" } else { "/" };
-    let (scheme, status, remembered) = match to {
-        Elsewhere::InClear => ("http", StatusCode::FOUND, "no-store"),
-        Elsewhere::OverTls => ("https", StatusCode::MOVED_PERMANENTLY, "max-age=3600"),
+    let (scheme, port, status, remembered) = match to {
+        Elsewhere::InClear => (Scheme::Http, ports.http, StatusCode::FOUND, "no-store"),
+        Elsewhere::OverTls => (Scheme::Https, ports.https, StatusCode::MOVED_PERMANENTLY, "max-age=3600"),
     };
+    let knows = host.reached_port(connection).is_some_and(|port| port != connection.scheme.default_port());
+    let port = match Some(port).filter(|port| knows && *port != scheme.default_port()) {
+        Some(port) => format!(":{port}"),
+        None => String::new(),
+    };
+    let (scheme, name) = (scheme.as_str(), &host.name);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
-    if let Ok(location) = HeaderValue::try_from(format!("{scheme}://{host}{slash}{path}")) {
+    if let Ok(location) = HeaderValue::try_from(format!("{scheme}://{name}{port}{slash}{path}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(remembered));
@@ -117,7 +152,8 @@ mod tests {
     #[test]
     fn the_place_stays_the_same() {
         let to = |to, uri: &'static str| {
-            let response = redirect(to, "a.test", &Uri::from_static(uri));
+            let scheme = if to == Elsewhere::OverTls { Scheme::Http } else { Scheme::Https };
+            let response = sent(to, scheme.default_port(), scheme.default_port(), &Uri::from_static(uri), Ports::default());
             let field = |name| response.headers()[name].to_str().unwrap().to_owned();
             (response.status().as_u16(), field("location"), field("cache-control"))
         };
@@ -125,6 +161,37 @@ mod tests {
         assert_eq!(to(Elsewhere::OverTls, "/a?b=//c"), told(301, "https://a.test/a?b=//c", "max-age=3600"));
         assert_eq!(to(Elsewhere::OverTls, "http://a.test:8080?q"), told(301, "https://a.test/?q", "max-age=3600"));
         assert_eq!(to(Elsewhere::InClear, "https://a.test"), told(302, "http://a.test/", "no-store"));
+    }
+
+    /// What a visitor of `a.test` is told who came to this port and said that one.
+    fn sent(to: Elsewhere, local: u16, said: u16, uri: &Uri, ports: Ports) -> Response {
+        let scheme = if to == Elsewhere::OverTls { Scheme::Http } else { Scheme::Https };
+        let connection = Connection::new(([192, 0, 2, 1], 5000).into(), ([192, 0, 2, 2], local).into(), scheme, None);
+        let host = Host { name: "a.test".into(), value: HeaderValue::from_static("a.test"), port: said };
+        redirect(to, &host, &connection, uri, ports)
+    }
+
+    #[test]
+    fn who_says_the_port_of_ours_he_came_to_is_sent_to_ours() {
+        let ports = Ports::of(&[10_088], &[10_443]);
+        let to = |to, local, said| {
+            let response = sent(to, local, said, &Uri::from_static("/a"), ports);
+            response.headers()["location"].to_str().unwrap().to_owned()
+        };
+        assert_eq!(to(Elsewhere::OverTls, 10_088, 10_088), "https://a.test:10443/a");
+        assert_eq!(to(Elsewhere::InClear, 10_443, 10_443), "http://a.test:10088/a");
+        // A router leads port 80 here, or another one, or the visitor says what it likes.
+        for (local, said) in [(10_088, 80), (10_088, 8_080), (80, 80), (80, 10_088)] {
+            assert_eq!(to(Elsewhere::OverTls, local, said), "https://a.test/a", "{local} {said}");
+        }
+    }
+
+    #[test]
+    fn a_schemes_own_port_is_preferred() {
+        let ports = |http: &[u16], https: &[u16]| (Ports::of(http, https).http, Ports::of(http, https).https);
+        assert_eq!(ports(&[8080, 80], &[8443, 443]), (80, 443));
+        assert_eq!(ports(&[8080, 8081], &[8443]), (8080, 8443));
+        assert_eq!(ports(&[], &[]), (80, 443));
     }
 
     #[test]

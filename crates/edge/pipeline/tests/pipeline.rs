@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
 use poterne_edge_http::{Body, Connection, Kind, Limits, Protocol, Request, Response, Scheme, serve_connection};
-use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Settings};
+use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Ports, Settings};
 use poterne_edge_upstream::{Origins, Trail, TunnelRoute, Tunnels, UpstreamError};
 use poterne_feed::Change;
 use poterne_guard::Guard;

@@ -8,7 +8,9 @@ use poterne_model::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{AddressList, Answer, definition, definition::Unobeyed};
+use crate::{Answer, Items, NamedList, definition, definition::Unobeyed, listed::ITEMS_MAX};
+
+mod levels;
 
 fn ruleset(phase: Phase, rules: &Value) -> Ruleset {
     let rules = RuleDraft::read_list(&At::body(&json!({ "rules": rules })), phase, Kind::Zone).unwrap().unwrap();
@@ -27,7 +29,7 @@ fn rule(action: &str, expression: &str, parameters: Value) -> Value {
 
 fn program(rulesets: &[(Phase, Value)]) -> Program {
     let rulesets: Vec<Ruleset> = rulesets.iter().map(|(phase, rules)| ruleset(*phase, rules)).collect();
-    compiled(&ZoneRules::of(UrlNormalization::default(), &rulesets, Vec::new()))
+    compiled(&ZoneRules::of(UrlNormalization::default(), &rulesets, &[], Vec::new()))
 }
 
 fn compiled(rules: &ZoneRules) -> Program {
@@ -182,7 +184,7 @@ fn the_scope_of_normalization_says_what_the_origin_gets() {
         let normalization = UrlNormalization::read(&At::body(&json!({ "type": kind, "scope": scope }))).unwrap();
         let block =
             ruleset(Phase::FirewallCustom, &json!([{ "action": "block", "expression": "http.request.uri.path eq \"/admin\"" }]));
-        compiled(&ZoneRules::of(normalization, &[block], Vec::new()))
+        compiled(&ZoneRules::of(normalization, &[block], &[], Vec::new()))
     };
     let (both, incoming) = (of("both", "cloudflare"), of("incoming", "rfc3986"));
     for path in ["/%61dmin", "/x/../admin", "/./admin"] {
@@ -319,7 +321,17 @@ fn whatever_is_saved_is_read_and_what_is_not_obeyed_says_why() {
             json!({"action": "challenge", "expression": "true"}),
             Ok(Err(Unobeyed::Action(Action::Challenge))),
         ),
-        (Phase::FirewallCustom, rule("skip", "true", json!({"products": ["waf"]})), Ok(Err(Unobeyed::Parameters(Action::Skip)))),
+        (Phase::FirewallCustom, rule("skip", "true", json!({"products": ["waf"], "phases": ["http_ratelimit"]})), Ok(Ok(()))),
+        (
+            Phase::FirewallCustom,
+            rule("skip", "true", json!({"rulesets": ["efb7b8c949ac4650a09736fc376e9aee"]})),
+            Ok(Err(Unobeyed::Parameters(Action::Skip))),
+        ),
+        (
+            Phase::FirewallCustom,
+            rule("execute", "true", json!({"id": "efb7b8c949ac4650a09736fc376e9aee"})),
+            Ok(Err(Unobeyed::Ruleset("efb7b8c949ac4650a09736fc376e9aee".to_owned()))),
+        ),
         (Phase::FirewallCustom, json!({"action": "log", "expression": "true"}), Ok(Ok(()))),
         (
             Phase::Redirect,
@@ -328,7 +340,7 @@ fn whatever_is_saved_is_read_and_what_is_not_obeyed_says_why() {
                 "http.request.full_uri in $moved",
                 json!({"from_list": {"name": "moved", "key": "http.request.full_uri"}}),
             ),
-            Ok(Err(Unobeyed::Phase(Phase::Redirect))),
+            Ok(Err(Unobeyed::Lacking(crate::Lacking { fields: vec![], lists: vec!["moved".into(), "moved".into()] }))),
         ),
     ] {
         assert_eq!(read(phase, rule.clone()), expected, "{rule}");
@@ -375,13 +387,13 @@ fn rules_look_into_lists_of_addresses_as_far_as_there_is_room() {
             { "action": "block", "expression": "not ip.src in $bad" },
         ]),
     );
-    let asked_for = ZoneRules::lists_of(std::slice::from_ref(&rules));
+    let asked_for = ZoneRules::lists_of(std::slice::from_ref(&rules), &[]);
     assert_eq!(asked_for.iter().map(String::as_str).collect::<Vec<_>>(), ["bad", "hosts", "offices"]);
-    let list = |name: &str, networks: &[&str]| AddressList {
+    let list = |name: &str, networks: &[&str]| NamedList {
         name: name.into(),
-        networks: networks.iter().map(|network| network.parse().unwrap()).collect(),
+        items: Items::Networks(networks.iter().map(|network| network.parse().unwrap()).collect()),
     };
-    let of = |lists| ZoneRules::of(UrlNormalization::default(), std::slice::from_ref(&rules), lists);
+    let of = |lists| ZoneRules::of(UrlNormalization::default(), std::slice::from_ref(&rules), &[], lists);
     assert_eq!(of(Vec::new()).rules, [], "nobody is blocked for want of a list");
     let known = of(vec![list("offices", &["198.51.100.0/24"]), list("bad", &["192.0.2.0/24", "2001:db8::/32"])]);
     assert_eq!(known.rules.len(), 2, "a list of hosts is none of addresses");
@@ -390,7 +402,6 @@ fn rules_look_into_lists_of_addresses_as_far_as_there_is_room() {
     assert!(matches!(asked(&compiled(&known), "/", ""), Outcome::Goes(_)), "skipped");
     let known = of(vec![list("bad", &["203.0.113.0/24"])]);
     assert!(matches!(asked(&compiled(&known), "/", ""), Outcome::Blocked { .. }));
-    let mut huge = list("bad", &["203.0.113.0/24"]);
-    huge.networks = vec![huge.networks[0]; definition::NETWORKS_MAX + 1];
+    let huge = list("bad", &vec!["203.0.113.0/24"; ITEMS_MAX + 1]);
     assert_eq!(of(vec![huge]), ZoneRules::default());
 }

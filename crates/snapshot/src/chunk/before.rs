@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use poterne_model::{
     AccountId, Name, Network, ZoneId, ZoneStatus,
-    setting::{EdgeSettings, Hsts, OriginSettings, PseudoIpv4, SslMode, TlsVersions, dns::Soa},
+    setting::{EdgeSettings, Hsts, OriginSettings, PseudoIpv4, SslMode, TlsVersions, UrlNormalization, dns::Soa},
 };
+use poterne_rules::{Definition, Items, NamedList, ZoneRules};
 use serde::Deserialize;
 
 use super::{
@@ -59,6 +60,23 @@ pub(super) struct NodeChunk4 {
 pub(super) struct NodeChunk5 {
     pub(super) first: NodeChunk4,
     pub(super) revoked_origin_certificates: Vec<[u8; 16]>,
+}
+
+/// [`ZoneRules`] without rulesets that are executed, and with lists of addresses alone. What rules did then they do now by the same numbers.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct ZoneRules1 {
+    pub(super) normalization: UrlNormalization,
+    pub(super) rules: Vec<Definition>,
+    pub(super) lists: Vec<(String, Vec<Network>)>,
+}
+
+impl From<ZoneRules1> for ZoneRules {
+    fn from(old: ZoneRules1) -> Self {
+        let ZoneRules1 { normalization, rules, lists } = old;
+        let lists = lists.into_iter().map(|(name, networks)| NamedList { name, items: Items::Networks(networks) });
+        Self { normalization, rules, lists: lists.collect(), executed: Vec::new() }
+    }
 }
 
 /// [`ZoneHead`] without a name server.

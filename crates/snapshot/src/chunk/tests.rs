@@ -20,9 +20,31 @@ fn every_kind_of_key_survives_the_journey() {
         ChunkKey::Transfer(zone),
         ChunkKey::Rules(zone),
         ChunkKey::HealthChecks(zone),
+        ChunkKey::AccountRules(AccountId::from_bytes([2; 16])),
     ] {
         assert_eq!(ChunkKey::decode(&key.encode()).unwrap(), key);
     }
+}
+
+#[test]
+fn rules_of_an_earlier_version_are_read() {
+    let key = ChunkKey::Rules(ZoneId::from_bytes([1; 16]));
+    let rule = poterne_rules::Definition {
+        id: poterne_model::RuleId::from_bytes([1; 16]),
+        phase: poterne_model::ruleset::Phase::FirewallCustom,
+        expression: "ip.src in $office".into(),
+        act: poterne_rules::Act::Skip,
+    };
+    let networks: Vec<poterne_model::Network> = vec!["192.0.2.0/24".parse().unwrap()];
+    let old = before::ZoneRules1 {
+        normalization: poterne_model::setting::UrlNormalization::default(),
+        rules: vec![rule.clone()],
+        lists: vec![("office".into(), networks.clone())],
+    };
+    let list = poterne_rules::NamedList { name: "office".into(), items: poterne_rules::Items::Networks(networks) };
+    let new = Chunk::Rules(ZoneRules { rules: vec![rule], lists: vec![list], ..ZoneRules::default() });
+    assert_eq!(Chunk::decode(&key, &encode(&old)).unwrap(), new);
+    assert_eq!(Chunk::decode(&key, &new.encode()).unwrap(), new);
 }
 
 #[test]

@@ -8,7 +8,12 @@ use poterne_e2e::{
 };
 use serde_json::json;
 
-alone!(a_record_leads_straight_to_its_origin, what_is_wrong_with_an_origin_is_told, an_origin_that_asks_is_shown_who_the_edge_is);
+alone!(
+    a_record_leads_straight_to_its_origin,
+    what_is_wrong_with_an_origin_is_told,
+    an_origin_that_asks_is_shown_who_the_edge_is,
+    connections_to_an_origin_carry_a_hundred_requests_and_more
+);
 
 const HOST: &str = "www.site.test";
 const ORIGIN: &str = "127.0.0.2";
@@ -129,6 +134,38 @@ fn what_is_wrong_with_an_origin_is_told() {
     assert!(site.http(HOST, "/hello").run().is_error(521, 521));
     let _nginx = Nginx::straight(dir.path(), ORIGIN, &chain, &key);
     assert_eq!(site.http(HOST, "/hello").run().status, 200);
+}
+
+/// Eight at a time, as a page is loaded.
+fn connections_to_an_origin_carry_a_hundred_requests_and_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let Files { chain, key, .. } = certificate::write(dir.path(), HOST);
+    let _nginx = Nginx::multiplexing(dir.path(), ORIGIN, &chain, &key);
+    let site = Site::new();
+    site.record("A", "www", ORIGIN);
+    eventually("the record is in force", || site.http(HOST, "/hello").run().status == 200);
+    let counted = || {
+        let metrics = site.node.metrics();
+        ["requests", "connections_opened", "connections_reused"].map(|what| {
+            let name = format!("poterne_origin_{what}_total ");
+            let value =
+                metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("no {name}: {metrics}"));
+            value.parse::<u64>().unwrap()
+        })
+    };
+    let load = ["--parallel", "--parallel-immediate", "--parallel-max", "8", "--output", "/dev/null"];
+    for (over_tls, most) in [(false, "1"), (true, "1"), (true, "2")] {
+        site.set("origin_max_http_version", most);
+        let path = "/hello?[1-2000]";
+        let curl = if over_tls { site.https(HOST, path).with(&["--http1.1"]) } else { site.http(HOST, path) };
+        let before = counted();
+        let answers = curl.with(&load).run();
+        assert!(answers.exit == 0 && format!("{}200", answers.text()) == "200".repeat(2_000), "{answers:?}");
+        let after = counted();
+        let [requests, opened, reused] = std::array::from_fn(|at| after[at] - before[at]);
+        assert_eq!(requests, 2_000);
+        assert!(reused * 100 >= requests * 99 && opened * 100 <= requests, "HTTP/{most}: {opened} made, {reused} used again");
+    }
 }
 
 fn an_origin_that_asks_is_shown_who_the_edge_is() {

@@ -46,6 +46,7 @@ mod aioquic_grpc;
 mod aioquic_h2;
 mod aiosmtpd;
 mod certbot;
+mod chromium_openssl;
 mod cloudflare;
 mod cloudflare_curl_dig_tree_unbound;
 mod curl;

@@ -31,10 +31,14 @@ async fn what_is_only_stored_says_so() {
     assert!(of_zone.iter().all(|feature| feature["id"] != "http_request_redirect"), "an account's phase");
     let told = client.get(&format!("/accounts/{}/poterne/features", client.account)).await;
     let of_account = told.result().as_array().unwrap();
-    assert!(of_account.iter().any(|feature| feature["id"] == "http_request_redirect"));
-    assert!(of_account.iter().any(|feature| feature["id"] == "lists"));
-    let firewall = json!({ "id": "http_request_firewall_custom", "type": "phase", "in_force": false });
-    assert!(of_account.contains(&firewall), "an account's own rules wait");
+    for (id, kind, in_force) in [
+        ("http_request_redirect", "phase", true),
+        ("http_request_firewall_custom", "phase", true),
+        ("http_ratelimit", "phase", false),
+        ("lists", "object", true),
+    ] {
+        assert!(of_account.contains(&json!({ "id": id, "type": kind, "in_force": in_force })), "{id}");
+    }
     // Every setting that is told back is among them.
     let settings = client.get(&format!("{zone}/settings")).await;
     let counted = of_zone.iter().filter(|feature| feature["type"] == "setting").count();

@@ -43,6 +43,8 @@ async fn each_rule_says_whether_it_is_in_force_and_why_not() {
         block("lists", "ip.src in $hosts or ip.src in $nowhere"),
         { "ref": "challenge", "action": "managed_challenge", "expression": "true" },
         { "ref": "products", "action": "skip", "expression": "true", "action_parameters": { "products": ["waf"] } },
+        { "ref": "managed", "action": "skip", "expression": "true", "action_parameters": { "rulesets": [MANAGED] } },
+        block("hosts", "http.host in $hosts"),
     ] });
     let firewall = client.ask("PUT", &path("http_request_firewall_custom"), rules).await;
     let cache = json!({ "rules": [{ "ref": "cached", "action": "set_cache_settings", "expression": "true", "action_parameters": { "cache": true } }] });
@@ -62,7 +64,9 @@ async fn each_rule_says_whether_it_is_in_force_and_why_not() {
         ("known".to_owned(), state("in_force", &[])),
         ("lists".to_owned(), state("dormant", &[("list", "hosts"), ("list", "nowhere")])),
         ("challenge".to_owned(), state("dormant", &[("action", "managed_challenge")])),
-        ("products".to_owned(), state("dormant", &[("parameters", "skip")])),
+        ("products".to_owned(), state("in_force", &[])),
+        ("managed".to_owned(), state("dormant", &[("parameters", "skip")])),
+        ("hosts".to_owned(), state("in_force", &[])),
         ("cached".to_owned(), state("dormant", &[("phase", "http_request_cache_settings")])),
         ("executed".to_owned(), state("dormant", &[("ruleset", "")])),
     ]);
@@ -77,12 +81,66 @@ async fn each_rule_says_whether_it_is_in_force_and_why_not() {
     );
     let words = |reference: &str, at: usize| of(reference)["reasons"][at]["message"].as_str().unwrap().to_owned();
     assert_eq!(words("country", 1), "this node does not fill ip.src.country");
-    assert_eq!(words("lists", 0), "$hosts is a list of kind hostname: only those of kind ip are looked into");
-    assert_eq!(words("lists", 1), "the account has no list $nowhere: make one of kind ip");
+    assert!(
+        words("lists", 0).starts_with("$hosts is a list of kind hostname with 0 items: what is looked for"),
+        "{}",
+        words("lists", 0)
+    );
+    assert_eq!(words("lists", 1), "the account has no list $nowhere: make one");
 
     // What a list is made for wakes its rules.
     client.ask("POST", &lists, json!({ "name": "nowhere", "kind": "ip" })).await.result();
     assert_eq!(told(client.get(&at).await.result())["lists"], state("dormant", &[("list", "hosts")]));
+}
+
+/// A ruleset that is the node's own, and not there.
+const MANAGED: &str = "efb7b8c949ac4650a09736fc376e9aee";
+
+#[tokio::test]
+async fn an_accounts_rules_and_what_they_execute_are_told_too() {
+    let client = client().await;
+    let account = format!("/accounts/{}", client.account);
+    let at = format!("{account}/poterne/rules");
+    assert_eq!(client.get(&at).await.result(), &json!([]));
+    let custom = |reference: &str| json!({ "name": reference, "kind": "custom", "phase": "http_request_firewall_custom", "rules": [block(reference, "true"), block(&format!("{reference}-bot"), "cf.client.bot")] });
+    let mut ids = Vec::new();
+    for reference in ["executed", "forgotten"] {
+        let made = client.ask("POST", &format!("{account}/rulesets"), custom(reference)).await;
+        ids.push(made.result()["id"].clone());
+    }
+    let execute = |reference: &str, id: &Value, expression: &str| json!({ "ref": reference, "action": "execute", "expression": expression, "action_parameters": { "id": id } });
+    let rules = json!({ "rules": [
+        execute("executes", &ids[0], "cf.zone.plan eq \"ENT\""),
+        execute("lacks", &ids[1], "ip.src.country eq \"FR\""),
+    ] });
+    client.ask("PUT", &format!("{account}/rulesets/phases/http_request_firewall_custom/entrypoint"), rules).await.result();
+    let managed = json!({ "rules": [execute("managed", &json!(MANAGED), "true")] });
+    client.ask("PUT", &format!("{account}/rulesets/phases/http_request_firewall_managed/entrypoint"), managed).await.result();
+    client.ask("POST", &format!("{account}/rules/lists"), json!({ "name": "moved", "kind": "redirect" })).await.result();
+    let led = |reference: &str, list: &str| {
+        json!({ "ref": reference, "action": "redirect", "expression": format!("http.request.full_uri in ${list}"),
+        "action_parameters": { "from_list": { "name": list, "key": "http.request.full_uri" } } })
+    };
+    let redirects = json!({ "rules": [led("leads", "moved"), led("nowhere", "nowhere")] });
+    client.ask("PUT", &format!("{account}/rulesets/phases/http_request_redirect/entrypoint"), redirects).await.result();
+    let stands: BTreeMap<String, (String, Vec<String>)> = told(client.get(&at).await.result())
+        .into_iter()
+        .map(|(reference, (state, reasons))| (reference, (state, reasons.into_iter().map(|(code, _)| code).collect())))
+        .collect();
+    let state = |state: &str, codes: &[&str]| (state.to_owned(), codes.iter().map(ToString::to_string).collect::<Vec<_>>());
+    for (reference, expected) in [
+        ("executes", state("in_force", &[])),
+        ("executed", state("in_force", &[])),
+        ("executed-bot", state("dormant", &["field"])),
+        ("lacks", state("dormant", &["field"])),
+        ("forgotten", state("dormant", &["ruleset"])),
+        ("managed", state("dormant", &["phase"])),
+        ("leads", state("in_force", &[])),
+        ("nowhere", state("dormant", &["list"])),
+    ] {
+        assert_eq!(stands[reference], expected, "{reference}");
+    }
+    assert_eq!(client.get(&format!("/accounts/{}/poterne/rules", "0".repeat(32))).await.status, 404);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ mod upload;
 mod visit;
 
 use std::{
-    future::{Future as _, poll_fn},
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
@@ -70,32 +70,39 @@ enum After {
 }
 
 /// Serves one visitor.
-pub(crate) async fn serve<IO, H>(io: IO, socket: SocketOf<IO>, shared: Shared<H>, drain: CancellationToken)
+pub(crate) fn serve<IO, H>(
+    io: IO,
+    socket: SocketOf<IO>,
+    shared: Shared<H>,
+    drain: CancellationToken,
+) -> impl Future<Output = ()> + Send
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let mut visit = Visit::new(io, socket, shared.limits.clone(), drain);
-    loop {
-        let after = match visit.head().await {
-            Came::Head(head) => exchange(&shared, &mut visit, head).await,
-            Came::Refused(refused) => {
-                let response = shared.handler.refuse(&shared.connection, refused.head.as_deref(), refused.refusal);
-                let asked = refused.head.as_deref().map_or(Asked::UNKNOWN, |head| Asked::of(head, false));
-                Box::pin(refuse(&mut visit, response, asked)).await
-            }
-            Came::Ended => After::Close,
-            Came::Gone => After::Cut,
-        };
-        match after {
-            After::Again => visit.rest(),
-            After::Linger => return Box::pin(close::linger(&mut visit.io)).await,
-            After::Close => return visit.close().await,
-            After::Cut => return,
-            After::Raw(handover) => {
-                let patience = shared.limits.stalled_write_timeout;
-                let (io, early) = visit.into_raw();
-                return Box::pin(go_on_raw(io, early, handover, patience)).await;
+    async move {
+        loop {
+            let after = match visit.head().await {
+                Came::Head(head) => exchange(&shared, &mut visit, head).await,
+                Came::Refused(refused) => {
+                    let response = shared.handler.refuse(&shared.connection, refused.head.as_deref(), refused.refusal);
+                    let asked = refused.head.as_deref().map_or(Asked::UNKNOWN, |head| Asked::of(head, false));
+                    Box::pin(refuse(&mut visit, response, asked)).await
+                }
+                Came::Ended => After::Close,
+                Came::Gone => After::Cut,
+            };
+            match after {
+                After::Again => visit.rest(),
+                After::Linger => return Box::pin(close::linger(&mut visit.io)).await,
+                After::Close => return visit.close().await,
+                After::Cut => return,
+                After::Raw(handover) => {
+                    let patience = shared.limits.stalled_write_timeout;
+                    let (io, early) = visit.into_raw();
+                    return Box::pin(go_on_raw(io, early, handover, patience)).await;
+                }
             }
         }
     }

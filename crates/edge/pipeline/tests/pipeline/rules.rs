@@ -5,7 +5,9 @@ use poterne_model::{
     ruleset::Phase,
     setting::{SslMode, UrlNormalization, normalization::NormalizationScope},
 };
-use poterne_rules::{Act, Change as FieldChange, Definition, Payload, ZoneRules, definition::Response};
+use poterne_rules::{
+    Act, Change as FieldChange, Definition, Items, NamedList, Payload, Redirect, ZoneRules, definition::Response,
+};
 
 use super::*;
 
@@ -186,4 +188,52 @@ async fn an_origin_that_a_rule_names_passes_the_guard() {
     // There is no resolver here: the record's address would have been refused by the guard, with 1002.
     let told = edge.get("documented.site.test", "/").await;
     assert!(told.starts_with("HTTP/1.1 530 ") && told.contains("cf-error-type: 1016\r\n"), "{told}");
+}
+
+#[tokio::test]
+async fn an_accounts_rules_hold_for_all_its_zones_and_a_zones_own_come_after() {
+    let edge = ruled(vec![
+        (Phase::FirewallCustom, "http.request.uri.path eq \"/zone\"", Act::Block(None)),
+        (
+            Phase::ResponseHeadersTransform,
+            "true",
+            Act::Fields(vec![("x-zone".into(), FieldChange::Set(computed("cf.zone.name")))]),
+        ),
+    ]);
+    let redirect = Redirect {
+        source: "clear.test/old".into(),
+        target: "https://new.test/".into(),
+        status: 308,
+        subpaths: true,
+        keeps_suffix: true,
+        ..Redirect::default()
+    };
+    let account = ZoneRules {
+        rules: definitions(vec![
+            (Phase::FirewallCustom, "http.request.uri.path eq \"/account\" and cf.zone.name ne \"other.test\"", Act::Block(None)),
+            (
+                Phase::Redirect,
+                "http.request.full_uri in $moved",
+                Act::RedirectFrom { list: "moved".into(), key: "http.request.full_uri".into() },
+            ),
+        ]),
+        lists: vec![NamedList { name: "moved".into(), items: Items::Redirects(vec![redirect]) }],
+        ..ZoneRules::default()
+    };
+    let chunks = vec![(ChunkKey::AccountRules(ACCOUNT).encode(), Some(Chunk::AccountRules(account).encode()))];
+    edge.snapshot.apply(&Change { generation: 3, chunks }).unwrap();
+    let status = async |host: &str, path: &str| edge.get(host, path).await.split(' ').nth(1).unwrap().to_owned();
+    for (host, path, expected) in [
+        ("site.test", "/account", "403"),
+        ("clear.test", "/account", "403"),
+        ("site.test", "/zone", "403"),
+        ("clear.test", "/zone", "200"),
+        ("site.test", "/old", "200"),
+    ] {
+        assert_eq!(status(host, path).await, expected, "{host}{path}");
+    }
+    let told = edge.get("clear.test", "/old/%61?b=c").await;
+    assert!(told.starts_with("HTTP/1.1 308 ") && told.contains("location: https://new.test/a\r\n"), "{told}");
+    assert!(edge.get("site.test", "/").await.contains("x-zone: site.test\r\n"));
+    assert!(!edge.get("clear.test", "/").await.contains("x-zone"));
 }

@@ -66,6 +66,27 @@ async fn who_comes_in_clear_is_sent_to_https() {
 }
 
 #[tokio::test]
+async fn who_comes_to_a_port_of_the_nodes_own_is_sent_to_its_own() {
+    let edge = edge_with(Settings { ports: Ports { http: 10_088, https: 10_443 }, ..Settings::default() });
+    edge.set(with(|settings| settings.always_use_https = true), SslMode::Full);
+    let told = async |over_tls: bool, host: &str| {
+        let mut visitor = edge.connect(over_tls.then_some(host)).await;
+        let port = visitor.peer_addr().unwrap().port();
+        let request = format!("GET /a HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n");
+        visitor.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        visitor.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = told(false, "site.test").await;
+    assert!(answer.contains("location: https://site.test:10443/a\r\n"), "{answer}");
+    let answer = told(true, "clear.test").await;
+    assert!(answer.contains("location: http://clear.test:10088/a\r\n"), "{answer}");
+    let answer = edge.get("site.test", "/a").await;
+    assert!(answer.contains("location: https://site.test/a\r\n"), "{answer}");
+}
+
+#[tokio::test]
 async fn answers_say_what_browsers_keep_in_mind() {
     let edge = edge();
     let hsts = Hsts { max_age_secs: 600, include_subdomains: true, preload: false, nosniff: true };

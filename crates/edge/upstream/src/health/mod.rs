@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use schedule::{CHECKS_LOOKED_AT_MAX, LOOKS_MAX, LOOKS_OF_ZONE_MAX};
+pub use schedule::{CHECKS_LOOKED_AT_MAX, LOOKS_MAX, LOOKS_OF_ZONE_MAX, SLOW_LOOKS_MAX};
 
 use self::schedule::{Look, Schedule, Told};
 use crate::{Origins, Shown};

@@ -11,11 +11,15 @@
 //! A check that says something else than before begins at unknown. After a look the next is due in its interval, give or take a tenth, so
 //! that checks which began together do not stay together.
 //!
+//! An origin that does not answer holds a look for as long as the check waits. So that many of them do not keep the others waiting, a look that
+//! takes longer than a second is counted with the slow ones from then on, and a check whose last look did begins as one: it waits for
+//! the room that these have.
+//!
 //! What came of a check is told when it changed; one that changes all the time is told once a minute, as it is then. What did not change
 //! is told again every hour, should whoever keeps it have lost it.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -30,10 +34,14 @@ use super::Whose;
 
 /// Most checks that a node makes; beyond it those that come last are left out, and the log says so.
 pub const CHECKS_LOOKED_AT_MAX: usize = 20_000;
-/// Most looks under way, in all and for one zone: a descriptor each. What is due beyond waits for its turn.
+/// Most looks under way that are not slow, most that are, and most for one zone: a descriptor each. What is due beyond waits for its turn.
 pub const LOOKS_MAX: usize = 64;
 /// See [`LOOKS_MAX`].
+pub const SLOW_LOOKS_MAX: usize = 512;
+/// See [`LOOKS_MAX`].
 pub const LOOKS_OF_ZONE_MAX: usize = 4;
+/// After so long a look is slow.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// The first look at a check comes within so long.
 const FIRST_WITHIN: Duration = Duration::from_secs(2);
@@ -51,6 +59,8 @@ pub struct Look {
     pub whose: Whose,
     /// What it says.
     pub terms: Arc<HealthCheckTerms>,
+    /// Which look it is of this schedule's.
+    pub(crate) number: u64,
 }
 
 /// What was found out.
@@ -73,7 +83,14 @@ pub struct Schedule {
     due: BTreeSet<(Instant, HealthCheckId)>,
     /// Those that are due, since when, and wait because their zone has all its looks under way: each that is over has them try again.
     waiting: HashMap<ZoneId, Vec<(Instant, HealthCheckId)>>,
-    looking: usize,
+    /// Those that are due, and wait because all slow looks are under way; a check that is elsewhere by now is passed over.
+    held: VecDeque<(Instant, HealthCheckId)>,
+    /// Looks under way by their numbers: since when, and whether they are slow.
+    under_way: HashMap<u64, (Instant, bool)>,
+    /// Those that are not, in the order in which they began; what is over or slow by now is passed over.
+    quick: VecDeque<u64>,
+    slow: usize,
+    looks: u64,
     looking_of: HashMap<ZoneId, usize>,
     left_out: usize,
     changes: u64,
@@ -85,6 +102,8 @@ struct Entry {
     revision: i64,
     terms: Arc<HealthCheckTerms>,
     state: State,
+    /// Whether its last look was slow.
+    is_slow: bool,
     at: Place,
     /// What was told last, and when.
     told: Option<Option<String>>,
@@ -96,6 +115,7 @@ struct Entry {
 enum Place {
     Due(Instant),
     Waiting,
+    Held,
     Looking,
 }
 
@@ -191,6 +211,7 @@ impl Schedule {
                 revision: checked.revision,
                 terms: Arc::new(checked.terms.clone()),
                 state: State::default(),
+                is_slow: false,
                 at: Place::Due(first),
                 told: None,
                 told_at: None,
@@ -234,27 +255,66 @@ impl Schedule {
                 }
             }
             // Its look is counted until it is over.
-            Place::Looking => {}
+            Place::Looking | Place::Held => {}
         }
     }
 
     /// When to ask [`Schedule::take_due`] again; none: when a look is over, or other checks are set.
     pub fn next_due(&self) -> Option<Instant> {
-        if self.looking >= LOOKS_MAX {
-            return None;
+        if self.quick_looks() >= LOOKS_MAX {
+            // Once the oldest of them is slow, there is room again.
+            let oldest = self.quick.iter().find_map(|number| self.under_way.get(number).filter(|(_, slow)| !slow))?;
+            return (self.slow < SLOW_LOOKS_MAX).then_some(oldest.0 + SLOW_AFTER);
         }
         self.due.first().map(|(at, _)| *at)
     }
 
+    fn quick_looks(&self) -> usize {
+        self.under_way.len() - self.slow
+    }
+
+    /// Counts looks with the slow ones that are, as far as there is room.
+    fn age(&mut self, now: Instant) {
+        while let Some(number) = self.quick.front() {
+            match self.under_way.get_mut(number) {
+                Some((_, true)) | None => {}
+                Some((since, slow)) if now >= *since + SLOW_AFTER && self.slow < SLOW_LOOKS_MAX => {
+                    *slow = true;
+                    self.slow += 1;
+                }
+                Some(_) => return,
+            }
+            self.quick.pop_front();
+        }
+    }
+
     /// The next look that is due, if there is one that may be made. It is under way until [`Schedule::looked`].
     pub fn take_due(&mut self, now: Instant) -> Option<Look> {
-        while self.looking < LOOKS_MAX {
+        self.age(now);
+        loop {
+            if self.slow < SLOW_LOOKS_MAX
+                && let Some((at, id)) = self.held.pop_front()
+            {
+                if let Some(entry) = self.checks.get_mut(&id).filter(|entry| entry.at == Place::Held) {
+                    entry.at = Place::Due(at);
+                    self.due.insert((at, id));
+                }
+                continue;
+            }
+            if self.quick_looks() >= LOOKS_MAX {
+                return None;
+            }
             let (at, id) = *self.due.first()?;
             if at > now {
                 return None;
             }
             self.due.pop_first();
             let Some(entry) = self.checks.get_mut(&id) else { continue };
+            if entry.is_slow && self.slow >= SLOW_LOOKS_MAX {
+                entry.at = Place::Held;
+                self.held.push_back((at, id));
+                continue;
+            }
             let zone = entry.whose.zone;
             let of_zone = self.looking_of.entry(zone).or_default();
             if *of_zone >= LOOKS_OF_ZONE_MAX {
@@ -263,16 +323,21 @@ impl Schedule {
                 continue;
             }
             *of_zone += 1;
-            self.looking += 1;
             entry.at = Place::Looking;
-            return Some(Look { check: id, whose: entry.whose.clone(), terms: Arc::clone(&entry.terms) });
+            self.looks += 1;
+            self.under_way.insert(self.looks, (now, entry.is_slow));
+            match entry.is_slow {
+                true => self.slow += 1,
+                false => self.quick.push_back(self.looks),
+            }
+            return Some(Look { check: id, whose: entry.whose.clone(), terms: Arc::clone(&entry.terms), number: self.looks });
         }
-        None
     }
 
     /// A look is over. What is to be told, if anything.
     pub fn looked(&mut self, look: &Look, outcome: Result<(), String>, now: Instant, random: u64) -> Option<Told> {
-        self.looking = self.looking.saturating_sub(1);
+        let (since, slow) = self.under_way.remove(&look.number).unwrap_or((now, false));
+        self.slow -= usize::from(slow);
         let zone = look.whose.zone;
         if let Some(of_zone) = self.looking_of.get_mut(&zone) {
             *of_zone = of_zone.saturating_sub(1);
@@ -292,6 +357,7 @@ impl Schedule {
         if entry.at != Place::Looking {
             return None;
         }
+        entry.is_slow = now.saturating_duration_since(since) >= SLOW_AFTER;
         let is_current = Arc::ptr_eq(&entry.terms, &look.terms);
         let next = if is_current { now + interval(&entry.terms).mul_f64(0.9 + fraction(random) / 5.0) } else { now };
         entry.at = Place::Due(next);

@@ -138,7 +138,7 @@ fn a_check_that_says_something_else_begins_anew_and_one_that_is_called_otherwise
     set(&mut schedule, due, &[]);
     assert!(schedule.is_empty());
     assert_eq!(schedule.looked(&look, bad("x"), due, 0), None);
-    assert_eq!((schedule.looking, schedule.looking_of.len(), schedule.due.len()), (0, 0, 0));
+    assert_eq!((schedule.under_way.len(), schedule.looking_of.len(), schedule.due.len()), (0, 0, 0));
 }
 
 #[test]
@@ -154,6 +154,45 @@ fn a_zone_whose_origins_are_slow_keeps_nobody_elses_waiting() {
     let next: Vec<Look> = std::iter::from_fn(|| schedule.take_due(now)).collect();
     assert_eq!((next.len(), next[0].whose), (1, whose(1)), "who waits has the place that is free");
     assert_eq!(schedule.looking_of[&whose(1).zone], LOOKS_OF_ZONE_MAX);
+}
+
+/// A thousand origins that accept and say nothing, in 250 zones, beside four that answer.
+#[test]
+fn origins_that_do_not_answer_keep_nobody_elses_waiting() {
+    let (mut schedule, begin) = (Schedule::default(), Instant::now());
+    let id = |number: u16| HealthCheckId::from_bytes(std::array::from_fn(|at| number.to_be_bytes()[at % 2]));
+    let zone = |number: u16| Whose {
+        zone: ZoneId::from_bytes(std::array::from_fn(|at| (number / 4).to_be_bytes()[at % 2])),
+        ..whose(1)
+    };
+    const GOOD: std::ops::Range<u16> = 1000..1004;
+    let all: Vec<_> = (0..GOOD.end)
+        .map(|number| (zone(number), Checked { id: id(number), ..checked(1, 1, &json!({ "interval": 60 })) }))
+        .collect();
+    schedule.set(begin, &mut || 0, |show| all.iter().for_each(|(whose, checked)| show(*whose, checked)));
+    // Three times five seconds are waited for each.
+    let mut silent: VecDeque<(Instant, Look)> = VecDeque::new();
+    let mut looked_at: Vec<u32> = Vec::new();
+    for secs in 0..900 {
+        let now = begin + SECOND * secs;
+        while silent.front().is_some_and(|(since, _)| now >= *since + SECOND * 15) {
+            let (_, look) = silent.pop_front().unwrap();
+            schedule.looked(&look, bad("silence"), now, 0);
+        }
+        while let Some(look) = schedule.take_due(now) {
+            if GOOD.map(id).any(|good| good == look.check) {
+                looked_at.extend((look.check == id(GOOD.start)).then_some(secs));
+                schedule.looked(&look, Ok(()), now, 0);
+            } else {
+                silent.push_back((now, look));
+            }
+        }
+        assert!(schedule.slow <= SLOW_LOOKS_MAX && schedule.quick_looks() <= LOOKS_MAX, "{} {}", schedule.slow, silent.len());
+    }
+    // 54 seconds are an interval here, and once all are known nothing is waited for.
+    let gaps: Vec<u32> = looked_at.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(gaps.len() > 10 && gaps[1..].iter().all(|gap| *gap == 54), "{looked_at:?}");
+    assert!(silent.len() > SLOW_LOOKS_MAX - 20, "and those are looked at as fast as there is room: {}", silent.len());
 }
 
 #[test]
@@ -212,7 +251,8 @@ proptest! {
                 }
                 Step::Wait(secs) => now += SECOND * u32::from(secs),
             }
-            prop_assert_eq!(schedule.looking, under_way.len());
+            prop_assert_eq!(schedule.under_way.len(), under_way.len());
+            prop_assert_eq!(schedule.under_way.values().filter(|(_, slow)| *slow).count(), schedule.slow);
             prop_assert!(schedule.looking_of.values().all(|of| (1..=LOOKS_OF_ZONE_MAX).contains(of)));
             let waiting: usize = schedule.waiting.values().map(Vec::len).sum();
             let looking = schedule.checks.values().filter(|entry| entry.at == Place::Looking).count();
@@ -222,6 +262,7 @@ proptest! {
             schedule.looked(&look, Ok(()), now, 7);
         }
         prop_assert_eq!(schedule.due.len(), schedule.checks.len());
-        prop_assert!(schedule.looking_of.is_empty() && schedule.waiting.is_empty());
+        prop_assert!(schedule.looking_of.is_empty() && schedule.waiting.is_empty() && schedule.under_way.is_empty());
+        prop_assert_eq!(schedule.slow, 0);
     }
 }

@@ -7,9 +7,10 @@ use std::{
 };
 
 use poterne_e2e::{
-    Raw, Running,
+    Agent, Api, Curl, Kind, Node, Raw, Running,
     process::{eventually, program},
 };
+use serde_json::json;
 
 /// A demo, and what it printed until it was ready.
 fn demo(state_home: &Path, arguments: &[&str]) -> (Running, Vec<String>) {
@@ -59,6 +60,23 @@ fn what_the_demo_prints_works_when_pasted() {
     assert!(shell(verb).contains("demo"), "{verb}");
     process.terminate();
     assert!(process.end().success());
+}
+
+/// The demo listens at neither 80 nor 443.
+#[test]
+fn who_is_sent_to_https_arrives() {
+    let node = Node::demo();
+    let _agent = Agent::connect(&node, Kind { stock: false, protocol: "quic" });
+    let setting = format!("/zones/{}/settings/always_use_https", node.text("zone_id"));
+    Api::of(&node).done("PATCH", &setting, &json!({ "value": "on" }));
+    let (host, port) = (&node.hostname, node.text("https").rsplit(':').next().unwrap());
+    let told = Curl::http(&node, host, "/?a=b").with(&["--include"]).run();
+    assert_eq!(told.status, 301);
+    assert!(told.text().contains(&format!("location: https://{host}:{port}/?a=b\r\n")), "{}", told.text());
+    let resolve = format!("{host}:{port}:127.0.0.1");
+    let followed = ["--location", "--cacert", node.text("ca_file"), "--resolve", &resolve];
+    let arrived = Curl::http(&node, host, "/").with(&followed).run();
+    assert!(arrived.status == 200 && arrived.text().contains("You came in through the gate"), "{arrived:?}");
 }
 
 #[test]

@@ -91,6 +91,12 @@ async fn one_connection_carries_many_requests_at_once() {
 }
 
 #[tokio::test]
+async fn at_steady_load_a_hundred_requests_take_one_connection() {
+    let (origins, at) = (origins(), speaks_http2(told).await);
+    pooled::steady_load(&origins, to(at)).await;
+}
+
+#[tokio::test]
 async fn who_wants_no_http2_gets_none() {
     let (origins, at) = (origins(), speaks_http2(told).await);
     assert_eq!(text(origins.send(OriginRoute { http2: false, ..to(at) }, get()).await).await, "HTTP/1.1");

@@ -28,7 +28,7 @@ pub(super) fn look_at(at: SocketAddr, more: &Value) -> Look {
         }
     }
     let terms = Arc::new(HealthCheckTerms::read(&At::body(&body), None).unwrap());
-    Look { check: HealthCheckId::from_bytes([1; 16]), whose: WHOSE, terms }
+    Look { check: HealthCheckId::from_bytes([1; 16]), whose: WHOSE, terms, number: 1 }
 }
 
 /// Answers each path in its own way, and keeps the heads of all requests.

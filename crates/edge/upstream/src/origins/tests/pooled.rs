@@ -19,6 +19,31 @@ async fn one_connection_carries_one_request_after_another() {
     assert_eq!(numbers, ["0", "1"]);
 }
 
+/// So many visitors at a time, each of whom asks again as soon as it was answered.
+pub(super) async fn steady_load(origins: &Untraced, route: OriginRoute) {
+    let visitors = (0..16).map(|visitor| {
+        let route = route.clone();
+        async move {
+            for asked in 0..200 {
+                // Some of it may not be repeated.
+                let method = if (visitor + asked) % 4 == 0 { Method::POST } else { Method::GET };
+                text(origins.send(route.clone(), request(method, Body::empty())).await).await;
+            }
+        }
+    });
+    futures_util::future::join_all(visitors).await;
+    let counters = &origins.shared.counters;
+    let [requests, opened, reused] = [&counters.requests, &counters.opened, &counters.reused].map(|counter| counter.get());
+    assert_eq!((requests, opened + reused), (3_200, 3_200));
+    assert!(reused * 100 >= requests * 99, "{opened} connections for {requests} requests");
+}
+
+#[tokio::test]
+async fn at_steady_load_a_hundred_requests_take_one_connection() {
+    let (origins, at) = (origins(), origin(numbered).await);
+    steady_load(&origins, route(at)).await;
+}
+
 #[tokio::test]
 async fn what_is_one_zones_is_no_others() {
     let (origins, at) = (origins(), origin(numbered).await);
