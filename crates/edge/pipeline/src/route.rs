@@ -58,8 +58,10 @@ impl Rules {
 
     /// What is asked.
     pub(crate) fn programs(&self) -> Programs<'_> {
-        let program = |rules: &Option<Arc<RulesInForce>>| rules.as_deref().map(RulesInForce::program);
-        Programs { account: program(&self.account), zone: program(&self.zone) }
+        Programs {
+            account: self.account.as_deref().map(RulesInForce::program),
+            zone: self.zone.as_deref().map(RulesInForce::program),
+        }
     }
 }
 

@@ -152,7 +152,7 @@ fn a_zone_whose_origins_are_slow_keeps_nobody_elses_waiting() {
     assert_eq!((of(1), of(2)), (LOOKS_OF_ZONE_MAX, 3));
     schedule.looked(&looks[0], Ok(()), now, 0);
     let next: Vec<Look> = std::iter::from_fn(|| schedule.take_due(now)).collect();
-    assert_eq!((next.len(), next[0].whose), (1, whose(1)), "who waits has the place that is free");
+    assert_eq!((next.len(), &next[0].whose), (1, &whose(1)), "who waits has the place that is free");
     assert_eq!(schedule.looking_of[&whose(1).zone], LOOKS_OF_ZONE_MAX);
 }
 
@@ -169,7 +169,7 @@ fn origins_that_do_not_answer_keep_nobody_elses_waiting() {
     let all: Vec<_> = (0..GOOD.end)
         .map(|number| (zone(number), Checked { id: id(number), ..checked(1, 1, &json!({ "interval": 60 })) }))
         .collect();
-    schedule.set(begin, &mut || 0, |show| all.iter().for_each(|(whose, checked)| show(*whose, checked)));
+    schedule.set(begin, &mut || 0, |show| all.iter().for_each(|(whose, checked)| show(whose.clone(), checked)));
     // Three times five seconds are waited for each.
     let mut silent: VecDeque<(Instant, Look)> = VecDeque::new();
     let mut looked_at: Vec<u32> = Vec::new();
