@@ -101,6 +101,7 @@ impl Keep for InMemory {
 }
 
 /// What a change says of one key.
+#[expect(clippy::large_enum_variant, reason = "a chunk is what nearly always comes, and is taken apart at once")]
 enum Said {
     Nothing,
     Chunk(Chunk),
@@ -424,7 +425,7 @@ impl Snapshot {
     }
 
     /// Those of a change's certificates whose chains end alike, each once.
-    pub(crate) fn issuers_of<'a>(&'a self, ids: impl Iterator<Item = CertificatePackId>) -> Vec<&'a Issuers> {
+    pub(crate) fn issuers_of(&self, ids: impl Iterator<Item = CertificatePackId>) -> Vec<&Issuers> {
         let mut issuers: Vec<&Issuers> = ids.filter_map(|id| self.certificate_of(id)?.issuers.as_deref()).collect();
         issuers.sort_by_key(|issuers| issuers.digest);
         issuers.dedup_by_key(|issuers| issuers.digest);

@@ -148,7 +148,7 @@ mod tests {
         let (_dir, path, stop, task) = served().await;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let answer = client::ask(&path, &Verb::ZoneList { deleted: false }).await.unwrap();
-        assert_eq!(answer, Some(Answer::Refused { message: "ZoneList".into() }));
+        assert_eq!(answer, Some(Answer::Refused { message: "ZoneList { deleted: false }".into() }));
         stop.cancel();
         task.await.unwrap();
         assert_eq!(client::ask(&path, &Verb::ZoneList { deleted: false }).await.unwrap(), None);

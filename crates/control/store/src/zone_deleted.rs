@@ -18,7 +18,7 @@ use crate::{
 const AWAY: i64 = 100_000_000_000_000_000;
 
 /// What is due of a zone, in each table that says so: put away, and taken back.
-const DUE: [(&'static str, &'static str); 5] = [
+const DUE: [(&str, &str); 5] = [
     (
         "UPDATE zone_watch SET due_at = due_at + $2 WHERE zone = $1",
         "UPDATE zone_watch SET due_at = due_at - $2, ends_at = NULL, reminded = FALSE WHERE zone = $1",
