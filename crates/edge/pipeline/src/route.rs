@@ -58,8 +58,8 @@ impl Rules {
 
     /// What is asked.
     pub(crate) fn programs(&self) -> Programs<'_> {
-        let program = |rules: &Option<Arc<RulesInForce>>| rules.as_deref().map(RulesInForce::program);
-        Programs { account: program(&self.account), zone: program(&self.zone) }
+        let [account, zone] = [&self.account, &self.zone].map(|rules| rules.as_deref().map(RulesInForce::program));
+        Programs { account, zone }
     }
 }
 
