@@ -58,10 +58,8 @@ impl Rules {
 
     /// What is asked.
     pub(crate) fn programs(&self) -> Programs<'_> {
-        Programs {
-            account: self.account.as_deref().map(RulesInForce::program),
-            zone: self.zone.as_deref().map(RulesInForce::program),
-        }
+        let [account, zone] = [&self.account, &self.zone].map(|rules| rules.as_deref().map(RulesInForce::program));
+        Programs { account, zone }
     }
 }
 
@@ -148,7 +146,7 @@ pub(crate) fn route(snapshot: &Snapshot, host: &Host, connection: &Connection, p
 
 /// By whose certificate the edge says who it is: the host's own, else the zone's (edge-behaviour §7.9).
 fn identifies(zone: &ZoneHead, host: &str) -> Option<Shown> {
-    let own = zone.shows_own(host).then(|| Shown::OfHost(host.into()));
+    let own = zone.client.as_ref().and_then(|client| client.of_host(host)).map(|_| Shown::OfHost(host.into()));
     own.or(zone.origin.identifies.then_some(Shown::OfZone))
 }
 

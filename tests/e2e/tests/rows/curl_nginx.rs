@@ -170,7 +170,8 @@ fn a_zones_settings_are_obeyed(kind: Kind) {
     }
     set("always_use_https", json!("on"));
     let sent = Curl::http(&node, &node.hostname, "/hello?a=b").with(&["--include"]).run();
-    let there = format!("location: https://{}/hello?a=b\r\n", node.hostname);
+    let port = node.text("https").rsplit(':').next().unwrap();
+    let there = format!("location: https://{}:{port}/hello?a=b\r\n", node.hostname);
     assert!(sent.status == 301 && sent.text().contains(&there), "{sent:?}");
     assert_eq!(Curl::http(&node, &node.hostname, "/cdn-cgi/trace").run().status, 200);
 

@@ -156,7 +156,7 @@ fn a_zone_whose_origins_are_slow_keeps_nobody_elses_waiting() {
     assert_eq!(schedule.looking_of[&whose(1).zone], LOOKS_OF_ZONE_MAX);
 }
 
-/// A thousand origins that accept and say nothing, in 250 zones, beside four that answer.
+/// Four thousand origins that accept and say nothing, in a thousand zones, beside four that answer.
 #[test]
 fn origins_that_do_not_answer_keep_nobody_elses_waiting() {
     let (mut schedule, begin) = (Schedule::default(), Instant::now());
@@ -165,7 +165,7 @@ fn origins_that_do_not_answer_keep_nobody_elses_waiting() {
         zone: ZoneId::from_bytes(std::array::from_fn(|at| (number / 4).to_be_bytes()[at % 2])),
         ..whose(1)
     };
-    const GOOD: std::ops::Range<u16> = 1000..1004;
+    const GOOD: std::ops::Range<u16> = 4000..4004;
     let all: Vec<_> = (0..GOOD.end)
         .map(|number| (zone(number), Checked { id: id(number), ..checked(1, 1, &json!({ "interval": 60 })) }))
         .collect();
@@ -192,7 +192,7 @@ fn origins_that_do_not_answer_keep_nobody_elses_waiting() {
     // 54 seconds are an interval here, and once all are known nothing is waited for.
     let gaps: Vec<u32> = looked_at.windows(2).map(|two| two[1] - two[0]).collect();
     assert!(gaps.len() > 10 && gaps[1..].iter().all(|gap| *gap == 54), "{looked_at:?}");
-    assert!(silent.len() > SLOW_LOOKS_MAX - 20, "and those are looked at as fast as there is room: {}", silent.len());
+    assert!(silent.len() >= SLOW_LOOKS_MAX - 20, "and those are looked at as fast as there is room: {}", silent.len());
 }
 
 #[test]
