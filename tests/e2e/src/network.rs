@@ -22,7 +22,7 @@ for file in resolv.conf nsswitch.conf; do
     if [ -e "/etc/$file" ]; then mount --bind "$dir/$file" "/etc/$file"; fi
 done
 ip link set lo up
-while read -r address; do ip address add "$address" dev lo; done < "$dir/addresses"
+while read -r address flags; do ip address add "$address" dev lo $flags; done < "$dir/addresses"
 exec "$@"
 "#;
 
@@ -39,7 +39,8 @@ pub fn alone(test: &str, addresses: &[&str], resolver: &str, row: fn()) {
     // Its own harness knows a test without the crate's name.
     let (_, name) = test.split_once("::").unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let lines = |address: &&str| format!("{address}/{}\n", if address.contains(':') { 128 } else { 32 });
+    // Without `nodad` an address of IPv6 can be bound to only once the kernel has come to it, which a busy machine lets wait.
+    let lines = |address: &&str| format!("{address}/{}\n", if address.contains(':') { "128 nodad" } else { "32" });
     fs::write(dir.path().join("addresses"), addresses.iter().map(lines).collect::<String>()).unwrap();
     fs::write(dir.path().join("resolv.conf"), format!("nameserver {resolver}\n")).unwrap();
     fs::write(dir.path().join("nsswitch.conf"), "hosts: files dns\n").unwrap();
