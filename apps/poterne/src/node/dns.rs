@@ -93,7 +93,7 @@ pub(super) fn assemble(
         // With nobody to ask, CNAMEs that lead away are better shown than not found.
         resolver: resolver.has_servers().then(|| resolver.clone()),
         rates: (rate > 0).then_some(rates),
-        tls: Some(tls(Arc::clone(&edge.certificates), own)),
+        tls: Some(tls(Arc::clone(&edge.certificates), config.dns.nameservers.first().map(Name::to_string).or(own))),
         told: Arc::new(move |told| {
             // What finds no room is said again: by the primary, or by the next transfer.
             let _ = events.try_send(match told {
@@ -116,8 +116,8 @@ impl NodeService for OverHttps {
     }
 }
 
-/// How DNS over TLS is spoken (RFC 7858): with the visitors' certificates, and with the node's own for who names nobody, as resolvers do
-/// that know a name server by its address.
+/// How DNS over TLS is spoken (RFC 7858): with the visitors' certificates, and with that of the first name server's name, else the node's, for who
+/// names nobody: so do resolvers that know a name server by its address, and NSD, which verifies a name that it does not say.
 fn tls(certificates: Arc<Certificates>, own: Option<String>) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)

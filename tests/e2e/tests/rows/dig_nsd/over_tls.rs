@@ -22,7 +22,7 @@ fn a_zone_of_ours_is_given_over_tls_and_in_clear_no_more() {
     let peer = peer(&api, &body);
     api.done("POST", &format!("{zone}/secondary_dns/outgoing"), &json!({ "name": "example.com.", "peers": [peer] }));
 
-    let other = NameServer::secondary_over_tls(at, "example.com", &node, key, "www.example.com");
+    let other = NameServer::secondary_over_tls(at, "example.com", &node, key, "ns1.example.net");
     other.shows("www.example.com", "A", &["192.0.2.7"]);
     // It is told of changes, and comes for them.
     record(&api, &zone, "A", "new", "192.0.2.9", false);
