@@ -424,6 +424,11 @@ impl ChunkKey {
     /// How the keys of certificates begin, and no others.
     pub(crate) const OF_CERTIFICATES: [u8; 2] = [CHUNK_VERSION, 5];
 
+    /// Whether these are the bytes of a key whose chunk is nothing without its zone's head.
+    pub(crate) const fn stands_in_zone(bytes: &[u8]) -> bool {
+        matches!(bytes, [CHUNK_VERSION, 3 | 7 | 8 | 9, ..])
+    }
+
     /// The bytes that travel.
     pub fn encode(&self) -> poterne_feed::Key {
         encode(self).into_boxed_slice()

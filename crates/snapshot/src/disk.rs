@@ -288,26 +288,49 @@ fn read_base(bytes: &[u8], shelf: &mut Shelf) -> Result<Snapshot, String> {
     let mut next = || read_frame(&mut rest).ok_or("it ends early or a checksum is wrong");
     let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).map_err(|_| "a number has not eight bytes");
     let generation = number(next()?)?;
-    let mut frames = Vec::new();
-    while let Some(frame) = read_frame(&mut rest) {
-        frames.push(frame);
+    // Looked through once, so that nothing is believed of a file that is not whole, and read again as it is taken in: held all at once, the
+    // chunks would take as much as the state.
+    let frames = Frames { rest };
+    let (mut count, mut last, mut looked) = (0_u64, None, frames.clone());
+    for frame in looked.by_ref() {
+        (count, last) = (count + 1, Some(frame));
     }
-    if !rest.is_empty() {
+    if !looked.rest.is_empty() {
         return Err("a checksum is wrong".into());
     }
-    let count = frames.pop().ok_or("its end is missing")?;
-    if number(count)? != frames.len() as u64 {
+    let last = last.ok_or("its end is missing")?;
+    if number(last)? != count - 1 {
         return Err("it does not hold as many chunks as it says".into());
     }
-    let mut chunks = Vec::with_capacity(frames.len());
-    for frame in frames {
-        let (key, body): (&[u8], &[u8]) = postcard::from_bytes(frame).map_err(|error| error.to_string())?;
-        match key.first() {
-            Some(&ISSUERS_KEY) => shelf.learn(body),
-            _ => chunks.push((key, Some(body))),
+    let frames = frames.take(usize::try_from(count - 1).unwrap_or(usize::MAX));
+    for frame in frames.clone() {
+        let (key, body) = pair(frame)?;
+        if key.first() == Some(&ISSUERS_KEY) {
+            shelf.learn(body);
         }
     }
-    Snapshot::default().with(generation, chunks.into_iter(), shelf).map_err(|error| error.to_string())
+    let chunks = frames.filter_map(|frame| pair(frame).ok()).filter(|(key, _)| key.first() != Some(&ISSUERS_KEY));
+    let chunks = chunks.map(|(key, body)| (key, Some(body)));
+    Snapshot::default().with(generation, chunks, shelf).map_err(|error| error.to_string())
+}
+
+/// A chunk's key and body.
+fn pair(frame: &[u8]) -> Result<(&[u8], &[u8]), String> {
+    postcard::from_bytes(frame).map_err(|error| error.to_string())
+}
+
+/// Frames, as long as there are whole ones.
+#[derive(Clone)]
+struct Frames<'b> {
+    rest: &'b [u8],
+}
+
+impl<'b> Iterator for Frames<'b> {
+    type Item = &'b [u8];
+
+    fn next(&mut self) -> Option<&'b [u8]> {
+        read_frame(&mut self.rest)
+    }
 }
 
 /// How issuers are named among chunks.

@@ -100,14 +100,6 @@ impl Keep for InMemory {
     }
 }
 
-/// What a change says of one key.
-#[expect(clippy::large_enum_variant, reason = "a chunk is what nearly always comes, and is taken apart at once")]
-enum Said {
-    Nothing,
-    Chunk(Chunk),
-    Entry(CertificateEntry),
-}
-
 /// What became of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
@@ -451,41 +443,38 @@ impl Snapshot {
         Ok((Applied::Applied, self.with(generation, chunks, keep)?))
     }
 
-    /// The state with these chunks and this number. Heads come before the names of their zones, whatever their order here.
+    /// The state with these chunks and this number. Heads come before what stands in their zones, whatever their order here; each chunk is
+    /// read when its turn comes, so that there is never more than one beside the state.
     pub(crate) fn with<'a, K: Keep>(
         &self,
         generation: u64,
-        chunks: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        chunks: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone,
         keep: &mut K,
     ) -> Result<Self, K::Error> {
-        let wrong = |error| ApplyError::Chunk { generation, error };
-        let mut read = Vec::new();
-        for (key, body) in chunks {
-            let key = ChunkKey::decode(key).map_err(wrong)?;
-            let said = match (&key, body) {
-                (_, None) => Said::Nothing,
-                (ChunkKey::Certificate(id), Some(body)) if body.first() == Some(&CERTIFICATE_STUB_VERSION) => {
-                    keep.find(*id, body).map_err(wrong)?.map_or(Said::Nothing, Said::Entry)
-                }
-                (_, Some(body)) => Said::Chunk(Chunk::decode(&key, body).map_err(wrong)?),
-            };
-            read.push((key, said));
-        }
         let mut next = Self { generation, ..self.clone() };
-        let stands_in_zone = |key: &ChunkKey| {
-            matches!(key, ChunkKey::Name(..) | ChunkKey::Transfer(_) | ChunkKey::Rules(_) | ChunkKey::HealthChecks(_))
-        };
-        let (names, others): (Vec<_>, Vec<_>) = read.into_iter().partition(|(key, _)| stands_in_zone(key));
-        for (key, said) in others.into_iter().chain(names) {
-            match (key, said) {
-                (ChunkKey::Certificate(id), Said::Chunk(Chunk::Certificate(chunk))) => next.certify(id, Some(keep.put(&chunk)?)),
-                (ChunkKey::Certificate(id), Said::Entry(entry)) => next.certify(id, Some(entry)),
-                (ChunkKey::Certificate(id), _) => next.certify(id, None),
-                (key, Said::Chunk(chunk)) => next.set(key, Some(chunk))?,
-                (key, _) => next.set(key, None)?,
-            }
+        let heads = chunks.clone().filter(|(key, _)| !ChunkKey::stands_in_zone(key));
+        for (key, body) in heads.chain(chunks.filter(|(key, _)| ChunkKey::stands_in_zone(key))) {
+            next.take(key, body, keep)?;
         }
         Ok(next)
+    }
+
+    fn take<K: Keep>(&mut self, key: &[u8], body: Option<&[u8]>, keep: &mut K) -> Result<(), K::Error> {
+        let generation = self.generation;
+        let wrong = |error| ApplyError::Chunk { generation, error };
+        let key = ChunkKey::decode(key).map_err(wrong)?;
+        let (ChunkKey::Certificate(id), Some(stub)) = (&key, body.filter(|body| body.first() == Some(&CERTIFICATE_STUB_VERSION)))
+        else {
+            let chunk = body.map(|body| Chunk::decode(&key, body)).transpose().map_err(wrong)?;
+            match (key, chunk) {
+                (ChunkKey::Certificate(id), Some(Chunk::Certificate(chunk))) => self.certify(id, Some(keep.put(&chunk)?)),
+                (ChunkKey::Certificate(id), _) => self.certify(id, None),
+                (key, chunk) => self.set(key, chunk)?,
+            }
+            return Ok(());
+        };
+        self.certify(*id, keep.find(*id, stub).map_err(wrong)?);
+        Ok(())
     }
 
     /// The same state with certificates that lie elsewhere now; those that were replaced meanwhile are left.
