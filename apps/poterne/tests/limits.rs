@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use poterne_edge_http::Limits;
 use poterne_edge_listen::{AdmissionLimits, Handshakes};
 use poterne_edge_tls::ja4;
-use poterne_edge_upstream::{Settings as Origins, health};
+use poterne_edge_upstream::{Settings as Origins, health, stalls};
 use poterne_node::{access_log, admin::protocol, config::Config};
 use poterne_otlp::{answer::ATTEMPTS_MAX, exporter};
 use poterne_telemetry::trace::span::TEXT_BYTES_MAX;
@@ -81,6 +81,7 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         dead_after,
         stream_window,
         connection_window,
+        stalls: _,
         reset_key: _,
         generation: _,
         traces: _,
@@ -94,6 +95,7 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         idle_per_origin_max,
         connections_max: origins_max,
         connections_per_zone_max,
+        stalls: _,
     } = Origins::for_files(NOFILE);
     let config = Config::defaults();
     let number = |number: usize| number.to_string();
@@ -158,6 +160,7 @@ fn of_the_code() -> BTreeMap<&'static str, String> {
         ("tunnels.dead_after", time(dead_after)),
         ("tunnels.stream_window", bytes(stream_window)),
         ("tunnels.connection_window", bytes(connection_window)),
+        ("answers.stalled_bytes_max", bytes(stalls::Settings::for_memory(2 << 30).bytes_max)),
         ("dns.responses_per_sec", config.dns.responses_per_sec.to_string()),
         ("dns.signed_transfers_max", number(poterne_dns_server::SIGNED_MAX)),
         ("dns.transfer_signatures_per_sec", poterne_dns_server::SIGNATURES_PER_SEC.to_string()),

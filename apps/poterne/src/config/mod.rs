@@ -102,6 +102,8 @@ pub struct Edge {
     pub origin_connections_max: Option<NonZeroUsize>,
     /// The same of one zone; absent: half of those.
     pub origin_connections_per_zone_max: Option<NonZeroUsize>,
+    /// MiB of answers that may lie here for visitors who take nothing; absent: an eighth of the machine's memory.
+    pub stalled_mib_max: Option<NonZeroU32>,
     /// Visitors' connections at once; absent: three quarters of the descriptors the process may have.
     pub connections_max: Option<usize>,
     /// Visitors' connections at once from one IPv4 address or one IPv6 /64.

@@ -23,7 +23,7 @@ use poterne_edge_http::{
 use poterne_edge_listen::{Admission, AdmissionLimits, Arrival, Handshakes, Listener, Proxies};
 use poterne_edge_pipeline::{NodeFuture, NodeService, Pipeline, Ports};
 use poterne_edge_tls::{Accepted, Acceptor, Certificates, CertificatesSettings, Class, Issued, Issuer, certificates::Unwrap};
-use poterne_edge_upstream::Origins;
+use poterne_edge_upstream::{Origins, Stalls, stalls};
 use poterne_guard::Guard;
 use poterne_keys::{LocalCa, NodeKey, Purpose};
 use poterne_model::Name;
@@ -158,6 +158,22 @@ pub(super) fn assemble(parts: Parts<'_>) -> anyhow::Result<Arc<Edge>> {
     }))
 }
 
+/// Who watches answers that visitors do not take, and lets them go where they are too many.
+pub(super) fn stalls(edge: &crate::config::Edge, metrics: &Metrics) -> Stalls {
+    let said = edge.stalled_mib_max.map(|mib| stalls::Settings { bytes_max: u64::from(mib.get()) << 20 });
+    Stalls::new(said.unwrap_or_else(|| stalls::Settings::for_memory(memory())), metrics)
+}
+
+/// How much memory this process may take: the machine's, or its control group's where that is less; 2 GiB where neither is told.
+fn memory() -> u64 {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok()?.checked_mul(1024)
+    });
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    machine.into_iter().chain(group).min().unwrap_or(2 << 30)
+}
+
 /// How many files this process may open.
 fn files() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
@@ -171,6 +187,7 @@ pub(super) fn origins(
     snapshot: &SnapshotHandle,
     trust: &Trust,
     metrics: &Metrics,
+    stalls: Stalls,
 ) -> anyhow::Result<Arc<Origins>> {
     let mut roots = poterne_edge_upstream::web_roots();
     if roots.is_empty() {
@@ -179,7 +196,7 @@ pub(super) fn origins(
         );
     }
     roots.add(trust.origin_ca.certificate().clone()).context("the authority for origins")?;
-    let mut settings = poterne_edge_upstream::Settings::for_files(files());
+    let mut settings = poterne_edge_upstream::Settings { stalls, ..poterne_edge_upstream::Settings::for_files(files()) };
     if let Some(max) = edge.origin_connections_max {
         settings.connections_max = max.get();
         settings.connections_per_zone_max = (max.get() / 2).max(1);

@@ -162,7 +162,12 @@ impl Node {
             &config.node.public_addresses,
             stop.clone(),
         )?;
-        let settings = gateway_settings(&config, &trust, generation.unwrap_or(0), tracer.is_some());
+        let stalls = edge::stalls(&config.edge, &metrics);
+        let watched = stalls.clone();
+        let settings = gateway::Settings {
+            stalls: stalls.clone(),
+            ..gateway_settings(&config, &trust, generation.unwrap_or(0), tracer.is_some())
+        };
         let gateway = Gateway::new(settings, agents.clone(), snapshot.clone(), node.events.clone(), &metrics)?;
 
         // Control.
@@ -196,11 +201,15 @@ impl Node {
             node_key: &trust.node_key,
             instance: pin[..6].iter().map(|byte| format!("{byte:02x}")).collect(),
             api: Arc::clone(&parts.api),
-            origins: edge::origins(&config.edge, reaches.clone(), control.resolver.clone(), &snapshot, trust, &metrics)?,
+            origins: edge::origins(&config.edge, reaches.clone(), control.resolver.clone(), &snapshot, trust, &metrics, stalls)?,
             tracer,
             metrics: &metrics,
         })?;
         background.spawn(edge::sweep(Arc::clone(&edge), stop.clone()));
+        let watching = stop.clone();
+        background.spawn(async move {
+            watching.run_until_cancelled(watched.run()).await;
+        });
         let of_dns = (&control.resolver, node.events.clone());
         let mut dns = dns::assemble(config, names, &snapshot, &edge, &trust.node_key, of_dns, &metrics);
         let mut quic = Vec::new();

@@ -56,7 +56,7 @@ use poterne_telemetry::Metrics;
 use rustls::RootCertStore;
 use tokio_util::{either::Either, sync::CancellationToken};
 
-use crate::{OriginError, Over, Trail, UpstreamError};
+use crate::{OriginError, Over, Stalls, Trail, UpstreamError};
 
 use self::{
     body::RequestBody,
@@ -97,6 +97,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// See `connections_max`.
     pub connections_per_zone_max: usize,
+    /// Who watches answers over HTTP/2 that their visitors do not take. Default: nobody.
+    pub stalls: Stalls,
 }
 
 impl Settings {
@@ -111,6 +113,7 @@ impl Settings {
             idle_per_origin_max: 256,
             connections_max,
             connections_per_zone_max: connections_max / 2,
+            stalls: Stalls::default(),
         }
     }
 }
@@ -303,7 +306,9 @@ impl Origins {
         if let Some(ticket) = many.and_then(|key| zone.ticket(key, |serial| self.clients.believes(serial))) {
             self.shared.counters.reused.inc();
             trail.sent(|| Over::Origin(ticket.address()));
-            let sent = Box::pin(http2::exchange(ticket, &head, body.keeping(), patience, ray.clone())).await;
+            let sent =
+                Box::pin(http2::exchange(ticket, &head, body.keeping(), patience, ray.clone(), &self.shared.settings.stalls))
+                    .await;
             let failure = match sent {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
@@ -337,7 +342,7 @@ impl Origins {
             Connected::Http1(connection) => connection,
             Connected::Http2(ticket) => {
                 trail.sent(|| Over::Origin(ticket.address()));
-                let sent = Box::pin(http2::exchange(ticket, &head, body, patience, ray)).await;
+                let sent = Box::pin(http2::exchange(ticket, &head, body, patience, ray, &self.shared.settings.stalls)).await;
                 return sent.map_err(|failure| failure.error);
             }
         };

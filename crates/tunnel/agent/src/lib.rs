@@ -36,6 +36,7 @@ pub mod tail;
 pub mod terminal;
 mod trace;
 pub mod trust;
+mod uploads;
 pub mod web;
 
 use std::{
@@ -50,6 +51,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use poterne_model::{ConnectorId, TunnelId};
+use poterne_stalls::Stalls;
 use poterne_telemetry::Tracer;
 use poterne_tunnel_proto::{
     config::TunnelConfig,
@@ -265,6 +267,8 @@ pub(crate) struct Shared {
     threads: RpcThreads,
     metrics: AgentMetrics,
     connections: Connections,
+    /// Requests' bodies that services do not take.
+    uploads: Stalls,
     management: Management,
     tracer: Option<Tracer>,
     edges_that_trace: EdgesThatTrace,
@@ -324,6 +328,7 @@ impl Agent {
             threads: RpcThreads::new(1),
             metrics: AgentMetrics::default(),
             connections: Connections::default(),
+            uploads: Stalls::new(uploads::SETTINGS),
             management: Management::new(config.management),
             tracer: config.tracer,
             edges_that_trace: EdgesThatTrace::default(),
@@ -366,6 +371,12 @@ impl Agent {
             self.status_address.send_replace(Some(address));
             tokio::spawn(abort_with(shutdown.clone(), self.shared.grace_period, status::serve(listener, self.shared.clone())));
         }
+        let watching = self.shared.clone();
+        tokio::spawn(abort_with(
+            shutdown.clone(),
+            self.shared.grace_period,
+            async move { uploads::watch(&watching.uploads).await },
+        ));
         // A connection has at most two events under way, and the loop below always reads.
         let (events, mut happened) = mpsc::channel(64);
         let mut sweep = tokio::time::interval(SWEEP_EVERY);

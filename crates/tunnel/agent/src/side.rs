@@ -12,6 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use poterne_stalls::{Waits, Watched};
 use poterne_tunnel_proto::{
     framed, h2 as wire_h2,
     h2::{ResponseMeta, Source},
@@ -35,6 +36,8 @@ pub(crate) enum SideError {
     Http2(#[from] h2::Error),
     #[error("the edge framed a body wrongly: {0}")]
     Framed(#[from] framed::FramedError),
+    #[error("the service took nothing of the upload while too many waited like this, and it was let go: the service's fault")]
+    LetGo,
     #[error("the stream is finished")]
     Finished,
 }
@@ -50,15 +53,19 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Empty,
-    Quic(Box<QuicIncoming>),
+    Body(Watched<Sent>),
+}
+
+/// A body on its way, by either transport.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    Quic(QuicIncoming),
     Http2 { recv: h2::RecvStream, data_ended: bool },
 }
 
-impl Incoming {
-    /// The next piece; `None` is the clean end.
-    pub(crate) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, SideError>>> {
+impl Sent {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, SideError>>> {
         match self {
-            Self::Empty => Poll::Ready(None),
             Self::Quic(quic) => quic.poll_part(cx),
             Self::Http2 { recv, data_ended } => {
                 if !*data_ended {
@@ -78,6 +85,19 @@ impl Incoming {
                 }
             }
         }
+    }
+}
+
+impl Incoming {
+    /// The next piece; `None` is the clean end.
+    pub(crate) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, SideError>>> {
+        let Self::Body(body) = self else { return Poll::Ready(None) };
+        let polled = body.with(|sent| {
+            let polled = sent.poll_part(cx);
+            let waits = if matches!(polled, Poll::Ready(Some(Ok(_)))) { Waits::Taker } else { Waits::Sender };
+            (polled, waits)
+        });
+        polled.unwrap_or_else(|| Poll::Ready(Some(Err(SideError::LetGo))))
     }
 
     /// The next piece of data; trailers are skipped. `None` is the clean end.

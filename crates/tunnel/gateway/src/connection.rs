@@ -30,6 +30,13 @@ impl Link {
         }
     }
 
+    /// Lets an agent that has registered send so much that nobody has read. Over HTTP/2 it sends what it was asked for alone.
+    pub(crate) fn grant(&self, window: u32) {
+        if let Self::Quic(connection) = self {
+            connection.set_receive_window(window.into());
+        }
+    }
+
     pub(crate) fn close(&self, reason: &str) {
         match self {
             Self::Quic(connection) => connection.close(0u32.into(), reason.as_bytes()),

@@ -23,7 +23,7 @@ use crate::{
     connection::Link,
     newcomers::{Answer, Ticket},
     register::Registration,
-    settings::{AGENT_STREAMS_MAX, DATAGRAM_BYTES_MAX, PING_INTERVAL},
+    settings::{AGENT_STREAMS_MAX, DATAGRAM_BYTES_MAX, NEWCOMER_BYTES_MAX, PING_INTERVAL},
 };
 
 /// How agents are met.
@@ -62,7 +62,7 @@ fn transport(settings: &Settings, route: Route) -> quinn::TransportConfig {
         .max_concurrent_bidi_streams(AGENT_STREAMS_MAX.into())
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(settings.stream_window.into())
-        .receive_window(settings.connection_window.into())
+        .receive_window(NEWCOMER_BYTES_MAX.into())
         .send_window(send_window(settings))
         .datagram_receive_buffer_size(Some(DATAGRAM_BYTES_MAX))
         .datagram_send_buffer_size(DATAGRAM_BYTES_MAX)
@@ -98,9 +98,7 @@ pub(crate) fn take_over(inner: &Arc<Inner>, connection: quinn::Connection) {
     let Answer::Admit(ticket) = inner.door.attempt(connection.remote_address().ip(), true) else {
         return connection.close(0u32.into(), b"too many newcomers");
     };
-    let settings = &inner.settings;
-    connection.set_receive_window(settings.connection_window.into());
-    connection.set_send_window(send_window(settings));
+    connection.set_send_window(send_window(&inner.settings));
     let inner = inner.clone();
     inner.clone().tasks.spawn(run(inner, connection, ticket));
 }

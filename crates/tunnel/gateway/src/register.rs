@@ -246,6 +246,7 @@ impl State {
             self.inner.registry.release(&connection);
             return Err(RegistrationError::refused("this connection is registered already"));
         }
+        self.link.grant(self.inner.settings.connection_window);
         if let Some(old) = superseded {
             old.close("superseded by a newer connection of the same agent");
         } else {

@@ -41,8 +41,14 @@ impl Tunnels for Gateway {
                 return Err(absent(inner, route));
             };
             trail.sent(|| connection.told());
-            let outgoing =
-                Outgoing { head: &head, kind, body: body.take().expect("given, or given back"), guard: connection.begin() };
+            let outgoing = Outgoing {
+                head: &head,
+                kind,
+                body: body.take().expect("given, or given back"),
+                guard: connection.begin(),
+                stalls: &inner.settings.stalls,
+                window: inner.settings.stream_window,
+            };
             let timeout = inner.settings.response_timeout;
             let outcome = match &connection.link {
                 Link::Quic(quic) => exchange::quic::exchange(quic, connection.trailers, outgoing, timeout).await,

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use poterne_edge_upstream::Stalls;
 use poterne_keys::Secret;
 
 /// Congestion control of our sender: over QUIC as said, over TCP where the kernel grants it.
@@ -53,8 +54,11 @@ pub struct Settings {
     /// Unread bytes of one response held for a slow visitor. Default 1.25 MiB: 100 Mbit/s at 100 ms. Flow control holds it, and the
     /// next; neither transport tells how full it is, so that `gateway_requests_in_flight` bounds what they may hold.
     pub stream_window: u32,
-    /// Unread bytes held for all responses of one connection. Default 128 MiB, a hundred stalled visitors.
+    /// Unread bytes held for all responses of one connection. Default 2 GiB, the most that HTTP/2 knows: what responses share must not be
+    /// what bounds them, since some visitors who read nothing would then hold up all others of the tunnel. `stalls` bounds that.
     pub connection_window: u32,
+    /// Who watches responses that their visitors do not take. Default: nobody.
+    pub stalls: Stalls,
     /// What the keys are derived from by which a started node resets the QUIC connections of the one before it (RFC 9000 §10.3),
     /// so that agents come back at once instead of waiting for their idle timeout. Default: random, which no agent believes
     /// after a restart.
@@ -86,7 +90,8 @@ impl Default for Settings {
             silent_after: Duration::from_millis(1500),
             dead_after: Duration::from_secs(5),
             stream_window: 1_250 * 1024,
-            connection_window: 128 * 1024 * 1024,
+            connection_window: 2047 * 1024 * 1024,
+            stalls: Stalls::default(),
             reset_key: Secret::random(32),
             generation: 0,
             traces: false,
@@ -98,6 +103,9 @@ impl Default for Settings {
 /// Streams that one agent may have open towards us at a time: its control stream and ended UDP sessions. Metric
 /// `gateway_agent_streams`.
 pub(crate) const AGENT_STREAMS_MAX: u32 = 100;
+
+/// Unread bytes of all streams of a connection whose agent has not registered: nobody knows yet who that is.
+pub(crate) const NEWCOMER_BYTES_MAX: u32 = 256 * 1024;
 
 /// How often we ask an idle connection whether it lives.
 pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,15 +1,22 @@
 //! The everyday pair.
 
-use std::fs;
+use std::{
+    fs,
+    io::Write as _,
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::Duration,
+};
 
 use poterne_e2e::{
-    Agent, Api, Curl, Kind, Nginx, Node,
+    Agent, Api, Curl, Kind, Nginx, Node, Setup,
     certificate::{self, Authority},
     eventually,
+    origin::Raw,
 };
 use serde_json::{Value, json};
 
-columns!(pages_and_bodies, rules_act_when_they_are_saved, pages_come_compressed; ours alone: a_zones_settings_are_obeyed, visitors_are_asked_who_they_are);
+columns!(pages_and_bodies, rules_act_when_they_are_saved, pages_come_compressed; ours alone: a_zones_settings_are_obeyed, visitors_are_asked_who_they_are, uploads_that_a_service_does_not_take_hold_nobody_up, visitors_who_never_read_hold_nobody_up);
 
 fn pages_and_bodies(kind: Kind) {
     let dir = tempfile::tempdir().unwrap();
@@ -246,4 +253,67 @@ fn visitors_are_asked_who_they_are(kind: Kind) {
     // HTTP/3 asks, too.
     let told = Curl::https(&node, host, "/shown").with(&["--cert", &ann, "--include"]).run().text();
     assert!(told.to_lowercase().contains("alt-svc: h3="), "{told}");
+}
+
+/// More of them than a connection of the agent's, which all share, could once hold unread.
+fn visitors_who_never_read_hold_nobody_up(kind: Kind) {
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(dir.path());
+    let settings = ["edge.stalled_mib_max=16".to_owned()];
+    let node = Node::serve_with(&nginx.url, Setup { settings: settings.into(), ..Setup::default() });
+    let _agent = Agent::run_with(&node, kind, &node.token, &["--ha-connections", "1"]);
+    eventually("the agent is connected", || node.get("/hello").status == 200);
+    let at: SocketAddr = node.text("http").trim_start_matches("http://").parse().unwrap();
+    let visitors: Vec<TcpStream> = (0..150)
+        .map(|_| {
+            let mut visitor = TcpStream::connect(at).unwrap();
+            write!(visitor, "GET /big HTTP/1.1\r\nHost: {}\r\n\r\n", node.hostname).unwrap();
+            visitor
+        })
+        .collect();
+    let told = || {
+        let text = node.metrics();
+        let count = text.lines().find_map(|line| line.strip_prefix("poterne_answers_let_go_total ")).unwrap();
+        count.parse::<usize>().unwrap()
+    };
+    eventually("those beyond what may lie there are let go", || {
+        let answered = Curl::http(&node, &node.hostname, "/hello").with(&["--max-time", "5"]).run();
+        assert_eq!(answered.status, 200, "{answered:?}");
+        told() >= 150 - 16
+    });
+    let big = node.get("/big");
+    assert_eq!((big.status, big.body.len()), (200, 16 << 20), "whoever reads is let alone");
+    drop(visitors);
+}
+
+/// Two of them were once as much as an agent let wait of all on a connection, requests' heads included.
+fn uploads_that_a_service_does_not_take_hold_nobody_up(kind: Kind) {
+    let service = Raw::start(|path, stream| {
+        if path == "/upload" {
+            // Takes nothing, and holds the connection open.
+            thread::sleep(Duration::from_secs(60));
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    });
+    let node = Node::serve(&service.url());
+    let _agent = Agent::run_with(&node, kind, &node.token, &["--ha-connections", "1"]);
+    eventually("the agent is connected", || node.get("/").status == 200);
+    let at: SocketAddr = node.text("http").trim_start_matches("http://").parse().unwrap();
+    let uploads: Vec<TcpStream> = (0..12)
+        .map(|_| {
+            let mut visitor = TcpStream::connect(at).unwrap();
+            visitor.set_nonblocking(true).unwrap();
+            write!(visitor, "POST /upload HTTP/1.1\r\nHost: {}\r\nContent-Length: 100000000\r\n\r\n", node.hostname).unwrap();
+            visitor
+        })
+        .collect();
+    let (piece, mut still) = (vec![7; 1024 * 1024], 0);
+    eventually("each upload waits for its service", || {
+        // As much as is taken of them, until nothing is.
+        let taken: usize = uploads.iter().map(|mut upload| upload.write(&piece).unwrap_or_default()).sum();
+        still = if taken == 0 { still + 1 } else { 0 };
+        let answered = Curl::http(&node, &node.hostname, "/").with(&["--max-time", "5"]).run();
+        assert_eq!(answered.status, 200, "{answered:?}");
+        still == 10
+    });
 }

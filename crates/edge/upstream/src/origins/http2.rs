@@ -21,18 +21,20 @@ use h2::{
 };
 use http::{HeaderMap, HeaderValue, Uri, Version, header, request::Parts, response};
 use http_body::Body as _;
-use poterne_edge_http::{Body, BodyError, Frame};
+use poterne_edge_http::{Body, BodyError, Frame, strict::parse_length};
 use poterne_origin::Patience;
 use tokio::time::{Sleep, sleep};
 
 use super::{body::RequestBody, pool::Io, tls::Serial, zone::Share};
-use crate::{OriginError, UpstreamError};
+use crate::{OriginError, Stalls, UpstreamError};
 
 /// Most requests on one connection, whatever the origin grants (edge-behaviour §2.10).
-const STREAMS_MAX: usize = 200;
-/// How much of one answer, and of all on a connection, may wait for their visitors: also the most that a connection costs.
+const STREAMS_MAX: u32 = 200;
+/// How much of one answer may wait for its visitor.
 const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// And of all on a connection: as much as all of them may, since a window that they shared would let some visitors who read nothing keep the
+/// answers of all others. [`Stalls`] bounds what lies here for such.
+const CONNECTION_WINDOW: u32 = STREAMS_MAX * STREAM_WINDOW;
 /// Longest head of an answer, in bytes.
 const HEAD_BYTES_MAX: u32 = 128 * 1024;
 /// How long an origin may take to grant a stream.
@@ -95,7 +97,7 @@ impl Multiplexed {
         if self.gone.load(Ordering::Relaxed) {
             return None;
         }
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.requests.current_max_send_streams().min(STREAMS_MAX) {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.requests.current_max_send_streams().min(STREAMS_MAX as usize) {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -144,6 +146,7 @@ pub(super) async fn exchange(
     body: RequestBody,
     patience: Patience,
     ray: Option<HeaderValue>,
+    stalls: &Stalls,
 ) -> Result<http::Response<Body>, Failure> {
     let origin = ticket.0.address.to_string();
     let before = |error: &dyn std::fmt::Display, body| Failure {
@@ -212,7 +215,8 @@ pub(super) async fn exchange(
                 tokio::spawn(async move { poll_fn(|cx| upload.poll(cx).map(drop)).await });
             }
             let down = Downwards { recv, unreleased: 0, data_ended: false, ticket, ray };
-            let body = if http_body::Body::is_end_stream(&down) { Body::empty() } else { Body::flow(down) };
+            let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| parse_length(length.as_bytes()));
+            let body = if down.is_end_stream() { Body::empty() } else { stalls.body(down, length, STREAM_WINDOW) };
             Ok(response_of(parts, body))
         }
         Err(stop) => {

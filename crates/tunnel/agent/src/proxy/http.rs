@@ -33,6 +33,10 @@ use crate::{
 
 /// Most of a request body kept to learn its length, for `disableChunkedEncoding`.
 const BUFFERED_BYTES_MAX: usize = 64 * 1024;
+/// How much of one answer over HTTP/2 may lie here for its visitor, and of all on a connection: the most there is, or some visitors who read
+/// nothing would hold up all others. How many do so at a time is the edge's to bound.
+const SERVICE_STREAM_WINDOW: u32 = 256 * 1024;
+const SERVICE_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Where the body of an answer comes from.
@@ -311,8 +315,8 @@ async fn connect(service: &HttpTarget, server_name: Option<&str>, websocket: boo
         return Ok(Connected::Http1(Box::new(Http1::new(io, RULES))));
     }
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(1024 * 1024)
-        .initial_connection_window_size(8 * 1024 * 1024)
+        .initial_stream_window_size(SERVICE_STREAM_WINDOW)
+        .initial_connection_window_size(SERVICE_CONNECTION_WINDOW)
         .handshake(TokioIo::new(io))
         .await?;
     tokio::spawn(async move {

@@ -32,8 +32,9 @@ use tokio_util::sync::CancellationToken;
 use super::{RENEWAL_MAX, Registered, goodbye, register, renewal, streams::Streams};
 use crate::{
     Shared,
+    dial::{CONNECTION_WINDOW, STREAM_WINDOW},
     proxy::{self, http::chain},
-    side::{Answer, Incoming},
+    side::{Answer, Incoming, Sent},
     supervise::{Dial, Event},
 };
 
@@ -43,9 +44,6 @@ const CONTROL_MAX: Duration = Duration::from_secs(10);
 const REASON_MAX: Duration = Duration::from_millis(100);
 /// Longest configuration pushed this way, in bytes.
 const CONFIG_BYTES_MAX: usize = 1024 * 1024;
-/// What the edge may send unread, on one stream and on all: as over QUIC.
-const STREAM_WINDOW: u32 = 6 * 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 12 * 1024 * 1024;
 /// What is buffered of one answer before its task has to wait, in bytes.
 const SEND_BYTES_MAX: usize = 256 * 1024;
 const STREAMS_MAX: u32 = 8192;
@@ -197,7 +195,11 @@ async fn stream(shared: Arc<Shared>, index: u8, request: http::Request<RecvStrea
                     return;
                 }
             };
-            let incoming = if request.has_body { Incoming::Http2 { recv, data_ended: false } } else { Incoming::Empty };
+            let incoming = if request.has_body {
+                Incoming::Body(shared.uploads.watch(Sent::Http2 { recv, data_ended: false }, STREAM_WINDOW))
+            } else {
+                Incoming::Empty
+            };
             proxy::serve(&shared, index, request, incoming, Answer::http2(respond)).await;
         }
     }

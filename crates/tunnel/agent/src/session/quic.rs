@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::{EdgeCalls, RENEWAL_MAX, Registered, goodbye, register, renewal, streams::Streams};
 use crate::{
     Shared,
-    dial::{STREAMS_AT_FIRST, STREAMS_MAX},
+    dial::{STREAM_WINDOW, STREAMS_AT_FIRST, STREAMS_MAX},
     proxy,
-    side::{Answer, Incoming, QuicIncoming},
+    side::{Answer, Incoming, QuicIncoming, Sent},
     supervise::{Dial, Event},
 };
 
@@ -119,7 +119,8 @@ async fn stream(shared: Arc<Shared>, index: u8, mut send: quinn::SendStream, mut
         Opened::Request(request, rest) => {
             let answer = Answer::quic(send, request.framed_response_allowed);
             let incoming = if request.has_body {
-                Incoming::Quic(Box::new(QuicIncoming::new(recv, rest, request.framed_request)))
+                let incoming = QuicIncoming::new(recv, rest, request.framed_request);
+                Incoming::Body(shared.uploads.watch(Sent::Quic(incoming), STREAM_WINDOW))
             } else {
                 Incoming::Empty
             };

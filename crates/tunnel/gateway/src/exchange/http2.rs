@@ -27,7 +27,7 @@ pub(crate) async fn exchange(
     request: Outgoing<'_>,
     timeout: Option<Duration>,
 ) -> Outcome {
-    let Outgoing { head: request, kind, body, guard } = request;
+    let Outgoing { head: request, kind, body, guard, stalls, window } = request;
     let websocket = kind == Kind::WebSocket;
     let message = match wire::tunnel_request(request, websocket) {
         Ok(message) => message,
@@ -57,8 +57,8 @@ pub(crate) async fn exchange(
                         pump.answered();
                     }
                     let body = ResponseBody { recv, unreleased: 0, data_ended: false, pump };
-                    let body = Whole::new(body, request, &parts, guard);
-                    return Ok(Response::from_parts(*parts, Body::flow(body)));
+                    let body = Whole::new(body, request, &parts, guard).watched(stalls, window);
+                    return Ok(Response::from_parts(*parts, body));
                 }
                 Ok(Answer::Error { flow_limited: true, .. }) => (UpstreamError::FlowLimited, false),
                 Ok(Answer::Error { text, .. }) => (UpstreamError::LocalService(text), false),

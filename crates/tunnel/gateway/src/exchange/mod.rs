@@ -13,7 +13,7 @@ use std::{
 };
 
 use poterne_edge_http::{Body, Kind, Response};
-use poterne_edge_upstream::UpstreamError;
+use poterne_edge_upstream::{Stalls, UpstreamError};
 use poterne_tunnel_proto::metadata::BodyLength;
 use tokio::time::{error::Elapsed, timeout};
 
@@ -44,6 +44,9 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) kind: Kind,
     pub(crate) body: Body,
     pub(crate) guard: InFlight,
+    /// By whom its answer is watched, and how much of it may lie here.
+    pub(crate) stalls: &'a Stalls,
+    pub(crate) window: u32,
 }
 
 pub(crate) type Outcome = Result<Response, Failure>;

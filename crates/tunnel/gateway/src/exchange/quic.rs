@@ -35,7 +35,7 @@ pub(crate) async fn exchange(
     request: Outgoing<'_>,
     timeout: Option<Duration>,
 ) -> Outcome {
-    let Outgoing { head, kind, body, guard } = request;
+    let Outgoing { head, kind, body, guard, stalls, window } = request;
     let websocket = kind == Kind::WebSocket;
     let length = if websocket { BodyLength::Unknown } else { length_of(&body) };
     // Beside a length HTTP/1.1 has no room for trailers; later versions have (RFC 9113 §8.1).
@@ -85,8 +85,8 @@ pub(crate) async fn exchange(
                 ended: false,
                 sending: pump,
             };
-            let body = Whole::new(body, head, &parts, guard);
-            Ok(Response::from_parts(parts, Body::flow(body)))
+            let body = Whole::new(body, head, &parts, guard).watched(stalls, window);
+            Ok(Response::from_parts(parts, body))
         }
         Ok(Answer::Error { flow_limited: true, .. }) => Err(refused(UpstreamError::FlowLimited)),
         Ok(Answer::Error { text, .. }) => Err(refused(UpstreamError::LocalService(text))),

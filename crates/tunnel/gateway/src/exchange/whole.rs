@@ -12,7 +12,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Frame;
-use poterne_edge_http::{BodyError, strict::parse_length};
+use poterne_edge_http::{Body, BodyError, strict::parse_length};
+use poterne_edge_upstream::Stalls;
 
 use crate::connection::{Connection, InFlight};
 
@@ -27,6 +28,17 @@ pub(crate) struct Whole<B> {
     /// For the log.
     ray: Option<HeaderValue>,
     guard: InFlight,
+}
+
+impl<B> Whole<B>
+where
+    B: http_body::Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
+{
+    /// The same, watched: it is let go where too much lies here for visitors who take nothing.
+    pub(crate) fn watched(self, stalls: &Stalls, window: u32) -> Body {
+        let length = self.left;
+        stalls.body(self, length, window)
+    }
 }
 
 impl<B> Whole<B> {
