@@ -105,6 +105,7 @@ fn world() -> &'static (Snapshot, Arc<Signer>) {
             origin: OriginSettings::default(),
             edge: EdgeSettings::default(),
             client: None,
+            partial: false,
         };
         let edge_addresses = vec!["203.0.113.10".parse().expect("an address"), "2001:db8::10".parse().expect("an address")];
         let node = NodeChunk { edge_addresses, edge_protocols: vec!["h2".into()], ..NodeChunk::default() };

@@ -272,6 +272,7 @@ pub(crate) async fn open_app(
         nameservers: config.dns.nameservers.clone(),
         tunnel_domain: config.tunnel.domain.clone(),
         quick_domain: config.tunnel.quick_domain.clone(),
+        cname_suffix: config.dns.cname_suffix.clone(),
         public_addresses: config.node.public_addresses.clone(),
         origins_allowed: config.origins_allowed(),
         node_names: config.node_names(),

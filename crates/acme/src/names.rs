@@ -1,7 +1,8 @@
 //! Which names of a zone need which certificate (edge-behaviour §7.1).
 //!
 //! One for the apex and all that lies one label below it, always; and for proxied names that lie deeper, certificates of some names each. A
-//! pack once made keeps its names: what is added goes into another, so that a name whose proof fails keeps no other from its renewal.
+//! pack once made keeps its names: what is added goes into another, so that a name whose proof fails keeps no other from its renewal. Names of
+//! a partial zone are led here one by one, by somebody else, and have a certificate each.
 
 use std::collections::BTreeSet;
 
@@ -102,9 +103,38 @@ pub fn universal(apex: &Name) -> Option<Vec<Name>> {
     Some(vec![Name::parse(&format!("*.{apex}")).ok()?, apex.clone()])
 }
 
+/// What a zone should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The names of its universal pack, where it has one.
+    universal: Option<Vec<Name>>,
+    /// The others, so many to a pack.
+    others: BTreeSet<Name>,
+    others_per_pack: usize,
+}
+
+impl Wanted {
+    /// Nothing at all.
+    pub const fn nothing() -> Self {
+        Self { universal: None, others: BTreeSet::new(), others_per_pack: NAMES_PREFERRED }
+    }
+
+    /// Of a zone that is delegated here, with these proxied names.
+    pub fn of_zone(apex: &Name, proxied: impl IntoIterator<Item = Name>) -> Self {
+        Self { universal: universal(apex), others: deeper(apex, proxied), others_per_pack: NAMES_PREFERRED }
+    }
+
+    /// Of a partial zone: a host each. A wildcard would have to be proven by a record, which others answer for.
+    pub fn of_hosts(proxied: impl IntoIterator<Item = Name>) -> Self {
+        let is_host = |name: &Name| !name.is_wildcard() && !name.as_str().contains('_');
+        let others: BTreeSet<Name> = proxied.into_iter().filter(is_host).take(DEEPER_NAMES_MAX).collect();
+        Self { universal: None, others, others_per_pack: 1 }
+    }
+}
+
 /// Of a zone's proxied names, those that need a certificate beside the universal one. A name with an underscore is no host name, and no
 /// authority gives one for it.
-pub fn deeper(apex: &Name, proxied: impl IntoIterator<Item = Name>) -> BTreeSet<Name> {
+fn deeper(apex: &Name, proxied: impl IntoIterator<Item = Name>) -> BTreeSet<Name> {
     let is_deeper = |name: &Name| {
         let below = name.as_str().strip_suffix(apex.as_str()).and_then(|rest| rest.strip_suffix('.'));
         below.is_some_and(|below| below.contains('.')) && !name.as_str().contains('_')
@@ -117,18 +147,16 @@ pub fn deeper(apex: &Name, proxied: impl IntoIterator<Item = Name>) -> BTreeSet<
     names.iter().filter(|name| !is_covered(name)).take(DEEPER_NAMES_MAX).cloned().collect()
 }
 
-/// What has to change so that a zone has what it should: nothing at all where it is not `wanted`.
-pub fn arrange<Id: Clone>(apex: &Name, is_wanted: bool, deeper: &BTreeSet<Name>, standing: &[Standing<Id>]) -> Vec<Change<Id>> {
+/// What has to change so that a zone has what it should.
+pub fn arrange<Id: Clone>(wanted: &Wanted, standing: &[Standing<Id>]) -> Vec<Change<Id>> {
     let of = |kind| standing.iter().filter(move |pack| pack.kind == kind);
     let mut changes = Vec::new();
-    if !is_wanted {
-        let ours = of(Kind::Universal).chain(of(Kind::TotalTls));
-        return ours.map(|pack| Change::End(pack.id.clone())).collect();
+    match &wanted.universal {
+        Some(hosts) if of(Kind::Universal).next().is_none() => changes.push(Change::Make(Kind::Universal, hosts.clone())),
+        Some(_) => {}
+        None => changes.extend(of(Kind::Universal).map(|pack| Change::End(pack.id.clone()))),
     }
-    if of(Kind::Universal).next().is_none() {
-        changes.extend(universal(apex).map(|hosts| Change::Make(Kind::Universal, hosts)));
-    }
-    let mut missing = deeper.clone();
+    let mut missing = wanted.others.clone();
     let mut kept = Vec::new();
     for pack in of(Kind::TotalTls) {
         let hosts: Vec<Name> = pack.hosts.iter().filter(|host| missing.remove(*host)).cloned().collect();
@@ -136,7 +164,7 @@ pub fn arrange<Id: Clone>(apex: &Name, is_wanted: bool, deeper: &BTreeSet<Name>,
     }
     for (pack, mut hosts) in kept {
         if !pack.is_tried {
-            while hosts.len() < NAMES_PREFERRED {
+            while hosts.len() < wanted.others_per_pack {
                 let Some(name) = missing.pop_first() else { break };
                 hosts.push(name);
             }
@@ -149,7 +177,7 @@ pub fn arrange<Id: Clone>(apex: &Name, is_wanted: bool, deeper: &BTreeSet<Name>,
         }
     }
     let missing: Vec<Name> = missing.into_iter().collect();
-    changes.extend(missing.chunks(NAMES_PREFERRED).map(|names| Change::Make(Kind::TotalTls, names.to_vec())));
+    changes.extend(missing.chunks(wanted.others_per_pack).map(|names| Change::Make(Kind::TotalTls, names.to_vec())));
     changes
 }
 
@@ -180,14 +208,36 @@ mod tests {
     #[test]
     fn a_zone_begins_with_its_universal_pack_and_ends_with_none() {
         let apex = name("example.com");
-        let made = arrange::<u32>(&apex, true, &BTreeSet::new(), &[]);
+        let wanted = Wanted::of_zone(&apex, []);
+        let made = arrange::<u32>(&wanted, &[]);
         assert_eq!(made, [Change::Make(Kind::Universal, vec![name("*.example.com"), apex.clone()])]);
         let standing = [
             Standing { id: 1, kind: Kind::Universal, hosts: vec![apex.clone()], is_tried: true },
             Standing { id: 2, kind: Kind::Advanced, hosts: vec![apex.clone()], is_tried: true },
         ];
-        assert_eq!(arrange(&apex, true, &BTreeSet::new(), &standing), []);
-        assert_eq!(arrange(&apex, false, &BTreeSet::new(), &standing), [Change::End(1)], "what somebody asked for stays");
+        assert_eq!(arrange(&wanted, &standing), []);
+        assert_eq!(arrange(&Wanted::nothing(), &standing), [Change::End(1)], "what somebody asked for stays");
+    }
+
+    #[test]
+    fn a_host_of_a_partial_zone_has_a_certificate_of_its_own() {
+        let hosts = ["example.com", "www.example.com", "*.example.com", "a.b.example.com", "_x.example.com"].map(name);
+        let wanted = Wanted::of_hosts(hosts.clone());
+        let made = |host: &Name| Change::Make(Kind::TotalTls, vec![host.clone()]);
+        let changes = arrange::<u32>(&wanted, &[]);
+        assert_eq!(changes, [&hosts[3], &hosts[0], &hosts[1]].map(made));
+        let standing: Vec<_> =
+            [vec![hosts[0].clone()], vec![hosts[2].clone(), hosts[1].clone()]].into_iter().enumerate().collect();
+        let standing: Vec<_> = standing
+            .into_iter()
+            .map(|(id, hosts)| Standing { id, kind: Kind::TotalTls, hosts, is_tried: false })
+            .chain([Standing { id: 9, kind: Kind::Universal, hosts: vec![hosts[0].clone()], is_tried: true }])
+            .collect();
+        let changes = arrange(&wanted, &standing);
+        assert_eq!(
+            changes,
+            [Change::End(9), Change::Rename(1, vec![hosts[1].clone()]), Change::Make(Kind::TotalTls, vec![hosts[3].clone()])]
+        );
     }
 
     /// Does what is to be done, as the store would.
@@ -213,11 +263,13 @@ mod tests {
         ) {
             let (apex, mut standing, mut next) = (name("example.com"), Vec::new(), 0);
             for (texts, is_wanted, tried) in steps {
-                let deeper = deeper(&apex, texts.iter().map(|text| name(text)));
+                let deeper = names(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+                let proxied = texts.iter().map(|text| name(text));
+                let due = if is_wanted { Wanted::of_zone(&apex, proxied) } else { Wanted::nothing() };
                 let before = standing.clone();
-                let changes = arrange(&apex, is_wanted, &deeper, &standing);
+                let changes = arrange(&due, &standing);
                 apply(&mut standing, changes, &mut next);
-                prop_assert_eq!(arrange(&apex, is_wanted, &deeper, &standing), vec![]);
+                prop_assert_eq!(arrange(&due, &standing), vec![]);
                 let total: Vec<&Name> =
                     standing.iter().filter(|pack| pack.kind == Kind::TotalTls).flat_map(|pack| &pack.hosts).collect();
                 let wanted: Vec<&Name> = if is_wanted { deeper.iter().collect() } else { Vec::new() };

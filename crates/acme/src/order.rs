@@ -40,6 +40,9 @@ impl Method {
     /// All there are, in the order in which they are tried where nobody says otherwise.
     pub const ALL: [Self; 3] = [Self::Dns01, Self::Http01, Self::TlsAlpn01];
 
+    /// Those that need nothing but that visitors come here.
+    pub const AT_THE_HOST: [Self; 2] = [Self::Http01, Self::TlsAlpn01];
+
     /// As the protocol has it.
     pub const fn as_str(self) -> &'static str {
         match self {

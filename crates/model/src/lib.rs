@@ -75,4 +75,4 @@ pub use shape::{At, ShapeError};
 pub use time::Timestamp;
 pub use tunnel::{ConnectionInfo, ConnectorInfo, TunnelStatus};
 pub use visitor_certificate::{ClientAuth, ShownCertificate};
-pub use zone::{ZoneHold, ZoneStatus};
+pub use zone::{ZoneHold, ZoneKind, ZoneStatus};

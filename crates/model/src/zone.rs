@@ -43,6 +43,31 @@ impl ZoneStatus {
     }
 }
 
+/// Who answers for a zone's names, by its API word (edge-behaviour §1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ZoneKind {
+    /// This instance, to which the zone is delegated.
+    Full,
+    /// Its owner's own name servers, where each name that is to come here is a CNAME to the same name below the node's suffix.
+    Partial,
+    /// This instance, with what another name server gives it.
+    Secondary,
+}
+
+impl ZoneKind {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Full, Self::Partial, Self::Secondary];
+
+    /// The word the v4 API uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Partial => "partial",
+            Self::Secondary => "secondary",
+        }
+    }
+}
+
 /// What keeps other accounts of the same installation from adding a zone that serves (api-v4 §3).
 ///
 /// A pending zone holds nothing: it could be anybody's, and whoever adds a name first must not keep its owner out.

@@ -34,6 +34,7 @@ fn everything() -> Change {
         origin: OriginSettings::default(),
         edge: EdgeSettings::default(),
         client: None,
+        partial: false,
     };
     let names = (0..NAMES).map(|number| name_chunk(zone, number, 0));
     let chunks = std::iter::once((ChunkKey::Zone(zone).encode(), Some(Chunk::Zone(head).encode()))).chain(names).collect();

@@ -27,13 +27,13 @@ use transfer::TransferChunk;
 pub const CHUNK_VERSION: u8 = 1;
 
 /// Version of the node's chunk as it is written.
-pub const NODE_CHUNK_VERSION: u8 = 6;
+pub const NODE_CHUNK_VERSION: u8 = 7;
 
 /// Version of rules as they are written.
 pub const RULES_CHUNK_VERSION: u8 = 2;
 
 /// Version of a zone's head as it is written.
-pub const ZONE_HEAD_VERSION: u8 = 6;
+pub const ZONE_HEAD_VERSION: u8 = 7;
 
 /// Version of a name's chunk as it is written.
 pub const NAME_CHUNK_VERSION: u8 = 2;
@@ -136,6 +136,8 @@ pub struct NodeChunk {
     pub revoked_origin_certificates: Vec<[u8; 16]>,
     /// What visitors' session tickets are made with, in the order in which they are used.
     pub ticket_keys: Vec<TicketKey>,
+    /// The domain below which names of partial zones lead here ([`ZoneHead::partial`]).
+    pub cname_suffix: Option<Name>,
 }
 
 /// A key of session tickets (RFC 5077 §4). Nodes have it before it is used, and when it is used their own clocks say.
@@ -180,6 +182,9 @@ pub struct ZoneHead {
     pub edge: EdgeSettings,
     /// Whom certificates are asked of and shown to, beside what is so in every zone; none of most.
     pub client: Option<Box<ClientCertificates>>,
+    /// Whether its names are answered by its owner's own name servers, which lead here by CNAMEs below [`NodeChunk::cname_suffix`]: under its
+    /// own name this name server answers nothing of it.
+    pub partial: bool,
 }
 
 /// What a zone's origins are asked again and again; at least one check, none of them suspended.
@@ -470,6 +475,7 @@ impl Chunk {
                 Some(&3) => decode_as::<before::NodeChunk3>(3, bytes)?.into(),
                 Some(&4) => decode_as::<before::NodeChunk4>(4, bytes)?.into(),
                 Some(&5) => decode_as::<before::NodeChunk5>(5, bytes)?.into(),
+                Some(&6) => decode_as::<before::NodeChunk6>(6, bytes)?.into(),
                 _ => decode_as(NODE_CHUNK_VERSION, bytes)?,
             }),
             ChunkKey::Account(_) => Self::Account(decode(bytes)?),
@@ -479,6 +485,7 @@ impl Chunk {
                 Some(&3) => decode_as::<before::ZoneHead3>(3, bytes)?.into(),
                 Some(&4) => decode_as::<before::ZoneHead4>(4, bytes)?.into(),
                 Some(&5) => decode_as::<before::ZoneHead5>(5, bytes)?.into(),
+                Some(&6) => decode_as::<before::ZoneHead6>(6, bytes)?.into(),
                 _ => decode_as(ZONE_HEAD_VERSION, bytes)?,
             }),
             ChunkKey::Name(..) => Self::Name(match bytes.first() {

@@ -85,6 +85,7 @@ mod tests {
             origin: OriginSettings::default(),
             edge: EdgeSettings::default(),
             client: None,
+            partial: false,
         };
         let key = ChunkKey::Rules(id);
         let put = |snapshot: &Snapshot, rules: Option<ZoneRules>, head: Option<&ZoneHead>| {
@@ -123,6 +124,7 @@ mod tests {
             origin: OriginSettings::default(),
             edge: EdgeSettings::default(),
             client: None,
+            partial: false,
         };
         let name = ChunkKey::Name(id, head.apex.clone());
         let key = ChunkKey::AccountRules(account);

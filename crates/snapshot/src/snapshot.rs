@@ -203,15 +203,26 @@ impl Snapshot {
     }
 
     /// The zone that a name server answers a name from: the most specific that serves, or, where none does, the most specific that
-    /// waits. A waiting zone hides no serving one, above or below ([`Snapshot::route`] says why). `name` is in canonical form.
+    /// waits. A waiting zone hides no serving one, above or below ([`Snapshot::route`] says why), and a partial one hides none: its own name
+    /// servers answer. `name` is in canonical form.
     pub fn zone_over(&self, name: &str) -> Option<&Zone> {
+        self.zone_over_that(name, |zone| !zone.head().partial)
+    }
+
+    /// The partial zone that says what is at a name, found in the same way.
+    pub fn partial_zone_over(&self, name: &str) -> Option<&Zone> {
+        self.zone_over_that(name, |zone| zone.head().partial)
+    }
+
+    fn zone_over_that(&self, name: &str, is_meant: impl Fn(&Zone) -> bool) -> Option<&Zone> {
         let mut waiting = None;
         for ancestor in name::ancestors(name) {
             let Some(apex) = self.apexes.get(ancestor) else { continue };
-            if let Some(zone) = apex.serving.first().and_then(|id| self.zones.get(id)) {
+            let first = |ids: &BTreeSet<ZoneId>| ids.iter().filter_map(|id| self.zones.get(id)).find(|zone| is_meant(zone));
+            if let Some(zone) = first(&apex.serving) {
                 return Some(zone);
             }
-            waiting = waiting.or_else(|| apex.waiting.first().and_then(|id| self.zones.get(id)));
+            waiting = waiting.or_else(|| first(&apex.waiting));
         }
         waiting
     }
@@ -309,8 +320,8 @@ impl Snapshot {
 
     fn challenges_of_host(&self, host: &str, now_secs: u32) -> impl Iterator<Item = &ChallengeChunk> {
         let all = self.challenges(host);
-        let zone = if all.is_empty() { None } else { self.zone_over(host) }.map(|zone| zone.head());
-        let zone = zone.filter(|zone| zone.status.serves()).map(|zone| zone.id);
+        let zone = if all.is_empty() { None } else { self.zone_over_that(host, |zone| zone.head().status.serves()) };
+        let zone = zone.map(|zone| zone.head().id);
         all.iter().map(|challenge| &**challenge).filter(move |one| Some(one.zone) == zone && one.is_live(now_secs))
     }
 

@@ -25,6 +25,7 @@ fn head(status: ZoneStatus) -> (ChunkKey, Chunk) {
         origin: OriginSettings::default(),
         edge: EdgeSettings::default(),
         client: None,
+        partial: false,
     };
     (ChunkKey::Zone(ZONE), Chunk::Zone(head))
 }
@@ -249,6 +250,7 @@ fn a_pending_zone_hides_nothing_and_the_most_specific_serving_zone_answers() {
             origin: OriginSettings::default(),
             edge: EdgeSettings::default(),
             client: None,
+            partial: false,
         };
         (ChunkKey::Zone(id), Chunk::Zone(head))
     };
@@ -323,6 +325,7 @@ fn a_host_is_proven_by_its_own_zone_for_its_time() {
         origin: OriginSettings::default(),
         edge: EdgeSettings::default(),
         client: None,
+        partial: false,
     };
     let (_, snapshot) = Snapshot::default()
         .apply(&change(

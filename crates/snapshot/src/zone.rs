@@ -239,6 +239,7 @@ mod tests {
             origin: OriginSettings::default(),
             edge: EdgeSettings::default(),
             client: None,
+            partial: false,
         })
     }
 

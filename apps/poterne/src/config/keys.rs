@@ -157,6 +157,9 @@ pub const KEYS: &[Key] = &[
         "Where it listens for DNS over TLS, with the node's certificates. Absent: port 853 beside each port 53 of `listen`."),
     key!("dns" "nameservers" List Is("[]"),
         "The names that zones are delegated to, as in [\"ns1.example.net\", \"ns2.example.net\"]. They must lead to this node."),
+    key!("dns" "cname_suffix" Text AbsentAsIn(r#""cdn.example.net""#),
+        "The domain below which names of partial zones, whose owners keep their own name servers, lead here: there www.example.org is a \
+         CNAME to www.example.org.cdn.example.net. It must be delegated to this node, or lie in a zone that is. Absent: no such zones."),
     key!("dns" "responses_per_sec" Number Is("20"),
         "Times the same answer is sent in a second to one network (an IPv4 /24, an IPv6 /56) over UDP; of all answers of a kind it \
          gets twenty times as many. Resolvers that are cut off come back over TCP. Against floods in others' names. Raise it for large resolvers; 0: no limit."),

@@ -183,6 +183,8 @@ pub struct Dns {
     pub listen_tls: Option<Vec<SocketAddr>>,
     /// Names of the name servers zones are delegated to.
     pub nameservers: Vec<Name>,
+    /// Below which names of partial zones lead here; absent: there are no such zones.
+    pub cname_suffix: Option<Name>,
     /// How often the same answer is sent to one network in a second; 0: no limit.
     pub responses_per_sec: u32,
     /// Resolvers; empty: the machine's.

@@ -93,6 +93,7 @@ impl Control {
             tunnel_pins: vec![pin],
             quick_domain: config.tunnel.quick_domain.clone(),
             tunnel_domain: config.tunnel.domain.clone(),
+            cname_suffix: config.dns.cname_suffix.clone(),
             management_names: config.management_names(),
             management_keys: vec![app.management_key().into()],
             edge_addresses: config.edge_addresses(),

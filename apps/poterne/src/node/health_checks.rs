@@ -76,6 +76,7 @@ mod tests {
                 brought: vec![own],
                 ..ClientCertificates::default()
             })),
+            partial: false,
         };
         let checked = |(kind, host): &(&str, &str)| {
             let http = json!({ "header": { "Host": [host] } });

@@ -107,7 +107,7 @@ mod tests {
             let client = client.map(Box::new);
             let (account, apex) = (AccountId::from_bytes([2; 16]), Name::parse("site.test").unwrap());
             let (status, origin, edge) = (ZoneStatus::Active, OriginSettings::default(), EdgeSettings::default());
-            let head = ZoneHead { id, account, apex, status, dns: None, origin, edge, client };
+            let head = ZoneHead { id, account, apex, status, dns: None, origin, edge, client, partial: false };
             let chunks = vec![(ChunkKey::Zone(id).encode(), Some(Chunk::Zone(head).encode()))];
             snapshot.apply(&Change { generation, chunks }).unwrap();
         };

@@ -12,7 +12,7 @@ use poterne_control_wire::{
         page::{Page, PageLimits},
     },
 };
-use poterne_model::{AccountId, At, Name, Schema, Timestamp, ZoneId, ZoneStatus, permission::Subject};
+use poterne_model::{AccountId, At, Name, Schema, Timestamp, ZoneId, ZoneKind, ZoneStatus, permission::Subject};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -44,7 +44,7 @@ pub(crate) fn routes() -> Routes {
             Schema::one_of(&["initializing", "pending", "active", "moved", DELETED]),
             "that are so; deleted alone, and none of those otherwise",
         ),
-        Parameter::list("type", Schema::one_of(TYPES), "of these types; there are full and secondary"),
+        Parameter::list("type", Schema::one_of(TYPES), "of these types; there are full, partial and secondary"),
         Parameter::matching("match"),
     ];
     let list_op = known("List zones").about("Those whose zone may be read.").pages(PageLimits::ZONES);
@@ -84,7 +84,12 @@ fn zone_schema() -> Schema {
     let members = [
         ("name", Schema::text(NAME_MAX).required().about("the name of a domain")),
         ("account", Schema::object([("id", Schema::hex("an account"))]).about("absent: the only one within reach")),
-        ("type", Schema::one_of(&["full", "secondary"]).about("secondary: it is another server's, and comes from there")),
+        (
+            "type",
+            Schema::one_of(&["full", "partial", "secondary"]).about(
+                "partial: its own name servers stay, and lead here by CNAMEs; secondary: it is another server's, and comes from there",
+            ),
+        ),
         ("jump_start", Schema::boolean().about("look for the records it has elsewhere")),
     ];
     Schema::object(members).named("NewZone").example(json!({ "name": "example.com", "type": "full" }))
@@ -134,6 +139,12 @@ struct ZoneObject {
     tenant_unit: Value,
     permissions: Vec<String>,
     plan: PlanObject,
+    /// Of a partial zone: below what its names lead here,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cname_suffix: Option<Name>,
+    /// and what the TXT record `cloudflare-verify.` and its name must say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification_key: Option<String>,
     /// Of a deleted zone: when that was,
     #[serde(skip_serializing_if = "Option::is_none")]
     poterne_deleted_on: Option<WireTime>,
@@ -152,8 +163,8 @@ const LISTED: [Subject; 6] = [
     Subject::ZoneRulesets,
 ];
 
-fn object(caller: &Caller, listed: ZoneListed) -> ZoneObject {
-    let ZoneListed { zone, account, development_mode, original_name_servers, secondary } = listed;
+fn object(caller: &Caller, listed: ZoneListed, suffix: Option<Name>) -> ZoneObject {
+    let ZoneListed { zone, account, development_mode, original_name_servers, kind, proof } = listed;
     let target = access::Target::Zone(zone.account, zone.id);
     let permissions = LISTED.iter().flat_map(|subject| [subject.to_read(), subject.to_edit()]);
     let time = |micros| WireTime(Timestamp::from_micros(micros));
@@ -162,7 +173,7 @@ fn object(caller: &Caller, listed: ZoneListed) -> ZoneObject {
         name: zone.apex,
         status: zone.status.as_str(),
         paused: zone.paused,
-        r#type: if secondary { "secondary" } else { "full" },
+        r#type: kind.as_str(),
         development_mode,
         name_servers: zone.name_servers,
         original_name_servers,
@@ -184,13 +195,15 @@ fn object(caller: &Caller, listed: ZoneListed) -> ZoneObject {
             .map(|permission| permission.to_string())
             .collect(),
         plan: free_plan(),
+        cname_suffix: proof.as_ref().and(suffix),
+        verification_key: proof.map(|proof| proof.text),
         poterne_deleted_on: None,
         poterne_kept_until: None,
     }
 }
 
 async fn described(door: &Door, caller: &Caller, zone: (Zone, Account)) -> Result<ZoneObject, AppError> {
-    Ok(object(caller, door.app.zone_listed(zone).await?))
+    Ok(object(caller, door.app.zone_listed(zone).await?, door.app.cname_suffix()))
 }
 
 /// A zone that was deleted.
@@ -242,7 +255,6 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
     if statuses.contains(&DELETED) {
         return list_deleted(&door, &caller, &query, page).await;
     }
-    let is_of = |kind: &str| types.contains(&kind);
     let known = |word: &&str| ZoneStatus::ALL.into_iter().find(|status| status.as_str() == *word);
     let wanted = ZoneWanted {
         any: matching == Match::Any,
@@ -250,8 +262,7 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
         account_named: account_named.as_ref().map(|named| named as &(dyn Fn(&str) -> bool + Sync)),
         account: query.parsed("account.id")?,
         statuses: (!statuses.is_empty()).then(|| statuses.iter().filter_map(known).collect()),
-        all: (!types.is_empty() && !is_of("full") && !is_of("secondary")).then_some(false),
-        secondary: (is_of("full") != is_of("secondary")).then(|| is_of("secondary")),
+        kinds: (!types.is_empty()).then(|| types.iter().filter_map(|word| kind_named(word)).collect()),
     };
     let by = match order.field {
         Some("status") => ZoneOrder::Status,
@@ -260,9 +271,14 @@ async fn list(State(door): State<Door>, Who(caller): Who, Query(query): Query) -
         _ => ZoneOrder::Name,
     };
     let (zones, total) = door.app.zone_page(&caller, wanted, (by, order.descending), page.offset(), page.per_page).await?;
-    let shown: Vec<_> = zones.into_iter().map(|listed| object(&caller, listed)).collect();
+    let suffix = door.app.cname_suffix();
+    let shown: Vec<_> = zones.into_iter().map(|listed| object(&caller, listed, suffix.clone())).collect();
     let info = page.info(shown.len(), total);
     Ok(Answer::part(shown, info))
+}
+
+fn kind_named(word: &str) -> Option<ZoneKind> {
+    ZoneKind::ALL.into_iter().find(|kind| kind.as_str() == word)
 }
 
 /// A filter, as the store knows it.
@@ -280,20 +296,23 @@ fn text_match(filter: TextFilter) -> TextMatch {
 async fn create(State(door): State<Door>, Who(caller): Who, Json(body): Json) -> Answered<ZoneObject> {
     let body = At::body(&body);
     let name = body.required("name")?;
-    let kind = body.member("type").map(|kind| kind.one_of(TYPES)).transpose()?;
-    if let Some(kind) = kind.filter(|kind| !matches!(*kind, "full" | "secondary")) {
-        let why = format!("zones of type {kind} are not offered yet; leave `type` out, or write \"full\" or \"secondary\"");
-        return Err(poterne_model::ShapeError::new("/type", why).into());
-    }
+    let kind = match body.member("type").map(|kind| kind.one_of(TYPES)).transpose()? {
+        None => ZoneKind::Full,
+        Some(word) => kind_named(word).ok_or_else(|| {
+            let why = format!(
+                "zones of type {word} are not offered: leave `type` out, or write \"full\", \"partial\" or \"secondary\""
+            );
+            poterne_model::ShapeError::new("/type", why)
+        })?,
+    };
     let jump_start = body.member("jump_start").map(|jump| jump.boolean()).transpose()?.unwrap_or(false);
     let account = body.member("account").map(|account| account.object().map(|_| account)).transpose()?;
     let account = match account.and_then(|account| account.member("id")) {
         Some(id) => id.text(64)?.parse::<AccountId>().map_err(|error| id.wrong(error))?,
         None => only_account(&door, &caller).await?,
     };
-    let is_secondary = kind == Some("secondary");
-    let zone = door.app.zone_create_of(&caller, account, name.text(NAME_MAX)?, is_secondary).await?;
-    if jump_start && !is_secondary {
+    let zone = door.app.zone_create_of(&caller, account, name.text(NAME_MAX)?, kind).await?;
+    if jump_start && kind != ZoneKind::Secondary {
         // Whoever may add zones and not change records has the zone, and no scan.
         match door.app.scan_trigger(&caller, zone.id).await {
             Ok(_) | Err(AppError::Forbidden { .. }) => {}
@@ -324,8 +343,8 @@ async fn edit(State(door): State<Door>, Who(caller): Who, Id(id): Id<ZoneId>, Js
     body.object()?;
     // A plan says nothing here, and some clients set one; names of one's own for the name servers come with the name server.
     if let Some(given) = body.member("type") {
-        let is_secondary = door.app.secondary_among(&[id]).await?.contains(&id);
-        if given.value != if is_secondary { "secondary" } else { "full" } {
+        let zone = door.app.zone_get(&caller, id).await?;
+        if given.value != door.app.zone_listed(zone).await?.kind.as_str() {
             return Err(given.wrong("a zone's type cannot be changed: delete the zone and add it anew").into());
         }
     }

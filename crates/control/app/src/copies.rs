@@ -98,11 +98,6 @@ pub enum Copied {
 }
 
 impl App {
-    /// Which of these zones are other servers'.
-    pub async fn secondary_among(&self, zones: &[ZoneId]) -> Result<HashSet<ZoneId>, AppError> {
-        Ok(self.0.store.read().await?.secondary_among(zones.iter().copied()).await?)
-    }
-
     /// Where a zone comes from.
     ///
     /// # Errors

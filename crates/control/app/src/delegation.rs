@@ -51,13 +51,20 @@ pub struct SeenDelegation {
 }
 
 impl App {
-    /// The name servers a zone should be delegated to.
+    /// The name servers a zone should be delegated to; of a partial one none.
     pub fn assigned_name_servers(&self, zone: &Zone) -> Vec<Name> {
-        if zone.name_servers.is_empty() {
+        if zone.partial {
+            Vec::new()
+        } else if zone.name_servers.is_empty() {
             self.settings().nameservers.into_iter().take(2).collect()
         } else {
             zone.name_servers.clone()
         }
+    }
+
+    /// Below which names of partial zones lead here; none: there are no such zones.
+    pub fn cname_suffix(&self) -> Option<Name> {
+        self.settings().cname_suffix
     }
 
     /// Takes up zones that are due to be looked at, at most `count`.

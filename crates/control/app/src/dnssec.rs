@@ -71,6 +71,7 @@ impl App {
     pub async fn zone_dnssec_enable(&self, caller: &Caller, zone: ZoneId, algorithm: Algorithm) -> Result<Dnssec, AppError> {
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone, Subject::DnsRecords.to_edit()).await?;
+        Self::needs_delegation(&zone, "dnssec")?;
         let before = session.zone_signing(zone.id).await?;
         let mut keys = match &before {
             Some(kept) => Keys::kept(&kept.keyset)?,

@@ -113,4 +113,4 @@ pub use visitors::{
     HostAssociations, MtlsCertificateDraft, MtlsCertificateUse, VisitorCertificateDraft, VisitorCertificateShown,
 };
 pub use zone_deleted::{ZONE_KEPT_SECS, ZONES_KEPT_MAX};
-pub use zones::{ZoneListed, ZoneWanted};
+pub use zones::{PartialProof, ZoneListed, ZoneWanted};

@@ -43,6 +43,8 @@ pub struct Settings {
     pub tunnel_domain: Option<Name>,
     /// Parent of quick tunnels' names; none when they are off.
     pub quick_domain: Option<Name>,
+    /// Below which the names of partial zones lead here; none: there are no such zones.
+    pub cname_suffix: Option<Name>,
     /// The addresses that proxied names are answered with.
     pub public_addresses: Vec<IpAddr>,
     /// Private addresses that origins and webhooks may have, and whose.
@@ -281,6 +283,7 @@ async fn account_of_quick_tunnels(session: &mut Session, settings: &Settings, no
                 status: ZoneStatus::Active,
                 name_servers: settings.nameservers.iter().take(2).cloned().collect(),
                 paused: false,
+                partial: false,
                 created_at: now,
                 modified_at: now,
                 activated_at: Some(now),

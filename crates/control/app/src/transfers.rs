@@ -208,6 +208,7 @@ impl App {
     ) -> Result<ZoneOutgoing, AppError> {
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone, Subject::DnsRecords.to_edit()).await?;
+        Self::needs_delegation(&zone, "outgoing transfer")?;
         let OutgoingDraft { name, peers, allows_unsigned } = OutgoingDraft::read(body)?;
         let old = session.zone_outgoing(zone.id).await?;
         check_first(is_first, old.is_some(), "outgoing transfer configuration of the zone")?;

@@ -2,7 +2,7 @@
 
 use poterne_control_store::{Account, AccountKind, Session, StoreError, TextMatch, Zone, ZoneFilter, ZoneIncoming, ZoneOrder};
 use poterne_keys::random_bytes;
-use poterne_model::{AccountId, Name, ZoneId, ZoneStatus, chain::TUNNEL_SUFFIX, name, secondary::Refresh};
+use poterne_model::{AccountId, Name, ZoneId, ZoneKind, ZoneStatus, chain::TUNNEL_SUFFIX, name, secondary::Refresh};
 use serde_json::json;
 
 use crate::{
@@ -26,10 +26,8 @@ pub struct ZoneWanted<'w> {
     pub account: Option<AccountId>,
     /// Their status: one of these.
     pub statuses: Option<Vec<ZoneStatus>>,
-    /// What is the same for all: something that each meets, or none does.
-    pub all: Option<bool>,
-    /// Whether they are other servers'.
-    pub secondary: Option<bool>,
+    /// Their kind: one of these.
+    pub kinds: Option<Vec<ZoneKind>>,
 }
 
 /// A zone, as a list shows it.
@@ -43,8 +41,10 @@ pub struct ZoneListed {
     pub development_mode: i64,
     /// The name servers that the parent named when it was first looked at.
     pub original_name_servers: Option<Vec<Name>>,
-    /// Whether it is another server's, of which this is a copy.
-    pub secondary: bool,
+    /// Who answers for its names.
+    pub kind: ZoneKind,
+    /// Of a partial one: what shows that it is its owner's.
+    pub proof: Option<PartialProof>,
 }
 
 impl App {
@@ -56,21 +56,26 @@ impl App {
     /// Adds a zone. It is pending, and serves nothing, until its delegation is seen or the operator activates it; a zone the
     /// node's configuration names under `[control] activate` is born active.
     pub async fn zone_create(&self, caller: &Caller, account: AccountId, name: &str) -> Result<Zone, AppError> {
-        self.zone_create_of(caller, account, name, false).await
+        self.zone_create_of(caller, account, name, ZoneKind::Full).await
     }
 
-    /// The same; `is_secondary`: it is another server's, and comes from there once somebody says where that is.
+    /// The same of any kind: a secondary zone is another server's, and comes from there once somebody says where that is; a partial one is
+    /// its owner's own servers', who proves by a record there that it is his ([`PartialProof`]).
     pub async fn zone_create_of(
         &self,
         caller: &Caller,
         account: AccountId,
         name: &str,
-        is_secondary: bool,
+        kind: ZoneKind,
     ) -> Result<Zone, AppError> {
         caller.needs(Subject::Zones.to_edit(), Target::NewZone(account))?;
         let apex = Name::parse(name)?;
         let settings = self.settings();
         check_zone_name(&apex, &settings)?;
+        if kind == ZoneKind::Partial && settings.cname_suffix.is_none() {
+            let why = "this node has no domain below which names of partial zones lead here: set [dns] cname_suffix in its configuration";
+            return Err(AppError::Invalid { what: "type", why: why.to_owned() });
+        }
         let now = self.now();
         let mut session = self.0.store.write().await?;
         if session.zone_named(account, &apex).await?.is_some() {
@@ -88,15 +93,19 @@ impl App {
             account,
             apex,
             status: if active { ZoneStatus::Active } else { ZoneStatus::Pending },
-            name_servers: settings.nameservers.iter().take(2).cloned().collect(),
+            name_servers: match kind {
+                ZoneKind::Full | ZoneKind::Secondary => settings.nameservers.iter().take(2).cloned().collect(),
+                ZoneKind::Partial => Vec::new(),
+            },
             paused: false,
+            partial: kind == ZoneKind::Partial,
             created_at: now,
             modified_at: now,
             activated_at: active.then_some(now),
         };
         session.insert_zone(&zone).await?;
         self.begin_settings(&mut session, &zone).await?;
-        if is_secondary {
+        if kind == ZoneKind::Secondary {
             let incoming = ZoneIncoming {
                 zone: zone.id,
                 name: None,
@@ -148,8 +157,7 @@ impl App {
             name: wanted.name,
             accounts: named.map(Iterator::collect).into_iter().chain(wanted.account.map(|account| vec![account])).collect(),
             statuses: wanted.statuses,
-            all: wanted.all,
-            secondary: wanted.secondary,
+            kinds: wanted.kinds,
         };
         let (zones, total) = session.zone_list(&filter, order.0, order.1, offset, count).await?;
         let of = |zone: Zone| {
@@ -175,7 +183,12 @@ impl App {
         let listed = |(zone, account): (Zone, Account)| ZoneListed {
             development_mode: modes.get(&zone.id).map_or(0, |settings| settings.development_mode(now).of_zone()),
             original_name_servers: originals.remove(&zone.id),
-            secondary: secondary.contains(&zone.id),
+            kind: match (zone.partial, secondary.contains(&zone.id)) {
+                (true, _) => ZoneKind::Partial,
+                (false, true) => ZoneKind::Secondary,
+                (false, false) => ZoneKind::Full,
+            },
+            proof: zone.partial.then(|| PartialProof::of(&zone)),
             zone,
             account,
         };
@@ -237,6 +250,15 @@ impl App {
         Ok(zone)
     }
 
+    /// Refuses what only whoever answers for a zone's name can do.
+    pub(crate) fn needs_delegation(zone: &Zone, what: &'static str) -> Result<(), AppError> {
+        if !zone.partial {
+            return Ok(());
+        }
+        let why = format!("{} is a partial zone, which its own name servers answer for: set that up there", zone.apex);
+        Err(AppError::Invalid { what, why })
+    }
+
     /// Puts a zone in force without waiting for its delegation. Doing it twice changes nothing.
     pub async fn zone_activate(&self, caller: &Caller, name: &str) -> Result<Zone, AppError> {
         caller.needs_operator()?;
@@ -274,6 +296,26 @@ impl App {
     }
 }
 
+/// What shows that a partial zone is its owner's: a TXT record that only who rules the zone elsewhere can set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartialProof {
+    /// The record's name; none where that would be too long for a name, and the zone cannot be proven.
+    pub name: Option<Name>,
+    /// What it says. Another account's zone of this name says another.
+    pub text: String,
+}
+
+impl PartialProof {
+    /// The record that is looked for. Clients and their users' instructions know this name.
+    const LABEL: &'static str = "cloudflare-verify";
+
+    /// Of a zone.
+    pub fn of(zone: &Zone) -> Self {
+        // It need not be kept secret, and only be nobody else's: who may set records there could as well delegate the zone.
+        Self { name: Name::parse(&format!("{}.{}", Self::LABEL, zone.apex)).ok(), text: zone.id.to_string() }
+    }
+}
+
 pub(crate) fn shown(zone: &Zone) -> serde_json::Value {
     json!({ "name": zone.apex.as_str(), "status": zone.status.as_str(), "paused": zone.paused })
 }
@@ -302,6 +344,9 @@ fn check_zone_name(apex: &Name, settings: &Settings) -> Result<(), AppError> {
     }
     if labels.iter().any(|label| label.contains('_')) {
         return wrong("a domain cannot be registered with an underscore");
+    }
+    if settings.cname_suffix.as_ref().is_some_and(|suffix| apex.is_within(suffix)) {
+        return wrong("its names are where partial zones lead here ([dns] cname_suffix)");
     }
     let reserved = settings.tunnel_domain.as_ref().into_iter().chain(&settings.quick_domain);
     if name::is_within(apex.as_str(), TUNNEL_SUFFIX) || reserved.into_iter().any(|domain| apex.is_within(domain)) {

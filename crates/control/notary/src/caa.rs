@@ -1,7 +1,8 @@
 //! Whether a CAA record above a zone forbids what is about to be ordered (RFC 8659 §3).
 //!
-//! Within the zone this node answers, and lets its authorities issue wherever a user's records say who may. Above it others answer: the
-//! closest ancestor that has any CAA records has the word. What cannot be looked up is the authority's to find out.
+//! Within the zone this node answers, and lets its authorities issue wherever a user's records say who may. Above it others answer, and for a
+//! partial zone throughout: the closest ancestor that has any CAA records has the word. What cannot be looked up is the authority's to find
+//! out.
 
 use std::time::Duration;
 
@@ -24,9 +25,25 @@ pub(crate) async fn allow_above(
     account: &str,
     methods: &[Method],
 ) -> Result<(), Trouble> {
-    let Ok(found) = tokio::time::timeout(TIMEOUT, closest(resolver, &due.zone.apex)).await else { return Ok(()) };
-    let Some((at, records)) = found else { return Ok(()) };
-    for host in &due.pack.hosts {
+    let above = ancestors(due.zone.apex.as_str()).nth(1);
+    let asked = async || {
+        let mut asked = Vec::new();
+        for host in &due.pack.hosts {
+            // A wildcard is its parent's to allow.
+            let first = if due.zone.partial { Some(host.as_str().trim_start_matches("*.")) } else { above };
+            asked.push((
+                host,
+                match first {
+                    Some(first) => closest(resolver, first).await,
+                    None => None,
+                },
+            ));
+        }
+        asked
+    };
+    let Ok(asked) = tokio::time::timeout(TIMEOUT, asked()).await else { return Ok(()) };
+    for (host, found) in asked {
+        let Some((at, records)) = found else { continue };
         let (is_wildcard, method) = (host.is_wildcard(), Method::planned(methods, host.is_wildcard()));
         let issuing = Issuing { issuers, account: Some(account), method, is_wildcard };
         permits(&records, issuing).map_err(|why| Trouble::new(Culprit::Caa, format!("{host}: {at} says no: {why}")))?;
@@ -34,9 +51,9 @@ pub(crate) async fn allow_above(
     Ok(())
 }
 
-/// The closest name above the zone that has CAA records, and they.
-async fn closest(resolver: &Resolver, apex: &Name) -> Option<(Name, Vec<Property>)> {
-    for ancestor in ancestors(apex.as_str()).skip(1) {
+/// The closest name from this one upwards that has CAA records, and they.
+async fn closest(resolver: &Resolver, first: &str) -> Option<(Name, Vec<Property>)> {
+    for ancestor in ancestors(first) {
         let name = Name::parse(ancestor).ok()?;
         let Ok(found) = resolver.lookup(&name, Rtype::Caa).await else { continue };
         let records: Vec<Property> = found

@@ -317,6 +317,7 @@ mod tests {
             origin: OriginSettings::default(),
             edge: EdgeSettings::default(),
             client: None,
+            partial: false,
         };
         let mut wanted = in_force.clone();
         if let Some(dns) = &mut wanted.dns {
@@ -355,6 +356,7 @@ mod tests {
                 origin: OriginSettings::default(),
                 edge: EdgeSettings::default(),
                 client: None,
+                partial: false,
             }
         };
         let on = |primarys: u32, in_force: Option<u32>, names_changed, last| {

@@ -424,7 +424,7 @@ pub(crate) fn issuers(accounts: Vec<AcmeAccount>) -> Vec<Issuer> {
 /// A zone, as nodes know it. Its serial number is given when it is published.
 pub(crate) fn zone(zone: Zone, set: Set, signed: Option<SignedHead>) -> KnownZone {
     let Set { dns, origin, edge } = set;
-    let Zone { id, account, apex, status, paused, name_servers, .. } = zone;
+    let Zone { id, account, apex, status, paused, partial, name_servers, .. } = zone;
     let dns = ZoneDns {
         serial: 0,
         name_servers,
@@ -435,7 +435,7 @@ pub(crate) fn zone(zone: Zone, set: Set, signed: Option<SignedHead>) -> KnownZon
         keys: signed.and_then(|signed| keys(id, signed)),
     };
     KnownZone {
-        head: ZoneHead { id, account, apex, status, dns: Some(dns), origin, edge, client: None },
+        head: ZoneHead { id, account, apex, status, dns: Some(dns), origin, edge, client: None, partial },
         proxies: status.serves() && !paused,
     }
 }

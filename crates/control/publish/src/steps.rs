@@ -221,6 +221,7 @@ impl Rows {
             status: ZoneStatus::Pending,
             name_servers: Vec::new(),
             paused: false,
+            partial: false,
             created_at: 0,
             modified_at: 0,
             activated_at: None,

@@ -58,6 +58,7 @@ impl Node {
         let node_key = NodeKey::load_or_create(&dir.join("node.key")).unwrap();
         let store = Store::open(&dir.join("store.sqlite")).await.unwrap();
         let settings = Settings {
+            cname_suffix: None,
             edges: vec!["edge.example.net:7844".into()],
             pin: [7; 32],
             nameservers: vec![name("ns1.example.net"), name("ns2.example.net")],

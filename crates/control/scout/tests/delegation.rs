@@ -9,7 +9,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use poterne_control_app::{App, AppError, AuditFilter, Caller, SeenDelegation, Settings as AppSettings, Zone};
+use poterne_control_app::{App, AppError, AuditFilter, Caller, PartialProof, SeenDelegation, Settings as AppSettings, Zone};
 use poterne_control_scout::Scout;
 use poterne_control_store::Store;
 use poterne_dns_resolver::{
@@ -19,7 +19,7 @@ use poterne_dns_resolver::{
 use poterne_dns_sign::{Algorithm, keyset::Status};
 use poterne_guard::{Guard, Range};
 use poterne_keys::NodeKey;
-use poterne_model::{Name, ZoneStatus};
+use poterne_model::{Name, ZoneKind, ZoneStatus};
 use poterne_telemetry::Metrics;
 
 struct World {
@@ -39,7 +39,12 @@ const THEIRS: &str = "@ NS a.nic.test.\nexample NS ns1.old.net.\nexample NS ns2.
 
 fn settings() -> AppSettings {
     let name = |text: &str| Name::parse(text).unwrap();
-    AppSettings { nameservers: vec![name("ns1.node.net"), name("ns2.node.net")], sends_mail: true, ..AppSettings::default() }
+    AppSettings {
+        nameservers: vec![name("ns1.node.net"), name("ns2.node.net")],
+        cname_suffix: Some(name("cdn.node.net")),
+        sends_mail: true,
+        ..AppSettings::default()
+    }
 }
 
 async fn opened(store: &Store, key: &NodeKey, secs: &Arc<AtomicI64>) -> App {
@@ -353,4 +358,45 @@ async fn where_nobody_can_be_told_every_zone_stays() {
         assert_eq!(app.end_zones().await.unwrap(), (0, 0));
     }
     assert!(app.zone_get(&Caller::Operator, zone.id).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_partial_zone_is_active_while_its_own_servers_show_the_proof() {
+    let world = World::new().await;
+    let port = world.top.address().port();
+    let delegated =
+        "@ NS a.nic.test.\nexample NS ns1.old.test.\nexample NS ns2.old.test.\nns1.old A 127.0.0.34\nns2.old A 127.0.0.35";
+    world.top.set("test", delegated);
+    let without = "@ NS ns1.old.test.\n@ NS ns2.old.test.";
+    let one = TestServer::start("127.0.0.34", port, Manner::default()).await.with("example.test", without);
+    let two = TestServer::start("127.0.0.35", port, Manner::default()).await.with("example.test", without);
+    let app = &world.app;
+    let zone = app.zone_create_of(&Caller::Operator, app.account(), "example.test", ZoneKind::Partial).await.unwrap();
+    assert!(zone.name_servers.is_empty());
+    let status = async || world.zone(&zone).await.status;
+    let after = async |secs| {
+        world.later(secs);
+        assert_eq!(world.scout.turn().await.unwrap(), 1);
+        status().await
+    };
+    let shows = |text: &str| format!("{without}\ncloudflare-verify TXT \"{text}\"");
+    let with = shows(&PartialProof::of(&zone).text);
+    assert_eq!(after(60).await, ZoneStatus::Pending);
+    two.set("example.test", &with);
+    one.set("example.test", &shows(&app.account().to_string()));
+    assert_eq!(after(120).await, ZoneStatus::Pending, "one of its servers shows something else");
+    one.set("example.test", &with);
+    assert_eq!(after(300).await, ZoneStatus::Active);
+    let refused = app.zone_dnssec_enable(&Caller::Operator, zone.id, Algorithm::default()).await.unwrap_err();
+    assert!(refused.to_string().contains("its own name servers"), "{refused}");
+    one.set("example.test", without);
+    assert_eq!(after(6 * 3600).await, ZoneStatus::Active, "they do not agree");
+    two.set("example.test", without);
+    for _ in 0..4 {
+        assert_eq!(after(6 * 3600).await, ZoneStatus::Active);
+    }
+    assert_eq!(after(6 * 3600).await, ZoneStatus::Moved);
+    one.set("example.test", &with);
+    two.set("example.test", &with);
+    assert_eq!(after(3600).await, ZoneStatus::Active);
 }

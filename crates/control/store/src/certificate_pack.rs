@@ -127,11 +127,20 @@ impl Session {
 
     /// A zone's names that the edge stands before and that lie deeper than one label below its apex, by name; at most `rows_max`.
     pub async fn deeper_proxied_names(&mut self, zone: ZoneId, apex: &Name, rows_max: u32) -> Result<Vec<Name>, StoreError> {
+        self.proxied_names_like(zone, format!("%.%.{apex}"), rows_max).await
+    }
+
+    /// The zone's proxied names, in order.
+    pub async fn proxied_names(&mut self, zone: ZoneId, rows_max: u32) -> Result<Vec<Name>, StoreError> {
+        self.proxied_names_like(zone, "%".to_owned(), rows_max).await
+    }
+
+    async fn proxied_names_like(&mut self, zone: ZoneId, like: String, rows_max: u32) -> Result<Vec<Name>, StoreError> {
         // `_` and `%` stand for anything in a pattern; a name has none but `_`, for which one character too many passes here, and is
         // told apart by whoever asks.
         let statement =
             "SELECT DISTINCT name FROM record WHERE zone = $1 AND proxied = $2 AND name LIKE $3 ORDER BY name LIMIT $4";
-        let statement = query(statement).bind(zone.to_string()).bind(true).bind(format!("%.%.{apex}")).bind(rows_max);
+        let statement = query(statement).bind(zone.to_string()).bind(true).bind(like).bind(rows_max);
         statement.fetch_all(self.connection()).await?.iter().map(|row| parsed(row, "name")).collect()
     }
 

@@ -33,6 +33,7 @@ fn zone(id: u8, account: AccountId, apex: &str, status: ZoneStatus) -> Zone {
         status,
         name_servers,
         paused: false,
+        partial: false,
         created_at: 7,
         modified_at: 7,
         activated_at,

@@ -31,6 +31,8 @@ pub struct Zone {
     pub name_servers: Vec<Name>,
     /// Its names are answered, and not proxied.
     pub paused: bool,
+    /// Its names are answered by its owner's own name servers, and lead here by CNAMEs.
+    pub partial: bool,
     /// When it was added.
     pub created_at: Micros,
     /// When it was last changed.
@@ -43,8 +45,9 @@ impl Session {
     /// A new zone. Conflict when the account has it already, or when it is born serving and another serves that name.
     pub async fn insert_zone(&mut self, zone: &Zone) -> Result<(), StoreError> {
         let statement =
-            "INSERT INTO zone (id, account, name, status, name_server_1, name_server_2, created_at, modified_at, activated_at, paused)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+            "INSERT INTO zone (id, account, name, status, name_server_1, name_server_2, created_at, modified_at, activated_at, paused,
+                partial)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
         let done = query(statement)
             .bind(zone.id.to_string())
             .bind(zone.account.to_string())
@@ -56,6 +59,7 @@ impl Session {
             .bind(zone.modified_at)
             .bind(zone.activated_at)
             .bind(zone.paused)
+            .bind(zone.partial)
             .execute(self.connection())
             .await?;
         inserted(done, "zone")?;
@@ -187,6 +191,7 @@ pub(crate) fn zone(row: &Row) -> Result<Zone, StoreError> {
         status,
         name_servers: name_servers.into_iter().flatten().collect(),
         paused: cell(row, "paused")?,
+        partial: cell(row, "partial")?,
         created_at: cell(row, "created_at")?,
         modified_at: cell(row, "modified_at")?,
         activated_at: cell(row, "activated_at")?,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use poterne_model::{AccountId, ZoneId, ZoneStatus, setting::ZoneSettings};
+use poterne_model::{AccountId, ZoneId, ZoneKind, ZoneStatus, setting::ZoneSettings};
 
 use crate::{
     Session, StoreError, TextMatch, Zone,
@@ -36,10 +36,8 @@ pub struct ZoneFilter {
     pub accounts: Vec<Vec<AccountId>>,
     /// One of these statuses.
     pub statuses: Option<Vec<ZoneStatus>>,
-    /// What is the same for all: a condition that each meets, or none does.
-    pub all: Option<bool>,
-    /// Whether they are other servers'.
-    pub secondary: Option<bool>,
+    /// Of these kinds.
+    pub kinds: Option<Vec<ZoneKind>>,
 }
 
 /// By what zones are ordered.
@@ -80,9 +78,16 @@ impl ZoneFilter {
         conditions.add_some(self.statuses.as_ref(), |select, statuses| {
             select.one_of("zone.status", statuses.iter().map(|status| status.as_str().to_owned()))
         });
-        conditions.add_some(self.all, |select, all| select.sql(if all { "1 = 1" } else { "1 = 0" }));
-        conditions.add_some(self.secondary, |select, secondary| {
-            select.sql(if secondary { "zone.id IN" } else { "zone.id NOT IN" }).sql(" (SELECT zone FROM zone_incoming)")
+        conditions.add_some(self.kinds.as_ref(), |select, kinds| {
+            select.sql("(1 = 0");
+            for kind in kinds {
+                match kind {
+                    ZoneKind::Full => select.sql(" OR (NOT zone.partial AND zone.id NOT IN (SELECT zone FROM zone_incoming))"),
+                    ZoneKind::Partial => select.sql(" OR zone.partial"),
+                    ZoneKind::Secondary => select.sql(" OR zone.id IN (SELECT zone FROM zone_incoming)"),
+                };
+            }
+            select.sql(")")
         });
         conditions.end();
         select

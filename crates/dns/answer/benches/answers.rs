@@ -58,6 +58,7 @@ fn loaded_with(keys: Option<ZoneKeys>) -> Snapshot {
         origin: OriginSettings::default(),
         edge: EdgeSettings::default(),
         client: None,
+        partial: false,
     };
     let node = NodeChunk { edge_addresses: vec!["203.0.113.10".parse().unwrap()], ..NodeChunk::default() };
     let mut chunks = vec![(ChunkKey::Node, Chunk::Node(node)), (ChunkKey::Zone(zone), Chunk::Zone(head))];

@@ -5,6 +5,7 @@
 
 mod challenge;
 mod flatten;
+mod suffix;
 pub(crate) mod types;
 pub(crate) mod whole;
 
@@ -148,8 +149,8 @@ pub(crate) enum Data<'a> {
     Elsewhere,
     /// How to reach the edges over HTTP.
     Service(Ways),
-    /// The zone's start of authority.
-    Soa(&'a ZoneHead, &'a ZoneDns),
+    /// The start of authority of a zone of that name.
+    Soa(&'a Name, &'a ZoneDns),
     /// Challenges, and the user's own TXT records beside them.
     Texts(Texts<'a>),
     /// Name servers, and the user's own beside them.
@@ -195,6 +196,8 @@ struct Walk<'a> {
     zone: Option<(&'a Zone, &'a ZoneDns)>,
     /// The zone that is answered from now.
     standing: Option<&'a Zone>,
+    /// The node's suffix, where it is a name below that which is asked for.
+    suffix: Option<&'a Name>,
     /// The targets that CNAMEs have led to.
     passed: SmallVec<[&'a [u8]; 8]>,
 }
@@ -210,6 +213,9 @@ struct Place<'a, 'n> {
 
 impl<'a> Walk<'a> {
     fn run(&mut self, question: &Question<'_>) {
+        if self.is_of_suffix(question) {
+            return;
+        }
         let Some(zone) = self.zone_of(question) else { return self.fail(Rcode::Refused, ExtendedError::NOT_AUTHORITATIVE) };
         let Some(dns) = &zone.head().dns else { return self.fail(Rcode::ServFail, ExtendedError::NOT_READY) };
         if let Some(why) = unanswered(zone) {
@@ -285,7 +291,9 @@ impl<'a> Walk<'a> {
             }
             (Found::Name(chunk) | Found::Wildcard(chunk), _) => self.name(place, chunk),
             (Found::Empty, _) if place.is_apex() => self.apex(place, None),
-            (Found::Empty | Found::Nothing, Some(_)) if matches!(self.rtype, rtype::ANY | rtype::RRSIG) => self.minimal(place),
+            (Found::Empty | Found::Nothing, Some(_)) if matches!(self.rtype, rtype::ANY | rtype::RRSIG) => {
+                self.minimal(place.owner)
+            }
             (Found::Empty, _) | (Found::Nothing, Some(_)) => self.no_data(place),
             (Found::Nothing, None) => {
                 self.plan.rcode = Rcode::NxDomain;
@@ -307,7 +315,7 @@ impl<'a> Walk<'a> {
         match self.rtype {
             rtype::SOA => {
                 let Place { zone, dns, .. } = place;
-                self.put(Section::Answer, place.owner, rtype::SOA, dns.soa.ttl, Data::Soa(zone.head(), dns));
+                self.put(Section::Answer, place.owner, rtype::SOA, dns.soa.ttl, Data::Soa(&zone.head().apex, dns));
                 None
             }
             rtype::NS => {
@@ -321,7 +329,7 @@ impl<'a> Walk<'a> {
                 self.put(Section::Answer, place.owner, rtype, set.ttl_secs, Data::OfKeys(set));
                 None
             }
-            rtype::ANY | rtype::RRSIG => self.minimal(place),
+            rtype::ANY | rtype::RRSIG => self.minimal(place.owner),
             _ => match chunk {
                 Some(chunk) => self.shown(place, chunk),
                 None => self.no_data(place),
@@ -346,7 +354,7 @@ impl<'a> Walk<'a> {
             return self.apex(place, Some(chunk));
         }
         match self.rtype {
-            rtype::ANY | rtype::RRSIG if chunk.shows != Shows::Records || !chunk.sets.is_empty() => self.minimal(place),
+            rtype::ANY | rtype::RRSIG if chunk.shows != Shows::Records || !chunk.sets.is_empty() => self.minimal(place.owner),
             _ => self.shown(place, chunk),
         }
     }
@@ -432,8 +440,8 @@ impl<'a> Walk<'a> {
         shown && self.snapshot.node().edge_addresses.iter().any(|address| is_of(rtype, address))
     }
 
-    fn minimal(&mut self, place: Place<'a, '_>) -> Option<&'a [u8]> {
-        self.put(Section::Answer, place.owner, rtype::HINFO, ANY_TTL_SECS, Data::Minimal);
+    fn minimal(&mut self, owner: Owner<'a>) -> Option<&'a [u8]> {
+        self.put(Section::Answer, owner, rtype::HINFO, ANY_TTL_SECS, Data::Minimal);
         None
     }
 
@@ -455,6 +463,9 @@ impl<'a> Walk<'a> {
 
     /// RFC 2308 §3: how long it may be kept in mind that something is not there.
     fn soa(&mut self, place: Place<'a, '_>) {
+        if self.suffix.is_some() {
+            return self.nothing_of_suffix();
+        }
         let head = place.zone.head();
         let owner = match place.owner {
             Owner::Question => Owner::Above(head.apex.as_str().len()),
@@ -462,7 +473,7 @@ impl<'a> Walk<'a> {
         };
         let ttl_secs = place.dns.soa.ttl.min(place.dns.soa.min_ttl);
         self.plan.denied = Some((place.zone, place.owner));
-        self.add(Section::Authority, owner, rtype::SOA, ttl_secs, Data::Soa(head, place.dns));
+        self.add(Section::Authority, owner, rtype::SOA, ttl_secs, Data::Soa(&head.apex, place.dns));
     }
 
     /// RFC 1034 §4.3.2 3b: who answers instead, and where he is when that is below what he answers for (RFC 9471).
@@ -532,6 +543,9 @@ impl Place<'_, '_> {
 }
 
 fn own_zone_over<'a>(snapshot: &'a Snapshot, account: AccountId, name: &str) -> Option<(&'a Zone, &'a ZoneDns)> {
+    if suffix::before(snapshot, name).is_some() {
+        return None;
+    }
     let zone = snapshot.zone_over(name).filter(|zone| zone.head().account == account)?;
     Some((zone, zone.head().dns.as_ref().filter(|_| unanswered(zone).is_none())?))
 }
@@ -544,7 +558,8 @@ pub fn is_own(snapshot: &Snapshot, account: AccountId, name: &Name) -> bool {
 /// Whether a name is the apex of a zone here that lies below this one, which need not say so by NS records: whoever asks this server is
 /// answered from the zone below, and whoever validates asks the zone above whether that is meant.
 pub(crate) fn is_of_a_zone_below(snapshot: &Snapshot, zone: &Zone, name: &str) -> bool {
-    name != zone.head().apex.as_str() && snapshot.zone_over(name).is_some_and(|below| below.head().apex.as_str() == name)
+    let is_apex = || snapshot.zone_over(name).is_some_and(|below| below.head().apex.as_str() == name);
+    name != zone.head().apex.as_str() && (is_apex() || suffix::is_suffix(snapshot, name))
 }
 
 /// Whether an address is one of that type's.

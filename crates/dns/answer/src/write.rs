@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use poterne_dns_sign::Signature;
 use poterne_dns_wire::{RecordSet, RecordSets, name, rtype};
 use poterne_model::Name;
-use poterne_snapshot::{NodeChunk, ZoneDns, ZoneHead};
+use poterne_snapshot::{NodeChunk, ZoneDns};
 use smallvec::SmallVec;
 
 use crate::{
@@ -170,8 +170,8 @@ impl<'o, 'q> Writer<'o, 'q> {
             Data::Service(told) => {
                 self.records(item, std::iter::once(()), |writer, ()| service(node, told, &mut |piece| writer.put(piece)))
             }
-            Data::Soa(head, dns) => self.records(item, std::iter::once(()), |writer, ()| {
-                let (mname, rname, numbers) = soa(head, dns, &node.nameservers);
+            Data::Soa(apex, dns) => self.records(item, std::iter::once(()), |writer, ()| {
+                let (mname, rname, numbers) = soa(apex, dns, &node.nameservers);
                 writer.name(&mname);
                 writer.name(&rname);
                 numbers.iter().for_each(|number| writer.put(&number.to_be_bytes()));
@@ -395,13 +395,13 @@ pub(crate) fn service(node: &NodeChunk, told: Ways, put: &mut dyn FnMut(&[u8])) 
 }
 
 /// What a start of authority says: its two names, and its numbers.
-pub(crate) fn soa(head: &ZoneHead, dns: &ZoneDns, nameservers: &[Name]) -> (Labels, Labels, [u32; 5]) {
+pub(crate) fn soa(apex: &Name, dns: &ZoneDns, nameservers: &[Name]) -> (Labels, Labels, [u32; 5]) {
     // What an export of the zone says, too.
     let mname = match dns.soa.mname.as_ref().or(dns.name_servers.first()).or(nameservers.first()) {
         Some(name) => labels(name),
-        None => below("ns1", &head.apex),
+        None => below("ns1", apex),
     };
-    let rname = dns.soa.rname.as_ref().map_or_else(|| below("dns", &head.apex), labels);
+    let rname = dns.soa.rname.as_ref().map_or_else(|| below("dns", apex), labels);
     (mname, rname, [dns.serial, dns.soa.refresh, dns.soa.retry, dns.soa.expire, dns.soa.min_ttl])
 }
 

@@ -51,6 +51,7 @@ fn snapshot() -> SnapshotHandle {
         origin: OriginSettings::default(),
         edge: EdgeSettings::default(),
         client: None,
+        partial: false,
     };
     let named = |owner: &str, records: Vec<(u16, Vec<u8>)>| {
         let record = |(rtype, data)| Record { rtype, ttl_secs: 60, flattened: false, data };

@@ -128,6 +128,7 @@ mod tests {
             origin: OriginSettings { ssl, ..OriginSettings::default() },
             edge: EdgeSettings { always_use_https, ..EdgeSettings::default() },
             client: None,
+            partial: false,
         }
     }
 

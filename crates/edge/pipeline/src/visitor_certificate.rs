@@ -149,6 +149,7 @@ mod tests {
             origin: OriginSettings::default(),
             edge: EdgeSettings::default(),
             client: Some(Box::new(ClientCertificates { authorities, ..ClientCertificates::default() })),
+            partial: false,
         }
     }
 

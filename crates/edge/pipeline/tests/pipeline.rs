@@ -113,6 +113,7 @@ fn snapshot(key: &SigningKey) -> SnapshotHandle {
                 origin,
                 edge: EdgeSettings::default(),
                 client: None,
+                partial: false,
             }),
         )
     };

@@ -115,7 +115,7 @@ impl World {
     fn set(&self, edge: EdgeSettings) {
         let (account, apex) = (AccountId::from_bytes([2; 16]), name("example.com"));
         let (status, origin) = (ZoneStatus::Active, OriginSettings::default());
-        let head = ZoneHead { id: ZONE, account, apex, status, dns: None, origin, edge, client: None };
+        let head = ZoneHead { id: ZONE, account, apex, status, dns: None, origin, edge, client: None, partial: false };
         self.apply(ChunkKey::Zone(ZONE), Some(Chunk::Zone(head)));
     }
 

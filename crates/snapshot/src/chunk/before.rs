@@ -11,7 +11,7 @@ use poterne_rules::{Definition, Items, NamedList, ZoneRules};
 use serde::Deserialize;
 
 use super::{
-    NameChunk, NodeChunk, Shows, Target, ZoneDns, ZoneHead,
+    NameChunk, NodeChunk, Shows, Target, TicketKey, ZoneDns, ZoneHead,
     client::{ClientCertificate, ClientCertificates},
     transfer::{Incoming, Outgoing, Peer, PeerKey, Standing, TransferChunk},
 };
@@ -60,6 +60,14 @@ pub(super) struct NodeChunk4 {
 pub(super) struct NodeChunk5 {
     pub(super) first: NodeChunk4,
     pub(super) revoked_origin_certificates: Vec<[u8; 16]>,
+}
+
+/// [`NodeChunk`] without partial zones.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct NodeChunk6 {
+    pub(super) first: NodeChunk5,
+    pub(super) ticket_keys: Vec<TicketKey>,
 }
 
 /// [`ZoneRules`] without rulesets that are executed, and with lists of addresses alone. What rules did then they do now by the same numbers.
@@ -125,6 +133,16 @@ pub(super) struct ZoneHead5 {
     pub(super) origin: OriginSettings,
     pub(super) edge: EdgeSettings5,
     pub(super) client: Option<Box<ClientCertificate>>,
+}
+
+/// [`ZoneHead`] of zones that are all delegated here.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) struct ZoneHead6 {
+    pub(super) first: ZoneHead3,
+    pub(super) origin: OriginSettings,
+    pub(super) edge: EdgeSettings,
+    pub(super) client: Option<Box<ClientCertificates>>,
 }
 
 /// [`EdgeSettings`] that tells origins of no visitor's certificate.
@@ -269,6 +287,13 @@ impl From<NodeChunk5> for NodeChunk {
     }
 }
 
+impl From<NodeChunk6> for NodeChunk {
+    fn from(old: NodeChunk6) -> Self {
+        let NodeChunk6 { first, ticket_keys } = old;
+        Self { ticket_keys, ..first.into() }
+    }
+}
+
 impl From<ZoneHead1> for ZoneHead {
     fn from(old: ZoneHead1) -> Self {
         let ZoneHead1 { id, account, apex, status } = old;
@@ -281,6 +306,7 @@ impl From<ZoneHead1> for ZoneHead {
             origin: OriginSettings::default(),
             edge: EdgeSettings::default(),
             client: None,
+            partial: false,
         }
     }
 }
@@ -298,7 +324,8 @@ impl From<ZoneHead2> for ZoneHead {
 impl From<ZoneHead3> for ZoneHead {
     fn from(old: ZoneHead3) -> Self {
         let ZoneHead3 { id, account, apex, status, dns } = old;
-        Self { id, account, apex, status, dns, origin: OriginSettings::default(), edge: EdgeSettings::default(), client: None }
+        let (origin, edge) = (OriginSettings::default(), EdgeSettings::default());
+        Self { id, account, apex, status, dns, origin, edge, client: None, partial: false }
     }
 }
 
@@ -316,6 +343,13 @@ impl From<ZoneHead5> for ZoneHead {
         let ZoneHead5 { first, origin, edge, client } = old;
         let client = client.map(|client| Box::new(ClientCertificates { zone: Some(*client), ..ClientCertificates::default() }));
         Self { origin, edge: edge.into(), client, ..first.into() }
+    }
+}
+
+impl From<ZoneHead6> for ZoneHead {
+    fn from(old: ZoneHead6) -> Self {
+        let ZoneHead6 { first, origin, edge, client } = old;
+        Self { origin, edge, client, ..first.into() }
     }
 }
 

@@ -78,9 +78,12 @@ fn a_nodes_chunk_of_an_earlier_version_is_read() {
     let old = before::NodeChunk5 { first: old, revoked_origin_certificates };
     assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(5, &old)).unwrap(), Chunk::Node(chunk.clone()));
     let ticket_keys = vec![TicketKey { starts_at: 1, key: Bytes::from_static(b"sealed") }];
-    let new = Chunk::Node(NodeChunk { ticket_keys, ..chunk });
+    let chunk = NodeChunk { ticket_keys: ticket_keys.clone(), ..chunk };
+    let old = before::NodeChunk6 { first: old, ticket_keys };
+    assert_eq!(Chunk::decode(&ChunkKey::Node, &encode_as(6, &old)).unwrap(), Chunk::Node(chunk.clone()));
+    let new = Chunk::Node(NodeChunk { cname_suffix: Some(Name::parse("cdn.node.test").unwrap()), ..chunk });
     assert_eq!(Chunk::decode(&ChunkKey::Node, &new.encode()).unwrap(), new);
-    assert_eq!(Chunk::decode(&ChunkKey::Node, &[7]), Err(ChunkError::Version { found: 7 }));
+    assert_eq!(Chunk::decode(&ChunkKey::Node, &[8]), Err(ChunkError::Version { found: 8 }));
     assert_eq!(Chunk::decode(&ChunkKey::Node, &[]), Err(ChunkError::Empty));
 }
 
@@ -115,6 +118,7 @@ fn zones_and_names_of_before_are_read_and_not_ready_to_be_answered() {
         origin,
         edge: EdgeSettings::default(),
         client: None,
+        partial: false,
     };
     assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode(&old)).unwrap(), Chunk::Zone(head.clone()));
     let soa = poterne_model::setting::DnsSettings::default().soa;
@@ -190,7 +194,11 @@ fn zones_and_names_of_before_are_read_and_not_ready_to_be_answered() {
     let strayed = Chunk::decode(&ChunkKey::Zone(id), &Chunk::Zone(strayed).encode());
     assert!(matches!(strayed, Err(ChunkError::Malformed(_))), "an authority that is nowhere");
     let edge = EdgeSettings { tells_certificate: true, ..edge };
-    let signed = Chunk::Zone(ZoneHead { edge, ..signed });
+    let first = before::ZoneHead3 { id, account, apex: apex.clone(), status, dns: signed.dns.clone() };
+    let old = before::ZoneHead6 { first, origin, edge, client: signed.client.clone() };
+    let signed = ZoneHead { edge, ..signed };
+    assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &encode_as(6, &old)).unwrap(), Chunk::Zone(signed.clone()));
+    let signed = Chunk::Zone(ZoneHead { partial: true, ..signed });
     assert_eq!(Chunk::decode(&ChunkKey::Zone(id), &signed.encode()).unwrap(), signed);
     assert!(!format!("{signed:?}").contains("sealed"));
     let target = Some(Target::Tunnel(TunnelId::from_bytes([7; 16])));

@@ -61,6 +61,8 @@ pub const NEW: [Place; 2] = [
     Place { name: "ns1.newhost.com", v4: "194.0.25.10", v6: "2001:678:20::10" },
     Place { name: "ns2.newhost.com", v4: "194.0.25.11", v6: "2001:678:20::11" },
 ];
+/// Below which names of partial zones lead to the node.
+pub const SUFFIX: &str = "cdn.newhost.com";
 /// The resolver.
 pub const RESOLVER: Place = Place { name: "resolver", v4: "9.9.9.9", v6: "2620:fe::9" };
 /// One that keeps nothing in mind, so that each answer is validated from the root down as things are now.
@@ -106,7 +108,11 @@ pub struct Tree {
     previous_ds: BTreeMap<String, Vec<String>>,
     resolver: RefCell<Running>,
     _forgetful: Running,
-    _others: [Nsd; 2],
+    _root: Nsd,
+    /// The previous provider's server, who signs its zones, and which version of each it has.
+    old: Nsd,
+    old_signers: BTreeMap<String, Signer>,
+    old_serials: RefCell<BTreeMap<String, u32>>,
     dir: TempDir,
 }
 
@@ -124,14 +130,16 @@ impl Tree {
         let mut delegated = BTreeMap::new();
         let names = |places: &[Place]| places.iter().map(|place| place.name.to_owned()).collect::<Vec<_>>();
         let mut served = Vec::new();
-        let mut previous_ds = BTreeMap::new();
+        let (mut previous_ds, mut old_signers) = (BTreeMap::new(), BTreeMap::new());
         for zone in [Previous { apex: "oldhost.com", records: "", is_signed: false, is_given: false }].iter().chain(previous) {
             let mut ds = Vec::new();
             let text = format!("{}{}", head(zone.apex, &OLD, 1, 300), zone.records);
             let file = if zone.is_signed {
                 let signer = Signer::new(&old_dir, zone.apex);
                 ds.push(signer.ds());
-                signer.sign(&text)
+                let file = signer.sign(&text);
+                old_signers.insert(zone.apex.to_owned(), signer);
+                file
             } else {
                 fs::write(old_dir.join(zone.apex), &text).unwrap();
                 zone.apex.to_owned()
@@ -168,7 +176,10 @@ impl Tree {
             previous_ds,
             resolver: RefCell::new(remembers),
             _forgetful: forgets,
-            _others: [root, old],
+            _root: root,
+            old,
+            old_signers,
+            old_serials: RefCell::default(),
             dir,
         }
     }
@@ -184,6 +195,7 @@ impl Tree {
         let settings = [
             format!("node.public_addresses={}", addresses.join(",")),
             format!("dns.nameservers={},{}", NEW[0].name, NEW[1].name),
+            format!("dns.cname_suffix={SUFFIX}"),
             format!("dns.root_hints={}", self.hints().display()),
             format!("dns.resolvers={}", RESOLVER.v4),
             format!("dns.listen={}", at(53)),
@@ -225,6 +237,17 @@ impl Tree {
     pub fn set_ds(&self, zone: &str, ds: &[String]) {
         let name_servers = self.delegated.borrow().1[zone].name_servers.clone();
         self.delegate(zone, &name_servers.iter().map(String::as_str).collect::<Vec<_>>(), ds);
+    }
+
+    /// The previous provider has these records of a zone from now on.
+    pub fn set_previous(&self, apex: &str, records: &str) {
+        let serial = *self.old_serials.borrow_mut().entry(apex.to_owned()).and_modify(|serial| *serial += 1).or_insert(2);
+        let text = format!("{}{records}", head(apex, &OLD, serial, 300));
+        match self.old_signers.get(apex) {
+            Some(signer) => drop(signer.sign(&text)),
+            None => fs::write(self.dir.path().join("old").join(apex), text).unwrap(),
+        }
+        self.old.reload(apex, serial);
     }
 
     /// The DS records of a zone that the previous provider has signed.

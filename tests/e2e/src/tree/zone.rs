@@ -24,8 +24,17 @@ pub struct Zone {
 impl Zone {
     /// Adds one; it waits for its delegation.
     pub fn add(node: &Node, apex: &str) -> Self {
+        Self::add_of(node, apex, "full")
+    }
+
+    /// Adds one that keeps its own name servers; it waits for its proof there.
+    pub fn add_partial(node: &Node, apex: &str) -> Self {
+        Self::add_of(node, apex, "partial")
+    }
+
+    fn add_of(node: &Node, apex: &str, kind: &str) -> Self {
         let api = Api::of(node);
-        let made = api.done("POST", "/zones", &json!({ "name": apex, "account": { "id": api.account } }));
+        let made = api.done("POST", "/zones", &json!({ "name": apex, "type": kind, "account": { "id": api.account } }));
         let path = format!("/zones/{}", made["id"].as_str().unwrap());
         Self { api, apex: apex.to_owned(), path, log: node.file("node.log") }
     }

@@ -51,6 +51,7 @@ mod cloudflare;
 mod cloudflare_curl_dig_tree_unbound;
 mod curl;
 mod curl_dig_pebble;
+mod curl_dig_tree_unbound;
 mod curl_nginx;
 mod curl_nginx_tree;
 mod curl_opentelemetry;

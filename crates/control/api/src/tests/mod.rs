@@ -90,9 +90,13 @@ impl Told {
 }
 
 async fn client() -> Client {
+    client_of(Settings::default()).await
+}
+
+async fn client_of(settings: Settings) -> Client {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store.sqlite")).await.unwrap();
-    let app = App::open(store, &NodeKey::generate(), Settings::default(), Arc::new(|| UNIX_EPOCH), None).await.unwrap();
+    let app = App::open(store, &NodeKey::generate(), settings, Arc::new(|| UNIX_EPOCH), None).await.unwrap();
     let authority =
         |name| Arc::new(LocalCa::generate_for(&spec(name), UNIX_EPOCH, Duration::from_secs(30 * 365 * 86_400)).unwrap());
     app.certify_origins_by(OriginAuthorities { origins: authority("origins"), pulls: authority("pulls") });

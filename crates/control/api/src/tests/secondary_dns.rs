@@ -11,7 +11,7 @@ use std::{
 use poterne_control_app::{App, Caller, Copied, CopiedRecord, Settings};
 use poterne_control_store::Store;
 use poterne_keys::NodeKey;
-use poterne_model::{At, Name, Rdata, Rtype, ZoneId, rdata::Hosts, secondary::Held};
+use poterne_model::{At, Name, Rdata, Rtype, ZoneId, ZoneKind, rdata::Hosts, secondary::Held};
 use serde_json::{Value, json};
 
 use super::{Client, client};
@@ -186,7 +186,7 @@ impl Copying {
         let clock = Arc::clone(&now);
         let clock = Arc::new(move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed)));
         let app = App::open(store, &NodeKey::generate(), Settings::default(), clock, None).await.unwrap();
-        let zone = app.zone_create_of(&Caller::Operator, app.account(), "example.com", true).await.unwrap().id;
+        let zone = app.zone_create_of(&Caller::Operator, app.account(), "example.com", ZoneKind::Secondary).await.unwrap().id;
         let peer = json!({ "name": "primary", "ip": "9.9.9.9" });
         let peer = app.transfer_peer_put(&Caller::Operator, app.account(), None, &At::body(&peer)).await.unwrap();
         let body = json!({ "name": "x", "peers": [peer.id], "auto_refresh_seconds": 0 });

@@ -1,8 +1,10 @@
 //! Zones.
 
+use poterne_control_app::Settings;
+use poterne_model::Name;
 use serde_json::json;
 
-use super::client;
+use super::{client, client_of};
 
 #[tokio::test]
 async fn zones_are_made_found_paused_and_deleted() {
@@ -108,4 +110,40 @@ async fn a_look_at_the_delegation_may_be_asked_for_now_and_then() {
     let reader = client.reader("Zone Read").await;
     assert_eq!(reader.ask("PUT", &format!("{path}/activation_check"), json!(null)).await.status, 403);
     assert_eq!(client.get(&path).await.result()["original_name_servers"], json!(null), "nobody looked yet");
+}
+
+#[tokio::test]
+async fn a_partial_zone_tells_how_it_is_proven_and_where_its_names_lead() {
+    let draft = json!({ "name": "example.org", "type": "partial" });
+    let told = client().await.ask("POST", "/zones", draft.clone()).await;
+    assert!(told.status == 400 && told.body.to_string().contains("cname_suffix"), "{}", told.body);
+    let suffix = Name::parse("cdn.example.net").unwrap();
+    let settings = Settings {
+        cname_suffix: Some(suffix),
+        nameservers: vec![Name::parse("ns1.example.net").unwrap()],
+        ..Settings::default()
+    };
+    let client = client_of(settings).await;
+    client.zone("example.com").await;
+    let zone = client.ask("POST", "/zones", draft).await.result().clone();
+    assert_eq!((&zone["type"], &zone["status"], &zone["name_servers"]), (&json!("partial"), &json!("pending"), &json!([])));
+    assert_eq!((&zone["cname_suffix"], &zone["verification_key"]), (&json!("cdn.example.net"), &zone["id"]));
+    let named = async |types: &str| {
+        let list = client.get(&format!("/zones?type={types}")).await;
+        list.result().as_array().unwrap().iter().map(|zone| zone["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(named("partial").await, ["example.org"]);
+    assert_eq!(named("full").await, ["example.com"]);
+    assert_eq!(named("internal").await, Vec::<String>::new());
+    let path = format!("/zones/{}", zone["id"].as_str().unwrap());
+    for (method, path, body) in [
+        ("PATCH", path.clone(), json!({ "type": "full" })),
+        ("PATCH", format!("{path}/dnssec"), json!({ "status": "active" })),
+        ("POST", format!("{path}/secondary_dns/outgoing"), json!({ "name": "x", "peers": [] })),
+        ("POST", "/zones".to_owned(), json!({ "name": "a.cdn.example.net" })),
+    ] {
+        assert_eq!(client.ask(method, &path, body).await.status, 400, "{method} {path}");
+    }
+    let kept = client.ask("PATCH", &path, json!({ "type": "partial", "paused": true })).await;
+    assert_eq!(kept.result()["paused"], true);
 }

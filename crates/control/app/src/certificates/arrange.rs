@@ -11,7 +11,7 @@ use std::{
 
 use poterne_acme::{
     Change, Kind, Standing,
-    names::{DEEPER_NAMES_MAX, arrange, deeper},
+    names::{DEEPER_NAMES_MAX, Wanted, arrange},
 };
 use poterne_control_store::{CertificatePack, Session, Zone};
 use poterne_model::{CertificatePackId, ZoneId};
@@ -174,8 +174,11 @@ impl App {
         let Some(zone) = session.zone(id).await?.filter(is_ordered_for) else { return Ok(None) };
         let is_wanted = is_universal(session, id).await?;
         let rows_max = u32::try_from(2 * DEEPER_NAMES_MAX).unwrap_or(u32::MAX);
-        let names = if is_wanted { session.deeper_proxied_names(id, &zone.apex, rows_max).await? } else { Vec::new() };
-        let deeper = deeper(&zone.apex, names);
+        let wanted = match (is_wanted, zone.partial) {
+            (false, _) => Wanted::nothing(),
+            (true, false) => Wanted::of_zone(&zone.apex, session.deeper_proxied_names(id, &zone.apex, rows_max).await?),
+            (true, true) => Wanted::of_hosts(session.proxied_names(id, rows_max).await?),
+        };
         let packs = session.certificate_packs(id).await?;
         let standing = packs.iter().filter_map(|pack| {
             let (kind, course) = (Kind::parse(&pack.kind)?, course(pack));
@@ -183,7 +186,7 @@ impl App {
             Some(Standing { id: pack.id, kind, hosts: pack.hosts.clone(), is_tried })
         });
         let standing: Vec<_> = standing.collect();
-        let changes = arrange(&zone.apex, is_wanted, &deeper, &standing);
+        let changes = arrange(&wanted, &standing);
         let has_work = !changes.is_empty() || packs.iter().any(is_put_off);
         Ok(has_work.then_some((zone, changes)))
     }

@@ -123,6 +123,7 @@ pub(crate) async fn zones(store: &Store, account: AccountId, count: usize) -> an
             status: ZoneStatus::Active,
             name_servers: Vec::new(),
             paused: false,
+            partial: false,
             created_at: NOW,
             modified_at: NOW,
             activated_at: Some(NOW),

@@ -148,6 +148,8 @@ async fn deeper_names_are_those_that_are_proxied(engine: Engine) {
     let found = session.deeper_proxied_names(ZONE, &apex, 9).await.unwrap();
     assert_eq!(found, names(&["*.x.example.com", "a.b.example.com"]));
     assert_eq!(session.deeper_proxied_names(ZONE, &apex, 1).await.unwrap().len(), 1);
+    let all = session.proxied_names(ZONE, 9).await.unwrap();
+    assert_eq!(all, names(&["*.x.example.com", "a.b.example.com", "example.com", "www.example.com"]));
     session.insert_zone(&zone(4, ACCOUNT, "example.org", ZoneStatus::Pending)).await.unwrap();
     assert_eq!(session.zones_proxying_after(None, 9).await.unwrap(), [ZONE]);
     assert_eq!(session.zones_proxying_after(Some(ZONE), 9).await.unwrap(), Vec::<ZoneId>::new());

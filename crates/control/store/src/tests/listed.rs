@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use poterne_model::{
-    AuditId, Entry, Rdata, RecordId, RecordType, Rtype, TunnelId, TunnelStatus, ZoneId, ZoneStatus,
+    AuditId, Entry, Rdata, RecordId, RecordType, Rtype, TunnelId, TunnelStatus, ZoneId, ZoneKind, ZoneStatus,
     filter::{Condition, Order, OrderBy, RecordFilter, TagCondition, Text},
     name::path,
     rdata::Hosts,
@@ -13,7 +13,8 @@ use sqlx::migrate::Migrator;
 
 use super::{ACCOUNT, Engine, Fixture, OTHER, ZONE, begun, connection, name, record, tunnel, zone};
 use crate::{
-    AuditFilter, Record, RecordQuery, StatusFilter, Store, StoreError, TextMatch, TunnelFilter, ZoneFilter, ZoneOrder, ZonesOf,
+    AuditFilter, Record, RecordQuery, StatusFilter, Store, StoreError, TextMatch, TunnelFilter, Zone, ZoneFilter, ZoneOrder,
+    ZonesOf,
     database::{Query, query},
     published::{LINES, LINES_OF_ZONE},
     record::NEIGHBOURS,
@@ -252,7 +253,8 @@ async fn zones_are_those_that_may_be_seen_in_the_order_asked_for(engine: Engine)
     let mut session = store.write().await.unwrap();
     session.rename_account(OTHER, "another", 8).await.unwrap();
     session.insert_zone(&zone(4, ACCOUNT, "b.test", ZoneStatus::Pending)).await.unwrap();
-    session.insert_zone(&zone(5, OTHER, "a.test", ZoneStatus::Active)).await.unwrap();
+    let partial = Zone { partial: true, ..zone(5, OTHER, "a.test", ZoneStatus::Active) };
+    session.insert_zone(&partial).await.unwrap();
     session.insert_zone(&zone(6, OTHER, "example.com", ZoneStatus::Pending)).await.unwrap();
     session.put_zone_setting(ZoneId::from_bytes([5; 16]), "x", &serde_json::json!(1), 9).await.unwrap();
     let of = |account, every, but: &[u8]| ZonesOf {
@@ -288,14 +290,17 @@ async fn zones_are_those_that_may_be_seen_in_the_order_asked_for(engine: Engine)
                 any: true,
                 accounts: vec![vec![OTHER]],
                 name: name(TextMatch::Equal("b.test".into())),
-                all: Some(false),
+                kinds: Some(vec![]),
                 ..none()
             },
             ZoneOrder::Name,
             false,
             "5 4 6",
         ),
-        (ZoneFilter { all: Some(false), ..none() }, ZoneOrder::Name, false, ""),
+        (ZoneFilter { kinds: Some(vec![]), ..none() }, ZoneOrder::Name, false, ""),
+        (ZoneFilter { kinds: Some(vec![ZoneKind::Partial]), ..none() }, ZoneOrder::Name, false, "5"),
+        (ZoneFilter { kinds: Some(vec![ZoneKind::Full, ZoneKind::Secondary]), ..none() }, ZoneOrder::Name, false, "4 3 6"),
+        (ZoneFilter { kinds: Some(ZoneKind::ALL.to_vec()), ..none() }, ZoneOrder::Name, false, "5 4 3 6"),
     ] {
         let (found, total) = session.zone_list(&filter, order, descending, 0, 10).await.unwrap();
         let ids: Vec<String> = found.iter().map(|zone| zone.id.as_bytes()[0].to_string()).collect();

@@ -53,6 +53,7 @@ impl<'a> Walk<'a> {
             plan: Plan::empty(),
             zone: None,
             standing: None,
+            suffix: None,
             passed: SmallVec::new(),
         }
     }

@@ -36,7 +36,7 @@ pub struct Line {
 
 /// The start of authority.
 pub(crate) fn start(snapshot: &Snapshot, zone: &Zone, dns: &ZoneDns) -> Line {
-    let (mname, rname, numbers) = soa(zone.head(), dns, &snapshot.node().nameservers);
+    let (mname, rname, numbers) = soa(&zone.head().apex, dns, &snapshot.node().nameservers);
     let mut data = [&mname[..], &rname[..]].concat();
     numbers.iter().for_each(|number| data.extend(number.to_be_bytes()));
     let owner = Arc::from(&labels(&zone.head().apex)[..]);

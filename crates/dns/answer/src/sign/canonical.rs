@@ -36,8 +36,8 @@ impl Canonical {
             }),
             Data::Elsewhere => apart.elsewhere.and_then(|sets| sets.get(item.rtype)).iter().for_each(|set| canonical.set(set)),
             Data::Service(told) => canonical.made(|put| service(node, told, put)),
-            Data::Soa(head, dns) => canonical.made(|put| {
-                let (mname, rname, numbers) = soa(head, dns, &node.nameservers);
+            Data::Soa(apex, dns) => canonical.made(|put| {
+                let (mname, rname, numbers) = soa(apex, dns, &node.nameservers);
                 put(&mname);
                 put(&rname);
                 numbers.iter().for_each(|number| put(&number.to_be_bytes()));

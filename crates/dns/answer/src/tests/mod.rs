@@ -7,6 +7,7 @@ mod edns;
 mod elsewhere;
 mod messages;
 mod model;
+mod partial;
 mod proxied;
 mod signed;
 mod transfer;

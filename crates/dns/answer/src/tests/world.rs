@@ -71,6 +71,7 @@ impl World {
             origin: OriginSettings::default(),
             edge: EdgeSettings::default(),
             client: None,
+            partial: false,
         };
         let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| Line::of(line, &head.apex)).collect();
         self.zones.push((head, lines));

@@ -154,6 +154,7 @@ impl World {
                 origin: OriginSettings::default(),
                 edge: EdgeSettings::default(),
                 client: None,
+                partial: false,
             };
             if zone.is_signed {
                 keys.put(&mut head, now_secs);

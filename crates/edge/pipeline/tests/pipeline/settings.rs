@@ -29,6 +29,7 @@ impl Edge {
             origin,
             edge,
             client: None,
+            partial: false,
         };
         let generation = self.snapshot.load().generation() + 1;
         let chunks = vec![(ChunkKey::Zone(id).encode(), Some(Chunk::Zone(head).encode()))];
