@@ -3,8 +3,9 @@
 //! Flow control lets one end of a stream send ahead of the other as much as the stream's window holds; where whoever it is for stops taking,
 //! that lies in between for as long as he likes. One who pauses keeps his place. But there may be thousands of them, and what all streams
 //! of a connection share must not be what bounds them: some who take nothing would hold up everybody else. So windows that are shared are
-//! wide, and all that is watched here is bounded together ([`Settings::bytes_max`]): beyond it those are let go of which nothing was taken
-//! for longest, which frees what they hold at once.
+//! wide, and all that is watched here is bounded together ([`Settings::bytes_max`]): beyond it some are let go, which frees what they hold at
+//! once. Those of whoever has most of them go first, and of those the ones of which nothing was taken for longest: who comes with hundreds loses
+//! his own, and not the place of one who paused long ago.
 //!
 //! ```text
 //! sender ──window──→ Watched { value } ──with()──→ taker          look(): nothing taken for how long, of which, and how much may lie there?
@@ -19,6 +20,7 @@
 
 use std::{
     cmp::Reverse,
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
@@ -81,6 +83,7 @@ struct Slot<T> {
     /// The look at which something was taken last; 0 while its sender is waited for.
     taken_at: AtomicU32,
     bytes_max: u32,
+    whose: u64,
     /// None once it was let go.
     value: Mutex<Option<T>>,
 }
@@ -88,6 +91,7 @@ struct Slot<T> {
 trait Place: Send + Sync {
     fn taken_at(&self) -> Option<u32>;
     fn bytes_max(&self) -> u32;
+    fn whose(&self) -> u64;
     /// False: something is taken at this moment.
     fn let_go(&self) -> bool;
 }
@@ -103,10 +107,11 @@ impl Stalls {
         self.0.settings
     }
 
-    /// Watches something of which so much may lie here. As long as nobody asks for any of it, nothing is taken.
-    pub fn watch<T: Send + 'static>(&self, value: T, bytes_max: u32) -> Watched<T> {
+    /// Watches something of which so much may lie here, `whose` it is being a number for each taker. As long as nobody asks for any of it,
+    /// nothing is taken.
+    pub fn watch<T: Send + 'static>(&self, value: T, bytes_max: u32, whose: u64) -> Watched<T> {
         let taken_at = AtomicU32::new(self.0.looks.load(Ordering::Relaxed));
-        let slot = Arc::new(Slot { taken_at, bytes_max, value: Mutex::new(Some(value)) });
+        let slot = Arc::new(Slot { taken_at, bytes_max, whose, value: Mutex::new(Some(value)) });
         let place = Arc::downgrade(&slot) as Weak<dyn Place>;
         // Taken from there by the look after its end, so that ending costs nothing.
         self.0.watched().push(place);
@@ -138,7 +143,10 @@ impl Stalls {
         let bytes = stalled.iter().map(|(_, place)| u64::from(place.bytes_max())).sum();
         let mut seen = Seen { stalled: stalled.len(), bytes, let_go: 0 };
         if bytes > settings.bytes_max {
-            stalled.sort_unstable_by_key(|(looks, _)| Reverse(*looks));
+            let mut held: HashMap<u64, usize> = HashMap::new();
+            stalled.iter().for_each(|(_, place)| *held.entry(place.whose()).or_default() += 1);
+            // Who holds most, one at a time: his longest.
+            stalled.sort_by_cached_key(|(looks, place)| Reverse((held[&place.whose()], place.whose(), *looks)));
             let mut left = bytes;
             for (_, place) in stalled {
                 if left <= settings.bytes_max {
@@ -172,6 +180,10 @@ impl<T: Send> Place for Slot<T> {
 
     fn bytes_max(&self) -> u32 {
         self.bytes_max
+    }
+
+    fn whose(&self) -> u64 {
+        self.whose
     }
 
     fn let_go(&self) -> bool {
@@ -228,14 +240,14 @@ mod tests {
     #[test]
     fn those_that_nobody_took_of_for_longest_go_first() {
         let stalls = stalls(2, Duration::ZERO);
-        let all: Vec<_> = (0..4).map(|number| stalls.watch(number, WINDOW)).collect();
+        let all: Vec<_> = (0..4).map(|number| stalls.watch(number, WINDOW, 0)).collect();
         let takes = |at: usize| all[at].with(|number| (*number, Waits::Taker));
         // The first two take something at every look; the others never do.
         for _ in 0..8 {
             assert_eq!((takes(0), takes(1)), (Some(0), Some(1)));
             assert_eq!(stalls.look().let_go, 0, "two may stall");
         }
-        let _later = stalls.watch(4, WINDOW);
+        let _later = stalls.watch(4, WINDOW, 0);
         let mut looks = Vec::new();
         for _ in 0..3 {
             assert_eq!((takes(0), takes(1)), (Some(0), Some(1)));
@@ -252,11 +264,23 @@ mod tests {
     }
 
     #[test]
+    fn who_has_most_loses_his_own() {
+        let stalls = stalls(3, Duration::ZERO);
+        let paused = stalls.watch((), WINDOW, 1);
+        let_go(&stalls, 8);
+        let many: Vec<_> = (0..5).map(|_| stalls.watch((), WINDOW, 2)).collect();
+        let another = stalls.watch((), WINDOW, 3);
+        assert_eq!(let_go(&stalls, 3), [0, 4, 0]);
+        assert!(paused.read(|()| ()).is_some() && another.read(|()| ()).is_some());
+        assert_eq!(many.iter().filter(|one| one.read(|()| ()).is_some()).count(), 1);
+    }
+
+    #[test]
     fn what_waits_for_its_sender_is_not_counted_and_what_is_over_is_forgotten() {
         let stalls = stalls(0, Duration::ZERO);
-        let waits = stalls.watch((), WINDOW);
+        let waits = stalls.watch((), WINDOW, 0);
         waits.with(|()| ((), Waits::Sender));
-        let never_asked = stalls.watch((), WINDOW);
+        let never_asked = stalls.watch((), WINDOW, 0);
         assert_eq!(let_go(&stalls, 4), [0, 1, 0, 0]);
         assert!(waits.read(|()| ()).is_some() && never_asked.read(|()| ()).is_none());
         drop((waits, never_asked));
@@ -267,7 +291,7 @@ mod tests {
     #[test]
     fn patience_is_so_many_looks() {
         let stalls = stalls(0, Duration::from_secs(1));
-        let _one = stalls.watch((), WINDOW);
+        let _one = stalls.watch((), WINDOW, 0);
         assert_eq!(let_go(&stalls, 5), [0, 0, 0, 1, 0]);
     }
 }

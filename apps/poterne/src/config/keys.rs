@@ -125,8 +125,8 @@ pub const KEYS: &[Key] = &[
         "Least average rate of a request's body over HTTP/1.1, counted after 5 seconds of waiting for the visitor; a slower one is \
          broken off. Absent: an upload may take its time. Set it where slow uploads take all connections."),
     key!("edge" "stalled_mib_max" Number AbsentAsIn("256"),
-        "MiB of answers that may lie at this node for visitors who stopped reading, all together; beyond it those who have taken nothing \
-         for longest are let go. Default: an eighth of the machine's memory, 1024 at most. A paused player's answer takes some 1.2."),
+        "MiB of answers that may lie at this node for visitors who stopped reading, all together; beyond it some are let go, the longest \
+         of whoever has most. Default: an eighth of the machine's memory, 1024 at most. A paused player's answer takes some 1.2."),
     key!("edge" "stalled_write_secs" Number AbsentAsIn("60"),
         "Seconds a visitor may take nothing of an answer that is ready before it is let go. Absent: a player that pauses keeps its \
          place. Set it where visitors that do not read take all connections."),

@@ -3,18 +3,22 @@
 //! A player that pauses keeps its place. But visitors are strangers: a few hundred who never read would hold hundreds of megabytes.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
 use poterne_edge_http::{Body, BodyError, Frame};
 use poterne_stalls::{Seen, Waits, Watched};
 use poterne_telemetry::{
     Metrics,
     metrics::{Counter, Gauge},
 };
+
+const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
 /// Answers no longer than this are not watched: an agent's or an origin's window holds thousands of them.
 const SHORT_BYTES: u64 = 64 * 1024;
@@ -56,15 +60,15 @@ impl Stalls {
         }
     }
 
-    /// A body of which this much may lie here when its visitor takes nothing; `length` where it is known.
-    pub fn body<B>(&self, body: B, length: Option<u64>, bytes_max: u32) -> Body
+    /// The body of an answer to `request`, of which this much may lie here when its visitor takes nothing; `length` where it is known.
+    pub fn body<B>(&self, body: B, request: &HeaderMap, length: Option<u64>, bytes_max: u32) -> Body
     where
         B: http_body::Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
     {
         if body.is_end_stream() || length.is_some_and(|length| length <= SHORT_BYTES) {
             return Body::flow(body);
         }
-        Body::flow(Kept { answer: self.all.watch(body, bytes_max), is_over: false })
+        Body::flow(Kept { answer: self.all.watch(body, bytes_max, visitor(request)), is_over: false })
     }
 
     /// Looks again and again, and lets go.
@@ -83,9 +87,19 @@ impl Stalls {
                 mib,
                 mib_max,
                 culprit = "visitor",
-                "too much lies here for visitors who take nothing of their answers: those who have taken nothing for longest were let go"
+                "too much lies here for visitors who take nothing of their answers: some were let go, those of whoever had most first"
             );
         }
+    }
+}
+
+/// A number for the address, or the IPv6 /64, that the pipeline says a request is from.
+fn visitor(request: &HeaderMap) -> u64 {
+    let said = request.get(CF_CONNECTING_IP).and_then(|address| address.to_str().ok());
+    match said.and_then(|address| address.parse().ok()) {
+        Some(IpAddr::V4(address)) => address.to_bits().into(),
+        Some(IpAddr::V6(address)) => u64::try_from(address.to_bits() >> 64).unwrap_or_default(),
+        None => 0,
     }
 }
 
@@ -153,11 +167,21 @@ mod tests {
     }
 
     #[test]
+    fn visitors_are_told_apart_by_their_addresses() {
+        let of = |text: &'static str| visitor(&HeaderMap::from_iter([(CF_CONNECTING_IP, text.parse().unwrap())]));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2:0:0:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:1::1"));
+        assert_eq!(visitor(&HeaderMap::new()), 0);
+    }
+
+    #[test]
     fn an_answer_that_was_let_go_says_whose_fault_it_was() {
         let stalls = Stalls::new(Settings { bytes_max: 0 }, &Metrics::new());
-        let mut waits = stalls.body(Given(false), None, 1);
-        let mut short = stalls.body(Given(true), Some(SHORT_BYTES), 1);
-        let mut long = stalls.body(Given(true), Some(SHORT_BYTES + 1), 1);
+        let from = HeaderMap::new();
+        let mut waits = stalls.body(Given(false), &from, None, 1);
+        let mut short = stalls.body(Given(true), &from, Some(SHORT_BYTES), 1);
+        let mut long = stalls.body(Given(true), &from, Some(SHORT_BYTES + 1), 1);
         assert!(polled(&mut waits).is_pending() && polled(&mut short).is_ready() && polled(&mut long).is_ready());
         assert_eq!([(); 3].map(|()| stalls.all.look().let_go), [0, 1, 0]);
         let told = polled(&mut long);

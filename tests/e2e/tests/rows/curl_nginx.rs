@@ -5,7 +5,6 @@ use std::{
     io::Write as _,
     net::{SocketAddr, TcpStream},
     thread,
-    time::Duration,
 };
 
 use poterne_e2e::{
@@ -291,7 +290,9 @@ fn uploads_that_a_service_does_not_take_hold_nobody_up(kind: Kind) {
     let service = Raw::start(|path, stream| {
         if path == "/upload" {
             // Takes nothing, and holds the connection open.
-            thread::sleep(Duration::from_secs(60));
+            loop {
+                thread::park();
+            }
         }
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
     });

@@ -216,7 +216,7 @@ pub(super) async fn exchange(
             }
             let down = Downwards { recv, unreleased: 0, data_ended: false, ticket, ray };
             let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| parse_length(length.as_bytes()));
-            let body = if down.is_end_stream() { Body::empty() } else { stalls.body(down, length, STREAM_WINDOW) };
+            let body = if down.is_end_stream() { Body::empty() } else { stalls.body(down, &head.headers, length, STREAM_WINDOW) };
             Ok(response_of(parts, body))
         }
         Err(stop) => {

@@ -196,7 +196,7 @@ async fn stream(shared: Arc<Shared>, index: u8, request: http::Request<RecvStrea
                 }
             };
             let incoming = if request.has_body {
-                Incoming::Body(shared.uploads.watch(Sent::Http2 { recv, data_ended: false }, STREAM_WINDOW))
+                Incoming::Body(shared.uploads.watch(Sent::Http2 { recv, data_ended: false }, STREAM_WINDOW, 0))
             } else {
                 Incoming::Empty
             };

@@ -120,7 +120,7 @@ async fn stream(shared: Arc<Shared>, index: u8, mut send: quinn::SendStream, mut
             let answer = Answer::quic(send, request.framed_response_allowed);
             let incoming = if request.has_body {
                 let incoming = QuicIncoming::new(recv, rest, request.framed_request);
-                Incoming::Body(shared.uploads.watch(Sent::Quic(incoming), STREAM_WINDOW))
+                Incoming::Body(shared.uploads.watch(Sent::Quic(incoming), STREAM_WINDOW, 0))
             } else {
                 Incoming::Empty
             };

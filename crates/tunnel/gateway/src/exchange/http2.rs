@@ -57,7 +57,7 @@ pub(crate) async fn exchange(
                         pump.answered();
                     }
                     let body = ResponseBody { recv, unreleased: 0, data_ended: false, pump };
-                    let body = Whole::new(body, request, &parts, guard).watched(stalls, window);
+                    let body = Whole::new(body, request, &parts, guard).watched(stalls, request, window);
                     return Ok(Response::from_parts(*parts, body));
                 }
                 Ok(Answer::Error { flow_limited: true, .. }) => (UpstreamError::FlowLimited, false),

@@ -85,7 +85,7 @@ pub(crate) async fn exchange(
                 ended: false,
                 sending: pump,
             };
-            let body = Whole::new(body, head, &parts, guard).watched(stalls, window);
+            let body = Whole::new(body, head, &parts, guard).watched(stalls, head, window);
             Ok(Response::from_parts(parts, body))
         }
         Ok(Answer::Error { flow_limited: true, .. }) => Err(refused(UpstreamError::FlowLimited)),

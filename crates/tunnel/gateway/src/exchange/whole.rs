@@ -35,9 +35,9 @@ where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
 {
     /// The same, watched: it is let go where too much lies here for visitors who take nothing.
-    pub(crate) fn watched(self, stalls: &Stalls, window: u32) -> Body {
+    pub(crate) fn watched(self, stalls: &Stalls, request: &http::request::Parts, window: u32) -> Body {
         let length = self.left;
-        stalls.body(self, length, window)
+        stalls.body(self, &request.headers, length, window)
     }
 }
 
