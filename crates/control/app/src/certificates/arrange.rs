@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -34,6 +34,8 @@ const SETTLE_SECS: i64 = 15;
 pub(crate) struct ZonesChanged {
     some: Mutex<Changed>,
     woken: Notify,
+    /// No certificate's key is wrapped for another node.
+    pub(super) are_tended: AtomicBool,
 }
 
 #[derive(Default)]

@@ -19,6 +19,8 @@ mod due;
 mod packs;
 mod proofs;
 
+use std::sync::atomic::Ordering;
+
 use poterne_acme::{Authority, Course, Kind, Method};
 use poterne_control_store::{Certificate, CertificatePack, Session, Zone};
 use poterne_keys::{Purpose, Secret, random_bytes};
@@ -51,10 +53,15 @@ impl App {
         self.settings().acme
     }
 
-    /// Wraps keys of certificates for this node that were wrapped for another; how many. Called by the publisher now and then.
+    /// Wraps keys of certificates for this node that were wrapped for another; how many. Called by the publisher now and then, until there
+    /// are none: whatever this process keeps is wrapped for its node, and looking means to read every certificate.
     pub async fn tend_certificates(&self) -> Result<usize, AppError> {
+        if self.0.certificates.are_tended.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
         let node = self.0.node_key.id();
         if self.0.store.read().await?.certificates_of_other_node(node, 1).await?.is_empty() {
+            self.0.certificates.are_tended.store(true, Ordering::Relaxed);
             return Ok(0);
         }
         let mut session = self.0.store.write().await?;
