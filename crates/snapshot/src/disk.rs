@@ -13,6 +13,8 @@
 //!
 //! The last frame of a log may be torn by a crash. It was never acknowledged: it is cut off.
 
+mod base;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
@@ -83,11 +85,11 @@ impl Disk {
         fs::create_dir_all(dir).map_err(at(dir))?;
         let mut shelf = Shelf::open(dir)?;
         let base_path = dir.join(BASE);
-        let (mut snapshot, base_bytes) = match fs::read(&base_path) {
-            Ok(bytes) => {
-                let snapshot = read_base(&bytes, &mut shelf).map_err(|why| DiskError::Base { path: base_path, why })?;
-                (snapshot, bytes.len() as u64)
-            }
+        let (mut snapshot, base_bytes) = match File::open(&base_path) {
+            Ok(file) => base::read(file, &mut shelf).map_err(|unread| match unread {
+                base::Unread::Io(error) => DiskError::Io { path: base_path, error },
+                base::Unread::Damaged(why) => DiskError::Base { path: base_path, why },
+            })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => (Snapshot::default(), 0),
             Err(error) => return Err(DiskError::Io { path: base_path, error }),
         };
@@ -281,56 +283,6 @@ fn write_base(to: &mut impl Write, snapshot: &Snapshot) -> io::Result<u64> {
     put(&count.to_le_bytes())?;
     to.flush()?;
     Ok(bytes)
-}
-
-fn read_base(bytes: &[u8], shelf: &mut Shelf) -> Result<Snapshot, String> {
-    let mut rest = bytes.strip_prefix(BASE_MAGIC).ok_or("it is not a base file")?;
-    let mut next = || read_frame(&mut rest).ok_or("it ends early or a checksum is wrong");
-    let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).map_err(|_| "a number has not eight bytes");
-    let generation = number(next()?)?;
-    // Looked through once, so that nothing is believed of a file that is not whole, and read again as it is taken in: held all at once, the
-    // chunks would take as much as the state.
-    let frames = Frames { rest };
-    let (mut count, mut last, mut looked) = (0_u64, None, frames.clone());
-    for frame in looked.by_ref() {
-        (count, last) = (count + 1, Some(frame));
-    }
-    if !looked.rest.is_empty() {
-        return Err("a checksum is wrong".into());
-    }
-    let last = last.ok_or("its end is missing")?;
-    if number(last)? != count - 1 {
-        return Err("it does not hold as many chunks as it says".into());
-    }
-    let frames = frames.take(usize::try_from(count - 1).unwrap_or(usize::MAX));
-    for frame in frames.clone() {
-        let (key, body) = pair(frame)?;
-        if key.first() == Some(&ISSUERS_KEY) {
-            shelf.learn(body);
-        }
-    }
-    let chunks = frames.filter_map(|frame| pair(frame).ok()).filter(|(key, _)| key.first() != Some(&ISSUERS_KEY));
-    let chunks = chunks.map(|(key, body)| (key, Some(body)));
-    Snapshot::default().with(generation, chunks, shelf).map_err(|error| error.to_string())
-}
-
-/// A chunk's key and body.
-fn pair(frame: &[u8]) -> Result<(&[u8], &[u8]), String> {
-    postcard::from_bytes(frame).map_err(|error| error.to_string())
-}
-
-/// Frames, as long as there are whole ones.
-#[derive(Clone)]
-struct Frames<'b> {
-    rest: &'b [u8],
-}
-
-impl<'b> Iterator for Frames<'b> {
-    type Item = &'b [u8];
-
-    fn next(&mut self) -> Option<&'b [u8]> {
-        read_frame(&mut self.rest)
-    }
 }
 
 /// How issuers are named among chunks.

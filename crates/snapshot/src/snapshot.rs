@@ -470,7 +470,13 @@ impl Snapshot {
         Ok(next)
     }
 
-    fn take<K: Keep>(&mut self, key: &[u8], body: Option<&[u8]>, keep: &mut K) -> Result<(), K::Error> {
+    /// A state of this number with nothing in it yet: to be filled by whoever reads a base.
+    pub(crate) fn begun(generation: u64) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
+    /// Takes a chunk in, or away, after what it stands in.
+    pub(crate) fn take<K: Keep>(&mut self, key: &[u8], body: Option<&[u8]>, keep: &mut K) -> Result<(), K::Error> {
         let generation = self.generation;
         let wrong = |error| ApplyError::Chunk { generation, error };
         let key = ChunkKey::decode(key).map_err(wrong)?;
