@@ -3,11 +3,14 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use poterne_control_app::{
-    App, AppError, Caller, ConfigSource, Leads, PackShown, Service, Settings, TunnelInfo, notice::Notice, outbox::Told,
-    system_clock,
+    App, AppError, Caller, ConfigSource, DueZone, Leads, PackShown, PartialProof, Service, Settings, TunnelInfo, notice::Notice,
+    outbox::Told, system_clock,
 };
 use poterne_control_courier::Mailer;
-use poterne_control_scout::check::{self, facts::Here};
+use poterne_control_scout::{
+    check::{self, facts::Here},
+    look,
+};
 use poterne_control_store::{Store, Tables};
 use poterne_dns_resolver::Resolver;
 use poterne_keys::{NodeKey, random_bytes};
@@ -208,9 +211,23 @@ impl Administration {
     async fn dns_check(&self, name: &str, resolvers: &[SocketAddr]) -> Result<Answer, AppError> {
         let apex = Name::parse(name)?;
         let whole = self.app.zone_whole(OPERATOR, &apex).await?;
-        let here =
-            whole.map(|(zone, records)| Here { status: zone.status, assigned: self.app.assigned_name_servers(&zone), records });
-        let facts = check::gather(&self.resolver, self.app.account(), apex, here, resolvers);
+        let facts = async {
+            let here = match whole {
+                Some((zone, records)) => {
+                    let (status, assigned) = (zone.status, self.app.assigned_name_servers(&zone));
+                    let proof = match zone.partial {
+                        true => Some((
+                            PartialProof::of(&zone),
+                            look(&self.resolver, &DueZone { zone, assigned: Vec::new() }).await.parent,
+                        )),
+                        false => None,
+                    };
+                    Some(Here { status, assigned, records, proof })
+                }
+                None => None,
+            };
+            check::gather(&self.resolver, self.app.account(), apex, here, resolvers).await
+        };
         match tokio::time::timeout(CHECK_TIMEOUT, facts).await {
             Ok(facts) => Ok(Answer::Checked(check::report(&facts))),
             Err(_) => {

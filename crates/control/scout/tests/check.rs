@@ -38,7 +38,7 @@ async fn a_good_colleague_tells_what_the_world_sees() {
         tries: 2,
         ..Settings::new(vec![root.address().ip()], Vec::new(), guard)
     });
-    let here = Here { status: ZoneStatus::Active, assigned: vec![name("ns1.example.test")], records: Vec::new() };
+    let here = Here { status: ZoneStatus::Active, assigned: vec![name("ns1.example.test")], records: Vec::new(), proof: None };
     let account = AccountId::from_bytes([1; 16]);
     let facts = check::gather(&resolver, account, name("example.test"), Some(here), &[remembers.address()]).await;
     let report = check::report(&facts);

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use poterne_control_app::PartialProof;
 use poterne_dns_resolver::{Data, Delegation, Question, Rcode, Record, Resolver};
-use poterne_model::{AccountId, Entry, Name, Rtype, ZoneStatus};
+use poterne_model::{AccountId, Entry, Name, Rtype, ZoneStatus, delegation::Sight};
 use tokio::task::JoinSet;
 
 /// What is known.
@@ -30,6 +31,8 @@ pub struct Here {
     pub assigned: Vec<Name>,
     /// Its records.
     pub records: Vec<Entry>,
+    /// Of a partial zone: what shows whose it is, and what each of its own name servers that answers says of that.
+    pub proof: Option<(PartialProof, Vec<Sight>)>,
 }
 
 /// What one of the zone's name servers says.

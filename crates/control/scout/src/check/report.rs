@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use poterne_control_app::PartialProof;
 use poterne_dns_resolver::Delegation;
 use poterne_model::{
     Name, ZoneStatus,
@@ -48,6 +49,10 @@ fn of_delegation(facts: &Facts, delegation: &Delegation, findings: &mut Vec<Find
     if answering.iter().any(|(_, seen)| seen.name_servers != first.name_servers) {
         say(Level::Warning, format!("the servers above {apex} do not agree yet: a change is on its way"));
     }
+    if let Some(Here { status, proof: Some((proof, seen)), .. }) = &facts.here {
+        findings.push(of_proof(apex, &named, *status, proof, seen));
+        return;
+    }
     let Some(Here { status, assigned, .. }) = &facts.here else {
         return match first.name_servers.is_empty() {
             true => say(Level::Problem, format!("{apex} is delegated to nobody")),
@@ -74,6 +79,20 @@ fn of_delegation(facts: &Facts, delegation: &Delegation, findings: &mut Vec<Find
     if first.name_servers.len() == 1 {
         findings.push(Finding::new(Level::Warning, Topic::Delegation, format!("{apex} has one name server alone: {named}")));
     }
+}
+
+/// A partial zone stays where it is, and proves there whose it is.
+fn of_proof(apex: &Name, named: &str, status: ZoneStatus, proof: &PartialProof, seen: &[Sight]) -> Finding {
+    let ours = seen.iter().filter(|sight| **sight == Sight::Ours).count();
+    let at = proof.name.as_ref().map_or_else(|| apex.to_string(), ToString::to_string);
+    if ours == seen.len() && ours > 0 {
+        let text = format!("{apex} is a partial zone: it keeps its name servers ({named}), which show the proof at {at}");
+        return Finding::new(Level::Fine, Topic::Delegation, text);
+    }
+    let level = if status == ZoneStatus::Pending { Level::Warning } else { Level::Problem };
+    let text =
+        format!("{apex} is a partial zone, and {ours} of {} of its name servers ({named}) show the proof at {at}", seen.len());
+    Finding::new(level, Topic::Delegation, text).remedy(format!("set a TXT record there at {at}: {}", proof.text))
 }
 
 /// Name servers within the zone are found by the addresses that the parent has of them, and by nothing else.
@@ -188,6 +207,7 @@ mod tests {
                 status: ZoneStatus::Active,
                 assigned: names(&["ns1.node.net", "ns2.node.net"]),
                 records: Vec::new(),
+                proof: None,
             }),
             servers: seen.name_servers.iter().map(said).collect(),
             delegation: Ok(Delegation { parent: Name::parse("com").ok(), views: vec![View { server, seen: Ok(seen) }] }),
@@ -223,6 +243,25 @@ mod tests {
         let mut lame = facts(&["ns1.node.net", "ns2.node.net"], false, 0);
         lame.servers[1].said = Err("it answers REFUSED".into());
         assert_eq!(problems(&lame), [Topic::NameServers]);
+    }
+
+    #[test]
+    fn a_partial_zone_is_where_it_should_be_and_its_proof_is_looked_for() {
+        let name = Name::parse("cloudflare-verify.example.com").ok();
+        let told = |seen: &[Sight], status| {
+            let mut facts = facts(&["ns.old.net"], false, 0);
+            let here = facts.here.as_mut().unwrap();
+            here.proof = Some((PartialProof { name: name.clone(), text: "the proof".into() }, seen.to_vec()));
+            (here.status, facts.resolvers) = (status, Vec::new());
+            let mut told = report(&facts);
+            told.findings.swap_remove(0)
+        };
+        let shown = told(&[Sight::Ours, Sight::Ours], ZoneStatus::Active);
+        assert!(shown.level == Level::Fine && shown.text.contains("ns.old.net"), "{shown:?}");
+        let half = told(&[Sight::Ours, Sight::Nobody], ZoneStatus::Active);
+        assert!(half.level == Level::Problem && half.text.contains("1 of 2"), "{half:?}");
+        assert!(half.remedy.unwrap().ends_with("cloudflare-verify.example.com: the proof"));
+        assert_eq!(told(&[], ZoneStatus::Pending).level, Level::Warning);
     }
 
     #[test]
