@@ -52,9 +52,9 @@ const FALLBACK_PORT: u16 = 443;
 /// quinn keeps some 70 bytes for each it may see, so a connection begins with few and is granted more while it uses them.
 pub(crate) const STREAMS_MAX: u32 = 4096;
 pub(crate) const STREAMS_AT_FIRST: u32 = 256;
-/// What the edge may send unread: on one stream 50 ms at 300 Mbit/s, and on all of a connection whatever they may hold. What requests share
+/// What the edge may send unread: on one stream 50 ms at 600 Mbit/s, and on all of a connection whatever they may hold. What requests share
 /// must not be what bounds them, or two uploads that a service is slow to take would hold up all else: [`crate::uploads`] does.
-pub(crate) const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
+pub(crate) const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 pub(crate) const CONNECTION_WINDOW: u32 = 2047 * 1024 * 1024;
 /// Wanted of the kernel for the UDP socket's buffers; it may give less.
 const UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024;

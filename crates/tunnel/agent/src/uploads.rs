@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use poterne_stalls::{Seen, Settings, Stalls};
 
-/// What bounds them: some sixty at once.
+/// What bounds them: some thirty at once.
 pub(crate) const SETTINGS: Settings = Settings { bytes_max: 128 * 1024 * 1024, patience: Duration::from_secs(10) };
 
 /// Lets go of those that are too many, for ever.
