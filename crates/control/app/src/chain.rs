@@ -7,11 +7,30 @@ use std::{cell::RefCell, collections::HashMap};
 
 use poterne_control_store::{Record, Session, Zone};
 use poterne_model::{
-    AccountId, Name, RecordSet, TunnelId,
-    chain::{self, Destination, Records},
+    AccountId, Name, RecordData, RecordSet, RecordType, TunnelId,
+    chain::{self, ChainError, Destination, Records},
 };
 
-use crate::AppError;
+use crate::{AppError, Settings};
+
+/// The node's domains below which a name means something by itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Domains<'a> {
+    /// A tunnel's id.
+    tunnel: Option<&'a Name>,
+    /// The name in a partial zone that stands before it.
+    suffix: Option<&'a Name>,
+}
+
+impl<'a> Domains<'a> {
+    pub(crate) fn of(settings: &'a Settings) -> Self {
+        Self { tunnel: settings.tunnel_domain.as_ref(), suffix: settings.cname_suffix.as_ref() }
+    }
+
+    fn before_suffix(self, name: &Name) -> Option<Name> {
+        Name::parse(name.as_str().strip_suffix(self.suffix?.as_str())?.strip_suffix('.')?).ok()
+    }
+}
 
 /// What has been read so far, and what the last walk missed.
 struct Known<'a> {
@@ -79,9 +98,9 @@ pub(crate) async fn walk(
     session: &mut Session,
     account: AccountId,
     start: &Name,
-    tunnel_domain: Option<&Name>,
+    domains: Domains<'_>,
 ) -> Result<Destination, AppError> {
-    walk_over(&mut Stored { session, account }, account, start, tunnel_domain).await
+    walk_over(&mut Stored { session, account }, account, start, domains).await
 }
 
 /// Where `start` leads as the source says.
@@ -89,15 +108,28 @@ pub(crate) async fn walk_over(
     source: &mut impl Source,
     account: AccountId,
     start: &Name,
-    tunnel_domain: Option<&Name>,
+    domains: Domains<'_>,
 ) -> Result<Destination, AppError> {
-    let mut known = Known { sets: HashMap::new(), tunnels: HashMap::new(), tunnel_domain, missed: RefCell::new(None) };
+    let mut known =
+        Known { sets: HashMap::new(), tunnels: HashMap::new(), tunnel_domain: domains.tunnel, missed: RefCell::new(None) };
+    let mut passes_suffix = false;
     loop {
         let walked = chain::walk(&known, account, start);
         match known.missed.take() {
+            // What another account's partial zone leads to is that account's.
+            None if passes_suffix && matches!(walked, Err(ChainError::UnknownTunnel { .. })) => {
+                return Ok(Destination::External(start.clone()));
+            }
             None => return Ok(walked?),
             Some(Missed::Name(name)) => {
-                let sets = source.answering(&name).await?;
+                let sets = match domains.before_suffix(&name) {
+                    Some(before) => {
+                        passes_suffix = true;
+                        let records = vec![RecordData::Cname(before)];
+                        vec![RecordSet { name: name.clone(), kind: RecordType::Cname, ttl_secs: 1, proxied: false, records }]
+                    }
+                    None => source.answering(&name).await?,
+                };
                 known.sets.insert(name, sets);
             }
             Some(Missed::Tunnel(id)) => {

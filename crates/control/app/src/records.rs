@@ -266,8 +266,8 @@ impl App {
     /// Where a web record leads is walked before it is kept: no loops, no foreign tunnels.
     async fn lead(&self, session: &mut Session, zone: &Zone, record: &Record) -> Result<(), AppError> {
         if record.kind == poterne_model::RecordType::Cname {
-            let domain = self.settings().tunnel_domain;
-            chain::walk(session, zone.account, &record.name, domain.as_ref()).await?;
+            let settings = self.settings();
+            chain::walk(session, zone.account, &record.name, chain::Domains::of(&settings)).await?;
         }
         Ok(())
     }

@@ -102,8 +102,10 @@ impl App {
         caller.needs(Subject::Tunnels.to_read(), Target::Account(self.account()))?;
         let hostname = Name::parse(hostname)?;
         let mut session = self.0.store.read().await?;
-        let domain = self.settings().tunnel_domain;
-        let Ok(Destination::Tunnel(tunnel)) = chain::walk(&mut session, self.account(), &hostname, domain.as_ref()).await else {
+        let settings = self.settings();
+        let Ok(Destination::Tunnel(tunnel)) =
+            chain::walk(&mut session, self.account(), &hostname, chain::Domains::of(&settings)).await
+        else {
             return Ok(None);
         };
         let service = session.configuration(tunnel).await?.and_then(|config| ingress::service_of(&config.json, &hostname));
@@ -132,8 +134,8 @@ impl App {
         if outcome != RecordOutcome::Unchanged {
             session.insert_record(&leading(zone, name, tunnel, managed_by, self.now())).await?;
         }
-        let domain = self.settings().tunnel_domain;
-        let destination = chain::walk(session, zone.account, name, domain.as_ref()).await?;
+        let settings = self.settings();
+        let destination = chain::walk(session, zone.account, name, chain::Domains::of(&settings)).await?;
         debug_assert_eq!(destination, Destination::Tunnel(tunnel));
         Ok(outcome)
     }

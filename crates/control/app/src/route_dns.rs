@@ -55,8 +55,8 @@ impl App {
         }
         let record = leading(&zone, &name, tunnel.id, MANAGED_BY_TUNNEL, self.now());
         session.insert_record(&record).await?;
-        let domain = self.settings().tunnel_domain;
-        chain::walk(&mut session, zone.account, &name, domain.as_ref()).await?;
+        let settings = self.settings();
+        chain::walk(&mut session, zone.account, &name, chain::Domains::of(&settings)).await?;
         let shown = |record: &Record| json!({ "name": record.name, "type": record.kind.as_str(), "content": record.content });
         let traced = Traced {
             account: Some(zone.account),

@@ -144,6 +144,14 @@ async fn a_partial_zone_tells_how_it_is_proven_and_where_its_names_lead() {
     ] {
         assert_eq!(client.ask(method, &path, body).await.status, 400, "{method} {path}");
     }
+    let lead = async |name: &str, content: &str| {
+        let record = json!({ "type": "CNAME", "name": name, "content": content, "proxied": true, "ttl": 1 });
+        client.ask("POST", &format!("{path}/dns_records"), record).await
+    };
+    let round = lead("www", "www.example.org.cdn.example.net").await;
+    assert!(round.status == 400 && round.body.to_string().contains("comes back to"), "{}", round.body);
+    assert_eq!(lead("one", "two.example.org.cdn.example.net").await.status, 200);
+    assert_eq!(lead("two", "one.example.org.cdn.example.net").await.status, 400);
     let kept = client.ask("PATCH", &path, json!({ "type": "partial", "paused": true })).await;
     assert_eq!(kept.result()["paused"], true);
 }

@@ -54,18 +54,18 @@ impl App {
             Lines::read(&file, &places, proxied, &conflict_zone(&apex)).map(|(lines, parsed)| (lines, parsed, digest))
         });
         let (lines, parsed, digest) = read.await.expect("reading a file does not panic")?;
-        let (lines, domain) = (Arc::new(lines), self.settings().tunnel_domain);
+        let (lines, settings) = (Arc::new(lines), self.settings());
         // Found out beside whoever writes, and again in their midst only if something changed meanwhile.
         let (mut plan, seen) = {
             let mut session = self.0.store.read().await?;
             let seen = session.change().await?;
-            (plan::planned(&mut session, &zone, &lines, domain.as_ref()).await?, seen)
+            (plan::planned(&mut session, &zone, &lines, crate::chain::Domains::of(&settings)).await?, seen)
         };
         let mut ids = rising_ids(plan.accepted.len());
         let mut session = self.0.store.write().await?;
         let zone = self.seen_zone(&mut session, caller, zone.id, EDIT).await?;
         if session.follows() != seen {
-            plan = plan::planned(&mut session, &zone, &lines, domain.as_ref()).await?;
+            plan = plan::planned(&mut session, &zone, &lines, crate::chain::Domains::of(&settings)).await?;
             if ids.len() != plan.accepted.len() {
                 ids = rising_ids(plan.accepted.len());
             }

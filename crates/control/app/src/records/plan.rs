@@ -43,7 +43,7 @@ pub(super) async fn planned(
     session: &mut Session,
     zone: &Zone,
     lines: &Lines,
-    tunnel_domain: Option<&Name>,
+    domains: chain::Domains<'_>,
 ) -> Result<Plan, AppError> {
     let order = lines.order();
     let most = u32::try_from(order.len().saturating_mul(WHOLE_ZONE)).unwrap_or(u32::MAX).max(PAGE_ROWS);
@@ -77,7 +77,7 @@ pub(super) async fn planned(
         let mut overlay = Overlay::new(session, zone, lines, &accepted, is_empty, cnames.len()).await?;
         for at in cnames {
             overlay.upto = at;
-            chain::walk_over(&mut overlay, zone.account, &lines.name(at)?, tunnel_domain).await?;
+            chain::walk_over(&mut overlay, zone.account, &lines.name(at)?, domains).await?;
         }
     }
     match refused {
