@@ -67,7 +67,7 @@ impl Channel {
         Self(end)
     }
 
-    /// Says a word.
+    /// Says a word. To a program that has ended it says nothing: its end, or why, is heard next.
     pub(super) fn say(&self, word: &Word, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = serde_json::to_vec(word)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
@@ -75,8 +75,11 @@ impl Channel {
         if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
-        Ok(())
+        match sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL) {
+            // The first after its end if it had not heard all, and those after.
+            Ok(_) | Err(rustix::io::Errno::CONNRESET | rustix::io::Errno::PIPE) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Waits for a word, with what came with it. `UnexpectedEof`: the other program has ended. `WouldBlock`: it says nothing.
@@ -138,6 +141,21 @@ mod tests {
         drop(theirs);
         let told = Word::Failed { message: "no".into() };
         assert_eq!(ours.hear(None).unwrap().0, told, "although it did not hear all");
+        assert_eq!(ours.hear(None).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn why_a_program_ended_is_heard_by_whoever_still_speaks_to_it() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let theirs = Channel::of(theirs);
+        let told = Word::Failed { message: "no".into() };
+        theirs.say(&told, &[]).unwrap();
+        ours.say(&Word::Yours, &[]).unwrap();
+        drop(theirs);
+        for _ in 0..2 {
+            ours.say(&Word::Begin { generation: 3 }, &[]).unwrap();
+        }
+        assert_eq!(ours.hear(None).unwrap().0, told);
         assert_eq!(ours.hear(None).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }
