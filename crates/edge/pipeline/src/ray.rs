@@ -26,7 +26,11 @@ impl RayId {
         text[17..17 + site.length].copy_from_slice(&site.text[..site.length]);
         // Shared from the start: the value is cloned for each head it stands in.
         let text = Bytes::from_owner(text).slice(..17 + site.length);
-        Self(HeaderValue::from_maybe_shared(text).expect("digits and letters"))
+        let mut value = HeaderValue::from_maybe_shared(text).expect("digits and letters");
+        // No secret, but never the same twice: an HPACK encoder that kept each would push out of its table what comes again, and look
+        // through all that it has kept at the next (RFC 7541 §6.2.3).
+        value.set_sensitive(true);
+        Self(value)
     }
 
     /// As a field value.
@@ -106,5 +110,6 @@ mod tests {
             digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()) && site == "PAR1"
         }));
         assert_eq!(Site::new("?!").as_str(), "LOC");
+        assert!(RayId::new(&site).value().is_sensitive(), "an HPACK encoder would keep it");
     }
 }
