@@ -74,7 +74,8 @@ where
             }
             match codec.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
-                    streams.push(stream::exchange(Arc::clone(&shared), request, respond));
+                    // Boxed here it is moved once; by the set alone, twice.
+                    streams.push(Box::pin(stream::exchange(Arc::clone(&shared), request, respond)));
                     continue;
                 }
                 Poll::Ready(Some(Err(error))) => {
