@@ -141,7 +141,7 @@ pub enum Answer {
 
 /// An answer from its decoded message.
 pub fn response_head(response: ConnectResponse) -> Result<Answer, MetadataError> {
-    let pairs = response.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_bytes())));
+    let pairs = response.metadata.iter().map(|(key, value)| Ok((key.as_bytes(), value.as_bytes())));
     answer(&response.error, pairs, Bytes::copy_from_slice)
 }
 
@@ -150,7 +150,7 @@ pub fn parse_response_head(buf: &[u8]) -> Result<Parsed<Answer>, MetadataError> 
     let Some(head) = whole_head(buf)? else { return Ok(Parsed::Incomplete) };
     let Some((message, consumed)) = stream::message(&head)? else { return Ok(Parsed::Incomplete) };
     let root = message.root()?;
-    let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.text(0)?, pair.octets(1)?)));
+    let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.octets(0)?, pair.octets(1)?)));
     Ok(Parsed::Complete { value: answer(root.text(0)?, pairs, |octets| head.slice_ref(octets))?, consumed })
 }
 
@@ -160,9 +160,12 @@ fn whole_head(buf: &[u8]) -> Result<Option<Bytes>, MetadataError> {
     Ok(stream::message_len(buf)?.map(|len| Bytes::copy_from_slice(&buf[..len])))
 }
 
+/// A key and its value. Keys are not read as text: a name that is no token is refused as a field's.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 fn answer<'a>(
     error: &str,
-    pairs: impl Iterator<Item = Result<(&'a str, &'a [u8]), WireError>>,
+    pairs: impl Iterator<Item = Result<Pair<'a>, WireError>>,
     share: impl Fn(&[u8]) -> Bytes,
 ) -> Result<Answer, MetadataError> {
     let mut parts = Box::new(http::Response::new(()).into_parts().0);
@@ -170,11 +173,11 @@ fn answer<'a>(
     let (mut status, mut flow_limited, mut framed) = (None, false, false);
     for pair in pairs {
         let (key, value) = pair?;
-        match key.strip_prefix(HEADER) {
+        match key.strip_prefix(HEADER.as_bytes()) {
             Some(name) => append(&mut parts.headers, name, share(value))?,
-            None if key == STATUS => status = Some(value),
-            None if key == FLOW_LIMITED => flow_limited = value == b"true",
-            None if key == FRAMED => framed = value == b"framed",
+            None if key == STATUS.as_bytes() => status = Some(value),
+            None if key == FLOW_LIMITED.as_bytes() => flow_limited = value == b"true",
+            None if key == FRAMED.as_bytes() => framed = value == b"framed",
             None => {}
         }
     }
@@ -186,22 +189,25 @@ fn answer<'a>(
     Ok(Answer::Head { parts, framed })
 }
 
-fn append(headers: &mut HeaderMap, name: &str, value: Bytes) -> Result<(), MetadataError> {
-    let wrong = || MetadataError::Header(name.chars().take(64).collect());
+fn append(headers: &mut HeaderMap, name: &[u8], value: Bytes) -> Result<(), MetadataError> {
+    let wrong = || MetadataError::Header(String::from_utf8_lossy(name).chars().take(64).collect());
     let field = match told_by_edges(name) {
         Some(field) => field,
-        None => HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?,
+        None => {
+            let field = HeaderName::from_bytes(name).map_err(|_| wrong())?;
+            if is_reserved(&field) {
+                return Ok(());
+            }
+            field
+        }
     };
-    if is_reserved(&field) {
-        return Ok(());
-    }
     let value = HeaderValue::from_maybe_shared(value).map_err(|_| wrong())?;
     headers.try_append(field, value).map_err(|_| wrong())?;
     Ok(())
 }
 
 /// A name that our edge writes into each request and that [`http`] does not know by itself: it need be neither checked nor allocated.
-fn told_by_edges(name: &str) -> Option<HeaderName> {
+fn told_by_edges(name: &[u8]) -> Option<HeaderName> {
     const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
     const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
     const CF_IPCOUNTRY: HeaderName = HeaderName::from_static("cf-ipcountry");
@@ -210,13 +216,13 @@ fn told_by_edges(name: &str) -> Option<HeaderName> {
     const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
     Some(match name {
-        "cdn-loop" => CDN_LOOP,
-        "cf-connecting-ip" => CF_CONNECTING_IP,
-        "cf-ipcountry" => CF_IPCOUNTRY,
-        "cf-ray" => CF_RAY,
-        "cf-visitor" => CF_VISITOR,
-        "x-forwarded-for" => X_FORWARDED_FOR,
-        "x-forwarded-proto" => X_FORWARDED_PROTO,
+        b"cdn-loop" => CDN_LOOP,
+        b"cf-connecting-ip" => CF_CONNECTING_IP,
+        b"cf-ipcountry" => CF_IPCOUNTRY,
+        b"cf-ray" => CF_RAY,
+        b"cf-visitor" => CF_VISITOR,
+        b"x-forwarded-for" => X_FORWARDED_FOR,
+        b"x-forwarded-proto" => X_FORWARDED_PROTO,
         _ => return None,
     })
 }
@@ -248,7 +254,7 @@ impl AgentRequest {
 
 /// A request from its decoded message.
 pub fn request_head(request: ConnectRequest) -> Result<AgentRequest, MetadataError> {
-    let pairs = request.metadata.iter().map(|(key, value)| Ok((key.as_str(), value.as_bytes())));
+    let pairs = request.metadata.iter().map(|(key, value)| Ok((key.as_bytes(), value.as_bytes())));
     agent_request(request.kind, &request.dest, pairs, Bytes::copy_from_slice)
 }
 
@@ -257,7 +263,7 @@ pub fn parse_request_head(buf: &[u8]) -> Result<Parsed<AgentRequest>, MetadataEr
     let Some(head) = whole_head(buf)? else { return Ok(Parsed::Incomplete) };
     let Some((message, consumed)) = stream::message(&head)? else { return Ok(Parsed::Incomplete) };
     let root = message.root()?;
-    let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.text(0)?, pair.octets(1)?)));
+    let pairs = root.structs(1, METADATA_MAX)?.map(|pair| Ok((pair.octets(0)?, pair.octets(1)?)));
     let value = agent_request(stream::kind_of(&root)?, root.text(0)?, pairs, |octets| head.slice_ref(octets))?;
     Ok(Parsed::Complete { value, consumed })
 }
@@ -265,7 +271,7 @@ pub fn parse_request_head(buf: &[u8]) -> Result<Parsed<AgentRequest>, MetadataEr
 fn agent_request<'a>(
     kind: ConnectionType,
     dest: &str,
-    pairs: impl Iterator<Item = Result<(&'a str, &'a [u8]), WireError>>,
+    pairs: impl Iterator<Item = Result<Pair<'a>, WireError>>,
     share: impl Fn(&[u8]) -> Bytes,
 ) -> Result<AgentRequest, MetadataError> {
     let mut head = http::Request::new(()).into_parts().0;
@@ -274,26 +280,29 @@ fn agent_request<'a>(
     let (mut host, mut length, mut chunked, mut framed_request, mut framed_response_allowed) = (None, None, false, false, false);
     for pair in pairs {
         let (key, value) = pair?;
-        match key.strip_prefix(HEADER) {
-            Some(name) if name.eq_ignore_ascii_case("content-length") => {
+        match key.strip_prefix(HEADER.as_bytes()) {
+            Some(name) if name.eq_ignore_ascii_case(b"content-length") => {
                 let value = digits(value).ok_or(MetadataError::Field("Content-Length"))?;
                 if length.is_some_and(|earlier| earlier != value) {
                     return Err(MetadataError::Field("Content-Length"));
                 }
                 length = Some(value);
             }
-            Some(name) if name.eq_ignore_ascii_case("transfer-encoding") => {
+            Some(name) if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 chunked |= value.to_ascii_lowercase().windows(7).any(|part| part == b"chunked")
             }
             Some(name) => append(&mut head.headers, name, share(value))?,
-            None => match key {
-                METHOD if value.is_empty() => {}
-                METHOD => head.method = Method::from_bytes(value).map_err(|_| MetadataError::Field(METHOD))?,
-                HOST => host = Some(HeaderValue::from_maybe_shared(share(value)).map_err(|_| MetadataError::Field(HOST))?),
-                FRAMED => framed_request = value == b"framed",
-                FRAMED_ALLOWED => framed_response_allowed = value == b"1",
-                _ => {}
-            },
+            None if key == METHOD.as_bytes() => {
+                if !value.is_empty() {
+                    head.method = Method::from_bytes(value).map_err(|_| MetadataError::Field(METHOD))?;
+                }
+            }
+            None if key == HOST.as_bytes() => {
+                host = Some(HeaderValue::from_maybe_shared(share(value)).map_err(|_| MetadataError::Field(HOST))?);
+            }
+            None if key == FRAMED.as_bytes() => framed_request = value == b"framed",
+            None if key == FRAMED_ALLOWED.as_bytes() => framed_response_allowed = value == b"1",
+            None => {}
         }
     }
     head.uri = uri_of(kind, dest, share).ok_or(MetadataError::Field("dest"))?;
