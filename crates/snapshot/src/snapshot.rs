@@ -16,7 +16,7 @@ use crate::{
     certificate::{ByPack, Issuers},
     chunk::CERTIFICATE_STUB_VERSION,
     disk, shelf,
-    tree::PageTree,
+    tree::{IdTree, PageTree},
 };
 
 /// What a node obeys: immutable, numbered, complete. Cloning costs a few reference counts.
@@ -24,18 +24,18 @@ use crate::{
 pub struct Snapshot {
     generation: u64,
     node: Arc<NodeChunk>,
-    accounts: PageTree<AccountId, Arc<AccountChunk>>,
-    zones: PageTree<ZoneId, Zone>,
+    accounts: IdTree<AccountId, Arc<AccountChunk>>,
+    zones: IdTree<ZoneId, Zone>,
     /// Those of them that other name servers share: few, and asked for at every change.
-    shared: PageTree<ZoneId, ()>,
+    shared: IdTree<ZoneId, ()>,
     /// Those of them that have rules.
-    ruled: PageTree<ZoneId, ()>,
+    ruled: IdTree<ZoneId, ()>,
     /// What some accounts' rules make of requests for all their zones.
-    account_rules: PageTree<AccountId, Arc<RulesInForce>>,
+    account_rules: IdTree<AccountId, Arc<RulesInForce>>,
     /// What the origins of some of them are asked again and again.
-    checked: PageTree<ZoneId, Arc<HealthChecksChunk>>,
+    checked: IdTree<ZoneId, Arc<HealthChecksChunk>>,
     apexes: PageTree<Name, Apex>,
-    tunnels: PageTree<TunnelId, Arc<TunnelChunk>>,
+    tunnels: IdTree<TunnelId, Arc<TunnelChunk>>,
     certificates: PageTree<ByPack, ()>,
     /// The same by the names they are for, wildcards under their parent, of which a keyed hash alone is kept: the names stand in the entries.
     certificate_names: PageTree<u64, Listed>,

@@ -4,7 +4,8 @@
 //! [`PAGE_ENTRIES_MAX`] entries sorted by hash. A page that overflows becomes a branch, a branch that empties becomes a page.
 //!
 //! The hash is SipHash under a key drawn at random for each tree (and shared by its clones): tenants choose owner names, and
-//! with a public hash they could choose names that all land in one page.
+//! with a public hash they could choose names that all land in one page. Ids are drawn by control, not chosen, and are asked for with every
+//! request: an [`IdTree`] takes a faster hash.
 
 use std::{
     borrow::Borrow,
@@ -27,10 +28,13 @@ const DEPTH_MAX: u32 = u64::BITS / BITS;
 
 /// The map. See the module's page.
 #[derive(Clone)]
-pub struct PageTree<K, V> {
+pub struct PageTree<K, V, S = RandomState> {
     root: Node<K, V>,
-    hasher: RandomState,
+    hasher: S,
 }
+
+/// A map of what has an id.
+pub type IdTree<K, V> = PageTree<K, V, foldhash::fast::RandomState>;
 
 enum Node<K, V> {
     Page(Arc<Page<K, V>>),
@@ -59,13 +63,13 @@ impl<K, V> Clone for Node<K, V> {
     }
 }
 
-impl<K, V> Default for PageTree<K, V> {
+impl<K, V, S: Default> Default for PageTree<K, V, S> {
     fn default() -> Self {
-        Self { root: Node::empty(), hasher: RandomState::new() }
+        Self { root: Node::empty(), hasher: S::default() }
     }
 }
 
-impl<K, V> PageTree<K, V> {
+impl<K, V, S> PageTree<K, V, S> {
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.root.len()
@@ -99,7 +103,7 @@ impl<K, V> PageTree<K, V> {
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> PageTree<K, V> {
+impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> PageTree<K, V, S> {
     /// The value of a key; allocates nothing.
     pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where
@@ -335,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_change_copies_one_page_and_spares_the_clone() {
-        let mut tree = PageTree::default();
+        let mut tree: PageTree<_, _> = PageTree::default();
         for number in 0..100_000u32 {
             tree.insert(number, number);
         }
@@ -349,7 +353,7 @@ mod tests {
 
     #[test]
     fn pages_leave_little_room_empty() {
-        let mut tree = PageTree::default();
+        let mut tree: PageTree<_, _> = PageTree::default();
         for number in 0..50_000u32 {
             tree.insert(number, number);
         }
@@ -388,7 +392,7 @@ mod tests {
         fn it_behaves_as_an_ordered_map_and_old_clones_never_change(
             steps in prop::collection::vec((0u16..700, prop::option::weighted(0.7, any::<u8>())), 0..3000),
         ) {
-            let mut tree = PageTree::default();
+            let mut tree: PageTree<_, _> = PageTree::default();
             let mut model = BTreeMap::new();
             let mut kept = Vec::new();
             for (number, (key, value)) in steps.into_iter().enumerate() {

@@ -111,13 +111,14 @@ impl Tunnel {
 
 /// All tunnels that ever connected since the start, or were asked for just after it.
 pub(crate) struct Registry {
-    tunnels: papaya::HashMap<TunnelId, Arc<Tunnel>>,
+    /// Ids are drawn by control, not chosen.
+    tunnels: papaya::HashMap<TunnelId, Arc<Tunnel>, foldhash::fast::RandomState>,
     started: Instant,
 }
 
 impl Registry {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { tunnels: papaya::HashMap::new(), started: now }
+        Self { tunnels: papaya::HashMap::default(), started: now }
     }
 
     /// A tunnel that has not connected yet, as long as its agents may be on their way back to a node that was started anew. The
