@@ -44,6 +44,9 @@ pub(crate) fn host(uri: &Uri, headers: &HeaderMap, scheme: Scheme) -> Result<Hos
     let value = match (port, field) {
         (None, Some(field)) if field.as_bytes() == name.as_bytes() => field.clone(),
         (Some(_), Some(field)) if is_with_port(field.as_bytes(), name.as_bytes()) => field.clone(),
+        (Some(_), None) if is_with_port(text.as_bytes(), name.as_bytes()) => {
+            HeaderValue::from_str(text).map_err(|_| Failure::BadHost)?
+        }
         (None, _) => HeaderValue::from_str(&name).map_err(|_| Failure::BadHost)?,
         (Some(port), _) => HeaderValue::try_from(format!("{name}:{port}")).map_err(|_| Failure::BadHost)?,
     };
@@ -122,6 +125,8 @@ mod tests {
         assert_eq!(of("/", Some("10.test")), pair("10.test", "10.test"));
         assert_eq!(of("/", Some("a.test:")), pair("a.test", "a.test"));
         assert_eq!(of("https://b.TEST/x", None), pair("b.test", "b.test"));
+        assert_eq!(of("https://b.test:8443/x", None), pair("b.test", "b.test:8443"));
+        assert_eq!(of("https://B.test:08443/x", None), pair("b.test", "b.test:8443"));
     }
 
     #[test]

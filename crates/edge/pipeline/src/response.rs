@@ -77,7 +77,8 @@ pub(crate) fn sign(headers: &mut HeaderMap, ray: &RayId) {
 pub(crate) fn http3_offer(host: &HeaderValue) -> HeaderValue {
     let port = host.as_bytes().iter().rposition(|byte| *byte == b':').and_then(|at| host.to_str().ok()?.get(at + 1..));
     let Some(port) = port.filter(|port| *port != "443") else { return HTTP3_443 };
-    HeaderValue::try_from(format!(r#"h3=":{port}"; ma={HTTP3_AGE}"#)).unwrap_or(HTTP3_443)
+    let offer = [r#"h3=":"#, port, r#""; ma="#, HTTP3_AGE].concat();
+    HeaderValue::try_from(offer).unwrap_or(HTTP3_443)
 }
 
 /// `Trailer` stays: it tells the visitor which trailers to expect (RFC 9110 §6.6.2).
