@@ -292,10 +292,8 @@ fn agent_request<'a>(
                 chunked |= value.to_ascii_lowercase().windows(7).any(|part| part == b"chunked")
             }
             Some(name) => append(&mut head.headers, name, share(value))?,
-            None if key == METHOD.as_bytes() => {
-                if !value.is_empty() {
-                    head.method = Method::from_bytes(value).map_err(|_| MetadataError::Field(METHOD))?;
-                }
+            None if key == METHOD.as_bytes() && !value.is_empty() => {
+                head.method = Method::from_bytes(value).map_err(|_| MetadataError::Field(METHOD))?;
             }
             None if key == HOST.as_bytes() => {
                 host = Some(HeaderValue::from_maybe_shared(share(value)).map_err(|_| MetadataError::Field(HOST))?);
