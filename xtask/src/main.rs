@@ -35,7 +35,7 @@ enum Command {
     Bench(bench::Options),
     /// Fill a store and measure how it starts, what it takes and what one change costs
     Scale(scale::Options),
-    /// Search for inputs that break a parser; needs a nightly toolchain and cargo-fuzz
+    /// Search for inputs that break a parser; needs cargo-fuzz and a C++ compiler
     Fuzz(fuzz::Options),
     /// Generate the Cap'n Proto code that is checked in; needs `capnp`
     Schema {
