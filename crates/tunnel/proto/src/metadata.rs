@@ -277,7 +277,8 @@ fn agent_request<'a>(
     let mut head = http::Request::new(()).into_parts().0;
     // What the agent adds on the way to the service finds room, too.
     head.headers.reserve(pairs.size_hint().0 + 4);
-    let (mut host, mut length, mut chunked, mut framed_request, mut framed_response_allowed) = (None, None, false, false, false);
+    let (mut host, mut ray, mut length) = (None, None, None);
+    let (mut chunked, mut framed_request, mut framed_response_allowed) = (false, false, false);
     for pair in pairs {
         let (key, value) = pair?;
         match key.strip_prefix(HEADER.as_bytes()) {
@@ -291,7 +292,13 @@ fn agent_request<'a>(
             Some(name) if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 chunked |= value.to_ascii_lowercase().windows(7).any(|part| part == b"chunked")
             }
-            Some(name) => append(&mut head.headers, name, share(value))?,
+            Some(name) => {
+                let value = share(value);
+                if name.eq_ignore_ascii_case(b"cf-ray") {
+                    ray = HeaderValue::from_maybe_shared(value.clone()).ok();
+                }
+                append(&mut head.headers, name, value)?;
+            }
             None if key == METHOD.as_bytes() && !value.is_empty() => {
                 head.method = Method::from_bytes(value).map_err(|_| MetadataError::Field(METHOD))?;
             }
@@ -311,7 +318,6 @@ fn agent_request<'a>(
         head.headers.insert(header::CONTENT_LENGTH, length.into());
     }
     let has_body = kind != ConnectionType::Http || chunked || length.is_some_and(|length| length > 0);
-    let ray = head.headers.get(HeaderName::from_static("cf-ray")).cloned();
     Ok(AgentRequest { head, kind, has_body, framed_request, framed_response_allowed, ray })
 }
 
@@ -328,10 +334,11 @@ fn uri_of(kind: ConnectionType, dest: &str, share: impl Fn(&[u8]) -> Bytes) -> O
     if kind == ConnectionType::Tcp {
         return Uri::builder().authority(dest).build().ok();
     }
-    let rest = dest.split_once("://").map_or(dest, |(_, rest)| rest);
-    match rest.find(['/', '?']) {
-        Some(at) if rest.as_bytes()[at] == b'/' => Uri::from_maybe_shared(share(&rest.as_bytes()[at..])).ok(),
-        Some(at) => Uri::try_from(format!("/{}", &rest[at..])).ok(),
+    // Every edge says this scheme; a longer search is for others.
+    let rest = dest.strip_prefix("https://").or_else(|| dest.split_once("://").map(|(_, rest)| rest)).unwrap_or(dest).as_bytes();
+    match rest.iter().position(|byte| matches!(byte, b'/' | b'?')) {
+        Some(at) if rest[at] == b'/' => Uri::from_maybe_shared(share(&rest[at..])).ok(),
+        Some(at) => Uri::from_maybe_shared(Bytes::from([b"/", &rest[at..]].concat())).ok(),
         None => Some(Uri::from_static("/")),
     }
 }

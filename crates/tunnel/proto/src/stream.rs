@@ -179,31 +179,37 @@ pub(crate) struct Head<'a> {
     /// The destination or the error, in parts so that a URL need not be put together first.
     text: [&'a str; 3],
     entries: smallvec::SmallVec<[([&'a str; 2], &'a [u8]); 24]>,
+    /// That the entries' texts take.
+    words: usize,
+}
+
+/// An empty text is a null pointer.
+const fn words_of(len: usize) -> usize {
+    if len == 0 { 0 } else { wire::text_words(len) }
 }
 
 impl<'a> Head<'a> {
     pub(crate) fn request(dest: [&'a str; 3], kind: ConnectionType) -> Self {
-        Self { kind: Some(kind), text: dest, entries: smallvec::SmallVec::new() }
+        Self { kind: Some(kind), text: dest, entries: smallvec::SmallVec::new(), words: 0 }
     }
 
     pub(crate) fn response(error: &'a str) -> Self {
-        Self { kind: None, text: ["", "", error], entries: smallvec::SmallVec::new() }
+        Self { kind: None, text: ["", "", error], entries: smallvec::SmallVec::new(), words: 0 }
     }
 
     /// One entry; the key comes in two parts so that `HttpHeader:` need not be copied before a name.
     pub(crate) fn entry(&mut self, key: [&'a str; 2], value: &'a [u8]) {
+        self.words += wire::text_words(key[0].len() + key[1].len()) + words_of(value.len());
         self.entries.push((key, value));
     }
 
-    pub(crate) fn finish(self) -> Bytes {
-        // Order of objects: root, its text, the list's tag, the pairs, then each key and value. An empty text is a null pointer.
-        let words_of = |len: usize| if len == 0 { 0 } else { wire::text_words(len) };
-        let key_len = |key: &[&str; 2]| key[0].len() + key[1].len();
+    pub(crate) fn finish(&self) -> Bytes {
+        // Order of objects: root, its text, the list's tag, the pairs, then each key and value.
         let text_len = self.text.iter().map(|part| part.len()).sum();
         let (pairs, text_words) = (self.entries.len(), words_of(text_len));
-        let strings: usize = self.entries.iter().map(|(key, value)| wire::text_words(key_len(key)) + words_of(value.len())).sum();
-        let words = 1 + usize::from(self.kind.is_some()) + 2 + text_words + 1 + 2 * pairs + strings;
-        let mut out = wire::Writer::new(SIGNED_LEN + 8 + words * 8);
+        let words = 1 + usize::from(self.kind.is_some()) + 2 + text_words + 1 + 2 * pairs + self.words;
+        let mut bytes = vec![0; SIGNED_LEN + 8 + words * 8];
+        let mut out = wire::Writer::new(&mut bytes);
         out.octets(&DATA_SIGNATURE);
         out.octets(&VERSION);
         // One segment, of so many words.
@@ -222,21 +228,21 @@ impl<'a> Head<'a> {
             out.text(self.text.map(str::as_bytes));
         }
         out.word(wire::struct_pointer(pairs, 0, 2));
-        // Words from the first pair to the next text.
-        let mut at = 2 * pairs;
-        for (index, (key, value)) in self.entries.iter().enumerate() {
-            out.word(wire::text_pointer(at - 2 * index - 1, key_len(key)));
-            at += wire::text_words(key_len(key));
-            out.word(if value.is_empty() { 0 } else { wire::text_pointer(at - 2 * index - 2, value.len()) });
-            at += words_of(value.len());
-        }
+        let mut pointers = out.words(2 * pairs);
+        // Words from the pointer after the one to be written to the next text.
+        let mut offset = 2 * pairs;
         for (key, value) in &self.entries {
-            out.text(key.map(str::as_bytes));
-            if !value.is_empty() {
-                out.text([value]);
+            offset -= 1;
+            pointers.word(wire::text_pointer(offset, key[0].len() + key[1].len()));
+            offset += out.text(key.map(str::as_bytes)) - 1;
+            if value.is_empty() {
+                pointers.word(0);
+            } else {
+                pointers.word(wire::text_pointer(offset, value.len()));
+                offset += out.text([value]);
             }
         }
-        Bytes::from(out.finish())
+        Bytes::from(bytes)
     }
 }
 

@@ -58,9 +58,12 @@ fn word32(buf: &[u8], at: usize) -> Option<u32> {
     buf.get(at..at + 4).map(|b| u32::from_le_bytes(b.try_into().expect("four bytes")))
 }
 
+/// Little-endian words, so that one check bounds each.
+type Segment<'a> = &'a [[u8; 8]];
+
 /// A whole framed message; its segments borrow the buffer.
 pub struct Message<'a> {
-    segments: [&'a [u8]; SEGMENTS_MAX],
+    segments: [Segment<'a>; SEGMENTS_MAX],
     /// Bytes of text that may still be read: as many as were received, so that many pointers to one text gain nothing.
     budget: std::cell::Cell<usize>,
 }
@@ -88,11 +91,11 @@ impl<'a> Message<'a> {
         if segments_count > SEGMENTS_MAX {
             return Err(WireError::TooLarge { segments: segments_count, bytes: buf.len() });
         }
-        let mut segments: [&[u8]; SEGMENTS_MAX] = [&[]; SEGMENTS_MAX];
+        let mut segments: [Segment<'a>; SEGMENTS_MAX] = [&[]; SEGMENTS_MAX];
         let mut at = table_len(segments_count);
         for (index, segment) in segments.iter_mut().enumerate().take(segments_count) {
             let len = word32(buf, 4 + 4 * index).ok_or(WireError::Pointer)? as usize * 8;
-            *segment = buf.get(at..at.checked_add(len).ok_or(WireError::Pointer)?).ok_or(WireError::Pointer)?;
+            *segment = buf.get(at..at.checked_add(len).ok_or(WireError::Pointer)?).ok_or(WireError::Pointer)?.as_chunks().0;
             at += len;
         }
         Ok(Self { segments, budget: std::cell::Cell::new(buf.len()) })
@@ -103,19 +106,20 @@ impl<'a> Message<'a> {
         self.follow_struct(Place { segment: 0, word: 0 })?.ok_or(WireError::Pointer)
     }
 
+    #[inline]
     fn word(&self, place: Place) -> Result<u64, WireError> {
-        let at = place.word.checked_mul(8).ok_or(WireError::Pointer)?;
-        let bytes = self.segments.get(place.segment).and_then(|s| s.get(at..at + 8)).ok_or(WireError::Pointer)?;
-        Ok(u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
+        let segment = self.segments.get(place.segment).ok_or(WireError::Pointer)?;
+        segment.get(place.word).map(|word| u64::from_le_bytes(*word)).ok_or(WireError::Pointer)
     }
 
+    #[inline]
     fn bytes(&self, place: Place, len: usize) -> Result<&'a [u8], WireError> {
-        let at = place.word.checked_mul(8).ok_or(WireError::Pointer)?;
         let segment = self.segments.get(place.segment).ok_or(WireError::Pointer)?;
-        segment.get(at..at.checked_add(len).ok_or(WireError::Pointer)?).ok_or(WireError::Pointer)
+        segment.get(place.word..).and_then(|words| words.as_flattened().get(..len)).ok_or(WireError::Pointer)
     }
 
     /// Resolves far pointers: the pointer word to interpret, and where its object begins (none: a null pointer).
+    #[inline]
     fn resolve(&self, at: Place) -> Result<Option<(u64, Place)>, WireError> {
         let pointer = self.word(at)?;
         if pointer == 0 {
@@ -124,6 +128,12 @@ impl<'a> Message<'a> {
         if pointer & 3 != 2 {
             return Ok(Some((pointer, offset_target(at, pointer)?)));
         }
+        self.resolve_far(pointer)
+    }
+
+    /// What no encoder of one segment writes.
+    #[cold]
+    fn resolve_far(&self, pointer: u64) -> Result<Option<(u64, Place)>, WireError> {
         let landing = Place { segment: (pointer >> 32) as usize, word: (pointer >> 3 & 0x1fff_ffff) as usize };
         let pad = self.word(landing)?;
         if pointer & 4 == 0 {
@@ -180,6 +190,7 @@ impl<'m, 'a> Struct<'m, 'a> {
     }
 
     /// The text behind this pointer, UTF-8 or not: field values may hold octets that are none (RFC 9110 §5.5).
+    #[inline]
     pub fn octets(&self, index: usize) -> Result<&'a [u8], WireError> {
         let Some(at) = self.pointer(index) else { return Ok(&[]) };
         let Some((pointer, place)) = self.message.resolve(at)? else { return Ok(&[]) };
@@ -253,41 +264,47 @@ pub const fn structs_pointer(offset: usize, words: usize) -> u64 {
 }
 
 /// Writes a message of known size, front to back, over memory that is nought: padding and empty pointers need not be written.
-pub struct Writer {
-    buf: Vec<u8>,
-    at: usize,
-}
+pub struct Writer<'a>(&'a mut [u8]);
 
-impl Writer {
-    /// A message of `len` bytes.
-    pub fn new(len: usize) -> Self {
-        Self { buf: vec![0; len], at: 0 }
+impl<'a> Writer<'a> {
+    /// Over these bytes.
+    pub fn new(room: &'a mut [u8]) -> Self {
+        Self(room)
+    }
+
+    /// The next so many bytes.
+    #[inline]
+    fn take(&mut self, len: usize) -> &'a mut [u8] {
+        let (taken, rest) = std::mem::take(&mut self.0).split_at_mut(len);
+        self.0 = rest;
+        taken
+    }
+
+    /// Leaves so many words to be written by another.
+    pub fn words(&mut self, words: usize) -> Self {
+        Self(self.take(8 * words))
     }
 
     /// Writes bytes as they are.
+    #[inline]
     pub fn octets(&mut self, octets: &[u8]) {
-        let end = self.at + octets.len();
-        self.buf[self.at..end].copy_from_slice(octets);
-        self.at = end;
+        self.take(octets.len()).copy_from_slice(octets);
     }
 
     /// Writes a word.
+    #[inline]
     pub fn word(&mut self, word: u64) {
         self.octets(&word.to_le_bytes());
     }
 
-    /// Writes a text, which comes in parts, with its NUL and padding.
-    pub fn text<const N: usize>(&mut self, parts: [&[u8]; N]) {
-        let begin = self.at;
+    /// Writes a text, which comes in parts, with its NUL and padding; how many words it took.
+    #[inline]
+    pub fn text<const N: usize>(&mut self, parts: [&[u8]; N]) -> usize {
+        let words = text_words(parts.iter().map(|part| part.len()).sum());
+        let mut text = Writer(self.take(8 * words));
         for part in parts {
-            self.octets(part);
+            text.octets(part);
         }
-        self.at = begin + 8 * text_words(self.at - begin);
-    }
-
-    /// What was written.
-    pub fn finish(self) -> Vec<u8> {
-        debug_assert_eq!(self.at, self.buf.len(), "the size was known");
-        self.buf
+        words
     }
 }
