@@ -9,7 +9,7 @@ use std::{
     fmt::Display,
     future::poll_fn,
     io::{self, IoSlice},
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -353,9 +353,8 @@ where
         }
     }
 
-    /// Does `work` while the request's body goes on.
-    pub async fn during<F: Future>(&mut self, work: F) -> F::Output {
-        let mut work = pin!(work);
+    /// Does `work` while the request's body goes on. It is given pinned: moving it in would make room for it twice.
+    pub async fn during<F: Future>(&mut self, mut work: Pin<&mut F>) -> F::Output {
         poll_fn(|cx| {
             let worked = work.as_mut().poll(cx);
             if worked.is_pending() {

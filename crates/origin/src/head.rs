@@ -4,7 +4,7 @@
 //! refused (RFC 9112 §6.3; edge-behaviour §5.8). Where [`Rules`] forgive, a bare LF ends a line, as RFC 9112 §2.2 allows: home-made
 //! services send it.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
 
 use super::body::Framing;
@@ -227,16 +227,19 @@ fn length(digits: &[u8]) -> Option<u64> {
 
 /// A request's head as the server reads it. Names are written `Like-This`, as the stock agent does: some services compare them.
 pub fn encode_request(head: &request::Parts) -> Bytes {
+    const VERSION: &[u8] = b" HTTP/1.1\r\n";
+    let method = head.method.as_str();
     let target = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let mut out = BytesMut::with_capacity(head.method.as_str().len() + target.len() + fields + 16);
-    out.put_slice(head.method.as_str().as_bytes());
-    out.put_u8(b' ');
-    out.put_slice(target.as_bytes());
-    out.put_slice(b" HTTP/1.1\r\n");
+    // As long as it will be: what has room to spare costs another allocation to be shared.
+    let mut out = Vec::with_capacity(method.len() + 1 + target.len() + VERSION.len() + fields + 2);
+    out.extend_from_slice(method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(VERSION);
     for (name, value) in &head.headers {
         let begin = out.len();
-        out.put_slice(name.as_str().as_bytes());
+        out.extend_from_slice(name.as_str().as_bytes());
         let mut word_begins = true;
         for byte in &mut out[begin..] {
             if word_begins {
@@ -244,12 +247,12 @@ pub fn encode_request(head: &request::Parts) -> Bytes {
             }
             word_begins = *byte == b'-';
         }
-        out.put_slice(b": ");
-        out.put_slice(value.as_bytes());
-        out.put_slice(b"\r\n");
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
-    out.put_slice(b"\r\n");
-    out.freeze()
+    out.extend_from_slice(b"\r\n");
+    Bytes::from(out)
 }
 
 #[cfg(test)]

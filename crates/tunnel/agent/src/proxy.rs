@@ -29,7 +29,7 @@ pub(crate) const UNREACHABLE: &str = "Unable to reach the origin service.";
 /// What few requests need is boxed, so that the others do not carry its room about: this future is made and moved for each request.
 ///
 /// `index`: of the connection that it came by.
-pub(crate) async fn serve(shared: &Shared, index: u8, mut request: AgentRequest, incoming: Incoming, mut answer: Answer) {
+pub(crate) async fn serve(shared: &Shared, index: u8, mut request: Box<AgentRequest>, incoming: Incoming, mut answer: Answer) {
     if request.kind == ConnectionType::Tcp {
         Box::pin(flow::private_network(shared, index, &request, incoming, answer)).await;
         return;
@@ -37,7 +37,7 @@ pub(crate) async fn serve(shared: &Shared, index: u8, mut request: AgentRequest,
     let host = request.head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.head.uri.host()).unwrap_or_default();
     if shared.management.is_meant(host) {
-        Box::pin(management::serve(shared, request, incoming, answer)).await;
+        Box::pin(management::serve(shared, *request, incoming, answer)).await;
         return;
     }
     shared.metrics.requests.fetch_add(1, Relaxed);
@@ -74,7 +74,7 @@ pub(crate) async fn serve(shared: &Shared, index: u8, mut request: AgentRequest,
             );
             fixed(shared, StatusCode::FORBIDDEN, &mut answer).await;
         }
-        Target::HelloWorld => Box::pin(hello::serve(shared, request, incoming, answer)).await,
+        Target::HelloWorld => Box::pin(hello::serve(shared, *request, incoming, answer)).await,
         Target::Flow { host, port, connect } => {
             Box::pin(flow::carried(shared, host, *port, *connect, &request, incoming, answer)).await;
         }

@@ -209,18 +209,17 @@ impl Answer {
             Way::Quic { send, framed, finished } => {
                 *framed &= trailers_possible;
                 let head = metadata::encode_http_response(status, headers, *framed);
-                match (first, *framed) {
-                    (Some(first), true) => {
-                        let length = data_length(&first);
-                        send.write_all_chunks(&mut [head, Bytes::copy_from_slice(&framed::data_header(length)), first]).await?;
-                    }
-                    (Some(first), false) => send.write_all_chunks(&mut [head, first]).await?,
-                    (None, _) => send.write_chunk(head).await?,
+                let first = first.unwrap_or_default();
+                // Empty pieces cost nothing on the wire, and one write of all makes room for one.
+                let mut pieces = [head, Bytes::new(), first, Bytes::new()];
+                if *framed && !pieces[2].is_empty() {
+                    pieces[1] = Bytes::copy_from_slice(&framed::data_header(data_length(&pieces[2])));
                 }
+                if *framed && last {
+                    pieces[3] = framed::end(None)?;
+                }
+                send.write_all_chunks(&mut pieces).await?;
                 if last {
-                    if *framed {
-                        send.write_chunk(framed::end(None)?).await?;
-                    }
                     let _ = send.finish();
                     *finished = true;
                 }

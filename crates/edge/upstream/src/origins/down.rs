@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -101,7 +101,7 @@ async fn carry(
         match frame {
             Some(Ok(frame)) => {
                 let is_last = connection.http.is_end_stream();
-                if connection.http.during(frames.send(Ok(frame))).await.is_err() {
+                if connection.http.during(pin!(frames.send(Ok(frame)))).await.is_err() {
                     return;
                 }
                 if is_last {

@@ -74,25 +74,23 @@ pub(super) async fn serve(
     shared: &Shared,
     about: About,
     service: &HttpTarget,
-    request: AgentRequest,
+    request: Box<AgentRequest>,
     mut incoming: Incoming,
     mut answer: Answer,
 ) {
-    let AgentRequest { head, kind, has_body, ray, .. } = request;
+    let AgentRequest { mut head, kind, has_body, ray, .. } = *request;
     let ray = ray.as_ref().and_then(|ray| ray.to_str().ok());
     let websocket = kind == ConnectionType::WebSocket;
     let server_name = service.tls.is_some().then(|| sni(service, &head.headers)).flatten();
     // Who says so wants them even if the service does not announce them (RFC 9110 §6.5.1).
     let wants_trailers = head.headers.contains_key(header::TE);
-    let mut request = Request::from_parts(head, RequestBody::Empty);
-    prepare(shared, service, websocket, request.headers_mut());
-    if !has_body || websocket || service.buffer_chunked {
-        // Nothing is left to expect.
-        request.headers_mut().remove(header::EXPECT);
-    }
+    // Where nothing is left to expect.
+    let expects = has_body && !websocket && !service.buffer_chunked;
+    prepare(shared, service, websocket, expects, &mut head.headers);
+    let mut upload = RequestBody::Empty;
     if has_body && !websocket {
-        match body(service, request.headers_mut(), incoming).await {
-            Ok(body) => *request.body_mut() = body,
+        match body(service, &mut head.headers, incoming).await {
+            Ok(body) => upload = body,
             Err(status) => {
                 super::fixed(shared, status, &mut answer).await;
                 return;
@@ -104,7 +102,7 @@ pub(super) async fn serve(
         traced.asking();
     }
     let sent = {
-        let exchange = pin!(exchange(service, server_name.as_deref(), request, websocket));
+        let exchange = pin!(exchange(service, server_name.as_deref(), head, upload, websocket));
         answer.unless_gone(exchange).await
     };
     let unasked = |response: &Response<()>| response.status() == StatusCode::SWITCHING_PROTOCOLS && !websocket;
@@ -151,9 +149,11 @@ pub(super) async fn serve(
 }
 
 /// Header fields as the service is to see them (reference §4.2).
-fn prepare(shared: &Shared, service: &HttpTarget, websocket: bool, headers: &mut HeaderMap) {
+fn prepare(shared: &Shared, service: &HttpTarget, websocket: bool, expects: bool, headers: &mut HeaderMap) {
     remove_all(headers, |name| {
-        is_of_hop(name) || matches!(name.as_str(), "cf-cloudflared-proxy-connection-upgrade" | "cf-trace-id")
+        is_of_hop(name)
+            || !expects && *name == header::EXPECT
+            || matches!(name.as_str(), "cf-cloudflared-proxy-connection-upgrade" | "cf-trace-id")
     });
     if websocket {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -206,23 +206,22 @@ fn sni(service: &HttpTarget, headers: &HeaderMap) -> Option<String> {
 async fn exchange(
     service: &HttpTarget,
     server_name: Option<&str>,
-    request: Request<RequestBody>,
+    parts: http::request::Parts,
+    mut body: RequestBody,
     websocket: bool,
 ) -> Result<(Link, Response<()>), ServiceError> {
     if !websocket {
         let multiplexed =
             service.http2.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|sender| !sender.is_closed());
         if let Some(sender) = multiplexed {
-            return Box::pin(send_http2(service, sender, request)).await;
+            return Box::pin(send_http2(service, sender, Request::from_parts(parts, body))).await;
         }
     }
-    let (parts, mut body) = request.into_parts();
-    let head = encode_request(&parts);
     let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let expects = parts.headers.contains_key(header::EXPECT);
     let kept = if websocket { None } else { service.pool.take(server_name, Instant::now()) };
     if let Some(mut connection) = kept {
-        let (head, method) = (head.clone(), parts.method.clone());
+        let (head, method) = (encode_request(&parts), parts.method.clone());
         let outgoing = Outgoing { head, method, body, length, expects, patience: Patience::default() };
         match connection.send(outgoing).await {
             Ok(answer) => return Ok(answered(connection, answer)),
@@ -231,6 +230,7 @@ async fn exchange(
     }
     match Box::pin(connect(service, server_name, websocket)).await? {
         Connected::Http1(mut connection) => {
+            let head = encode_request(&parts);
             let outgoing = Outgoing { head, method: parts.method, body, length, expects, patience: Patience::default() };
             let answer = connection.send(outgoing).await.map_err(|error| error.fault)?;
             Ok(answered(connection, answer))
@@ -370,8 +370,8 @@ async fn answer_with(link: &mut Link, response: Response<()>, wants_trailers: bo
             None => {}
         }
     }
-    let sending = answer.head(head.status, &head.headers, Source::Origin, trailers_possible, first, last);
-    link.during(sending).await.map_err(|_| Broken::Visitor)?;
+    let told = link.during(pin!(answer.head(head.status, &head.headers, Source::Origin, trailers_possible, first, last))).await;
+    told.map_err(|_| Broken::Visitor)?;
     if last {
         return Ok(());
     }
@@ -382,7 +382,7 @@ async fn answer_with(link: &mut Link, response: Response<()>, wants_trailers: bo
         };
         match next {
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => link.during(answer.data(data)).await.map_err(|_| Broken::Visitor)?,
+                Ok(data) => link.during(pin!(answer.data(data))).await.map_err(|_| Broken::Visitor)?,
                 Err(frame) => return answer.finish(frame.into_trailers().ok()).await.map_err(|_| Broken::Visitor),
             },
             Some(Err(error)) => return Err(Broken::Service(error)),
@@ -415,7 +415,7 @@ impl Link {
         }
     }
 
-    async fn during<F: Future>(&mut self, work: F) -> F::Output {
+    async fn during<F: Future>(&mut self, work: Pin<&mut F>) -> F::Output {
         match self {
             Self::Http1(connection) => connection.during(work).await,
             Self::Http2(_) => work.await,

@@ -200,7 +200,7 @@ async fn stream(shared: Arc<Shared>, index: u8, request: http::Request<RecvStrea
             } else {
                 Incoming::Empty
             };
-            proxy::serve(&shared, index, request, incoming, Answer::http2(respond)).await;
+            proxy::serve(&shared, index, Box::new(request), incoming, Answer::http2(respond)).await;
         }
     }
 }
