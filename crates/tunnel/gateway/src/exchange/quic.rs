@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Version};
 use poterne_edge_http::{Body, BodyError, Kind, Response};
 use poterne_edge_upstream::UpstreamError;
@@ -66,11 +66,10 @@ pub(crate) async fn exchange(
         Sending::Flowing(Pump::start(body, Stream { send, framed: framed_request }))
     };
 
-    let mut buf = BytesMut::new();
     let sending = pump.pump();
-    let answer = patiently(timeout, sending, read_head(&mut recv, &mut buf, &guard)).await.and_then(|answer| answer);
+    let answer = patiently(timeout, sending, read_head(&mut recv, &guard)).await.and_then(|answer| answer);
     match answer {
-        Ok(Answer::Head { parts, framed }) => {
+        Ok((Answer::Head { parts, framed }, rest)) => {
             if let Sending::Flowing(pump) = &pump {
                 pump.answered();
             }
@@ -78,7 +77,8 @@ pub(crate) async fn exchange(
             parts.extensions.clear();
             let body = ResponseBody {
                 recv,
-                first: buf,
+                first: rest,
+                buf: BytesMut::new(),
                 read_bytes: READ_BYTES_MIN,
                 decoder: framed.then(framed::Decoder::new),
                 pending: Bytes::new(),
@@ -88,8 +88,8 @@ pub(crate) async fn exchange(
             let body = Whole::new(body, head, &parts, guard).watched(stalls, head, window);
             Ok(Response::from_parts(parts, body))
         }
-        Ok(Answer::Error { flow_limited: true, .. }) => Err(refused(UpstreamError::FlowLimited)),
-        Ok(Answer::Error { text, .. }) => Err(refused(UpstreamError::LocalService(text))),
+        Ok((Answer::Error { flow_limited: true, .. }, _)) => Err(refused(UpstreamError::FlowLimited)),
+        Ok((Answer::Error { text, .. }, _)) => Err(refused(UpstreamError::LocalService(text))),
         Err(error) => {
             let error = sending.and_then(Pump::blame).unwrap_or(error);
             let broken = matches!(error, UpstreamError::ConnectionLost(_));
@@ -107,21 +107,29 @@ fn refused(error: UpstreamError) -> Failure {
     Failure { error, unsent: false, broken: false, body: None }
 }
 
-async fn read_head(recv: &mut quinn::RecvStream, buf: &mut BytesMut, guard: &InFlight) -> Result<Answer, UpstreamError> {
+/// The answer's head, and what came with it of the body.
+async fn read_head(recv: &mut quinn::RecvStream, guard: &InFlight) -> Result<(Answer, Bytes), UpstreamError> {
+    let mut gathered = BytesMut::new();
     loop {
-        buf.reserve(READ_BYTES_MIN);
-        let read = std::future::poll_fn(|cx| poll_read_buf(Pin::new(&mut *recv), cx, buf)).await;
-        match read {
-            Ok(0) => return Err(UpstreamError::Protocol("the agent ended the stream before its answer".into())),
-            Ok(_) => {}
+        // A head nearly always comes in one piece, and is read where it lies.
+        let piece = match recv.read_chunk(READ_BYTES_MAX, true).await {
+            Ok(Some(chunk)) => chunk.bytes,
+            Ok(None) => return Err(UpstreamError::Protocol("the agent ended the stream before its answer".into())),
             Err(error) => return Err(lost(&error)),
-        }
-        match parse_response_head(buf) {
+        };
+        let head = if gathered.is_empty() {
+            &piece[..]
+        } else {
+            gathered.extend_from_slice(&piece);
+            &gathered[..]
+        };
+        match parse_response_head(head) {
+            Ok(Parsed::Incomplete) if gathered.is_empty() => gathered.extend_from_slice(&piece),
             Ok(Parsed::Incomplete) => {}
             Ok(Parsed::Complete { value, consumed }) => {
-                guard.connection().answers_with_version(version_of(buf));
-                buf.advance(consumed);
-                return Ok(value);
+                guard.connection().answers_with_version(version_of(head));
+                // Copied: as a view it would keep a whole burst of packets.
+                return Ok((value, Bytes::copy_from_slice(&head[consumed..])));
             }
             Err(error) => return Err(UpstreamError::Protocol(error.to_string())),
         }
@@ -129,9 +137,9 @@ async fn read_head(recv: &mut quinn::RecvStream, buf: &mut BytesMut, guard: &InF
 }
 
 /// A reset stream is the agent's word about this request; anything else is the connection's end.
-fn lost(error: &std::io::Error) -> UpstreamError {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<quinn::ReadError>()) {
-        Some(quinn::ReadError::Reset(code)) => {
+fn lost(error: &quinn::ReadError) -> UpstreamError {
+    match error {
+        quinn::ReadError::Reset(code) => {
             // It has no other way to say that the local service broke off before anything was sent on.
             UpstreamError::LocalService(format!("it broke off before its answer (the agent reset the stream, code {code})"))
         }
@@ -197,8 +205,9 @@ impl Sink for Stream {
 /// A response body, read as the visitor takes it.
 struct ResponseBody {
     recv: quinn::RecvStream,
-    /// Body bytes that came with the head, then the read buffer.
-    first: BytesMut,
+    /// Body bytes that came with the head.
+    first: Bytes,
+    buf: BytesMut,
     read_bytes: usize,
     decoder: Option<framed::Decoder>,
     pending: Bytes,
@@ -210,13 +219,13 @@ impl ResponseBody {
     /// The next bytes of the stream; none at its end.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         if !self.first.is_empty() {
-            return Poll::Ready(Some(Ok(self.first.split().freeze())));
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.first))));
         }
-        self.first.reserve(self.read_bytes);
-        let read = poll_read_buf(Pin::new(&mut self.recv), cx, &mut self.first);
+        self.buf.reserve(self.read_bytes);
+        let read = poll_read_buf(Pin::new(&mut self.recv), cx, &mut self.buf);
         let Poll::Ready(read) = read else {
             // Nothing there: hold no buffer while waiting.
-            self.first = BytesMut::new();
+            self.buf = BytesMut::new();
             return Poll::Pending;
         };
         match read {
@@ -228,7 +237,7 @@ impl ResponseBody {
                 if read == self.read_bytes {
                     self.read_bytes = (read * 2).min(READ_BYTES_MAX);
                 }
-                Poll::Ready(Some(Ok(self.first.split().freeze())))
+                Poll::Ready(Some(Ok(self.buf.split().freeze())))
             }
             Err(error) => {
                 self.ended = true;
