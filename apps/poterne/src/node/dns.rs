@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use poterne_dns_answer::{CookieOpener, Service, Signer, SignerLimits};
 use poterne_dns_resolver::Resolver;
 use poterne_dns_server::{Bound, Doh, Server, Settings, Told, bind as bind_both, rate::Rates, sockets_per_address};
-use poterne_edge_http::Request;
+use poterne_edge_http::{Connection, Request};
 use poterne_edge_listen::Listener;
 use poterne_edge_pipeline::{NodeFuture, NodeService};
 use poterne_edge_tls::Certificates;
@@ -110,9 +110,9 @@ pub(super) fn assemble(
 pub(super) struct OverHttps(pub Doh);
 
 impl NodeService for OverHttps {
-    fn handle(&self, request: Request) -> NodeFuture {
-        let doh = self.0.clone();
-        Box::pin(async move { doh.handle(request).await })
+    fn handle(&self, request: Request, connection: &Arc<Connection>) -> NodeFuture {
+        let (doh, connection) = (self.0.clone(), Arc::clone(connection));
+        Box::pin(async move { doh.handle(request, &connection).await })
     }
 }
 

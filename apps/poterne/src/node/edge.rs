@@ -374,17 +374,14 @@ fn elsewhere() -> poterne_edge_http::Response {
 }
 
 impl NodeService for Api {
-    fn handle(&self, request: Request) -> NodeFuture {
-        let router = self.0.load_full();
+    fn handle(&self, request: Request, connection: &Arc<Connection>) -> NodeFuture {
+        let (router, connection) = (self.0.load_full(), Arc::clone(connection));
         Box::pin(async move {
             let Some(router) = router.map(|router| Router::clone(&router)) else { return elsewhere() };
-            let connection = request.extensions().get::<Arc<Connection>>().cloned();
             let mut request = request.map(axum::body::Body::new);
-            if let Some(connection) = connection {
-                request.extensions_mut().insert(ClientIp(connection.peer.ip()));
-                if connection.scheme == Scheme::Https {
-                    request.extensions_mut().insert(OverTls);
-                }
+            request.extensions_mut().insert(ClientIp(connection.peer.ip()));
+            if connection.scheme == Scheme::Https {
+                request.extensions_mut().insert(OverTls);
             }
             let response = match router.oneshot(request).await {
                 Ok(response) => response,

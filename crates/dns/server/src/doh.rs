@@ -106,18 +106,20 @@ impl Doh {
         Self { shared, long: Arc::new(Semaphore::new(LONG_BODIES_MAX)) }
     }
 
-    /// Answers a request whose head the edge has checked; whatever its path.
-    pub async fn handle(&self, request: Request) -> Response {
-        match self.answered(request).await {
+    /// Answers a request of this connection whose head the edge has checked; whatever its path.
+    pub async fn handle(&self, request: Request, connection: &Connection) -> Response {
+        match self.answered(request, connection).await {
             Ok(response) => response,
             Err(refused) => refused.answer(),
         }
     }
 
-    async fn answered(&self, request: Request) -> Result<Response, Refused> {
+    async fn answered(&self, request: Request, connection: &Connection) -> Result<Response, Refused> {
         let (head, body) = request.into_parts();
-        let connection = head.extensions.get::<Arc<Connection>>().filter(|connection| connection.scheme == Scheme::Https);
-        let address = connection.ok_or(Refused::InClear)?.peer.ip();
+        if connection.scheme != Scheme::Https {
+            return Err(Refused::InClear);
+        }
+        let address = connection.peer.ip();
         let message = match head.method {
             // RFC 9110 §9.3.2: HEAD is GET without the content.
             Method::GET | Method::HEAD => asked_in(head.uri.query().unwrap_or_default())?,
@@ -233,16 +235,20 @@ mod tests {
         Server::new(Settings::default(), SnapshotHandle::empty(), &Metrics::new()).doh()
     }
 
-    fn request(scheme: Scheme, body: Body) -> Request {
+    fn request(body: Body) -> Request {
+        http::Request::post("/dns-query").header("content-type", MESSAGE).body(body).unwrap()
+    }
+
+    fn connection(scheme: Scheme) -> Connection {
         let address = "192.0.2.7:1".parse().unwrap();
-        let connection = Arc::new(Connection::new(address, address, scheme, None));
-        http::Request::post("/dns-query").header("content-type", MESSAGE).extension(connection).body(body).unwrap()
+        Connection::new(address, address, scheme, None)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_end_is_not_waited_for() {
         let (doh, began) = (doh(), tokio::time::Instant::now());
-        let response = doh.handle(request(Scheme::Https, Body::flow(Begun(Some(Bytes::from_static(b"octets")))))).await;
+        let response =
+            doh.handle(request(Body::flow(Begun(Some(Bytes::from_static(b"octets"))))), &connection(Scheme::Https)).await;
         assert_eq!((response.status(), began.elapsed()), (StatusCode::REQUEST_TIMEOUT, BODY_TIMEOUT));
     }
 
@@ -252,19 +258,19 @@ mod tests {
         let begun = |octets: usize| Body::flow(Begun(Some(vec![0; octets].into())));
         let slow: Vec<_> = (0..LONG_BODIES_MAX)
             .map(|_| {
-                let (doh, request) = (doh.clone(), request(Scheme::Https, begun(SHORT_OCTETS + 1)));
-                tokio::spawn(async move { doh.handle(request).await.status() })
+                let (doh, request) = (doh.clone(), request(begun(SHORT_OCTETS + 1)));
+                tokio::spawn(async move { doh.handle(request, &connection(Scheme::Https)).await.status() })
             })
             .collect();
         while doh.long.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let one_more = doh.handle(request(Scheme::Https, begun(SHORT_OCTETS + 1))).await;
+        let one_more = doh.handle(request(begun(SHORT_OCTETS + 1)), &connection(Scheme::Https)).await;
         assert_eq!(
             (one_more.status(), &one_more.headers()["retry-after"]),
             (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from(1))
         );
-        let short = doh.handle(request(Scheme::Https, Body::full(vec![0; SHORT_OCTETS]))).await;
+        let short = doh.handle(request(Body::full(vec![0; SHORT_OCTETS])), &connection(Scheme::Https)).await;
         assert_eq!(short.status(), StatusCode::OK);
         for slow in slow {
             assert_eq!(slow.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
@@ -274,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_answered_in_clear() {
-        let response = doh().handle(request(Scheme::Http, Body::full(vec![0; 12]))).await;
+        let response = doh().handle(request(Body::full(vec![0; 12])), &connection(Scheme::Http)).await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
     }
 

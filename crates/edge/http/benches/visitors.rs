@@ -34,7 +34,7 @@ const IN_FLIGHT: usize = 32;
 struct Small;
 
 impl Handler for Small {
-    async fn handle(&self, _: Request) -> Response {
+    async fn handle(&self, _: Request, _: &Arc<Connection>) -> Response {
         let mut response = Response::new(Body::full(Bytes::from_static(&[b'x'; 100])));
         response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/plain"));
         response

@@ -38,7 +38,7 @@ pub use request::{Connection, Kind, Negotiated, Scheme};
 pub use serve::{Handler, Protocol, serve_connection};
 pub use strict::Refusal;
 
-/// A request whose body flows. Its extensions hold an `Arc<`[`Connection`]`>`, and a [`Kind`] where that is not [`Kind::Http`].
+/// A request whose body flows. Its extensions hold a [`Kind`] where that is not [`Kind::Http`].
 pub type Request = http::Request<Body>;
 
 /// A response whose body flows.

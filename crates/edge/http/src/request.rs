@@ -41,7 +41,7 @@ pub struct Negotiated {
     pub cipher: Option<&'static str>,
 }
 
-/// The visitor's connection, shared by all its requests (in the request's extensions as `Arc<Connection>`).
+/// The visitor's connection, shared by all its requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The visitor's address: the peer of the socket. An IPv4 address that came through a dual-stack socket is an IPv4 address.

@@ -19,8 +19,8 @@ pub enum Protocol {
 
 /// What answers requests: the pipeline.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers a well-formed request. Its extensions hold an `Arc<Connection>`, and a [`Kind`] where that is not [`Kind::Http`].
-    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send;
+    /// Answers a well-formed request of this connection. Its extensions hold a [`Kind`] where that is not [`Kind::Http`].
+    fn handle(&self, request: Request, connection: &Arc<Connection>) -> impl Future<Output = Response> + Send;
 
     /// Answers what is no request that could be handled. `head` is absent when it could not be read. The connection is closed
     /// after the answer on HTTP/1.1; the answer's body must be whole ([`crate::Body::full`]).
@@ -60,9 +60,8 @@ where
     }
 }
 
-/// Tells the handler whose request this is, and what is wanted if it is not what nearly all want.
-pub(crate) fn mark(head: &mut Parts, connection: &Arc<Connection>, kind: Kind) {
-    head.extensions.insert(Arc::clone(connection));
+/// Tells the handler what is wanted, if it is not what nearly all want: extensions cost an allocation or three.
+pub(crate) fn mark(head: &mut Parts, kind: Kind) {
     if kind != Kind::Http {
         head.extensions.insert(kind);
     }

@@ -57,7 +57,7 @@ async fn read(body: &mut Body) -> Result<(Vec<u8>, HeaderMap), BodyError> {
 }
 
 impl Handler for Origin {
-    async fn handle(&self, mut request: Request) -> Response {
+    async fn handle(&self, mut request: Request, _: &Arc<Connection>) -> Response {
         match request.uri().path() {
             "/late" => {
                 self.told.notified().await;

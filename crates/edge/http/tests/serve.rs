@@ -37,7 +37,7 @@ impl http_body::Body for Pieces {
 }
 
 impl Handler for Origin {
-    async fn handle(&self, mut request: Request) -> Response {
+    async fn handle(&self, mut request: Request, _: &Arc<Connection>) -> Response {
         let path = request.uri().path().to_owned();
         let _ = self.seen.send(path.clone());
         match path.as_str() {

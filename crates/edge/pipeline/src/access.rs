@@ -116,12 +116,17 @@ impl Readers {
     }
 
     /// Begins to watch a request, if anybody reads, or somebody traces it.
-    pub(crate) fn watch(&self, request: &Request, trusted: &ArcSwap<Vec<IpNet>>, is_traced: bool) -> Option<Watched> {
+    pub(crate) fn watch(
+        &self,
+        request: &Request,
+        connection: &Arc<Connection>,
+        trusted: &ArcSwap<Vec<IpNet>>,
+        is_traced: bool,
+    ) -> Option<Watched> {
         let readers = self.all.load();
         if readers.is_none() && !is_traced {
             return None;
         }
-        let connection = request.extensions().get::<Arc<Connection>>()?;
         let visitor = visitor::restored(request.headers(), connection.peer.ip(), &trusted.load());
         let mut watched = Watched::new(Option::clone(&readers), connection, visitor);
         watched.of_head(request.method(), request.uri(), request.version(), request.headers());

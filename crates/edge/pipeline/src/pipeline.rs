@@ -59,7 +59,7 @@ pub struct Settings {
 /// What the node itself answers under its own names (the API). Handed in by the program.
 pub trait NodeService: Send + Sync + 'static {
     /// Answers a request whose head is the visitor's own, checked but not rewritten.
-    fn handle(&self, request: Request) -> NodeFuture;
+    fn handle(&self, request: Request, connection: &Arc<Connection>) -> NodeFuture;
 }
 
 /// Where the node's names, and those of its name servers that are nobody's host, take questions (RFC 8484).
@@ -91,7 +91,8 @@ pub struct Pipeline<T> {
 enum Next {
     Answer(Response),
     Node(Arc<dyn NodeService>),
-    Route(Route),
+    /// To an origin, with this `CDN-Loop`.
+    Route(Route, HeaderValue),
     /// To an agent itself, with this target.
     Agent(Route, Uri),
 }
@@ -178,14 +179,12 @@ impl<T: Tunnels> Pipeline<T> {
             let address = visitor.text();
             return reserved::answer(request, &host.name, &address, visitor.connection, &self.site).map(Next::Answer);
         }
-        if request::is_loop(request.headers(), &self.loop_token) {
-            return Err(Failure::Loop);
-        }
+        let looped = request::looped(request.headers(), &self.loop_token).ok_or(Failure::Loop)?;
         Ok(match routed {
             Routed::To(route) if !route.edge.websockets && request.extensions().get() == Some(&Kind::WebSocket) => {
                 return Err(Failure::WebSocketsOff);
             }
-            Routed::To(route) => Next::Route(route),
+            Routed::To(route) => Next::Route(route, looped),
             Routed::Elsewhere(to) => Next::Answer(secure::redirect(to, host, visitor.connection, request.uri(), self.ports)),
         })
     }
@@ -214,17 +213,18 @@ impl<T: Tunnels> Pipeline<T> {
 }
 
 impl<T: Tunnels> Handler for Pipeline<T> {
-    async fn handle(&self, request: Request) -> Response {
+    async fn handle(&self, request: Request, connection: &Arc<Connection>) -> Response {
         let mut traced = self.tracer.as_ref().map(|tracer| Traced::begin(tracer, request.headers(), self.parents));
         let is_recorded = traced.as_ref().is_some_and(Traced::is_recorded);
-        let Some(mut watched) = self.readers.watch(&request, &self.trusted_proxies, is_recorded) else {
-            return self.stages(request, false, traced.as_mut()).await;
+        let mut offer = None;
+        let Some(mut watched) = self.readers.watch(&request, connection, &self.trusted_proxies, is_recorded) else {
+            return offered(self.stages(request, connection, false, traced.as_mut(), &mut offer).await, offer);
         };
         if let (Some(tracer), Some(traced)) = (&self.tracer, traced.take_if(|traced| traced.is_recorded())) {
             watched.traced_by(tracer, traced);
         }
-        let answer = self.stages(request, true, watched.traced().or(traced.as_mut())).await;
-        watched.answered(answer)
+        let answer = self.stages(request, connection, true, watched.traced().or(traced.as_mut()), &mut offer).await;
+        watched.answered(offered(answer, offer))
     }
 
     fn refuse(&self, connection: &Connection, head: Option<&http::request::Parts>, refusal: Refusal) -> Response {
@@ -239,27 +239,35 @@ impl<T: Tunnels> Handler for Pipeline<T> {
 }
 
 impl<T: Tunnels> Pipeline<T> {
-    /// The stages, one after the other. `watched`: somebody wants to know whose the request was; `traced`: it is part of a trace.
-    async fn stages(&self, mut request: Request, watched: bool, mut traced: Option<&mut Traced>) -> Response {
+    /// The stages, one after the other. `watched`: somebody wants to know whose the request was; `traced`: it is part of a trace; `offer`: what
+    /// to tell the visitor of HTTP/3, whatever the answer.
+    async fn stages(
+        &self,
+        mut request: Request,
+        connection: &Arc<Connection>,
+        watched: bool,
+        mut traced: Option<&mut Traced>,
+        offer: &mut Option<HeaderValue>,
+    ) -> Response {
         let ray = RayId::new(&self.site);
-        let connection =
-            request.extensions().get::<Arc<Connection>>().cloned().expect("edge/http gives each request its connection");
         let kind = request.extensions().get::<Kind>().copied().unwrap_or(Kind::Http);
         let asked = Asked::of(request.headers());
         let restored = visitor::restored(request.headers(), connection.peer.ip(), &self.trusted_proxies.load());
-        let visitor = Visitor { connection: &connection, restored };
+        let visitor = Visitor { connection, restored };
 
         let host = match name::host(request.uri(), request.headers(), connection.scheme) {
             Ok(host) => host,
             Err(failure) => return self.fail(&failure, &ray, "", &visitor.text(), None, &asked.fields()),
         };
+        if connection.offers_http3 {
+            *offer = Some(response::http3_offer(host.port));
+        }
 
-        let (route, mut after) = match self.decide(&request, &host, visitor) {
-            Ok(Next::Route(mut route)) => {
-                let of =
-                    rules::Of { host: &host, connection: &connection, visitor: visitor.address(), ray: &ray, ports: self.ports };
+        let (route, looped, mut after) = match self.decide(&request, &host, visitor) {
+            Ok(Next::Route(mut route, looped)) => {
+                let of = rules::Of { host: &host, connection, visitor: visitor.address(), ray: &ray, ports: self.ports };
                 match rules::before(&mut request, &mut route, of) {
-                    Ok(Went::On(after)) => (route, after),
+                    Ok(Went::On(after)) => (route, looped, after),
                     Ok(Went::Answered(mut answer)) => {
                         secure::finish(answer.headers_mut(), &route.edge, connection.scheme);
                         if watched {
@@ -274,9 +282,9 @@ impl<T: Tunnels> Pipeline<T> {
             }
             Ok(Next::Agent(route, target)) => {
                 *request.uri_mut() = target;
-                (route, rules::After::default())
+                (route, self.loop_token.clone(), rules::After::default())
             }
-            Ok(Next::Node(node)) => return self.answered(node.handle(request).await, &ray),
+            Ok(Next::Node(node)) => return self.answered(node.handle(request, connection).await, &ray),
             Ok(Next::Answer(answer)) => return self.answered(answer, &ray),
             Err(failure) => return self.fail(&failure, &ray, &host.name, &visitor.text(), None, &asked.fields()),
         };
@@ -284,11 +292,10 @@ impl<T: Tunnels> Pipeline<T> {
         let version = request.version();
         let method = tracing::enabled!(tracing::Level::DEBUG).then(|| request.method().clone());
         let Host { name, value, .. } = host;
-        let offer = connection.offers_http3.then(|| response::http3_offer(&value));
         let Route { way, of, edge, shown, .. } = route;
         let wish = of.zone.map_or(Wish::AsItIs, |_| Wish::of(&request, kind, &edge));
         let value = after.host_header.take().unwrap_or(value);
-        request::prepare(&mut request, value, &connection, restored, &edge, &ray, &self.loop_token);
+        request::prepare(&mut request, value, connection, restored, &edge, &ray, looped);
         if edge.tells_certificate {
             visitor_certificate::tell(request.headers_mut(), shown.as_deref());
         }
@@ -311,7 +318,7 @@ impl<T: Tunnels> Pipeline<T> {
         if let Some(traced) = traced.filter(|traced| traced.is_recorded()) {
             traced.answered(trail, sent.as_ref().map(Response::status).map_err(ToString::to_string));
         }
-        let mut answer = match sent.and_then(|answer| response::check(&answer, kind, version).map(|()| answer)) {
+        let mut answer = match sent.and_then(|mut answer| response::check(&mut answer, kind, version).map(|()| answer)) {
             Ok(mut answer) => {
                 response::finish(&mut answer, &ray, of.quick);
                 secure::finish(answer.headers_mut(), &edge, connection.scheme);
@@ -329,9 +336,6 @@ impl<T: Tunnels> Pipeline<T> {
                 page
             }
         };
-        if let Some(offer) = offer {
-            answer.headers_mut().insert(header::ALT_SVC, offer);
-        }
         if watched {
             answer.extensions_mut().insert(Whose(of));
         }
@@ -346,6 +350,14 @@ impl<T> Pipeline<T> {
         self.counters.answered(answer.status());
         answer
     }
+}
+
+/// The same, with what tells of HTTP/3.
+fn offered(mut answer: Response, offer: Option<HeaderValue>) -> Response {
+    if let Some(offer) = offer {
+        answer.headers_mut().insert(header::ALT_SVC, offer);
+    }
+    answer
 }
 
 /// Who asks.

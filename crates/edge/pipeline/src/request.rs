@@ -27,12 +27,26 @@ const VISITOR_HTTP: HeaderValue = HeaderValue::from_static(r#"{"scheme":"http"}"
 const VISITOR_HTTPS: HeaderValue = HeaderValue::from_static(r#"{"scheme":"https"}"#);
 const COUNTRY_UNKNOWN: HeaderValue = HeaderValue::from_static("XX");
 
-/// Whether this instance already handled the request (RFC 8586).
-pub(crate) fn is_loop(headers: &HeaderMap, token: &HeaderValue) -> bool {
-    headers.get_all(CDN_LOOP).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).any(|item| {
+/// What `CDN-Loop` is to say after this instance handled the request (RFC 8586 §2: tokens that are there are kept); none: it already did.
+pub(crate) fn looped(headers: &HeaderMap, token: &HeaderValue) -> Option<HeaderValue> {
+    let said = headers.get_all(CDN_LOOP);
+    if said.iter().next().is_none() {
+        return Some(token.clone());
+    }
+    let is_ours = |item: &[u8]| {
         let id = item.split(|byte| *byte == b';').next().unwrap_or_default();
         id.trim_ascii().eq_ignore_ascii_case(token.as_bytes())
-    })
+    };
+    if said.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).any(is_ours) {
+        return None;
+    }
+    let mut joined = Vec::new();
+    for value in said {
+        joined.extend_from_slice(value.as_bytes());
+        joined.extend_from_slice(b", ");
+    }
+    joined.extend_from_slice(token.as_bytes());
+    Some(HeaderValue::try_from(joined).unwrap_or_else(|_| token.clone()))
 }
 
 /// Makes the head what the origin should see.
@@ -43,11 +57,10 @@ pub(crate) fn prepare(
     restored: Option<IpAddr>,
     settings: &EdgeSettings,
     ray: &RayId,
-    token: &HeaderValue,
+    looped: HeaderValue,
 ) {
     let told = Told::of(request.headers(), connection, restored, settings);
     let accepted = coding::told(request.headers(), settings);
-    let looped = loop_value(request.headers(), token);
     let length = http_body::Body::size_hint(request.body()).exact();
     // RFC 9110 §10.1.1: nothing is expected without a body, nor by HTTP/1.0. The codec let no other expectation pass.
     let expects = length != Some(0) && request.version() > Version::HTTP_10 && request.headers().contains_key(header::EXPECT);
@@ -124,21 +137,6 @@ fn is_reserved(name: &str) -> bool {
     listed || name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
 }
 
-/// RFC 8586 §2: existing tokens are kept.
-fn loop_value(headers: &HeaderMap, token: &HeaderValue) -> HeaderValue {
-    let mut before = headers.get_all(CDN_LOOP).iter().peekable();
-    if before.peek().is_none() {
-        return token.clone();
-    }
-    let mut joined = Vec::new();
-    for value in before {
-        joined.extend_from_slice(value.as_bytes());
-        joined.extend_from_slice(b", ");
-    }
-    joined.extend_from_slice(token.as_bytes());
-    HeaderValue::try_from(joined).unwrap_or_else(|_| token.clone())
-}
-
 /// The target becomes path and query alone: the authority is in `Host`.
 fn make_origin_form(request: &mut Request) {
     if request.uri().authority().is_none() && request.uri().scheme().is_none() {
@@ -171,6 +169,7 @@ mod tests {
     fn prepare_for_test(request: &mut Request) {
         let address = "192.0.2.7:1".parse().unwrap();
         let connection = Connection::new(address, address, Scheme::Https, None);
+        let looped = looped(request.headers(), &HeaderValue::from_static("poterne-1")).expect("no loop");
         prepare(
             request,
             HeaderValue::from_static("a.test"),
@@ -178,7 +177,7 @@ mod tests {
             None,
             &EdgeSettings::default(),
             &RayId::new(&Site::new("X")),
-            &HeaderValue::from_static("poterne-1"),
+            looped,
         );
     }
 
@@ -297,7 +296,7 @@ mod tests {
         let token = HeaderValue::from_static("poterne-1");
         let seen = |value: &str| {
             let headers = HeaderMap::from_iter([(CDN_LOOP, HeaderValue::from_str(value).unwrap())]);
-            is_loop(&headers, &token)
+            looped(&headers, &token).is_none()
         };
         assert!(seen("cloudflare; loops=1, Poterne-1; x=y"));
         assert!(!seen("poterne-12, poterne"));

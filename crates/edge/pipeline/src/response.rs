@@ -12,7 +12,7 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const POTERNE: HeaderValue = HeaderValue::from_static("poterne");
 
 /// Refuses what cannot be framed for a visitor, who asked so, without guessing.
-pub(crate) fn check(response: &Response, kind: Kind, version: Version) -> Result<(), Failure> {
+pub(crate) fn check(response: &mut Response, kind: Kind, version: Version) -> Result<(), Failure> {
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS if kind == Kind::WebSocket => Ok(()),
         StatusCode::SWITCHING_PROTOCOLS => Err(Failure::InvalidResponse("it switched protocols without being asked")),
@@ -21,16 +21,26 @@ pub(crate) fn check(response: &Response, kind: Kind, version: Version) -> Result
         status if kind == Kind::WebSocket && version >= Version::HTTP_2 && status.is_success() => {
             Err(Failure::InvalidResponse("it does not speak WebSocket here, and answered something else"))
         }
-        _ => check_length(response.headers()),
+        _ => check_length(response.headers_mut()),
     }
 }
 
 /// RFC 9112 §6.3: one length. (`Transfer-Encoding` is the local hop's own, and dropped.)
-fn check_length(headers: &HeaderMap) -> Result<(), Failure> {
+fn check_length(headers: &mut HeaderMap) -> Result<(), Failure> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return Ok(()) };
-    if parse_length(first.as_bytes()).is_none() || lengths.any(|other| other != first) {
+    let mut several = false;
+    let agree = lengths.all(|other| {
+        several = true;
+        other == first
+    });
+    if parse_length(first.as_bytes()).is_none() || !agree {
         return Err(Failure::InvalidResponse("its Content-Length is no number, or several"));
+    }
+    // Two that agree are one.
+    if several {
+        let first = first.clone();
+        headers.insert(header::CONTENT_LENGTH, first);
     }
     Ok(())
 }
@@ -39,12 +49,6 @@ fn check_length(headers: &HeaderMap) -> Result<(), Failure> {
 pub(crate) fn finish(response: &mut Response, ray: &RayId, quick: bool) {
     let headers = response.headers_mut();
     hop::strip(headers, is_dropped);
-    // Two values that agree are one.
-    if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some()
-        && let Some(length) = headers.get(header::CONTENT_LENGTH).cloned()
-    {
-        headers.insert(header::CONTENT_LENGTH, length);
-    }
     sign(headers, ray);
     if quick {
         headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
@@ -63,7 +67,7 @@ fn is_trailers_only(headers: &HeaderMap) -> bool {
         // Others that begin so, like application/grpc-web, have a framing of their own.
         rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
     };
-    headers.contains_key(GRPC_STATUS) && headers.get(header::CONTENT_TYPE).is_some_and(is_grpc)
+    headers.get(header::CONTENT_TYPE).is_some_and(is_grpc) && headers.contains_key(GRPC_STATUS)
 }
 
 /// What every answer bears, the edge's own included.
@@ -74,11 +78,11 @@ pub(crate) fn sign(headers: &mut HeaderMap, ray: &RayId) {
 
 /// The field that offers HTTP/3 (RFC 7838 §3), on the port that the visitor named: where that is mapped to one of ours, its own is the one
 /// that leads here.
-pub(crate) fn http3_offer(host: &HeaderValue) -> HeaderValue {
-    let port = host.as_bytes().iter().rposition(|byte| *byte == b':').and_then(|at| host.to_str().ok()?.get(at + 1..));
-    let Some(port) = port.filter(|port| *port != "443") else { return HTTP3_443 };
-    let offer = [r#"h3=":"#, port, r#""; ma="#, HTTP3_AGE].concat();
-    HeaderValue::try_from(offer).unwrap_or(HTTP3_443)
+pub(crate) fn http3_offer(port: u16) -> HeaderValue {
+    if port == 443 {
+        return HTTP3_443;
+    }
+    HeaderValue::try_from(format!(r#"h3=":{port}"; ma={HTTP3_AGE}"#)).unwrap_or(HTTP3_443)
 }
 
 /// `Trailer` stays: it tells the visitor which trailers to expect (RFC 9110 §6.6.2).
@@ -146,18 +150,15 @@ mod tests {
 
     #[test]
     fn http3_is_offered_on_the_port_that_was_named() {
-        for (host, offer) in [
-            ("a.test", r#"h3=":443"; ma=86400"#),
-            ("a.test:443", r#"h3=":443"; ma=86400"#),
-            ("a.test:10443", r#"h3=":10443"; ma=86400"#),
-        ] {
-            assert_eq!(http3_offer(&HeaderValue::from_static(host)), offer);
+        for (port, offer) in [(443, r#"h3=":443"; ma=86400"#), (10443, r#"h3=":10443"; ma=86400"#)] {
+            assert_eq!(http3_offer(port), offer);
         }
     }
 
     #[test]
     fn what_cannot_be_framed_is_refused() {
-        let refused = |status, fields: &[(&str, &str)], kind| check(&response(status, fields), kind, Version::HTTP_11).is_err();
+        let refused =
+            |status, fields: &[(&str, &str)], kind| check(&mut response(status, fields), kind, Version::HTTP_11).is_err();
         assert!(refused(200, &[("content-length", "1"), ("content-length", "2")], Kind::Http));
         assert!(refused(200, &[("content-length", "-1")], Kind::Http));
         assert!(refused(101, &[], Kind::Http));
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn only_a_switch_of_protocols_opens_a_websocket() {
-        let passes = |status, version| check(&response(status, &[]), Kind::WebSocket, version).is_ok();
+        let passes = |status, version| check(&mut response(status, &[]), Kind::WebSocket, version).is_ok();
         for (status, over_http_2) in
             [(101, true), (200, false), (204, false), (299, false), (302, true), (403, true), (500, true)]
         {

@@ -83,7 +83,7 @@ impl Tunnels for Pretend {
 struct Says(&'static str);
 
 impl NodeService for Says {
-    fn handle(&self, _: Request) -> NodeFuture {
+    fn handle(&self, _: Request, _: &Arc<Connection>) -> NodeFuture {
         let words = self.0;
         Box::pin(async move { Response::new(Body::full(words)) })
     }

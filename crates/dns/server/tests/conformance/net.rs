@@ -253,8 +253,8 @@ pub(crate) fn is_over(stream: &mut impl std::io::Read) -> bool {
 struct Questions(poterne_dns_server::Doh);
 
 impl Handler for Questions {
-    async fn handle(&self, request: Request) -> Response {
-        self.0.handle(request).await
+    async fn handle(&self, request: Request, connection: &Arc<Connection>) -> Response {
+        self.0.handle(request, connection).await
     }
 
     fn refuse(&self, _: &Connection, _: Option<&http::request::Parts>, refusal: Refusal) -> Response {

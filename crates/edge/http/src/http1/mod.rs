@@ -129,7 +129,7 @@ where
             (upload, Body::http1(taker))
         }
     };
-    mark(&mut parts, &shared.connection, kind);
+    mark(&mut parts, kind);
     let handled = handle(shared, visit, &mut upload, Request::from_parts(parts, body)).await;
     let Some(response) = handled else { return After::Cut };
     let (mut head, body) = response.into_parts();
@@ -185,7 +185,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
 {
-    let mut handling = pin!(shared.handler.handle(request));
+    let mut handling = pin!(shared.handler.handle(request, &shared.connection));
     loop {
         let waited = poll_fn(|cx| {
             if upload.is_flowing() && upload.poll(visit, cx).is_err() {

@@ -50,7 +50,7 @@ pub(super) async fn exchange<H: Handler>(
     let response = match judged {
         Err(refusal) => shared.handler.refuse(&shared.connection, Some(&head), refusal),
         Ok((kind, length)) => {
-            mark(&mut head, &shared.connection, kind);
+            mark(&mut head, kind);
             let body = if stream.is_end_stream() { Body::empty() } else { Body::http2(Incoming::new(stream, length)) };
             match handle(&shared, Request::from_parts(head, body), &mut respond).await {
                 Some(response) => response,
@@ -83,7 +83,7 @@ fn judge(head: &mut Parts, limits: &Limits) -> Result<(Kind, Option<u64>), Refus
 
 /// Waits for the answer. None: the visitor reset the stream.
 async fn handle<H: Handler>(shared: &Shared<H>, request: Request, respond: &mut SendResponse<Bytes>) -> Option<Response> {
-    let mut handling = pin!(shared.handler.handle(request));
+    let mut handling = pin!(shared.handler.handle(request, &shared.connection));
     poll_fn(|cx| match handling.as_mut().poll(cx) {
         Poll::Ready(response) => Poll::Ready(Some(response)),
         Poll::Pending => respond.poll_reset(cx).map(|_| None),

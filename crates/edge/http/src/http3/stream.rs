@@ -107,7 +107,7 @@ pub(super) async fn exchange<H: Handler>(
     };
     let Head { mut parts, .. } = head;
     let head_only = parts.method == Method::HEAD;
-    mark(&mut parts, &shared.connection, kind);
+    mark(&mut parts, kind);
     let is_over = poll_fn(|cx| Poll::Ready(upload.is_over(cx))).await;
     let body = match length {
         // RFC 9114 §4.1.2: a body was promised, and there is none.
@@ -170,7 +170,7 @@ async fn refuse<H: Handler>(
 
 /// Waits for the answer. None: the visitor does not.
 async fn handle<H: Handler>(shared: &Shared<H>, request: Request, down: &mut Down) -> Option<Response> {
-    let mut handling = pin!(shared.handler.handle(request));
+    let mut handling = pin!(shared.handler.handle(request, &shared.connection));
     poll_fn(|cx| match handling.as_mut().poll(cx) {
         Poll::Ready(response) => Poll::Ready(Some(response)),
         Poll::Pending => down.poll_stopped(cx).map(|_| None),

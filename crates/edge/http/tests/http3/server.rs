@@ -158,7 +158,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Handler for Origin {
-    async fn handle(&self, mut request: Request) -> Response {
+    async fn handle(&self, mut request: Request, _: &Arc<Connection>) -> Response {
         let path = request.uri().path().to_owned();
         let never = path == "/never";
         self.waiting.fetch_add(usize::from(never), SeqCst);

@@ -166,6 +166,10 @@ async fn a_firewall_answers_with_its_page_or_the_rules_own() {
     assert!(told.contains("content-type: application/json\r\n"), "{told}");
     let told = edge.get("site.test", "/%77p-login.php").await;
     assert!(told.starts_with("HTTP/1.1 403 ") && told.contains("cf-error-type: 1020\r\n"), "{told}");
+    for path in ["/mine", "/wp-login.php"] {
+        let told = edge.ask(Some("site.test"), &format!("GET {path} HTTP/1.1\r\nHost: site.test\r\n\r\n")).await;
+        assert!(told.contains("alt-svc: h3="), "who is refused may come by HTTP/3 all the same: {told}");
+    }
     let friend = "GET /wp-login.php HTTP/1.1\r\nHost: site.test\r\nUser-Agent: a friend\r\n\r\n";
     assert!(edge.ask(None, friend).await.starts_with("HTTP/1.1 200 "));
     assert!(edge.get("clear.test", "/mine").await.starts_with("HTTP/1.1 200 "), "another zone's rules are its own");
