@@ -3,7 +3,7 @@
 //! Order matters and is the point: what the visitor nominates or forges goes first, what the edge says comes after, so that
 //! no `Connection: X-Forwarded-For` can take away what the edge set.
 
-use std::net::IpAddr;
+use std::{cell::Cell, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header, uri};
 use poterne_edge_http::{Connection, Request, Scheme};
@@ -103,10 +103,18 @@ pub(crate) fn prepare(
 
 /// Drops what the visitor may not say to the origin.
 fn strip(headers: &mut HeaderMap) {
-    hop::strip(headers, is_dropped);
-    let trailers = poterne_edge_http::strict::has_token(headers, header::TE, "trailers");
-    if headers.remove(header::TE).is_some() && trailers {
+    let says_te = Cell::new(false);
+    hop::strip(headers, |name| {
+        says_te.set(says_te.get() || *name == header::TE);
+        is_dropped(name)
+    });
+    if !says_te.get() {
+        return;
+    }
+    if poterne_edge_http::strict::has_token(headers, header::TE, "trailers") {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    } else {
+        headers.remove(header::TE);
     }
 }
 

@@ -174,7 +174,7 @@ fn answer<'a>(
     for pair in pairs {
         let (key, value) = pair?;
         match key.strip_prefix(HEADER.as_bytes()) {
-            Some(name) => append(&mut parts.headers, name, share(value))?,
+            Some(name) => append(&mut parts.headers, name, value_of(name, value, &share)?)?,
             None if key == STATUS.as_bytes() => status = Some(value),
             None if key == FLOW_LIMITED.as_bytes() => flow_limited = value == b"true",
             None if key == FRAMED.as_bytes() => framed = value == b"framed",
@@ -189,21 +189,29 @@ fn answer<'a>(
     Ok(Answer::Head { parts, framed })
 }
 
-fn append(headers: &mut HeaderMap, name: &[u8], value: Bytes) -> Result<(), MetadataError> {
-    let wrong = || MetadataError::Header(String::from_utf8_lossy(name).chars().take(64).collect());
+fn append(headers: &mut HeaderMap, name: &[u8], value: HeaderValue) -> Result<(), MetadataError> {
     let field = match told_by_edges(name) {
         Some(field) => field,
         None => {
-            let field = HeaderName::from_bytes(name).map_err(|_| wrong())?;
+            let field = HeaderName::from_bytes(name).map_err(|_| wrong(name))?;
             if is_reserved(&field) {
                 return Ok(());
             }
             field
         }
     };
-    let value = HeaderValue::from_maybe_shared(value).map_err(|_| wrong())?;
-    headers.try_append(field, value).map_err(|_| wrong())?;
+    headers.try_append(field, value).map_err(|_| wrong(name))?;
     Ok(())
+}
+
+/// A field's value, checked.
+fn value_of(name: &[u8], value: &[u8], share: impl Fn(&[u8]) -> Bytes) -> Result<HeaderValue, MetadataError> {
+    HeaderValue::from_maybe_shared(share(value)).map_err(|_| wrong(name))
+}
+
+#[cold]
+fn wrong(name: &[u8]) -> MetadataError {
+    MetadataError::Header(String::from_utf8_lossy(name).chars().take(64).collect())
 }
 
 /// A name that our edge writes into each request and that [`http`] does not know by itself: it need be neither checked nor allocated.
@@ -223,6 +231,29 @@ fn told_by_edges(name: &[u8]) -> Option<HeaderName> {
         b"cf-visitor" => CF_VISITOR,
         b"x-forwarded-for" => X_FORWARDED_FOR,
         b"x-forwarded-proto" => X_FORWARDED_PROTO,
+        _ => return None,
+    })
+}
+
+/// A value that our edge writes into nearly each request: it need be neither checked nor counted by those who share the head.
+fn said_by_edges(value: &[u8]) -> Option<HeaderValue> {
+    const HTTP: HeaderValue = HeaderValue::from_static("http");
+    const HTTPS: HeaderValue = HeaderValue::from_static("https");
+    const BY_HTTP: HeaderValue = HeaderValue::from_static(r#"{"scheme":"http"}"#);
+    const BY_HTTPS: HeaderValue = HeaderValue::from_static(r#"{"scheme":"https"}"#);
+    const UNKNOWN: HeaderValue = HeaderValue::from_static("XX");
+    const POTERNE: HeaderValue = HeaderValue::from_static("poterne");
+    const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+    const BR_GZIP: HeaderValue = HeaderValue::from_static("br, gzip");
+    Some(match value {
+        b"http" => HTTP,
+        b"https" => HTTPS,
+        br#"{"scheme":"http"}"# => BY_HTTP,
+        br#"{"scheme":"https"}"# => BY_HTTPS,
+        b"XX" => UNKNOWN,
+        b"poterne" => POTERNE,
+        b"identity" => IDENTITY,
+        b"br, gzip" => BR_GZIP,
         _ => return None,
     })
 }
@@ -293,9 +324,12 @@ fn agent_request<'a>(
                 chunked |= value.to_ascii_lowercase().windows(7).any(|part| part == b"chunked")
             }
             Some(name) => {
-                let value = share(value);
+                let value = match said_by_edges(value) {
+                    Some(value) => value,
+                    None => value_of(name, value, &share)?,
+                };
                 if name.eq_ignore_ascii_case(b"cf-ray") {
-                    ray = HeaderValue::from_maybe_shared(value.clone()).ok();
+                    ray = Some(value.clone());
                 }
                 append(&mut head.headers, name, value)?;
             }

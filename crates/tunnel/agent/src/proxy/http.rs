@@ -38,6 +38,7 @@ const BUFFERED_BYTES_MAX: usize = 64 * 1024;
 const SERVICE_STREAM_WINDOW: u32 = 256 * 1024;
 const SERVICE_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 
 /// Where the body of an answer comes from.
 enum Link {
@@ -265,6 +266,10 @@ async fn send_http2(
     request.headers_mut().remove(header::TRANSFER_ENCODING);
     // A refusal stops the body by itself here (RST_STREAM).
     request.headers_mut().remove(header::EXPECT);
+    if let Some(ray) = request.headers_mut().get_mut(CF_RAY) {
+        // Never twice the same: an HPACK encoder that kept it would push out what is (RFC 7541 §7.1.3 names the way).
+        ray.set_sensitive(true);
+    }
     *request.version_mut() = Version::HTTP_2;
     let (head, body) = sender.send_request(request).await?.into_parts();
     Ok((Link::Http2(Box::new(body)), Response::from_parts(head, ())))
