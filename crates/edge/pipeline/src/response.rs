@@ -1,5 +1,6 @@
 //! The response's fields on their way to the visitor (edge-behaviour §2.2). Pure.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use poterne_edge_http::{Body, Kind, Response, strict::parse_length};
 
@@ -82,7 +83,10 @@ pub(crate) fn http3_offer(port: u16) -> HeaderValue {
     if port == 443 {
         return HTTP3_443;
     }
-    HeaderValue::try_from(format!(r#"h3=":{port}"; ma={HTTP3_AGE}"#)).unwrap_or(HTTP3_443)
+    // Said with each answer where a port is mapped: no formatter.
+    let port = HeaderValue::from(port);
+    let offer = [br#"h3=":"#, port.as_bytes(), br#""; ma="#, HTTP3_AGE.as_bytes()].concat();
+    HeaderValue::from_maybe_shared(Bytes::from(offer)).unwrap_or(HTTP3_443)
 }
 
 /// `Trailer` stays: it tells the visitor which trailers to expect (RFC 9110 §6.6.2).
