@@ -242,6 +242,8 @@ impl<'a> Head<'a> {
                 offset += out.text([value]);
             }
         }
+        pointers.finish();
+        out.finish();
         Bytes::from(bytes)
     }
 }

@@ -307,4 +307,9 @@ impl<'a> Writer<'a> {
         }
         words
     }
+
+    /// All is written.
+    pub fn finish(self) {
+        debug_assert!(self.0.is_empty(), "the size was known");
+    }
 }
