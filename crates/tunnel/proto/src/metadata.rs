@@ -174,7 +174,12 @@ fn answer<'a>(
     for pair in pairs {
         let (key, value) = pair?;
         match key.strip_prefix(HEADER.as_bytes()) {
-            Some(name) => append(&mut parts.headers, name, value_of(name, value, &share)?)?,
+            Some(name) => {
+                if let Some(field) = name_of(name)? {
+                    let value = value_of(name, value, &share)?;
+                    parts.headers.try_append(field, value).map_err(|_| wrong(name))?;
+                }
+            }
             None if key == STATUS.as_bytes() => status = Some(value),
             None if key == FLOW_LIMITED.as_bytes() => flow_limited = value == b"true",
             None if key == FRAMED.as_bytes() => framed = value == b"framed",
@@ -189,19 +194,13 @@ fn answer<'a>(
     Ok(Answer::Head { parts, framed })
 }
 
-fn append(headers: &mut HeaderMap, name: &[u8], value: HeaderValue) -> Result<(), MetadataError> {
-    let field = match told_by_edges(name) {
-        Some(field) => field,
-        None => {
-            let field = HeaderName::from_bytes(name).map_err(|_| wrong(name))?;
-            if is_reserved(&field) {
-                return Ok(());
-            }
-            field
-        }
-    };
-    headers.try_append(field, value).map_err(|_| wrong(name))?;
-    Ok(())
+/// A field's name; none: it belongs to edge and agent alone, and is skipped.
+fn name_of(name: &[u8]) -> Result<Option<HeaderName>, MetadataError> {
+    if let Some(field) = told_by_edges(name) {
+        return Ok(Some(field));
+    }
+    let field = HeaderName::from_bytes(name).map_err(|_| wrong(name))?;
+    Ok(Some(field).filter(|field| !is_reserved(field)))
 }
 
 /// A field's value, checked.
@@ -324,6 +323,7 @@ fn agent_request<'a>(
                 chunked |= value.to_ascii_lowercase().windows(7).any(|part| part == b"chunked")
             }
             Some(name) => {
+                let Some(field) = name_of(name)? else { continue };
                 let value = match said_by_edges(value) {
                     Some(value) => value,
                     None => value_of(name, value, &share)?,
@@ -331,7 +331,7 @@ fn agent_request<'a>(
                 if name.eq_ignore_ascii_case(b"cf-ray") {
                     ray = Some(value.clone());
                 }
-                append(&mut head.headers, name, value)?;
+                head.headers.try_append(field, value).map_err(|_| wrong(name))?;
             }
             None if key == METHOD.as_bytes() && !value.is_empty() => {
                 head.method = Method::from_bytes(value).map_err(|_| MetadataError::Field(METHOD))?;
@@ -518,6 +518,14 @@ mod tests {
             });
             assert!(parse_request_head(&bytes).is_err(), "{pair:?}");
         }
+        // What is skipped is not read.
+        let skipped = stream::encode_request(&ConnectRequest {
+            dest: "https://a/".into(),
+            kind: ConnectionType::Http,
+            metadata: vec![("HttpHeader:Cf-Trace-Id".into(), "a\r\nb: c".into()), ("HttpHeader:CF-Ray".into(), "1-LAB".into())],
+        });
+        let Ok(Parsed::Complete { value, .. }) = parse_request_head(&skipped) else { panic!("a request") };
+        assert_eq!((value.ray(), value.head.headers.len()), (Some("1-LAB"), 1));
         let no_status = stream::encode_response(&ConnectResponse::default());
         assert!(matches!(parse_response_head(&no_status), Err(MetadataError::Field("HttpStatus"))));
     }
