@@ -8,13 +8,15 @@
 //! * [`runtime`]: the same for all that quinn drives;
 //! * [`mtu`]: how large its packets may become;
 //! * [`handover`]: how a program that is replaced shares its UDP sockets with the one that replaces it;
-//! * [`congestion`]: how a connection over TCP paces itself.
+//! * [`congestion`]: how a connection over TCP paces itself;
+//! * [`soon`](mod@soon): waiting for what a peer has nearly always sent already.
 #![forbid(unsafe_code)]
 
 pub mod congestion;
 pub mod handover;
 pub mod mtu;
 pub mod runtime;
+pub mod soon;
 pub mod turns;
 
-pub use crate::{congestion::ask_for_bbr, mtu::Route, runtime::InTurns, turns::Turns};
+pub use crate::{congestion::ask_for_bbr, mtu::Route, runtime::InTurns, soon::soon, turns::Turns};

@@ -1,13 +1,6 @@
 //! A connection over QUIC.
 
-use std::{
-    future::poll_fn,
-    io::Cursor,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{io::Cursor, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use poterne_model::tunnel::Transport;
@@ -16,11 +9,8 @@ use poterne_tunnel_proto::{
     stream::{Opening, PREAMBLE_BYTES_MAX, Parsed, parse_opening},
 };
 use poterne_tunnel_rpc::{Limits, RegistrationClient, serve_agent};
-use tokio::{
-    io::AsyncReadExt,
-    sync::mpsc,
-    time::{error::Elapsed, timeout},
-};
+use poterne_tunnel_transport::soon;
+use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{EdgeCalls, RENEWAL_MAX, Registered, goodbye, register, renewal, streams::Streams};
@@ -113,7 +103,7 @@ enum Opened {
 }
 
 async fn stream(shared: Arc<Shared>, index: u8, mut send: quinn::SendStream, mut recv: quinn::RecvStream) {
-    let opened = match soon(pin!(preamble(&mut recv))).await {
+    let opened = match soon(PREAMBLE_MAX, preamble(&mut recv)).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(reason)) => {
             tracing::warn!(%reason, "the edge opened a stream that cannot be understood");
@@ -148,14 +138,6 @@ async fn stream(shared: Arc<Shared>, index: u8, mut send: quinn::SendStream, mut
             })
             .await
         }
-    }
-}
-
-/// Waits for a preamble, which nearly always came with its stream: no timer is made for that.
-async fn soon<F: Future>(mut preamble: Pin<&mut F>) -> Result<F::Output, Elapsed> {
-    match poll_fn(|cx| Poll::Ready(preamble.as_mut().poll(cx))).await {
-        Poll::Ready(opened) => Ok(opened),
-        Poll::Pending => Box::pin(timeout(PREAMBLE_MAX, preamble)).await,
     }
 }
 

@@ -14,11 +14,11 @@ use poterne_tunnel_proto::{
     h2 as wire,
     metadata::{Answer, BodyLength},
 };
+use poterne_tunnel_transport::soon;
 
 use super::{
-    Failure, Outcome, Outgoing, length_of, patiently,
+    Failure, OPEN_TIMEOUT, Outcome, Outgoing, length_of, patiently,
     pump::{Pump, Sink},
-    soon,
     whole::Whole,
 };
 
@@ -37,7 +37,7 @@ pub(crate) async fn exchange(
         }
     };
     let has_body = websocket || length_of(&body) != BodyLength::None;
-    let mut requests = match soon(requests.ready()).await {
+    let mut requests = match soon(OPEN_TIMEOUT, requests.ready()).await {
         Ok(Ok(requests)) => requests,
         Ok(Err(error)) => return Err(Failure::before(error, body)),
         Err(_) => return Err(Failure::before("the agent grants no stream", body)),

@@ -5,17 +5,12 @@ pub(crate) mod pump;
 pub(crate) mod quic;
 pub(crate) mod whole;
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::Future, pin::pin, time::Duration};
 
 use poterne_edge_http::{Body, Kind, Response};
 use poterne_edge_upstream::{Stalls, UpstreamError};
 use poterne_tunnel_proto::metadata::BodyLength;
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::timeout;
 
 use crate::connection::InFlight;
 
@@ -62,16 +57,7 @@ pub(crate) fn length_of(body: &Body) -> BodyLength {
 }
 
 /// How long an agent may take to grant a stream: none waits longer than it takes to try another connection.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Waits for a stream, which is nearly always granted at once: no timer is made for that.
-pub(crate) async fn soon<F: Future>(granted: F) -> Result<F::Output, Elapsed> {
-    let mut granted = pin!(granted);
-    match poll_fn(|cx| Poll::Ready(granted.as_mut().poll(cx))).await {
-        Poll::Ready(granted) => Ok(granted),
-        Poll::Pending => timeout(OPEN_TIMEOUT, granted).await,
-    }
-}
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Waits for a response head, and no longer once the visitor has broken its request off. The limit holds while nothing moves: a
 /// request body that still goes up starts it anew, since a service may answer only after the whole of it.

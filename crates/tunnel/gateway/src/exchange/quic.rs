@@ -15,12 +15,12 @@ use poterne_tunnel_proto::{
     metadata::{Answer, BodyLength, FramedBodies, RequestOptions, encode_http_request, parse_response_head},
     stream::{Parsed, version_of},
 };
+use poterne_tunnel_transport::soon;
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    Failure, Outcome, Outgoing, length_of, patiently,
+    Failure, OPEN_TIMEOUT, Outcome, Outgoing, length_of, patiently,
     pump::{Pump, Sink},
-    soon,
     whole::Whole,
 };
 use crate::connection::InFlight;
@@ -49,7 +49,7 @@ pub(crate) async fn exchange(
             return Err(Failure { error, unsent: true, broken: false, body: None });
         }
     };
-    let (mut send, mut recv) = match soon(connection.open_bi()).await {
+    let (mut send, mut recv) = match soon(OPEN_TIMEOUT, connection.open_bi()).await {
         Ok(Ok(streams)) => streams,
         Ok(Err(error)) => return Err(Failure::before(error, body)),
         Err(_) => return Err(Failure::before("the agent grants no stream", body)),
