@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use ipnet::IpNet;
 use poterne_edge_http::{Connection, Handler, Kind, Refusal, Request, Response};
 use poterne_edge_upstream::{Origins, Trail, Tunnels};
@@ -282,7 +282,8 @@ impl<T: Tunnels> Pipeline<T> {
             }
             Ok(Next::Agent(route, target)) => {
                 *request.uri_mut() = target;
-                (route, self.loop_token.clone(), rules::After::default())
+                let looped = request::looped(request.headers(), &self.loop_token).unwrap_or_else(|| self.loop_token.clone());
+                (route, looped, rules::After::default())
             }
             Ok(Next::Node(node)) => return self.answered(node.handle(request, connection).await, &ray),
             Ok(Next::Answer(answer)) => return self.answered(answer, &ray),
@@ -352,9 +353,10 @@ impl<T> Pipeline<T> {
     }
 }
 
-/// The same, with what tells of HTTP/3.
+/// The same, with what tells of HTTP/3. A host that this connection is not for was not asked whether it offers it, and whoever reads 421 must
+/// ignore the field (RFC 7838 §6).
 fn offered(mut answer: Response, offer: Option<HeaderValue>) -> Response {
-    if let Some(offer) = offer {
+    if let Some(offer) = offer.filter(|_| answer.status() != StatusCode::MISDIRECTED_REQUEST) {
         answer.headers_mut().insert(header::ALT_SVC, offer);
     }
     answer
