@@ -6,7 +6,7 @@ use std::{env, path::PathBuf, process::Command};
 use anyhow::bail;
 use clap::Args;
 
-use crate::run;
+use crate::{dist, run};
 
 /// `cargo xtask bench`.
 #[derive(Debug, Args)]
@@ -17,6 +17,9 @@ pub(crate) struct Options {
     /// Rounds of each table; every round runs every peer once
     #[arg(long, default_value_t = 5)]
     pairs: u32,
+    /// Measure the programs as packaged, which `cargo xtask dist` built, instead of building untrained ones
+    #[arg(long)]
+    trained: bool,
     /// Given to the harness instead of the standard tables, as in `-- run --peers poterne,rathole --tests rps`
     #[arg(last = true)]
     harness: Vec<String>,
@@ -39,10 +42,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !harness.join("bench.py").is_file() {
         bail!("POTERNE_BENCH is {}, which holds no bench.py", harness.display());
     }
-    run::must(run::cargo().args(["build", "--profile", "dist", "--package", "poterne", "--package", "poterne-agent"]))?;
+    let programs = if options.trained { dist::programs() } else { run::target().join("dist") };
+    if !options.trained {
+        run::must(run::cargo().args(["build", "--profile", "dist", "--package", "poterne", "--package", "poterne-agent"]))?;
+    } else if !programs.join("poterne").is_file() {
+        bail!("{} holds no programs: `cargo xtask dist` builds them", programs.display());
+    }
     let bench = || {
         let mut command = Command::new("python3");
         command.arg("bench.py").current_dir(&harness).env("BENCH_ADAPTERS", run::root().join("benches/peers/poterne.py"));
+        command.env("POTERNE_TARGET", &programs);
         command
     };
     if !options.harness.is_empty() {

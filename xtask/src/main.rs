@@ -1,10 +1,11 @@
 //! The project's own commands, so that CI, a newcomer and a maintainer run the same thing: `cargo xtask test`, `ci`, `bench`, `scale`,
-//! `fuzz`, `schema`.
+//! `fuzz`, `dist`, `schema`.
 #![forbid(unsafe_code)]
 
 mod bare;
 mod bench;
 mod ci;
+mod dist;
 mod fuzz;
 mod namespaces;
 mod needs;
@@ -37,6 +38,8 @@ enum Command {
     Scale(scale::Options),
     /// Search for inputs that break a parser; needs cargo-fuzz and a C++ compiler
     Fuzz(fuzz::Options),
+    /// Build what is packaged, trained by a load of its own: some forty minutes; needs the toolchain's llvm-tools
+    Dist,
     /// Generate the Cap'n Proto code that is checked in; needs `capnp`
     Schema {
         /// Compare and write nothing
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(options) => bench::run(&options),
         Command::Scale(options) => scale::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Dist => dist::run(),
         Command::Schema { check } => schema::run(check),
     }
 }

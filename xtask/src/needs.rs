@@ -124,6 +124,11 @@ pub(crate) fn left_out(without: &[String]) -> anyhow::Result<Vec<&'static Peer>>
     Ok(PEERS.iter().filter(is_out).collect())
 }
 
+/// All peers but these: what is left out where only these are asked for.
+pub(crate) fn all_but(names: &[&str]) -> Vec<&'static Peer> {
+    PEERS.iter().filter(|peer| !names.contains(&peer.name)).collect()
+}
+
 /// Installs what is missing (as root), or says how and stops before anything was run.
 pub(crate) fn provide(left_out: &[&Peer]) -> anyhow::Result<()> {
     let wanted = || PEERS.iter().filter(|peer| !left_out.iter().any(|out| out.name == peer.name));
@@ -196,7 +201,7 @@ pub(crate) fn debian_packages(packages: &[&str]) -> anyhow::Result<()> {
     let list = packages.join(" ");
     if !rustix::process::geteuid().is_root() {
         bail!(
-            "these packages are missing; nothing was run. Install them, or leave a peer out with --without:\n\n    sudo apt-get update && sudo apt-get install --yes {list}\n"
+            "these packages are missing; nothing was run. Install them, or leave a test's peer out with --without:\n\n    sudo apt-get update && sudo apt-get install --yes {list}\n"
         );
     }
     if !on_path("apt-get") {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Command, Stdio},
     sync::Arc,
@@ -27,8 +27,13 @@ pub struct Nginx {
 impl Nginx {
     /// Serves `dir/www`, as a local service.
     pub fn start(dir: &Path) -> Self {
-        let reserved = Reserved::new();
-        let at = format!("127.0.0.1:{}", reserved.port);
+        Self::start_at(dir, Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same at another address of loopback: an origin must not have the node's own.
+    pub fn start_at(dir: &Path, address: Ipv4Addr) -> Self {
+        let reserved = Reserved::at(address);
+        let at = format!("{address}:{}", reserved.port);
         Self::serve(dir, &at, &format!("listen {at};"), Some(reserved))
     }
 
@@ -75,6 +80,7 @@ impl Nginx {
                 location = /way {{ return 200 \"$scheme|$ssl_server_name|$connection_requests\"; }}
                 location = /who {{ return 200 \"$ssl_client_verify|$ssl_client_s_dn\"; }}
                 location = /shown {{ return 200 \"$http_cf_cert_presented|$http_cf_cert_verified|$http_cf_cert_subject_dn|$http_client_cert\"; }}
+                location = /upload {{ proxy_pass http://{at}/way; proxy_pass_request_body off; proxy_set_header Content-Length \"\"; }}
                 location = /host {{ return 200 \"$host|$http_x_forwarded_proto|$http_cf_connecting_ip\"; }} }} }}"
         );
         let file = dir.join("nginx.conf");
