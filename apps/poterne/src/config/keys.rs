@@ -181,7 +181,7 @@ pub const KEYS: &[Key] = &[
     key!("control" "activate" List Is("[]"),
         "Zones that you, who run this node, declare active without waiting for their delegation: names, or \"*.test\" for all below."),
     key!("control" "rate_limit" Number Is("1200"),
-        "API requests one client may make in five minutes. Read, and without effect until the API has more than quick tunnels."),
+        "API requests that a token, or a user who is signed in, may make in a minute; 0: as many as it likes. Every answer tells what is left."),
     key!("control" "metrics" Text Is(r#""127.0.0.1:8601""#),
         "Where /metrics, /ready and /live are served, in clear and to anyone who reaches it."),
     key!("acme" "directory" Text AbsentAsIn(r#""https://acme-v02.api.letsencrypt.org/directory""#),

@@ -222,7 +222,7 @@ pub struct Control {
     pub store: String,
     /// Zones the operator declares active, exact names or `*.` patterns.
     pub activate: Vec<Name>,
-    /// API requests an address may make in five minutes.
+    /// API requests that a token or a user may make in a minute; 0: without limit.
     pub rate_limit: u32,
     /// Listener of metrics and health.
     pub metrics: SocketAddr,
