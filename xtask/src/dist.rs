@@ -1,5 +1,5 @@
 //! `cargo xtask dist`: what is packaged. The programs are built twice: first so that they count what they do, under a load of every kind
-//! (`tests/e2e/examples/training.rs`); then by what they counted, so that what is often done lies together and the rest out of its way
+//! (`tests/e2e/src/training.rs`); then by what they counted, so that what is often done lies together and the rest out of its way
 //! (docs/decisions/0036). A tunnelled request passes more code than a processor's first cache holds, most of it once: where the code lies
 //! is what it costs.
 //!

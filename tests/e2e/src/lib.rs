@@ -15,6 +15,7 @@
 //! * [`name_server`]: other name servers, which share zones with the node;
 //! * [`pebble`]: a certificate authority; [`certificate`]: one that nobody knows;
 //! * [`failures`]: what goes wrong beneath a node;
+//! * [`training`]: visits of every kind, for builds that are trained;
 //! * [`reserved`]: ports for servers that must be told one;
 //! * [`process`]: child processes that end with their owner.
 #![forbid(unsafe_code)]
@@ -36,6 +37,7 @@ pub mod peer;
 pub mod postgres;
 pub mod process;
 pub mod reserved;
+pub mod training;
 pub mod tree;
 
 pub use agent::{Agent, Kind};

@@ -40,6 +40,7 @@ macro_rules! alone {
 }
 
 mod aiohttp;
+mod aiohttp_aioquic_curl_dnsperf_h2load_nginx_websockets;
 mod aioquic;
 mod aioquic_curl_h2_tree;
 mod aioquic_grpc;
