@@ -37,6 +37,15 @@ impl Nginx {
         Self::serve(dir, &at, &format!("listen {at};"), Some(reserved))
     }
 
+    /// The same over TLS, offering HTTP/2. The certificate and key are files.
+    pub fn start_over_tls(dir: &Path, address: Ipv4Addr, certificate: &Path, key: &Path) -> Self {
+        let reserved = Reserved::at(address);
+        let at = format!("{address}:{}", reserved.port);
+        let (certificate, key) = (certificate.display(), key.display());
+        let listen = format!("listen {at} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key};");
+        Self::serve(dir, &at, &listen, Some(reserved))
+    }
+
     /// Serves `dir/www` as an origin: at the ports that the world knows, of an address in the test's own network. The certificate and key are
     /// files.
     pub fn straight(dir: &Path, address: &str, certificate: &Path, key: &Path) -> Self {
@@ -80,7 +89,7 @@ impl Nginx {
                 location = /way {{ return 200 \"$scheme|$ssl_server_name|$connection_requests\"; }}
                 location = /who {{ return 200 \"$ssl_client_verify|$ssl_client_s_dn\"; }}
                 location = /shown {{ return 200 \"$http_cf_cert_presented|$http_cf_cert_verified|$http_cf_cert_subject_dn|$http_client_cert\"; }}
-                location = /upload {{ proxy_pass http://{at}/way; proxy_pass_request_body off; proxy_set_header Content-Length \"\"; }}
+                location = /upload {{ proxy_pass $scheme://{at}/way; proxy_pass_request_body off; proxy_set_header Content-Length \"\"; }}
                 location = /host {{ return 200 \"$host|$http_x_forwarded_proto|$http_cf_connecting_ip\"; }} }} }}"
         );
         let file = dir.join("nginx.conf");

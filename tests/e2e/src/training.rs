@@ -1,15 +1,21 @@
 //! What a trained build is trained with (`cargo xtask dist`): a day of visitors in a minute or two. The programs that `POTERNE_BIN` and
 //! `POTERNE_AGENT_BIN` name are built to count what they do, and write it down when they end by themselves.
 //!
-//! Each way that a visitor can take is taken often: in clear, over TLS and over HTTP/2, with small pages, large ones, uploads and
-//! handshakes, through a tunnel over either transport and straight to an origin; HTTP/3, WebSockets and what `aiohttp` tries, more seldom.
-//! What is never taken here would be made small instead of fast. The same goes for questions about names and for the API.
+//! Each way that a visitor can take is taken often: in clear, over TLS and over HTTP/2, with small pages, large ones, compressed ones, uploads
+//! and handshakes, through a tunnel over either transport and straight to origins in clear or over TLS, with rules and without; HTTP/3,
+//! WebSockets and what `aiohttp` tries, more seldom. What is never taken here would be made small instead of fast. The same goes for
+//! questions about names and for the API.
 
-use std::{fs, net::Ipv4Addr, process::Command};
+use std::{fs, net::Ipv4Addr, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::{Agent, Api, Curl, Kind, Nginx, Node, eventually, peer::Peer};
+use crate::{
+    Agent, Api, Curl, Kind, Nginx, Node,
+    certificate::{self, Files},
+    eventually,
+    peer::Peer,
+};
 
 /// How much of each kind.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +26,8 @@ pub struct Amount {
     pages: usize,
     /// Uploads of 4 MiB.
     uploads: usize,
+    /// Pages of 40 KiB in each content coding.
+    compressed: usize,
     /// Visitors who come for one request, in hundreds.
     handshakes: usize,
     /// Questions about names, in hundreds.
@@ -30,9 +38,10 @@ pub struct Amount {
 
 impl Amount {
     /// Enough for what is hot to stand out, few enough for a build machine: programs that count are some three times slower.
-    pub const WHOLE: Self = Self { requests: 20_000, pages: 24, uploads: 48, handshakes: 15, questions: 200, changes: 150 };
+    pub const WHOLE: Self =
+        Self { requests: 20_000, pages: 24, uploads: 48, compressed: 200, handshakes: 15, questions: 200, changes: 150 };
     /// Enough to see that every way can be gone.
-    pub const SAMPLE: Self = Self { requests: 200, pages: 2, uploads: 2, handshakes: 1, questions: 2, changes: 4 };
+    pub const SAMPLE: Self = Self { requests: 200, pages: 2, uploads: 2, compressed: 2, handshakes: 1, questions: 2, changes: 4 };
 }
 
 /// Where the origin is: not at the node's own address, to which an account may lead nobody.
@@ -41,18 +50,29 @@ const ORIGIN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Rows of the HTTP/3 visitor.
 const HTTP3: [&str; 11] = ["pages", "upload", "many", "many", "many", "many", "many", "many", "many", "many", "reset"];
 
+/// How visitors come: the key of the node's address, and how `h2load` is told so.
+type Entrance = (&'static str, &'static [&'static str]);
+const CLEAR: Entrance = ("http", &["--h1"]);
+const TLS: Entrance = ("https", &["--h1"]);
+const HTTP2: Entrance = ("https", &[]);
+
 /// All of it; what goes wrong panics.
 pub fn train(amount: Amount) {
     let dir = tempfile::tempdir().unwrap();
     let nginx = Nginx::start_at(dir.path(), ORIGIN);
     let upload = dir.path().join("upload");
     fs::write(&upload, vec![7; 4 << 20]).unwrap();
-    let visit = |node: &Node, hostname: &str| visit(node, hostname, amount, upload.to_str().unwrap());
+    let visit = |node: &Node, hostname: &str, entrances: &[Entrance]| {
+        for entrance in entrances {
+            visit(node, hostname, *entrance, amount, upload.to_str().unwrap());
+        }
+    };
+    write_page(dir.path());
     for protocol in ["quic", "http2"] {
         eprintln!("training: through a tunnel over {protocol}");
         let node = Node::serve(&nginx.url);
         let agent = Agent::connect(&node, Kind { stock: false, protocol });
-        visit(&node, &node.hostname);
+        visit(&node, &node.hostname, &[CLEAR, TLS, HTTP2]);
         end(agent, node);
         for (script, rows) in [("with_aioquic.py", &HTTP3[..]), ("with_websockets.py", &[]), ("with_aiohttp.py", &[])] {
             eprintln!("training: {script} over {protocol}");
@@ -63,46 +83,68 @@ pub fn train(amount: Amount) {
             end(agent, node);
         }
     }
-    eprintln!("training: straight to an origin");
-    let (node, zone, api) = straight(&nginx);
-    visit(&node, "www.site.test");
+    eprintln!("training: straight to origins, in clear and over TLS");
+    let secret = tempfile::tempdir().unwrap();
+    let Files { chain, key, .. } = certificate::write(secret.path(), "www.secret.test");
+    let over_tls = Nginx::start_over_tls(secret.path(), ORIGIN, &chain, &key);
+    write_page(secret.path());
+    let node = Node::bare(&["edge.origins_allowed=[{ cidr = \"127.0.0.0/8\" }]".to_owned()]);
+    let api = Api::of(&node);
+    let zone = lead(&node, &api, "site.test", &nginx, "flexible");
+    visit(&node, "www.site.test", &[CLEAR, TLS, HTTP2]);
+    let guarded = lead(&node, &api, "secret.test", &over_tls, "full");
+    rule(&api, &guarded);
+    visit(&node, "www.secret.test", &[TLS, HTTP2]);
     eprintln!("training: names and changes");
     change(&api, &zone, amount);
     ask(&node, amount);
     stop(node);
 }
 
-/// A node with a record that leads straight to the server.
-fn straight(nginx: &Nginx) -> (Node, String, Api) {
-    let node = Node::bare(&["edge.origins_allowed=[{ cidr = \"127.0.0.0/8\" }]".to_owned()]);
-    let api = Api::of(&node);
-    let zone = api.zone(&node, "site.test");
-    let port: u16 = nginx.url.rsplit(':').next().unwrap().parse().unwrap();
-    api.done("PATCH", &format!("{zone}/settings/ssl"), &json!({ "value": "flexible" }));
-    let record = json!({ "type": "A", "name": "www", "content": ORIGIN, "proxied": true });
-    api.done("POST", &format!("{zone}/dns_records"), &record);
-    let rule =
-        json!({ "rules": [{ "action": "route", "expression": "true", "action_parameters": { "origin": { "port": port } } }] });
-    api.done("PUT", &format!("{zone}/rulesets/phases/http_request_origin/entrypoint"), &rule);
-    eventually("the record is in force", || Curl::http(&node, "www.site.test", "/hello").run().status == 200);
-    (node, zone, api)
+/// A page that is worth compressing.
+fn write_page(dir: &Path) {
+    let lines: String =
+        (0..1_000).map(|line: u32| format!("<p>Line {line} of many, {:x}</p>\n", line.wrapping_mul(0x9e37_79b9))).collect();
+    fs::write(dir.join("www/page"), lines).unwrap();
 }
 
-fn visit(node: &Node, hostname: &str, amount: Amount, upload: &str) {
-    let load = |key: &str, options: &[&str], count: usize, path: &str| load(node, hostname, key, options, count, path);
-    for (key, options) in
-        [("http", &["--h1", "-c", "50"][..]), ("https", &["--h1", "-c", "50"]), ("https", &["-c", "8", "-m", "16"])]
-    {
-        load(key, options, amount.requests, "/hello");
+/// A zone with a record that leads straight to the server; its path in the API.
+fn lead(node: &Node, api: &Api, name: &str, nginx: &Nginx, mode: &str) -> String {
+    let zone = api.zone(node, name);
+    let port: u16 = nginx.url.rsplit(':').next().unwrap().parse().unwrap();
+    api.done("PATCH", &format!("{zone}/settings/ssl"), &json!({ "value": mode }));
+    let record = json!({ "type": "A", "name": "www", "content": ORIGIN, "proxied": true });
+    api.done("POST", &format!("{zone}/dns_records"), &record);
+    let route = json!({ "action": "route", "expression": "true", "action_parameters": { "origin": { "port": port } } });
+    api.done("PUT", &format!("{zone}/rulesets/phases/http_request_origin/entrypoint"), &json!({ "rules": [route] }));
+    eventually("the record is in force", || Curl::https(node, &format!("www.{name}"), "/hello").run().status == 200);
+    zone
+}
+
+/// Some rules that let everybody here pass.
+fn rule(api: &Api, zone: &str) {
+    let put = |phase: &str, rule: Value| {
+        api.done("PUT", &format!("{zone}/rulesets/phases/{phase}/entrypoint"), &json!({ "rules": [rule] }));
+    };
+    let expression = "http.request.uri.path matches \"^/(admin|login)\" or http.user_agent contains \"Bot\" or ip.src in {192.0.2.0/24 2001:db8::/32}";
+    put("http_request_firewall_custom", json!({ "action": "block", "expression": expression }));
+    let headers = |name: &str| json!({ "headers": { name: { "operation": "set", "expression": "lower(http.host)" } } });
+    let rewrite = |name: &str| json!({ "action": "rewrite", "expression": "true", "action_parameters": headers(name) });
+    put("http_request_late_transform", rewrite("X-Asked"));
+    put("http_response_headers_transform", rewrite("X-Answered"));
+}
+
+fn visit(node: &Node, hostname: &str, entrance: Entrance, amount: Amount, upload: &str) {
+    let (key, flags) = entrance;
+    let load = |options: &[&str], count: usize, path: &str| load(node, hostname, key, &[flags, options].concat(), count, path);
+    load(if entrance == HTTP2 { &["-c", "8", "-m", "16"] } else { &["-c", "50"] }, amount.requests, "/hello");
+    load(&["-c", "2"], amount.pages, "/big");
+    load(&["-c", "2", "-d", upload], amount.uploads, "/upload");
+    for coding in ["accept-encoding: gzip", "accept-encoding: br", "accept-encoding: zstd"] {
+        load(&["-c", "2", "-H", coding], amount.compressed, "/page");
     }
-    for (key, options) in [("http", &["--h1", "-c", "2"][..]), ("https", &["--h1", "-c", "2"]), ("https", &["-c", "2"])] {
-        load(key, options, amount.pages, "/big");
-        load(key, &[options, &["-d", upload]].concat(), amount.uploads, "/upload");
-    }
-    for options in [&["--h1", "-c", "100"][..], &["-c", "100"]] {
-        for _ in 0..amount.handshakes {
-            load("https", options, 100, "/hello");
-        }
+    for _ in 0..if entrance == CLEAR { 0 } else { amount.handshakes } {
+        load(&["-c", "100"], 100, "/hello");
     }
 }
 
