@@ -38,7 +38,7 @@ enum Command {
     Scale(scale::Options),
     /// Search for inputs that break a parser; needs cargo-fuzz and a C++ compiler
     Fuzz(fuzz::Options),
-    /// Build what is packaged, trained by a load of its own: some forty minutes; needs the toolchain's llvm-tools
+    /// Build what is packaged, trained by a load of its own: some forty minutes on two cores, 6 GiB; needs the toolchain's llvm-tools
     Dist,
     /// Generate the Cap'n Proto code that is checked in; needs `capnp`
     Schema {
